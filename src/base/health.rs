@@ -1,0 +1,40 @@
+//! `Health`: what all evidence together says of an endpoint or a pool.
+//!
+//! It lives on floor 0 because steering and health judging both speak it and neither imports the
+//! other.
+
+use std::fmt;
+
+/// The combined judgement about an endpoint, or about a pool in one address family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Health {
+    /// Never judged: no monitor, or no vantage has reported yet. Treated as up.
+    #[default]
+    Unknown,
+    /// Able to serve.
+    Up,
+    /// Not able to serve.
+    Down,
+}
+
+impl Health {
+    /// Whether traffic may be sent there; unknown counts as up.
+    pub fn is_usable(self) -> bool {
+        self != Self::Down
+    }
+
+    /// The word used in JSON, tables and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Up => "up",
+            Self::Down => "down",
+        }
+    }
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,248 @@
+//! Where a client is: continent, country, subdivision, coordinates.
+//!
+//! Codes are ISO 3166 (country, subdivision) and the seven continent codes that MMDB files use.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The mean radius of the Earth in kilometres (IUGG, R1).
+pub const EARTH_RADIUS_KM: f64 = 6_371.008_8;
+
+/// A place on the Earth in degrees.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Point {
+    /// -90 (south) to 90.
+    pub latitude: f64,
+    /// -180 (west) to 180.
+    pub longitude: f64,
+}
+
+impl Point {
+    /// A point, if both coordinates are finite and in range.
+    pub fn new(latitude: f64, longitude: f64) -> Option<Self> {
+        ((-90.0..=90.0).contains(&latitude) && (-180.0..=180.0).contains(&longitude)).then_some(
+            Self {
+                latitude,
+                longitude,
+            },
+        )
+    }
+
+    /// Great-circle distance in kilometres (haversine on a sphere: within 0.5 % of the ellipsoid).
+    pub fn distance_km(self, other: Self) -> f64 {
+        let (lat1, lat2) = (self.latitude.to_radians(), other.latitude.to_radians());
+        let half_lat = ((lat2 - lat1) / 2.0).sin();
+        let half_lon = ((other.longitude - self.longitude).to_radians() / 2.0).sin();
+        let h = half_lat * half_lat + lat1.cos() * lat2.cos() * half_lon * half_lon;
+        2.0 * EARTH_RADIUS_KM * h.sqrt().min(1.0).asin()
+    }
+}
+
+/// A continent, by the codes that MMDB files use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Continent {
+    /// Africa.
+    Af,
+    /// Antarctica.
+    An,
+    /// Asia.
+    As,
+    /// Europe.
+    Eu,
+    /// North America.
+    Na,
+    /// Oceania.
+    Oc,
+    /// South America.
+    Sa,
+}
+
+impl Continent {
+    /// All of them, in alphabetical order.
+    pub const ALL: [Self; 7] = [
+        Self::Af,
+        Self::An,
+        Self::As,
+        Self::Eu,
+        Self::Na,
+        Self::Oc,
+        Self::Sa,
+    ];
+
+    /// The two-letter code.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Af => "AF",
+            Self::An => "AN",
+            Self::As => "AS",
+            Self::Eu => "EU",
+            Self::Na => "NA",
+            Self::Oc => "OC",
+            Self::Sa => "SA",
+        }
+    }
+}
+
+impl fmt::Display for Continent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Continent {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|c| c.as_str() == text).ok_or(())
+    }
+}
+
+/// An ISO 3166-1 alpha-2 country code, upper case.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Country([u8; 2]);
+
+impl Country {
+    /// The two letters.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or("??")
+    }
+}
+
+impl fmt::Display for Country {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for Country {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Country {
+    type Err = ();
+
+    /// Reads two upper-case letters; whether ISO assigns them is for the caller to check.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text.as_bytes() {
+            [a, b] if a.is_ascii_uppercase() && b.is_ascii_uppercase() => Ok(Self([*a, *b])),
+            _ => Err(()),
+        }
+    }
+}
+
+/// An ISO 3166-2 subdivision such as `US-CA`: a country and one to three letters or digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Subdivision {
+    /// The country it belongs to.
+    pub country: Country,
+    code: [u8; 3],
+}
+
+impl Subdivision {
+    /// From the country and the part after the hyphen, as MMDB files hold them.
+    pub fn new(country: Country, code: &str) -> Option<Self> {
+        let bytes = code.as_bytes();
+        let fits = (1..=3).contains(&bytes.len())
+            && bytes
+                .iter()
+                .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+        fits.then(|| {
+            let mut padded = [0; 3];
+            padded[..bytes.len()].copy_from_slice(bytes);
+            Self {
+                country,
+                code: padded,
+            }
+        })
+    }
+}
+
+impl fmt::Display for Subdivision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let code = std::str::from_utf8(&self.code).unwrap_or("?");
+        write!(f, "{}-{}", self.country, code.trim_end_matches('\0'))
+    }
+}
+
+impl fmt::Debug for Subdivision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Subdivision {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (country, code) = text.split_once('-').ok_or(())?;
+        Self::new(country.parse()?, code).ok_or(())
+    }
+}
+
+/// What the databases say about an address; every part may be unknown.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Location {
+    /// The continent.
+    pub continent: Option<Continent>,
+    /// The country.
+    pub country: Option<Country>,
+    /// Subdivisions, largest first (`GB-ENG`, then `GB-LND`).
+    pub subdivisions: Vec<Subdivision>,
+    /// The city's English name; for people only.
+    pub city: Option<Box<str>>,
+    /// The coordinates, or the country's centre where the database has none.
+    pub point: Option<Point>,
+    /// The autonomous system, from the ASN database.
+    pub asn: Option<u32>,
+}
+
+impl Location {
+    /// Whether anything but the AS number is known.
+    pub fn is_located(&self) -> bool {
+        self.point.is_some() || self.country.is_some() || self.continent.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_agree_with_published_ones() {
+        // Great-circle distances between airports, from any flight planner, to the kilometre.
+        let at = |lat, lon| Point::new(lat, lon).expect("in range");
+        let (lhr, jfk) = (at(51.4706, -0.4619), at(40.6398, -73.7789));
+        let (syd, scl) = (at(-33.9461, 151.1772), at(-33.3930, -70.7858));
+        assert!((lhr.distance_km(jfk) - 5540.0).abs() < 10.0);
+        assert!((syd.distance_km(scl) - 11_340.0).abs() < 30.0);
+        assert_eq!(lhr.distance_km(lhr), 0.0);
+        assert!(
+            (at(0.0, 0.0).distance_km(at(0.0, 180.0)) - std::f64::consts::PI * EARTH_RADIUS_KM)
+                .abs()
+                < 0.01
+        );
+    }
+
+    #[test]
+    fn the_date_line_is_no_border() {
+        let fiji = Point::new(-17.7, 178.0).expect("in range");
+        let samoa = Point::new(-13.8, -171.8).expect("in range");
+        assert!(fiji.distance_km(samoa) < 1300.0);
+    }
+
+    #[test]
+    fn codes_are_read_strictly() {
+        assert_eq!(
+            "US-CA".parse::<Subdivision>().map(|s| s.to_string()),
+            Ok("US-CA".into())
+        );
+        assert!("usa".parse::<Country>().is_err());
+        assert!("us".parse::<Country>().is_err());
+        assert!("US-".parse::<Subdivision>().is_err());
+        assert!("EUR".parse::<Continent>().is_err());
+        assert!(Point::new(f64::NAN, 0.0).is_none());
+        assert!(Point::new(90.1, 0.0).is_none());
+    }
+}

@@ -1,0 +1,13 @@
+//! Floor 0: the words every other floor speaks.
+//!
+//! Plain values with their text and wire forms. Nothing here knows a socket, a clock or a file.
+
+pub mod diag;
+pub mod health;
+pub mod ix;
+pub mod location;
+pub mod name;
+pub mod prefix;
+pub mod qname;
+pub mod rank;
+pub mod rr;

@@ -1,0 +1,261 @@
+//! `Prefix`: an IP network, and `Family`, the address family it belongs to.
+//!
+//! An IPv4-mapped IPv6 address is always held as IPv4, so that a client behind a dual-stack socket
+//! is the client its packets say it is. Host bits are always zero, which makes equality of prefixes
+//! equality of sets.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
+use std::str::FromStr;
+
+/// An address family; the order is that of the record types, A before AAAA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// IPv4, asked for with type A.
+    V4,
+    /// IPv6, asked for with type AAAA.
+    V6,
+}
+
+impl Family {
+    /// Both families, in index order.
+    pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+
+    /// The family of an address (IPv4-mapped addresses are IPv4).
+    pub fn of(addr: IpAddr) -> Self {
+        match addr.to_canonical() {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+
+    /// Position in an array with one entry per family.
+    pub fn ix(self) -> usize {
+        match self {
+            Self::V4 => 0,
+            Self::V6 => 1,
+        }
+    }
+
+    /// Address length in bits: 32 or 128.
+    pub fn bits(self) -> u8 {
+        match self {
+            Self::V4 => 32,
+            Self::V6 => 128,
+        }
+    }
+
+    /// The word used in metric labels and JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V4 => "ipv4",
+            Self::V6 => "ipv6",
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An IP network: an address whose bits past `len` are zero.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Prefix {
+    addr: IpAddr,
+    len: u8,
+}
+
+/// Why a text is not a prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PrefixError {
+    /// The part before the slash is no address.
+    #[error("not an IP address")]
+    Address,
+    /// The length is no number or longer than the address.
+    #[error("prefix length out of range")]
+    Length,
+    /// Bits past the length are set, which is nearly always a typing error.
+    #[error("address has bits set beyond its prefix length")]
+    HostBits,
+}
+
+impl Prefix {
+    /// Cuts an address to its first `len` bits; a longer `len` means the whole address.
+    ///
+    /// An IPv4-mapped address becomes IPv4 and its length counts from the IPv4 part.
+    pub fn cut(addr: IpAddr, len: u8) -> Self {
+        match addr {
+            IpAddr::V4(v4) => Self::cut_v4(v4, len),
+            IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+                Some(v4) => Self::cut_v4(v4, len.saturating_sub(96)),
+                None => {
+                    let len = len.min(128);
+                    let bits = v6.to_bits() & mask128(len);
+                    Self {
+                        addr: IpAddr::V6(Ipv6Addr::from_bits(bits)),
+                        len,
+                    }
+                }
+            },
+        }
+    }
+
+    fn cut_v4(addr: Ipv4Addr, len: u8) -> Self {
+        let len = len.min(32);
+        Self {
+            addr: IpAddr::V4(Ipv4Addr::from_bits(addr.to_bits() & mask32(len))),
+            len,
+        }
+    }
+
+    /// The prefix that holds this address alone.
+    pub fn host(addr: IpAddr) -> Self {
+        Self::cut(addr, 128)
+    }
+
+    /// The network address.
+    pub fn addr(self) -> IpAddr {
+        self.addr
+    }
+
+    /// The length in bits.
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "a length in bits, not a container's size"
+    )]
+    pub fn len(self) -> u8 {
+        self.len
+    }
+
+    /// The address family.
+    pub fn family(self) -> Family {
+        Family::of(self.addr)
+    }
+
+    /// This prefix cut to at most `len` bits.
+    pub fn truncated(self, len: u8) -> Self {
+        Self::cut(self.addr, self.len.min(len))
+    }
+
+    /// The prefix one bit shorter; `None` for the whole address space.
+    pub fn parent(self) -> Option<Self> {
+        let len = self.len.checked_sub(1)?;
+        Some(Self::cut(self.addr, len))
+    }
+
+    /// Whether an address of the same family lies inside.
+    pub fn contains(self, addr: IpAddr) -> bool {
+        let addr = addr.to_canonical();
+        Family::of(addr) == self.family() && Self::cut(addr, self.len).addr == self.addr
+    }
+
+    /// Whether `other` is this prefix or lies inside it.
+    pub fn covers(self, other: Self) -> bool {
+        self.len <= other.len && self.contains(other.addr)
+    }
+
+    /// The highest address inside.
+    pub fn last(self) -> IpAddr {
+        match self.addr {
+            IpAddr::V4(a) => IpAddr::V4(Ipv4Addr::from_bits(a.to_bits() | !mask32(self.len))),
+            IpAddr::V6(a) => IpAddr::V6(Ipv6Addr::from_bits(a.to_bits() | !mask128(self.len))),
+        }
+    }
+}
+
+/// The 32-bit mask of a prefix length (0 to 32).
+pub fn mask32(len: u8) -> u32 {
+    u32::MAX
+        .checked_shl(32 - u32::from(len.min(32)))
+        .unwrap_or(0)
+}
+
+/// The 128-bit mask of a prefix length (0 to 128).
+pub fn mask128(len: u8) -> u128 {
+    u128::MAX
+        .checked_shl(128 - u32::from(len.min(128)))
+        .unwrap_or(0)
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.addr, self.len)
+    }
+}
+
+impl fmt::Debug for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Prefix {
+    type Err = PrefixError;
+
+    /// Reads `ADDR` or `ADDR/LEN`; set host bits are refused.
+    fn from_str(text: &str) -> Result<Self, PrefixError> {
+        let (addr, len) = match text.split_once('/') {
+            Some((addr, len)) => (addr, Some(len)),
+            None => (text, None),
+        };
+        let addr: IpAddr = addr.parse().map_err(|_| PrefixError::Address)?;
+        let max = if addr.is_ipv4() { 32 } else { 128 };
+        let len = match len {
+            Some(len) => len
+                .parse()
+                .ok()
+                .filter(|len| *len <= max)
+                .ok_or(PrefixError::Length)?,
+            None => max,
+        };
+        let prefix = Self::cut(addr, len);
+        if prefix.addr != addr.to_canonical() {
+            return Err(PrefixError::HostBits);
+        }
+        Ok(prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn p(text: &str) -> Prefix {
+        text.parse().expect(text)
+    }
+
+    #[test]
+    fn text_forms_are_read_and_faults_told_apart() {
+        assert_eq!(p("192.0.2.0/24").to_string(), "192.0.2.0/24");
+        assert_eq!(p("192.0.2.1").len(), 32);
+        assert_eq!(p("2001:db8::/32").len(), 32);
+        assert_eq!(p("::ffff:192.0.2.0/120"), p("192.0.2.0/24"));
+        assert_eq!("192.0.2.1/24".parse::<Prefix>(), Err(PrefixError::HostBits));
+        assert_eq!("192.0.2.0/33".parse::<Prefix>(), Err(PrefixError::Length));
+        assert_eq!("192.0.2/24".parse::<Prefix>(), Err(PrefixError::Address));
+    }
+
+    #[test]
+    fn containment_stays_inside_one_family() {
+        assert!(p("0.0.0.0/0").contains("198.51.100.1".parse().expect("address")));
+        assert!(!p("0.0.0.0/0").contains("2001:db8::1".parse().expect("address")));
+        assert!(p("192.0.2.0/24").contains("::ffff:192.0.2.9".parse().expect("address")));
+        assert!(p("192.0.2.0/24").covers(p("192.0.2.128/25")));
+        assert!(!p("192.0.2.128/25").covers(p("192.0.2.0/24")));
+    }
+
+    #[test]
+    fn parent_and_last_follow_the_length() {
+        assert_eq!(p("192.0.3.0/24").parent(), Some(p("192.0.2.0/23")));
+        assert_eq!(p("::/0").parent(), None);
+        assert_eq!(p("192.0.2.0/24").last().to_string(), "192.0.2.255");
+        assert_eq!(
+            p("2001:db8::/33").last().to_string(),
+            "2001:db8:7fff:ffff:ffff:ffff:ffff:ffff"
+        );
+    }
+}

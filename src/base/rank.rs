@@ -1,0 +1,55 @@
+//! Rank lists: the order in which a client's pools are tried, as compiled from its location.
+//!
+//! The geo compiler makes them, steering reads them. A list is a sequence of groups; the pools of
+//! one group are equally good and share their clients by weight, the groups are tried in order.
+
+use crate::base::ix::PoolIx;
+
+/// How pools are ordered for a client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Policy {
+    /// In the operator's order.
+    Failover,
+    /// By great-circle distance less the pool's bias; ties under 1 km are shared by weight.
+    #[default]
+    Nearest,
+    /// All at once, shared by weight.
+    Weighted,
+}
+
+impl Policy {
+    /// The word used in `pools.toml`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Failover => "failover",
+            Self::Nearest => "nearest",
+            Self::Weighted => "weighted",
+        }
+    }
+}
+
+/// A pool's place in a group: its index and its share, relative to the group's other weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Share {
+    /// The pool.
+    pub pool: PoolIx,
+    /// Relative weight; 0 means never chosen while another pool of the group is up.
+    pub weight: u32,
+}
+
+/// Pools that are equally good for a client; never empty.
+pub type Group = Box<[Share]>;
+
+/// The ordered groups of pools for one kind of client, and where the order comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RankList {
+    /// The rule that made it, counted in the steered name's rule list; `None`: the name itself.
+    pub rule: Option<u32>,
+    /// Whether these clients' location is known; only located addresses vote on the answer of a
+    /// prefix that holds several.
+    pub located: bool,
+    /// Whether the client must never leave these pools (`fence = true`).
+    pub fenced: bool,
+    /// The groups, best first; no pool occurs twice.
+    pub groups: Box<[Group]>,
+}

@@ -1,0 +1,225 @@
+//! Record vocabulary: types, classes, RCODEs, opcodes and the RRset.
+//!
+//! Numbers are IANA's; mnemonics are the registry's, and an unknown number has its RFC 3597 name
+//! (`TYPE65280`, `CLASS3`).
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A record type, any 16-bit number.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RrType(pub u16);
+
+/// Declares the named types once: constants, and the table that reads and prints mnemonics.
+macro_rules! rr_types {
+    ($($name:ident = $number:literal $text:literal),+ $(,)?) => {
+        #[expect(missing_docs, reason = "the mnemonics of the IANA registry explain themselves")]
+        impl RrType {
+            $(pub const $name: Self = Self($number);)+
+        }
+
+        const MNEMONICS: &[(u16, &str)] = &[$(($number, $text)),+];
+    };
+}
+
+rr_types! {
+    A = 1 "A", NS = 2 "NS", CNAME = 5 "CNAME", SOA = 6 "SOA", MB = 7 "MB", MG = 8 "MG", MR = 9 "MR",
+    NULL = 10 "NULL", WKS = 11 "WKS", PTR = 12 "PTR", HINFO = 13 "HINFO", MINFO = 14 "MINFO",
+    MX = 15 "MX", TXT = 16 "TXT", RP = 17 "RP", AFSDB = 18 "AFSDB", RT = 21 "RT", SIG = 24 "SIG",
+    KEY = 25 "KEY", AAAA = 28 "AAAA", LOC = 29 "LOC", SRV = 33 "SRV", NAPTR = 35 "NAPTR",
+    KX = 36 "KX", CERT = 37 "CERT", DNAME = 39 "DNAME", OPT = 41 "OPT", APL = 42 "APL", DS = 43 "DS",
+    SSHFP = 44 "SSHFP", IPSECKEY = 45 "IPSECKEY", RRSIG = 46 "RRSIG", NSEC = 47 "NSEC",
+    DNSKEY = 48 "DNSKEY", DHCID = 49 "DHCID", NSEC3 = 50 "NSEC3", NSEC3PARAM = 51 "NSEC3PARAM",
+    TLSA = 52 "TLSA", SMIMEA = 53 "SMIMEA", HIP = 55 "HIP", CDS = 59 "CDS", CDNSKEY = 60 "CDNSKEY",
+    OPENPGPKEY = 61 "OPENPGPKEY", CSYNC = 62 "CSYNC", ZONEMD = 63 "ZONEMD", SVCB = 64 "SVCB",
+    HTTPS = 65 "HTTPS", SPF = 99 "SPF", EUI48 = 108 "EUI48", EUI64 = 109 "EUI64",
+    TKEY = 249 "TKEY", TSIG = 250 "TSIG", IXFR = 251 "IXFR", AXFR = 252 "AXFR", MAILB = 253 "MAILB",
+    MAILA = 254 "MAILA", ANY = 255 "ANY", URI = 256 "URI", CAA = 257 "CAA",
+}
+
+impl RrType {
+    /// Whether the number is reserved for questions and messages (RFC 6895 s3.1), so that no zone
+    /// can hold such records: OPT, and 128 to 255.
+    pub fn is_meta(self) -> bool {
+        self == Self::OPT || (128..=255).contains(&self.0)
+    }
+}
+
+impl fmt::Display for RrType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match MNEMONICS.iter().find(|(number, _)| *number == self.0) {
+            Some((_, text)) => f.write_str(text),
+            None => write!(f, "TYPE{}", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for RrType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for RrType {
+    type Err = ();
+
+    /// Reads a mnemonic or `TYPEn`, in any case.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        if let Some((number, _)) = MNEMONICS.iter().find(|(_, m)| m.eq_ignore_ascii_case(text)) {
+            return Ok(Self(*number));
+        }
+        generic(text, "TYPE").map(Self).ok_or(())
+    }
+}
+
+/// A class, any 16-bit number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Class(pub u16);
+
+impl Class {
+    /// The Internet.
+    pub const IN: Self = Self(1);
+    /// CHAOS, which holds `version.bind` and its kin.
+    pub const CH: Self = Self(3);
+    /// Any class, in a question only.
+    pub const ANY: Self = Self(255);
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::IN => f.write_str("IN"),
+            Self::CH => f.write_str("CH"),
+            Self::ANY => f.write_str("ANY"),
+            Self(number) => write!(f, "CLASS{number}"),
+        }
+    }
+}
+
+/// Reads `KEYWORDn` with n up to 65535 (RFC 3597 s5).
+fn generic(text: &str, keyword: &str) -> Option<u16> {
+    let (head, digits) = text.split_at_checked(keyword.len())?;
+    (head.eq_ignore_ascii_case(keyword) && digits.bytes().all(|b| b.is_ascii_digit()))
+        .then(|| digits.parse().ok())?
+}
+
+/// A response code, with the extended ones that need an OPT (RFC 6891 s6.1.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u16)]
+pub enum Rcode {
+    /// No error.
+    NoError = 0,
+    /// The query could not be understood.
+    FormErr = 1,
+    /// The server failed.
+    ServFail = 2,
+    /// No such name.
+    NxDomain = 3,
+    /// The opcode is not implemented.
+    NotImp = 4,
+    /// Refused by policy, or not our zone.
+    Refused = 5,
+    /// A DNAME substitution gave too long a name (RFC 6672 s2.2).
+    YxDomain = 6,
+    /// Not authoritative, or not authorized (RFC 8945).
+    NotAuth = 9,
+    /// The EDNS version is not supported.
+    BadVers = 16,
+    /// The server cookie is bad (RFC 7873).
+    BadCookie = 23,
+}
+
+impl Rcode {
+    /// Every code that can be answered, in numeric order.
+    pub const ALL: [Self; 10] = [
+        Self::NoError,
+        Self::FormErr,
+        Self::ServFail,
+        Self::NxDomain,
+        Self::NotImp,
+        Self::Refused,
+        Self::YxDomain,
+        Self::NotAuth,
+        Self::BadVers,
+        Self::BadCookie,
+    ];
+
+    /// The registry's mnemonic.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoError => "NOERROR",
+            Self::FormErr => "FORMERR",
+            Self::ServFail => "SERVFAIL",
+            Self::NxDomain => "NXDOMAIN",
+            Self::NotImp => "NOTIMP",
+            Self::Refused => "REFUSED",
+            Self::YxDomain => "YXDOMAIN",
+            Self::NotAuth => "NOTAUTH",
+            Self::BadVers => "BADVERS",
+            Self::BadCookie => "BADCOOKIE",
+        }
+    }
+
+    /// The lower four bits, which stand in the header.
+    pub fn low(self) -> u8 {
+        (self as u16 & 0x0F) as u8
+    }
+
+    /// The upper eight bits, which stand in the OPT.
+    pub fn high(self) -> u8 {
+        (self as u16 >> 4) as u8
+    }
+}
+
+impl fmt::Display for Rcode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An opcode, any 4-bit number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opcode(pub u8);
+
+impl Opcode {
+    /// A standard query.
+    pub const QUERY: Self = Self(0);
+    /// A zone change notification (RFC 1996).
+    pub const NOTIFY: Self = Self(4);
+}
+
+/// All records of one owner and type; the TTL is one for all (RFC 2181 s5.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RrSet {
+    /// The type.
+    pub rtype: RrType,
+    /// Seconds, at most 2^31 - 1.
+    pub ttl: u32,
+    /// The RDATA of each record, names in it uncompressed; never empty, no two equal.
+    pub rdatas: Vec<Box<[u8]>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_read_what_they_print() {
+        for number in 0..=u16::MAX {
+            let rtype = RrType(number);
+            assert_eq!(rtype.to_string().parse(), Ok(rtype));
+        }
+        assert_eq!("aaaa".parse(), Ok(RrType::AAAA));
+        assert_eq!("type257".parse(), Ok(RrType::CAA));
+        assert!("TYPE65536".parse::<RrType>().is_err());
+        assert!("TYPE+1".parse::<RrType>().is_err());
+        assert!("TYPE".parse::<RrType>().is_err());
+    }
+
+    #[test]
+    fn extended_codes_split_over_header_and_opt() {
+        assert_eq!((Rcode::BadVers.low(), Rcode::BadVers.high()), (0, 1));
+        assert_eq!((Rcode::BadCookie.low(), Rcode::BadCookie.high()), (7, 1));
+        assert_eq!((Rcode::Refused.low(), Rcode::Refused.high()), (5, 0));
+    }
+}

@@ -1,0 +1,3 @@
+//! Floor 3: what the operator wrote and what it means.
+
+pub mod model;

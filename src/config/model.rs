@@ -1,0 +1,254 @@
+//! `Config`: the operator's files with every reference resolved and every default filled in.
+//!
+//! Having one means that it is valid: there is no `validate()`. Only `config::resolve` makes it, from
+//! the files as written. Indexes point into the vectors of the same `Config`.
+
+use std::net::IpAddr;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::base::diag::Place;
+use crate::base::ix::MonitorIx;
+use crate::base::ix::PoolIx;
+use crate::base::location::Point;
+use crate::base::name::Name;
+use crate::base::rank::Policy;
+use crate::geo::rules::Matcher;
+use crate::health::monitor::Monitor;
+
+/// Both files together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// `meridian.toml`.
+    pub process: Process,
+    /// `pools.toml`; empty if there is none.
+    pub pools: Pools,
+}
+
+/// `meridian.toml`: the process. Paths are as the process must open them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Process {
+    /// The folder of `*.zone` files.
+    pub zones: Option<PathBuf>,
+    /// The pool file.
+    pub pools: Option<PathBuf>,
+    /// Where verdicts survive a restart; `None`: nowhere.
+    pub state_dir: Option<PathBuf>,
+    /// `[server]`.
+    pub server: Server,
+    /// `[geoip]`.
+    pub geoip: GeoIp,
+    /// `[ecs]`.
+    pub ecs: Ecs,
+    /// `[admin]`; `None`: no HTTP.
+    pub admin: Option<Admin>,
+    /// `[health] report_max_age`.
+    pub report_max_age: Duration,
+    /// Index 0 is the local vantage (`[health] vantage`), then each `[[vantage]]`; names differ.
+    pub vantages: Vec<Vantage>,
+    /// `[cluster]`; `None`: a single machine.
+    pub cluster: Option<Cluster>,
+}
+
+/// `[server]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Server {
+    /// UDP and TCP on each; never empty.
+    pub listen: Vec<SocketAddr>,
+    /// UDP threads per listening address; 0: one per core.
+    pub workers: usize,
+    /// The largest UDP response we send, in octets (512 to 4096).
+    pub max_udp_payload: u16,
+    /// How long a TCP connection may stay without a complete query.
+    pub tcp_idle_timeout: Duration,
+    /// TCP connections in all.
+    pub max_tcp_connections: usize,
+    /// TCP connections from one client address.
+    pub max_tcp_connections_per_client: usize,
+    /// NSID and CHAOS `id.server`; empty: not told.
+    pub nsid: Box<str>,
+    /// CHAOS `version.bind` and `version.server`; empty: refused.
+    pub version: Box<str>,
+    /// `[server.rate_limit]`; `None`: off.
+    pub rate_limit: Option<RateLimit>,
+}
+
+/// `[server.rate_limit]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RateLimit {
+    /// Per client prefix and response kind.
+    pub responses_per_second: u32,
+    /// Every so many'th suppressed response is sent truncated; 0: none.
+    pub slip: u32,
+    /// Length of an IPv4 client prefix.
+    pub ipv4_prefix: u8,
+    /// Length of an IPv6 client prefix.
+    pub ipv6_prefix: u8,
+}
+
+/// `[geoip]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GeoIp {
+    /// A City- or Country-shaped MMDB; `None`: the embedded country database.
+    pub database: Option<PathBuf>,
+    /// An ASN-shaped MMDB.
+    pub asn_database: Option<PathBuf>,
+    /// Older than that is worth a warning.
+    pub max_age: Duration,
+    /// Where `database` was written, for diagnostics about the file.
+    pub database_place: Option<Place>,
+    /// Where `asn_database` was written.
+    pub asn_database_place: Option<Place>,
+}
+
+/// `[ecs]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ecs {
+    /// Whether client subnets are used and answered at all.
+    pub enabled: bool,
+    /// Longest scope, and granularity, for IPv4 (1 to 32).
+    pub max_scope_ipv4: u8,
+    /// The same for IPv6 (1 to 128).
+    pub max_scope_ipv6: u8,
+}
+
+/// `[admin]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Admin {
+    /// The HTTP listener.
+    pub listen: SocketAddr,
+    /// The bearer token's file; `None`: calls that change something are refused.
+    pub token_file: Option<PathBuf>,
+}
+
+/// A place that probes are sent from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vantage {
+    /// Its name, unique in the process.
+    pub name: Box<str>,
+    /// How its connections leave this machine.
+    pub egress: Egress,
+}
+
+/// How a vantage's connections leave this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Egress {
+    /// As the routing table says.
+    Direct,
+    /// Through an HTTP proxy by CONNECT (`http://HOST:PORT`).
+    HttpProxy {
+        /// Host name or address.
+        host: Box<str>,
+        /// TCP port.
+        port: u16,
+    },
+    /// Through a SOCKS5 proxy (`socks5://` or `socks5h://`; endpoints are addresses, so both are one).
+    Socks5Proxy {
+        /// Host name or address.
+        host: Box<str>,
+        /// TCP port.
+        port: u16,
+    },
+    /// From this local address; endpoints of the other family are not probed from here.
+    Source(IpAddr),
+}
+
+/// `[cluster]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// NATS servers.
+    pub nats: Vec<Box<str>>,
+    /// The JetStream bucket.
+    pub bucket: Box<str>,
+    /// This machine's name.
+    pub node: Box<str>,
+}
+
+/// `pools.toml`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pools {
+    /// `[monitor.*]`, in file order.
+    pub monitors: Vec<Monitor>,
+    /// `[pool.*]`, in file order.
+    pub pools: Vec<Pool>,
+    /// `[steer.*]`, in file order; owners differ.
+    pub steered: Vec<Steered>,
+}
+
+/// `[pool.NAME]`: endpoints that serve the same thing at one place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pool {
+    /// Its name.
+    pub name: Box<str>,
+    /// Where it is.
+    pub location: Point,
+    /// Never empty; addresses differ.
+    pub endpoints: Vec<Endpoint>,
+    /// `None`: always up.
+    pub monitor: Option<MonitorIx>,
+    /// Endpoints of a family that must be up for the pool to be up in that family; at least 1.
+    pub min_healthy: usize,
+    /// Share among pools at the same distance, and under policy weighted.
+    pub weight: u32,
+    /// Subtracted from the distance, in kilometres; may be negative.
+    pub bias_km: f64,
+}
+
+/// One address of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The address, never IPv4-mapped.
+    pub address: IpAddr,
+    /// Its share where a pool has more endpoints than an answer may hold.
+    pub weight: u32,
+}
+
+/// `[steer."NAME"]`: an owner name whose A and AAAA come from a policy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Steered {
+    /// The owner name.
+    pub owner: Name,
+    /// Where it was written, for diagnostics about zones.
+    pub place: Place,
+    /// How its pools are ordered.
+    pub policy: Policy,
+    /// Never empty, no pool twice.
+    pub pools: Vec<PoolIx>,
+    /// Seconds.
+    pub ttl: u32,
+    /// At most so many addresses in an answer; at least 1.
+    pub answers: usize,
+    /// What is answered when no pool is up.
+    pub all_down: AllDown,
+    /// In file order; which one matches is decided by how specific it is, then by this order.
+    pub rules: Vec<Rule>,
+}
+
+/// What a client is told when none of its pools is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AllDown {
+    /// NODATA.
+    Empty,
+    /// This pool, as if it were up.
+    Fallback(PoolIx),
+    /// The pools that were up last, as if they still were.
+    LastGood,
+    /// As if all were up.
+    Nearest,
+    /// SERVFAIL.
+    ServFail,
+}
+
+/// `[[steer."NAME".rule]]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// Which clients.
+    pub matcher: Matcher,
+    /// Never empty, no pool twice.
+    pub pools: Vec<PoolIx>,
+    /// How they are ordered; the name's policy unless given.
+    pub policy: Policy,
+    /// Never leave these pools.
+    pub fence: bool,
+}

@@ -1,0 +1,3 @@
+//! Floor 2: addresses to rank lists.
+
+pub mod rules;

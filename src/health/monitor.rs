@@ -1,0 +1,99 @@
+//! `Monitor`: what to probe, how often, and what counts as good.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// One `[monitor.NAME]`, with every default filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Monitor {
+    /// The operator's name for it.
+    pub name: Box<str>,
+    /// What is asked.
+    pub kind: MonitorKind,
+    /// The port that is connected to.
+    pub port: u16,
+    /// Time between two probes of one endpoint from one vantage, before jitter.
+    pub interval: Duration,
+    /// The longest that a probe may take, from connecting to the last byte needed.
+    pub timeout: Duration,
+    /// Consecutive failures until one vantage says down.
+    pub failure_threshold: NonZeroU32,
+    /// Consecutive successes until one vantage says up.
+    pub success_threshold: NonZeroU32,
+    /// How many fresh vantages must say down.
+    pub quorum: Quorum,
+}
+
+/// What a probe does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MonitorKind {
+    /// An HTTP/1.1 GET.
+    Http(HttpCheck),
+    /// The same over TLS; the certificate must be valid for `host`.
+    Https(HttpCheck),
+    /// A TCP connection that opens.
+    Tcp,
+}
+
+/// The request and what its response must look like.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HttpCheck {
+    /// Path and query, starting with a slash.
+    pub path: Box<str>,
+    /// The Host header and, over TLS, the server name; `None`: the endpoint's address.
+    pub host: Option<Box<str>>,
+    /// The lowest and highest status that count as good; never empty.
+    pub expect_status: Box<[(u16, u16)]>,
+    /// A substring that the body must hold; empty: the body is not read.
+    pub expect_body: Box<str>,
+}
+
+/// How many of the fresh vantages must say down before an endpoint is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quorum {
+    /// Every one.
+    All,
+    /// One is enough.
+    Any,
+    /// At least so many; all of them where fewer are fresh.
+    Count(NonZeroU32),
+    /// More than half.
+    Majority,
+}
+
+impl Quorum {
+    /// The number of votes needed among `fresh` vantages; at least 1.
+    pub fn votes_needed(self, fresh: usize) -> usize {
+        match self {
+            Self::All => fresh,
+            Self::Any => 1,
+            Self::Count(n) => (n.get() as usize).min(fresh),
+            Self::Majority => fresh / 2 + 1,
+        }
+        .max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn votes_needed_by_quorum_and_fresh_vantages() {
+        let two = Quorum::Count(NonZeroU32::new(2).expect("not zero"));
+        for (quorum, needed) in [
+            (Quorum::Any, [1, 1, 1, 1, 1]),
+            (Quorum::Majority, [1, 1, 2, 2, 3]),
+            (Quorum::All, [1, 1, 2, 3, 4]),
+            (two, [1, 1, 2, 2, 2]),
+        ] {
+            for (fresh, expected) in needed.into_iter().enumerate() {
+                assert_eq!(
+                    quorum.votes_needed(fresh),
+                    expected,
+                    "{quorum:?} of {fresh}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Meridian: an authoritative nameserver that answers with the nearest healthy region.
+//!
+//! Pure values at the bottom, one immutable snapshot in the middle, sockets at the edge. A module
+//! imports only from lower floors; `tests/tidy.rs` holds that.
+
+// Floor 0: words.
+pub mod base;
+// Floor 1: DNS bytes; hostile input lives here.
+pub mod wire;
+// Floor 2: pure models and compilers.
+pub mod geo;
+pub mod health;
+pub mod steer;
+pub mod zone;
+// Floor 3: what the operator wrote and what it means.
+pub mod config;
+// Floor 4: what is served.
+pub mod state;
+// Floor 5: query in, answer out.
+pub mod engine;
+// Floor 6: sockets and tasks.
+pub mod admin;
+pub mod probe;
+pub mod transport;
+// Floor 7: the process.
+pub mod daemon;
+// Floor 8: words for people.
+pub mod cli;

@@ -1,0 +1,1 @@
+//! which pool answers.

@@ -1,0 +1,1 @@
+//! DNS bytes in and out.
