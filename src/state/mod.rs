@@ -1,1 +1,5 @@
-//! what is served.
+//! Floor 4: what is served.
+
+pub mod counters;
+pub mod publish;
+pub mod snapshot;
