@@ -16,6 +16,7 @@ use crate::base::name::Name;
 use crate::base::rank::Policy;
 use crate::geo::rules::Matcher;
 use crate::health::monitor::Monitor;
+use crate::steer::AllDown;
 
 /// Both files together.
 #[derive(Clone, Debug, PartialEq)]
@@ -223,21 +224,6 @@ pub struct Steered {
     pub all_down: AllDown,
     /// In file order; which one matches is decided by how specific it is, then by this order.
     pub rules: Vec<Rule>,
-}
-
-/// What a client is told when none of its pools is up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum AllDown {
-    /// NODATA.
-    Empty,
-    /// This pool, as if it were up.
-    Fallback(PoolIx),
-    /// The pools that were up last, as if they still were.
-    LastGood,
-    /// As if all were up.
-    Nearest,
-    /// SERVFAIL.
-    ServFail,
 }
 
 /// `[[steer."NAME".rule]]`.

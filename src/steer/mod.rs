@@ -1,1 +1,207 @@
-//! which pool answers.
+//! Floor 2: which pool answers, given the order for a client and what is up.
+//!
+//! [`choose`] turns one rank list and the standing of every pool into what its clients are answered.
+//! It is called once per rank list and family when a snapshot is built, never per query. Where several
+//! pools share clients, [`rendezvous`] decides per client prefix.
+
+pub mod rendezvous;
+
+use crate::base::ix::PoolIx;
+use crate::base::rank::RankList;
+use crate::base::rank::Share;
+
+/// What a client is told when none of its pools is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AllDown {
+    /// NODATA.
+    Empty,
+    /// This pool, as if it were up.
+    Fallback(PoolIx),
+    /// The pools that were up last, as if they still were.
+    LastGood,
+    /// As if all were up.
+    Nearest,
+    /// SERVFAIL.
+    ServFail,
+}
+
+/// What a pool is worth in one address family now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It has no endpoint of the family: never a candidate.
+    Absent,
+    /// An operator took it out.
+    Drained,
+    /// It has endpoints, but too few are up.
+    Down,
+    /// Enough endpoints are up, or nobody knows otherwise.
+    Up,
+}
+
+/// What the clients of one rank list are answered in one family.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Choice {
+    /// NODATA.
+    Empty,
+    /// One of these pools, shared by weight; never empty.
+    Pools(Box<[Share]>),
+    /// SERVFAIL.
+    ServFail,
+}
+
+/// Decides what the clients of `rank` are answered.
+///
+/// `standing` tells of each pool; `was_up` whether it was up when any pool of the name last was. The
+/// first group with a pool that is up wins, and only its pools that are up share it. With none up,
+/// a fenced list is answered empty and any other as `all_down` says. A pool that an operator drained
+/// is used only if nothing but drained pools is left.
+pub fn choose(
+    rank: &RankList,
+    all_down: AllDown,
+    standing: impl Fn(PoolIx) -> Standing,
+    was_up: impl Fn(PoolIx) -> bool,
+) -> Choice {
+    let first = |wanted: &dyn Fn(PoolIx) -> bool| {
+        rank.groups.iter().find_map(|group| members(group, wanted))
+    };
+    if let Some(choice) = first(&|pool| standing(pool) == Standing::Up) {
+        return choice;
+    }
+    let as_if_up = || {
+        first(&|pool| standing(pool) == Standing::Down)
+            .or_else(|| first(&|pool| standing(pool) == Standing::Drained))
+            .unwrap_or(Choice::Empty)
+    };
+    // A family that no pool serves does not exist for this name, whatever the policy.
+    let exists = as_if_up();
+    match all_down {
+        _ if rank.fenced || exists == Choice::Empty => Choice::Empty,
+        AllDown::Empty => Choice::Empty,
+        AllDown::Fallback(pool) if standing(pool) != Standing::Absent => {
+            Choice::Pools([Share { pool, weight: 1 }].into())
+        }
+        AllDown::LastGood => {
+            first(&|pool| standing(pool) == Standing::Down && was_up(pool)).unwrap_or(exists)
+        }
+        AllDown::Fallback(_) | AllDown::Nearest => exists,
+        AllDown::ServFail => Choice::ServFail,
+    }
+}
+
+/// The pools of a group that are wanted, if any; those of weight 0 only if there are no others.
+fn members(group: &[Share], wanted: &dyn Fn(PoolIx) -> bool) -> Option<Choice> {
+    let wanted = || group.iter().copied().filter(|share| wanted(share.pool));
+    let mut shares: Box<[Share]> = wanted().filter(|share| share.weight > 0).collect();
+    if shares.is_empty() {
+        shares = wanted().map(|share| Share { weight: 1, ..share }).collect();
+    }
+    (!shares.is_empty()).then_some(Choice::Pools(shares))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use Standing::Absent;
+    use Standing::Down;
+    use Standing::Drained;
+    use Standing::Up;
+
+    /// A rank list from groups of (pool, weight).
+    fn rank(fenced: bool, groups: &[&[(u32, u32)]]) -> RankList {
+        let share = |&(pool, weight): &(u32, u32)| Share {
+            pool: PoolIx(pool),
+            weight,
+        };
+        let groups = groups
+            .iter()
+            .map(|group| group.iter().map(share).collect())
+            .collect();
+        RankList {
+            rule: None,
+            located: true,
+            fenced,
+            groups,
+        }
+    }
+
+    /// The pools chosen, or a word.
+    fn check(rank: &RankList, all_down: AllDown, standing: &[Standing], was_up: &[u32]) -> String {
+        let choice = choose(
+            rank,
+            all_down,
+            |pool| standing[pool.at()],
+            |pool| was_up.contains(&pool.0),
+        );
+        match choice {
+            Choice::Empty => "empty".into(),
+            Choice::ServFail => "servfail".into(),
+            Choice::Pools(shares) => {
+                let text = |s: &Share| format!("{}x{}", s.pool.0, s.weight);
+                shares.iter().map(text).collect::<Vec<_>>().join(" ")
+            }
+        }
+    }
+
+    #[test]
+    fn first_group_with_a_pool_up_wins() {
+        let list = rank(false, &[&[(0, 1)], &[(1, 3), (2, 1)], &[(3, 1)]]);
+        for (standing, expected) in [
+            ([Up, Up, Up, Up], "0x1"),
+            ([Down, Up, Up, Up], "1x3 2x1"),
+            ([Drained, Down, Up, Up], "2x1"),
+            ([Absent, Absent, Absent, Up], "3x1"),
+            ([Down, Down, Down, Down], "0x1"),
+            ([Absent, Down, Down, Down], "1x3 2x1"),
+            ([Drained, Drained, Down, Drained], "2x1"),
+            ([Drained, Drained, Drained, Absent], "0x1"),
+            ([Absent, Absent, Absent, Absent], "empty"),
+        ] {
+            assert_eq!(
+                check(&list, AllDown::Nearest, &standing, &[]),
+                expected,
+                "{standing:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn all_down_is_a_policy_of_the_name() {
+        let list = rank(false, &[&[(0, 1)], &[(1, 1)]]);
+        let fenced = rank(true, &[&[(0, 1)]]);
+        for (all_down, expected) in [
+            (AllDown::Nearest, "0x1"),
+            (AllDown::Empty, "empty"),
+            (AllDown::ServFail, "servfail"),
+            (AllDown::LastGood, "1x1"),
+            (AllDown::Fallback(PoolIx(2)), "2x1"),
+            (AllDown::Fallback(PoolIx(3)), "0x1"),
+        ] {
+            let standing = [Down, Down, Down, Absent];
+            assert_eq!(
+                check(&list, all_down, &standing, &[1]),
+                expected,
+                "{all_down:?}"
+            );
+            assert_eq!(
+                check(&fenced, all_down, &standing, &[1]),
+                "empty",
+                "{all_down:?}"
+            );
+            // Without a pool of the family, the policy has nothing to say.
+            assert_eq!(
+                check(&list, all_down, &[Absent; 4], &[1]),
+                "empty",
+                "{all_down:?}"
+            );
+        }
+        assert_eq!(check(&list, AllDown::LastGood, &[Down, Down], &[]), "0x1");
+    }
+
+    #[test]
+    fn weight_zero_serves_only_alone() {
+        let list = rank(false, &[&[(0, 0), (1, 2)], &[(2, 1)]]);
+        assert_eq!(check(&list, AllDown::Nearest, &[Up, Up, Up], &[]), "1x2");
+        assert_eq!(check(&list, AllDown::Nearest, &[Up, Down, Up], &[]), "0x1");
+    }
+}
