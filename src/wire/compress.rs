@@ -1,0 +1,128 @@
+//! `Names`: the names of a message that later ones can point at (RFC 1035 s4.1.4).
+//!
+//! A table of fixed size that is searched from end to end: messages hold few names, and the lengths
+//! alone tell most of them apart. It knows offsets, not bytes; the bytes are in the message.
+//!
+//! Invariant: no entry lies at 0x4000 or beyond, where no pointer reaches.
+
+use crate::wire::header::HEADER_LEN;
+
+/// The two top bits of a compression pointer; the rest is the offset.
+pub(super) const POINTER: u16 = 0xC000;
+
+/// The names that can be pointed at: each entry is one suffix that stands in the message.
+#[derive(Debug)]
+pub(super) struct Names {
+    n: usize,
+    offsets: [u16; Self::MAX],
+    /// Uncompressed lengths: most candidates are told apart by these alone.
+    lens: [u8; Self::MAX],
+}
+
+impl Names {
+    /// Enough for a referral to thirteen servers under as many names; later ones are not compressed.
+    const MAX: usize = 64;
+
+    pub(super) fn new() -> Self {
+        Self {
+            n: 0,
+            offsets: [0; Self::MAX],
+            lens: [0; Self::MAX],
+        }
+    }
+
+    /// The number of entries, which grows with the message.
+    pub(super) fn len(&self) -> usize {
+        self.n
+    }
+
+    /// Forgets all entries but the first `n`.
+    pub(super) fn truncate(&mut self, n: usize) {
+        self.n = self.n.min(n);
+    }
+
+    /// Adds a suffix unless the table is full or no pointer reaches it.
+    pub(super) fn add(&mut self, at: usize, len: usize) {
+        let (Ok(at), Ok(len)) = (u16::try_from(at), u8::try_from(len)) else {
+            return;
+        };
+        if at & POINTER == 0
+            && let Some(offset) = self.offsets.get_mut(self.n)
+            && let Some(entry_len) = self.lens.get_mut(self.n)
+        {
+            (*offset, *entry_len) = (at, len);
+            self.n += 1;
+        }
+    }
+
+    /// Adds the qname and its ancestors from a message that holds a header and a question.
+    pub(super) fn add_question(&mut self, message: Option<&[u8]>) {
+        let question = message.and_then(|message| message.get(HEADER_LEN..));
+        let Some((mut suffix, _)) = question.and_then(split_name) else {
+            return;
+        };
+        let mut at = HEADER_LEN;
+        while let Some((label, parent)) = split_label(suffix) {
+            self.add(at, suffix.len());
+            at += label.len();
+            suffix = parent;
+        }
+    }
+
+    /// Where a name stands in the message, whatever its case.
+    pub(super) fn find(&self, message: &[u8], name: &[u8]) -> Option<u16> {
+        let entries = self.offsets.iter().zip(&self.lens).take(self.n);
+        entries
+            .filter(|(_, len)| usize::from(**len) == name.len())
+            .map(|(offset, _)| *offset)
+            .find(|offset| is_name_at(message, usize::from(*offset), name))
+    }
+}
+
+/// Whether the name at an offset, once its pointers are followed, is this one.
+fn is_name_at(message: &[u8], mut at: usize, mut name: &[u8]) -> bool {
+    loop {
+        let Some(tail) = message.get(at..) else {
+            return false;
+        };
+        if let &[high @ 0xC0..=0xFF, low, ..] = tail {
+            let target = usize::from(u16::from_be_bytes([high, low]) & !POINTER);
+            // Backwards only, so that this ends whatever the bytes.
+            if target >= at {
+                return false;
+            }
+            at = target;
+            continue;
+        }
+        let Some((label, parent)) = split_label(name) else {
+            return tail.first() == name.first();
+        };
+        let written = tail.get(..label.len());
+        if !written.is_some_and(|written| written.eq_ignore_ascii_case(label)) {
+            return false;
+        }
+        at += label.len();
+        name = parent;
+    }
+}
+
+/// The first label with its length octet, and the name after it; `None` for the root, and for what is
+/// no name.
+pub(super) fn split_label(name: &[u8]) -> Option<(&[u8], &[u8])> {
+    match name.first() {
+        Some(&len @ 1..=63) => name.split_at_checked(1 + usize::from(len)),
+        _ => None,
+    }
+}
+
+/// The name that the bytes start with, and what follows it.
+pub(super) fn split_name(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut rest = bytes;
+    while let Some((_, parent)) = split_label(rest) {
+        rest = parent;
+    }
+    let (0, after) = rest.split_first()? else {
+        return None;
+    };
+    bytes.split_at_checked(bytes.len() - after.len())
+}

@@ -1,0 +1,188 @@
+//! The OPT record in and out (RFC 6891) with the options we know.
+//!
+//! Client subnet (RFC 7871), NSID (RFC 5001), cookies (RFC 7873) and extended errors (RFC 8914); all
+//! others are ignored. Of several options of one kind the first counts and the others are not looked
+//! at: RFC 7873 s5.2 says so for cookies, BIND and Knot do so for client subnets.
+
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+
+use crate::base::rr::RrType;
+use crate::wire::ecs::ClientSubnet;
+use crate::wire::query::Fault;
+
+const NSID: u16 = 3;
+const SUBNET: u16 = 8;
+const COOKIE: u16 = 10;
+const EXTENDED_ERROR: u16 = 15;
+
+/// An OPT without options: root owner, type, payload size, TTL and RDLENGTH.
+const FIXED_LEN: usize = 11;
+/// Smaller payload sizes mean this one (RFC 6891 s6.2.3).
+const MIN_UDP_PAYLOAD: u16 = 512;
+/// The DO bit (RFC 3225) in the lower half of the TTL.
+const DNSSEC_OK: u16 = 0x8000;
+
+/// What a query's OPT says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edns<'a> {
+    /// The largest UDP payload that the client takes; at least 512.
+    pub udp_payload: u16,
+    /// The EDNS version; above 0 the options have not been looked at, as their meaning is unknown.
+    pub version: u8,
+    /// Whether the client wants DNSSEC records (DO).
+    pub dnssec_ok: bool,
+    /// The client subnet.
+    pub subnet: Option<ClientSubnet>,
+    /// Whether the client asks for the server's identifier.
+    pub nsid: bool,
+    /// The cookie: 8 octets of the client's, or these and 8 to 32 of the server's.
+    pub cookie: Option<&'a [u8]>,
+}
+
+impl<'a> Edns<'a> {
+    /// Reads an OPT from its class, TTL and RDATA.
+    ///
+    /// # Errors
+    /// The fault of the first option that is not well-formed.
+    pub(super) fn parse(class: u16, ttl: [u8; 4], rdata: &'a [u8]) -> Result<Self, Fault> {
+        let [_, version, flags0, flags1] = ttl;
+        let mut edns = Self {
+            udp_payload: class.max(MIN_UDP_PAYLOAD),
+            version,
+            dnssec_ok: u16::from_be_bytes([flags0, flags1]) & DNSSEC_OK != 0,
+            subnet: None,
+            nsid: false,
+            cookie: None,
+        };
+        let mut rest = if version == 0 { rdata } else { &[] };
+        while !rest.is_empty() {
+            let (code, data, next) = split_option(rest).ok_or(Fault::OptOption)?;
+            rest = next;
+            match code {
+                NSID => edns.nsid = true,
+                SUBNET if edns.subnet.is_none() => {
+                    edns.subnet = Some(ClientSubnet::parse(data).ok_or(Fault::OptSubnet)?);
+                }
+                COOKIE if edns.cookie.is_none() => {
+                    let is_valid = matches!(data.len(), 8 | 16..=40);
+                    edns.cookie = Some(is_valid.then_some(data).ok_or(Fault::OptCookie)?);
+                }
+                _ => {}
+            }
+        }
+        Ok(edns)
+    }
+}
+
+/// Splits the first option off: its code, its data, and what follows.
+fn split_option(rdata: &[u8]) -> Option<(u16, &[u8], &[u8])> {
+    let (&[code0, code1, len0, len1], rest) = rdata.split_first_chunk::<4>()?;
+    let len = usize::from(u16::from_be_bytes([len0, len1]));
+    let (data, rest) = rest.split_at_checked(len)?;
+    Some((u16::from_be_bytes([code0, code1]), data, rest))
+}
+
+/// The OPT of a response, version 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opt<'a> {
+    /// The largest UDP payload that we take.
+    pub udp_payload: u16,
+    /// The query's DO bit.
+    pub dnssec_ok: bool,
+    /// The query's subnet and the scope of the answer, counted in the subnet's family.
+    pub subnet: Option<(ClientSubnet, u8)>,
+    /// The server's identifier.
+    pub nsid: Option<&'a [u8]>,
+    /// Client and server cookie.
+    pub cookie: Option<&'a [u8]>,
+    /// Why the answer is what it is.
+    pub extended_error: Option<ExtendedError<'a>>,
+}
+
+/// An extended DNS error (RFC 8914).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExtendedError<'a> {
+    /// The INFO-CODE of the IANA registry.
+    pub code: u16,
+    /// A sentence for people; may be empty.
+    pub text: &'a str,
+}
+
+impl<'a> Opt<'a> {
+    /// An OPT without options.
+    pub fn new(udp_payload: u16) -> Self {
+        Self {
+            udp_payload,
+            dnssec_ok: false,
+            subnet: None,
+            nsid: None,
+            cookie: None,
+            extended_error: None,
+        }
+    }
+
+    /// Length of the whole record in octets: what [`reserve`] must keep free for it.
+    ///
+    /// [`reserve`]: crate::wire::encode::Encoder::reserve
+    #[expect(clippy::len_without_is_empty, reason = "a record is never empty")]
+    pub fn len(&self) -> usize {
+        FIXED_LEN.saturating_add(self.options_len())
+    }
+
+    fn options_len(&self) -> usize {
+        [
+            self.subnet.map(|(subnet, _)| subnet.data_len()),
+            self.nsid.map(<[u8]>::len),
+            self.cookie.map(<[u8]>::len),
+            self.extended_error
+                .map(|error| error.text.len().saturating_add(2)),
+        ]
+        .into_iter()
+        .flatten()
+        .fold(0, |sum: usize, len| {
+            sum.saturating_add(len).saturating_add(4)
+        })
+    }
+
+    /// Writes the record to the front of `out` with the high bits of the RCODE and returns its length;
+    /// `None` if it does not fit, with `out` written in part.
+    pub(super) fn write(&self, rcode_high: u8, mut out: &mut [u8]) -> Option<usize> {
+        let options_len = self.options_len();
+        let [type0, type1] = RrType::OPT.0.to_be_bytes();
+        let [size0, size1] = self.udp_payload.to_be_bytes();
+        let [flags0, flags1] = (if self.dnssec_ok { DNSSEC_OK } else { 0 }).to_be_bytes();
+        let [len0, len1] = u16::try_from(options_len).ok()?.to_be_bytes();
+        let fixed: [u8; FIXED_LEN] = [
+            0, type0, type1, size0, size1, rcode_high, 0, flags0, flags1, len0, len1,
+        ];
+        let out = &mut out;
+        put(out, &fixed)?;
+        if let Some((subnet, scope_len)) = self.subnet {
+            put_option(out, SUBNET, &[], subnet.write(scope_len, &mut [0; 20]))?;
+        }
+        if let Some(nsid) = self.nsid {
+            put_option(out, NSID, &[], nsid)?;
+        }
+        if let Some(cookie) = self.cookie {
+            put_option(out, COOKIE, &[], cookie)?;
+        }
+        if let Some(ExtendedError { code, text }) = self.extended_error {
+            put_option(out, EXTENDED_ERROR, &code.to_be_bytes(), text.as_bytes())?;
+        }
+        Some(FIXED_LEN.saturating_add(options_len))
+    }
+}
+
+/// Appends an option whose data is `head` followed by `tail`.
+fn put_option(out: &mut &mut [u8], code: u16, head: &[u8], tail: &[u8]) -> Option<()> {
+    let len = u16::try_from(head.len().saturating_add(tail.len())).ok()?;
+    put(out, &code.to_be_bytes())?;
+    put(out, &len.to_be_bytes())?;
+    put(out, head)?;
+    put(out, tail)
+}
+
+fn put(out: &mut &mut [u8], bytes: &[u8]) -> Option<()> {
+    out.split_off_mut(..bytes.len())?.copy_from_slice(bytes);
+    Some(())
+}

@@ -1,0 +1,247 @@
+//! `Query`: one well-formed question with its EDNS, read from any bytes.
+//!
+//! The parser is strict, because a nameserver's clients are resolvers: what the RFCs leave to taste
+//! is decided as NSD, Knot or BIND decide it.
+//!
+//! - Less than a header, and responses, are dropped: answering those lets two servers talk forever.
+//! - Another opcode than QUERY is NOTIMP with nothing but a header, whatever the rest looks like.
+//! - Not exactly one question is FORMERR (RFC 9619 s4, and no cookie-only queries: RFC 7873 s5.4 is
+//!   optional). So is a compressed or too long qname: there is nothing in front to point at.
+//! - Records in answer or authority are FORMERR (NSD), save the SOA that an IXFR query brings.
+//! - Additional records other than OPT are walked over (Knot, BIND; NSD refuses them). A TSIG must be
+//!   the last (RFC 8945 s5.1), an OPT the only one and at the root (RFC 6891 s6.1.1).
+//! - Bytes behind the last record are FORMERR (Knot; BIND and NSD ignore them).
+
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+
+use crate::base::qname::QName;
+use crate::base::rr::Class;
+use crate::base::rr::Opcode;
+use crate::base::rr::Rcode;
+use crate::base::rr::RrType;
+use crate::wire::edns::Edns;
+use crate::wire::header::Flags;
+use crate::wire::header::Header;
+
+/// A query that can be answered; its qname is in the [`QName`] that it was parsed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Query<'a> {
+    /// What its response repeats.
+    pub echo: Echo<'a>,
+    /// The type asked for.
+    pub qtype: RrType,
+    /// The class asked for.
+    pub qclass: Class,
+    /// What the OPT says; `None` for a client without EDNS.
+    pub edns: Option<Edns<'a>>,
+    /// Whether the query is signed with a TSIG, which has not been looked at.
+    pub has_tsig: bool,
+}
+
+/// What every response repeats from its query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Echo<'a> {
+    /// The message's id.
+    pub id: u16,
+    /// The query's flags, of which opcode, RD and CD are repeated.
+    pub flags: Flags,
+    /// The question as sent, in its case (RFC 1035 s4.1.2; 0x20 mixing): qname, qtype, qclass; empty
+    /// if there is none that could be read.
+    pub question: &'a [u8],
+}
+
+/// A message that is no query we can answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed<'a> {
+    /// Gets no response.
+    Drop(Fault),
+    /// Gets an error response.
+    Reject(Reject<'a>),
+}
+
+/// What the error response to a malformed query is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reject<'a> {
+    /// FORMERR or NOTIMP.
+    pub rcode: Rcode,
+    /// What is wrong.
+    pub fault: Fault,
+    /// What the response repeats.
+    pub echo: Echo<'a>,
+    /// Whether an OPT was read, so that the response must have one too (RFC 6891 s7).
+    pub has_opt: bool,
+}
+
+/// What is wrong with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// An opcode other than QUERY.
+    Opcode,
+    /// A cookie that is not 8 or 16 to 40 octets long.
+    OptCookie,
+    /// More than one OPT.
+    OptCount,
+    /// An option that ends behind its OPT.
+    OptOption,
+    /// An OPT whose owner is not the root.
+    OptOwner,
+    /// An OPT in the authority section.
+    OptSection,
+    /// A malformed client subnet.
+    OptSubnet,
+    /// A question that is cut off, or whose name is compressed or too long.
+    Question,
+    /// No question, or more than one.
+    QuestionCount,
+    /// A record that is cut off or has a bad owner.
+    Record,
+    /// A response.
+    Response,
+    /// Records in the answer or authority section.
+    SectionCount,
+    /// Less than a header.
+    Short,
+    /// Bytes behind the last record.
+    Trailing,
+    /// A TSIG that is not the last record.
+    TsigPlace,
+}
+
+impl<'a> Query<'a> {
+    /// Reads a message and folds its qname into `qname`, which means nothing after an error.
+    ///
+    /// # Errors
+    /// [`Malformed`] says what the sender gets.
+    pub fn parse(message: &'a [u8], qname: &mut QName) -> Result<Self, Malformed<'a>> {
+        let (header, body) = Header::split(message).ok_or(Malformed::Drop(Fault::Short))?;
+        if header.flags.is_response() {
+            return Err(Malformed::Drop(Fault::Response));
+        }
+        let mut reject = Reject {
+            rcode: Rcode::FormErr,
+            fault: Fault::Opcode,
+            echo: Echo {
+                id: header.id,
+                flags: header.flags,
+                question: &[],
+            },
+            has_opt: false,
+        };
+        if header.flags.opcode() != Opcode::QUERY {
+            reject.rcode = Rcode::NotImp;
+            return Err(Malformed::Reject(reject));
+        }
+        Self::parse_body(header.counts, body, qname, &mut reject).map_err(|fault| {
+            reject.fault = fault;
+            Malformed::Reject(reject)
+        })
+    }
+
+    /// Reads what follows the header, and keeps in `reject` what is known so far.
+    fn parse_body(
+        [qdcount, ancount, nscount, arcount]: [u16; 4],
+        body: &'a [u8],
+        qname: &mut QName,
+        reject: &mut Reject<'a>,
+    ) -> Result<Self, Fault> {
+        if qdcount != 1 {
+            return Err(Fault::QuestionCount);
+        }
+        let name_len = qname.set_wire(body).map_err(|_| Fault::Question)?;
+        let (question, mut rest) = body
+            .split_at_checked(name_len.saturating_add(4))
+            .ok_or(Fault::Question)?;
+        let &[type0, type1, class0, class1] = question.last_chunk().ok_or(Fault::Question)?;
+        reject.echo.question = question;
+        let mut query = Self {
+            echo: reject.echo,
+            qtype: RrType(u16::from_be_bytes([type0, type1])),
+            qclass: Class(u16::from_be_bytes([class0, class1])),
+            edns: None,
+            has_tsig: false,
+        };
+        if ancount != 0 || nscount != 0 && query.qtype != RrType::IXFR {
+            return Err(Fault::SectionCount);
+        }
+        for _ in 0..nscount {
+            let record = Record::split_off(&mut rest).ok_or(Fault::Record)?;
+            if record.rtype == RrType::OPT {
+                return Err(Fault::OptSection);
+            }
+        }
+        for _ in 0..arcount {
+            let record = Record::split_off(&mut rest).ok_or(Fault::Record)?;
+            query.take_additional(&record, reject)?;
+        }
+        if rest.is_empty() {
+            Ok(query)
+        } else {
+            Err(Fault::Trailing)
+        }
+    }
+
+    fn take_additional(
+        &mut self,
+        record: &Record<'a>,
+        reject: &mut Reject<'a>,
+    ) -> Result<(), Fault> {
+        if self.has_tsig {
+            return Err(Fault::TsigPlace);
+        }
+        match record.rtype {
+            RrType::OPT if reject.has_opt => return Err(Fault::OptCount),
+            RrType::OPT => {
+                reject.has_opt = true;
+                if !record.is_at_root {
+                    return Err(Fault::OptOwner);
+                }
+                self.edns = Some(Edns::parse(record.class, record.ttl, record.rdata)?);
+            }
+            RrType::TSIG => self.has_tsig = true,
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// A record as far as a query's reader cares.
+struct Record<'a> {
+    is_at_root: bool,
+    rtype: RrType,
+    class: u16,
+    ttl: [u8; 4],
+    rdata: &'a [u8],
+}
+
+impl<'a> Record<'a> {
+    /// Takes the first record off `rest`, which stays as it was if there is none.
+    fn split_off(rest: &mut &'a [u8]) -> Option<Self> {
+        let after_name = skip_name(rest)?;
+        let (&[t0, t1, c0, c1, ttl0, ttl1, ttl2, ttl3, len0, len1], after_fixed) =
+            after_name.split_first_chunk::<10>()?;
+        let rdata_len = usize::from(u16::from_be_bytes([len0, len1]));
+        let (rdata, next) = after_fixed.split_at_checked(rdata_len)?;
+        let record = Self {
+            is_at_root: rest.first() == Some(&0),
+            rtype: RrType(u16::from_be_bytes([t0, t1])),
+            class: u16::from_be_bytes([c0, c1]),
+            ttl: [ttl0, ttl1, ttl2, ttl3],
+            rdata,
+        };
+        *rest = next;
+        Some(record)
+    }
+}
+
+/// What follows a name, which may be compressed; pointers are not followed.
+fn skip_name(mut rest: &[u8]) -> Option<&[u8]> {
+    loop {
+        let (&len, after) = rest.split_first()?;
+        rest = match len {
+            0 => return Some(after),
+            1..=63 => after.split_at_checked(usize::from(len))?.1,
+            0xC0.. => return Some(after.split_first()?.1),
+            _ => return None,
+        };
+    }
+}
