@@ -114,3 +114,97 @@ impl ClientSubnet {
 fn n_octets(source_len: u8) -> usize {
     usize::from(source_len.div_ceil(8))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Option data: family, lengths, and the first octets of `addr`.
+    fn data(family: u16, source_len: u8, scope_len: u8, addr: &[u8]) -> Vec<u8> {
+        [&family.to_be_bytes()[..], &[source_len, scope_len], addr].concat()
+    }
+
+    /// All ones up to `len` bits, in as many octets as those take.
+    fn ones(len: u8) -> Vec<u8> {
+        let mut octets = vec![0xFF; n_octets(len)];
+        if len % 8 != 0 {
+            *octets.last_mut().expect("not empty") = 0xFF << (8 - len % 8);
+        }
+        octets
+    }
+
+    #[test]
+    fn every_boundary_of_both_families_is_taken_and_written_back() {
+        let v4 = [0, 1, 7, 8, 9, 15, 16, 23, 24, 25, 31, 32].map(|len| (1, len));
+        let v6 = [0, 1, 7, 8, 9, 48, 55, 56, 57, 63, 64, 65, 127, 128].map(|len| (2, len));
+        for (family, len) in v4.into_iter().chain(v6) {
+            let sent = data(family, len, 0, &ones(len));
+            let subnet = ClientSubnet::parse(&sent).expect("well-formed");
+            assert_eq!((subnet.family(), subnet.source_len()), (family, len));
+            assert_eq!(subnet.prefix().map(Prefix::len), (len > 0).then_some(len));
+            let mut buffer = [0xAA; 20];
+            assert_eq!(
+                subnet.write(17, &mut buffer),
+                data(family, len, 17, &ones(len))
+            );
+            assert_eq!(subnet.data_len(), sent.len());
+
+            let mut longer = sent.clone();
+            longer.push(0);
+            assert_eq!(ClientSubnet::parse(&longer), None, "surplus octet, /{len}");
+            if len > 0 {
+                let shorter = &sent[..sent.len() - 1];
+                assert_eq!(ClientSubnet::parse(shorter), None, "missing octet, /{len}");
+            }
+            if len % 8 != 0 {
+                let mut surplus_bit = sent.clone();
+                *surplus_bit.last_mut().expect("not empty") |= 0x80 >> (len % 8);
+                assert_eq!(ClientSubnet::parse(&surplus_bit), None, "bit beyond /{len}");
+                *surplus_bit.last_mut().expect("not empty") = sent[sent.len() - 1] | 1;
+                assert_eq!(ClientSubnet::parse(&surplus_bit), None, "last bit, /{len}");
+            }
+            let scoped = data(family, len, 1, &ones(len));
+            assert_eq!(
+                ClientSubnet::parse(&scoped),
+                None,
+                "scope in a query, /{len}"
+            );
+        }
+    }
+
+    #[test]
+    fn malformed_subnets_are_refused() {
+        for (data, what) in [
+            (vec![], "nothing"),
+            (vec![0, 1, 0], "three octets"),
+            (data(1, 33, 0, &[255, 255, 255, 255, 128]), "v4 /33"),
+            (data(1, 255, 0, &[0; 32]), "v4 /255"),
+            (data(2, 129, 0, &[0; 17]), "v6 /129"),
+            (data(2, 255, 0, &[0; 32]), "v6 /255"),
+            (data(0, 8, 0, &[0]), "no family, /8"),
+            (data(0, 0, 0, &[0]), "no family, an octet"),
+            (data(0, 0, 1, &[]), "no family, a scope"),
+            (data(3, 0, 0, &[]), "family 3"),
+            (data(0x0101, 0, 0, &[]), "family 257"),
+        ] {
+            assert_eq!(ClientSubnet::parse(&data), None, "{what}");
+        }
+    }
+
+    #[test]
+    fn family_zero_is_a_subnet_without_a_prefix() {
+        let subnet = ClientSubnet::parse(&[0; 4]).expect("well-formed");
+        assert_eq!((subnet.addr(), subnet.prefix()), (None, None));
+        assert_eq!(subnet.write(0, &mut [0xAA; 20]), [0; 4]);
+    }
+
+    #[test]
+    fn mapped_networks_are_ipv4_inside_and_ipv6_outside() {
+        let mapped = [[0; 10].as_slice(), &[0xFF, 0xFF, 192, 0, 2]].concat();
+        let subnet = ClientSubnet::parse(&data(2, 120, 0, &mapped)).expect("well-formed");
+        assert_eq!(subnet.prefix(), "192.0.2.0/24".parse().ok());
+        assert_eq!((subnet.family(), subnet.scope_len(22)), (2, 118));
+        let plain = ClientSubnet::parse(&data(2, 32, 0, &[32, 1, 13, 184])).expect("well-formed");
+        assert_eq!(plain.scope_len(22), 22);
+    }
+}

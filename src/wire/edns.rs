@@ -186,3 +186,139 @@ fn put(out: &mut &mut [u8], bytes: &[u8]) -> Option<()> {
     out.split_off_mut(..bytes.len())?.copy_from_slice(bytes);
     Some(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn option(code: u16, data: &[u8]) -> Vec<u8> {
+        let len = data.len() as u16;
+        [&code.to_be_bytes(), &len.to_be_bytes(), data].concat()
+    }
+
+    fn parse(rdata: &[u8]) -> Result<Edns<'_>, Fault> {
+        Edns::parse(1232, [0, 0, 0x80, 0], rdata)
+    }
+
+    #[test]
+    fn the_fixed_part_is_read() {
+        for (class, ttl, udp_payload, version, dnssec_ok) in [
+            (4096, [0, 0, 0x80, 0], 4096, 0, true),
+            (512, [0xFF, 0, 0x7F, 0xFF], 512, 0, false),
+            (511, [0, 0, 0, 0], 512, 0, false),
+            (0, [0, 1, 0xFF, 0xFF], 512, 1, true),
+            (65535, [0, 255, 0, 0], 65535, 255, false),
+        ] {
+            let edns = Edns::parse(class, ttl, &[]).expect("no options");
+            assert_eq!((edns.udp_payload, edns.version), (udp_payload, version));
+            assert_eq!(edns.dnssec_ok, dnssec_ok);
+        }
+    }
+
+    #[test]
+    fn options_are_read_and_unknown_ones_ignored() {
+        let rdata = [
+            option(12, &[0; 20]),
+            option(NSID, b"surplus"),
+            option(65001, &[]),
+            option(COOKIE, b"12345678"),
+            option(SUBNET, &[0, 1, 24, 0, 192, 0, 2]),
+        ]
+        .concat();
+        let edns = parse(&rdata).expect("well-formed");
+        assert!(edns.nsid);
+        assert_eq!(edns.cookie, Some(&b"12345678"[..]));
+        let prefix = edns.subnet.and_then(ClientSubnet::prefix);
+        assert_eq!(prefix, "192.0.2.0/24".parse().ok());
+    }
+
+    #[test]
+    fn malformed_options_are_told_apart() {
+        let subnet = option(SUBNET, &[0, 1, 8, 0, 10]);
+        for (rdata, fault) in [
+            (vec![0], Fault::OptOption),
+            (vec![0, 3, 0], Fault::OptOption),
+            (vec![0, 3, 0, 1], Fault::OptOption),
+            (
+                [option(99, b"x"), vec![0, 99, 0xFF, 0xFF]].concat(),
+                Fault::OptOption,
+            ),
+            (option(SUBNET, &[]), Fault::OptSubnet),
+            (option(SUBNET, &[0, 1, 8, 0]), Fault::OptSubnet),
+            ([subnet, vec![0, 3]].concat(), Fault::OptOption),
+        ] {
+            assert_eq!(parse(&rdata), Err(fault), "{rdata:?}");
+        }
+    }
+
+    #[test]
+    fn cookies_have_eight_or_sixteen_to_forty_octets() {
+        for len in 0..=50 {
+            let rdata = option(COOKIE, &vec![7; len]);
+            let expected = if len == 8 || (16..=40).contains(&len) {
+                Ok(Some(len))
+            } else {
+                Err(Fault::OptCookie)
+            };
+            let found = parse(&rdata).map(|edns| edns.cookie.map(<[u8]>::len));
+            assert_eq!(found, expected, "{len} octets");
+        }
+    }
+
+    #[test]
+    fn of_options_of_one_kind_the_first_counts() {
+        let rdata = [
+            option(SUBNET, &[0, 1, 8, 0, 10]),
+            option(COOKIE, b"12345678"),
+            option(SUBNET, b"nonsense"),
+            option(COOKIE, b"nonsense nonsense"),
+            option(COOKIE, b""),
+        ]
+        .concat();
+        let edns = parse(&rdata).expect("the first are well-formed");
+        assert_eq!(
+            edns.subnet.and_then(ClientSubnet::prefix),
+            "10.0.0.0/8".parse().ok()
+        );
+        assert_eq!(edns.cookie, Some(&b"12345678"[..]));
+    }
+
+    #[test]
+    fn options_of_another_version_are_not_judged() {
+        let edns = Edns::parse(512, [0, 1, 0, 0], b"\0\x08\xFF").expect("not looked at");
+        assert_eq!((edns.version, edns.subnet), (1, None));
+    }
+
+    #[test]
+    fn records_are_as_long_as_announced() {
+        let subnet = ClientSubnet::parse(&[0, 1, 24, 0, 192, 0, 2]).expect("well-formed");
+        let full = Opt {
+            dnssec_ok: true,
+            subnet: Some((subnet, 20)),
+            nsid: Some(b"ns1"),
+            cookie: Some(b"1234567812345678"),
+            extended_error: Some(ExtendedError {
+                code: 22,
+                text: "no pool",
+            }),
+            ..Opt::new(1232)
+        };
+        let expected = [
+            &b"\0\0\x29\x04\xd0\x01\0\x80\0\0\x33"[..],
+            &option(SUBNET, &[0, 1, 24, 20, 192, 0, 2]),
+            &option(NSID, b"ns1"),
+            &option(COOKIE, b"1234567812345678"),
+            &option(EXTENDED_ERROR, b"\0\x16no pool"),
+        ]
+        .concat();
+        let mut out = [0; 100];
+        assert_eq!(full.write(1, &mut out), Some(full.len()));
+        assert_eq!(&out[..full.len()], expected);
+        for room in 0..full.len() {
+            assert_eq!(full.write(1, &mut out[..room]), None, "{room} octets");
+        }
+        let plain = Opt::new(512);
+        assert_eq!(plain.write(0, &mut out), Some(11));
+        assert_eq!(&out[..11], b"\0\0\x29\x02\0\0\0\0\0\0\0");
+    }
+}

@@ -245,3 +245,6 @@ fn skip_name(mut rest: &[u8]) -> Option<&[u8]> {
         };
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,390 @@
+//! What each malformed message gets, and agreement with hickory-proto on well-formed ones.
+
+use hickory_proto::op::Edns as OracleEdns;
+use hickory_proto::op::Message;
+use hickory_proto::op::Query as OracleQuery;
+use hickory_proto::rr::DNSClass;
+use hickory_proto::rr::Name as OracleName;
+use hickory_proto::rr::RecordType;
+use hickory_proto::rr::rdata::opt::ClientSubnet as OracleSubnet;
+use hickory_proto::rr::rdata::opt::EdnsCode;
+use hickory_proto::rr::rdata::opt::EdnsOption;
+use proptest::prelude::*;
+
+use super::*;
+use crate::base::prefix::Prefix;
+
+const QUESTION: &[u8] = b"\x03WwW\x07example\0\0\x01\0\x01";
+const OPT: &[u8] = b"\0\0\x29\x04\xd0\0\0\0\0\0\0";
+const TSIG: &[u8] = b"\x01k\0\0\xfa\0\xff\0\0\0\0\0\0";
+const A: &[u8] = b"\xc0\x0c\0\x01\0\x01\0\0\0\0\0\x04\x01\x02\x03\x04";
+
+fn message(flags: u16, counts: [u16; 4], body: &[&[u8]]) -> Vec<u8> {
+    let header = Header {
+        id: 0x1234,
+        flags: Flags(flags),
+        counts,
+    };
+    [&header.to_wire(), body.concat().as_slice()].concat()
+}
+
+fn reject(message: &[u8]) -> Reject<'_> {
+    match Query::parse(message, &mut QName::root()) {
+        Err(Malformed::Reject(reject)) => reject,
+        other => panic!("{other:?} of {message:?}"),
+    }
+}
+
+#[test]
+fn a_query_is_read_in_full() {
+    let bytes = message(0x0110, [1, 0, 0, 3], &[QUESTION, A, OPT, TSIG]);
+    let mut qname = QName::root();
+    let query = Query::parse(&bytes, &mut qname).expect("well-formed");
+    assert_eq!(qname.wire(), b"\x03www\x07example\0");
+    assert_eq!((query.qtype, query.qclass), (RrType::A, Class::IN));
+    assert_eq!((query.echo.id, query.echo.question), (0x1234, QUESTION));
+    assert!(query.echo.flags.recursion_desired() && query.echo.flags.checking_disabled());
+    assert_eq!(query.edns.map(|edns| edns.udp_payload), Some(1232));
+    assert!(query.has_tsig);
+    let plain = message(0, [1, 0, 0, 0], &[QUESTION]);
+    let query = Query::parse(&plain, &mut qname).expect("well-formed");
+    assert!(query.edns.is_none() && !query.has_tsig);
+}
+
+#[test]
+fn short_messages_and_responses_are_dropped() {
+    let whole = message(0, [1, 0, 0, 0], &[QUESTION]);
+    for len in 0..12 {
+        let parsed = Query::parse(&whole[..len], &mut QName::root());
+        assert_eq!(parsed, Err(Malformed::Drop(Fault::Short)), "{len} octets");
+    }
+    for flags in [0x8000, 0x8180, 0xA800] {
+        let response = message(flags, [1, 0, 0, 0], &[QUESTION]);
+        let parsed = Query::parse(&response, &mut QName::root());
+        assert_eq!(parsed, Err(Malformed::Drop(Fault::Response)), "{flags:#x}");
+    }
+}
+
+#[test]
+fn other_opcodes_are_not_implemented_whatever_follows() {
+    for opcode in 1..16 {
+        for body in [&[QUESTION][..], &[b"\xFF\xFF"], &[]] {
+            let bytes = message(opcode << 11 | 0x0100, [1, 0, 0, 9], body);
+            let reject = reject(&bytes);
+            assert_eq!((reject.rcode, reject.fault), (Rcode::NotImp, Fault::Opcode));
+            assert!(reject.echo.question.is_empty() && !reject.has_opt);
+            assert!(reject.echo.flags.recursion_desired());
+        }
+    }
+}
+
+#[test]
+fn malformed_queries_get_formerr_with_what_is_known() {
+    let long_name = [b"\x07abcdefg".repeat(32).as_slice(), b"\0\0\x01\0\x01"].concat();
+    let subnet_of_33 = b"\0\0\x29\x04\xd0\0\0\0\0\0\x0d\0\x08\0\x09\0\x01\x21\0\x01\x02\x03\x04\0";
+    let bad_option = b"\0\0\x29\x04\xd0\0\0\0\0\0\x05\0\x03\0\x02x";
+    let cookie_of_7 = b"\0\0\x29\x04\xd0\0\0\0\0\0\x0b\0\x0a\0\x071234567";
+    let opt_at_name = b"\x01a\0\0\x29\x04\xd0\0\0\0\0\0\0";
+    let opt_at_pointer = b"\xc0\x18\0\x29\x04\xd0\0\0\0\0\0\0";
+    let (echoed, unread) = (QUESTION, &b""[..]);
+    let rows: &[([u16; 4], &[&[u8]], Fault, &[u8], bool)] = &[
+        ([0, 0, 0, 0], &[], Fault::QuestionCount, unread, false),
+        ([0, 0, 0, 1], &[OPT], Fault::QuestionCount, unread, false),
+        (
+            [2, 0, 0, 0],
+            &[QUESTION, QUESTION],
+            Fault::QuestionCount,
+            unread,
+            false,
+        ),
+        ([1, 0, 0, 0], &[], Fault::Question, unread, false),
+        ([1, 0, 0, 0], &[b"\x03ww"], Fault::Question, unread, false),
+        (
+            [1, 0, 0, 0],
+            &[b"\x03www\0\0\x01\0"],
+            Fault::Question,
+            unread,
+            false,
+        ),
+        (
+            [1, 0, 0, 0],
+            &[b"\xc0\x0c\0\x01\0\x01"],
+            Fault::Question,
+            unread,
+            false,
+        ),
+        (
+            [1, 0, 0, 0],
+            &[b"\x01a\xc0\x0c\0\x01\0\x01"],
+            Fault::Question,
+            unread,
+            false,
+        ),
+        (
+            [1, 0, 0, 0],
+            &[b"\x40a\0\0\x01\0\x01"],
+            Fault::Question,
+            unread,
+            false,
+        ),
+        ([1, 0, 0, 0], &[&long_name], Fault::Question, unread, false),
+        (
+            [1, 1, 0, 0],
+            &[QUESTION, A],
+            Fault::SectionCount,
+            echoed,
+            false,
+        ),
+        (
+            [1, 0, 1, 0],
+            &[QUESTION, A],
+            Fault::SectionCount,
+            echoed,
+            false,
+        ),
+        (
+            [1, 0, 1, 0],
+            &[QUESTION, OPT],
+            Fault::SectionCount,
+            echoed,
+            false,
+        ),
+        ([1, 0, 0, 1], &[QUESTION], Fault::Record, echoed, false),
+        (
+            [1, 0, 0, 1],
+            &[QUESTION, &OPT[..10]],
+            Fault::Record,
+            echoed,
+            false,
+        ),
+        (
+            [1, 0, 0, 1],
+            &[QUESTION, &A[..15]],
+            Fault::Record,
+            echoed,
+            false,
+        ),
+        (
+            [1, 0, 0, 1],
+            &[QUESTION, b"\x80\0", &A[2..]],
+            Fault::Record,
+            echoed,
+            false,
+        ),
+        (
+            [1, 0, 0, 2],
+            &[QUESTION, OPT, b"\xc0"],
+            Fault::Record,
+            echoed,
+            true,
+        ),
+        (
+            [1, 0, 0, 0xFFFF],
+            &[QUESTION, OPT, A],
+            Fault::Record,
+            echoed,
+            true,
+        ),
+        (
+            [1, 0, 0, 2],
+            &[QUESTION, OPT, OPT],
+            Fault::OptCount,
+            echoed,
+            true,
+        ),
+        (
+            [1, 0, 0, 1],
+            &[QUESTION, opt_at_name],
+            Fault::OptOwner,
+            echoed,
+            true,
+        ),
+        (
+            [1, 0, 0, 1],
+            &[QUESTION, opt_at_pointer],
+            Fault::OptOwner,
+            echoed,
+            true,
+        ),
+        (
+            [1, 0, 0, 1],
+            &[QUESTION, bad_option],
+            Fault::OptOption,
+            echoed,
+            true,
+        ),
+        (
+            [1, 0, 0, 1],
+            &[QUESTION, subnet_of_33],
+            Fault::OptSubnet,
+            echoed,
+            true,
+        ),
+        (
+            [1, 0, 0, 1],
+            &[QUESTION, cookie_of_7],
+            Fault::OptCookie,
+            echoed,
+            true,
+        ),
+        (
+            [1, 0, 0, 0],
+            &[QUESTION, b"\0"],
+            Fault::Trailing,
+            echoed,
+            false,
+        ),
+        (
+            [1, 0, 0, 0],
+            &[QUESTION, OPT],
+            Fault::Trailing,
+            echoed,
+            false,
+        ),
+        (
+            [1, 0, 0, 1],
+            &[QUESTION, OPT, b"\0"],
+            Fault::Trailing,
+            echoed,
+            true,
+        ),
+        (
+            [1, 0, 0, 2],
+            &[QUESTION, TSIG, OPT],
+            Fault::TsigPlace,
+            echoed,
+            false,
+        ),
+        (
+            [1, 0, 0, 2],
+            &[QUESTION, TSIG, TSIG],
+            Fault::TsigPlace,
+            echoed,
+            false,
+        ),
+    ];
+    for (counts, body, fault, question, has_opt) in rows {
+        let bytes = message(0x0100, *counts, body);
+        let reject = reject(&bytes);
+        let found = (reject.fault, reject.echo.question, reject.has_opt);
+        assert_eq!(found, (*fault, *question, *has_opt), "{counts:?} {body:?}");
+        assert_eq!((reject.rcode, reject.echo.id), (Rcode::FormErr, 0x1234));
+    }
+}
+
+#[test]
+fn an_ixfr_query_brings_its_soa() {
+    let question = b"\x07example\0\0\xfb\0\x01";
+    let soa = b"\xc0\x0c\0\x06\0\x01\0\0\0\0\0\0";
+    let bytes = message(0, [1, 0, 1, 1], &[question, soa, OPT]);
+    let query = Query::parse(&bytes, &mut QName::root()).expect("well-formed");
+    assert!(query.qtype == RrType::IXFR && query.edns.is_some());
+    let bytes = message(0, [1, 0, 1, 0], &[question, OPT]);
+    assert_eq!(reject(&bytes).fault, Fault::OptSection);
+    let bytes = message(0, [1, 1, 1, 0], &[question, soa, soa]);
+    assert_eq!(reject(&bytes).fault, Fault::SectionCount);
+}
+
+#[test]
+fn the_longest_qname_is_read() {
+    let question = [b"\x01a".repeat(127).as_slice(), b"\0\0\x01\0\x01"].concat();
+    let bytes = message(0, [1, 0, 0, 0], &[&question]);
+    let mut qname = QName::root();
+    assert!(Query::parse(&bytes, &mut qname).is_ok());
+    assert_eq!((qname.n_labels(), qname.wire().len()), (127, 255));
+}
+
+/// A query as hickory-proto writes it.
+fn oracle_query() -> impl Strategy<Value = Message> {
+    let labels = prop::collection::vec(prop::collection::vec(any::<u8>(), 1..64), 0..4);
+    let subnet = prop::option::of((any::<std::net::IpAddr>(), any::<u8>()));
+    let edns = prop::option::of((any::<u16>(), any::<bool>(), subnet, any::<bool>()));
+    (labels, any::<u16>(), any::<bool>(), edns).prop_map(|(labels, qtype, rd, edns)| {
+        let name = OracleName::from_labels(labels).expect("at most 193 octets");
+        let mut message = Message::query();
+        message.metadata.recursion_desired = rd;
+        let mut query = OracleQuery::query(name, RecordType::from(qtype));
+        query.set_query_class(DNSClass::IN);
+        message.add_query(query);
+        if let Some((payload, dnssec_ok, subnet, padded)) = edns {
+            let mut edns = OracleEdns::new();
+            edns.set_max_payload(payload).set_dnssec_ok(dnssec_ok);
+            if padded {
+                edns.options_mut()
+                    .insert(EdnsOption::Unknown(12, vec![0; 9]));
+            }
+            if let Some((addr, len)) = subnet {
+                // hickory-proto does not clear the bits beyond the length.
+                let prefix = Prefix::cut(addr, len);
+                let subnet = OracleSubnet::new(prefix.addr(), prefix.len(), 0);
+                edns.options_mut().insert(EdnsOption::Subnet(subnet));
+            }
+            message.set_edns(edns);
+        }
+        message
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_get_an_outcome(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        let _ = Query::parse(&bytes, &mut QName::root());
+    }
+
+    #[test]
+    fn bytes_that_are_nearly_a_query_get_an_outcome(
+        oracle in oracle_query(),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut bytes = oracle.to_vec().expect("fits");
+        for (at, byte) in edits {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        for bytes in [&bytes[..], &bytes[..cut.index(bytes.len())]] {
+            let mut qname = QName::root();
+            match Query::parse(bytes, &mut qname) {
+                Ok(query) => {
+                    let end = 12 + query.echo.question.len();
+                    prop_assert_eq!(query.echo.question, &bytes[12..end]);
+                    prop_assert_eq!(qname.wire().len() + 4, query.echo.question.len());
+                    prop_assert!(Message::from_vec(bytes).is_ok() || bytes[10..12] != [0, 0]);
+                }
+                Err(Malformed::Drop(_)) => prop_assert!(bytes.len() < 12 || bytes[2] >= 0x80),
+                Err(Malformed::Reject(reject)) => {
+                    prop_assert!(bytes[12..].starts_with(reject.echo.question));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_hickory_writes_is_read_alike(oracle in oracle_query()) {
+        let bytes = oracle.to_vec().expect("fits");
+        let mut qname = QName::root();
+        let query = Query::parse(&bytes, &mut qname).expect("well-formed");
+        let asked = &oracle.queries[0];
+        let mut wire = Vec::new();
+        for label in asked.name().iter() {
+            wire.push(label.len() as u8);
+            wire.extend(label.to_ascii_lowercase());
+        }
+        wire.push(0);
+        prop_assert_eq!(qname.wire(), wire);
+        prop_assert_eq!(query.qtype.0, u16::from(asked.query_type()));
+        prop_assert_eq!(query.echo.id, oracle.metadata.id);
+        prop_assert_eq!(query.echo.flags.recursion_desired(), oracle.metadata.recursion_desired);
+        prop_assert_eq!(query.edns.is_some(), oracle.edns.is_some());
+        if let (Some(ours), Some(theirs)) = (query.edns, &oracle.edns) {
+            prop_assert_eq!(ours.udp_payload, theirs.max_payload().max(512));
+            prop_assert_eq!(ours.dnssec_ok, theirs.flags().dnssec_ok);
+            let theirs = match theirs.option(EdnsCode::Subnet) {
+                Some(EdnsOption::Subnet(subnet)) => Some((subnet.addr(), subnet.source_prefix())),
+                _ => None,
+            };
+            let ours = ours.subnet.map(|s| (s.addr().expect("a family"), s.source_len()));
+            prop_assert_eq!(ours, theirs);
+        }
+    }
+}
