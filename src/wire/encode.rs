@@ -338,3 +338,6 @@ impl<'b> Encoder<'b> {
         self.put(suffix)
     }
 }
+
+#[cfg(test)]
+mod tests;
