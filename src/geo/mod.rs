@@ -1,3 +1,14 @@
 //! Floor 2: addresses to rank lists.
+//!
+//! [`mmdb::Atlas`] reads the databases once; [`compile::compile`] turns it and what the operator
+//! wrote ([`rules::Spec`]) into a [`compile::GeoTable`]: for each address the ranked pools. Both
+//! stand on [`table::PrefixTable`], which is also the table of today's answers.
 
+pub mod compile;
+#[cfg(test)]
+mod fixture;
+pub mod majority;
+pub mod mmdb;
+mod rank;
 pub mod rules;
+pub mod table;

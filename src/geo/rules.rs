@@ -1,8 +1,11 @@
 //! What the compiler is told: pools as sites, and rules by network, AS, subdivision, country, continent.
 
+use rustc_hash::FxHashMap;
+
 use crate::base::ix::PoolIx;
 use crate::base::location::Continent;
 use crate::base::location::Country;
+use crate::base::location::Location;
 use crate::base::location::Point;
 use crate::base::location::Subdivision;
 use crate::base::prefix::Prefix;
@@ -59,4 +62,50 @@ pub enum Matcher {
     Asn(Vec<u32>),
     /// By network; among networks the longest match wins.
     Network(Vec<Prefix>),
+}
+
+impl Spec {
+    /// The rule for clients at a location, of those that look at nothing else: subdivision before
+    /// country before continent, smaller subdivisions before those around them, then file order.
+    pub fn rule_for(&self, location: &Location) -> Option<u32> {
+        let first = |matches: &dyn Fn(&Matcher) -> bool| {
+            let position = self.rules.iter().position(|rule| matches(&rule.matcher));
+            position.map(|at| at as u32)
+        };
+        let mut smallest_first = location.subdivisions.iter().rev();
+        smallest_first
+            .find_map(|s| first(&|m| matches!(m, Matcher::Subdivision(all) if all.contains(s))))
+            .or_else(|| {
+                let country = location.country?;
+                first(&|m| matches!(m, Matcher::Country(all) if all.contains(&country)))
+            })
+            .or_else(|| {
+                let continent = location.continent?;
+                first(&|m| matches!(m, Matcher::Continent(all) if all.contains(&continent)))
+            })
+    }
+
+    /// The first rule for each AS number.
+    pub(super) fn asn_rules(&self) -> FxHashMap<u32, u32> {
+        let mut rules = FxHashMap::default();
+        for (rule, at) in self.rules.iter().zip(0..) {
+            if let Matcher::Asn(systems) = &rule.matcher {
+                for asn in systems {
+                    rules.entry(*asn).or_insert(at);
+                }
+            }
+        }
+        rules
+    }
+
+    /// The networks of all network rules, each with its rule, in file order.
+    pub(super) fn network_rules(&self) -> Vec<(Prefix, u32)> {
+        let mut networks = Vec::new();
+        for (rule, at) in self.rules.iter().zip(0..) {
+            if let Matcher::Network(prefixes) = &rule.matcher {
+                networks.extend(prefixes.iter().map(|prefix| (*prefix, at)));
+            }
+        }
+        networks
+    }
 }

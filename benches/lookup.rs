@@ -1,0 +1,177 @@
+//! How long does it take to find a client in the prefix table, and how long to make the table?
+//!
+//! Lookups run over an invented table of a million IPv4 and half a million IPv6 prefixes, addresses
+//! drawn from all of it (`spread`) and from a few hot prefixes (`hot`). If `MERIDIAN_GEODATA` names
+//! a folder with `synthetic-city.mmdb`, the database is read, compiled for eight pools and asked.
+
+use std::hint::black_box;
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
+use std::path::PathBuf;
+
+use criterion::BenchmarkId;
+use criterion::Criterion;
+use criterion::Throughput;
+use criterion::criterion_group;
+use criterion::criterion_main;
+
+use meridian::base::ix::PoolIx;
+use meridian::base::location::Point;
+use meridian::base::prefix::Prefix;
+use meridian::base::rank::Policy;
+use meridian::geo::compile::compile;
+use meridian::geo::majority::MajorityScratch;
+use meridian::geo::mmdb::Atlas;
+use meridian::geo::rules::Site;
+use meridian::geo::rules::Spec;
+use meridian::geo::table::PrefixTable;
+
+/// A small generator (xorshift*, Vigna 2016) so that runs are alike.
+struct Draw(u64);
+
+impl Draw {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    fn v4(&mut self) -> IpAddr {
+        Ipv4Addr::from_bits((self.next() >> 32) as u32).into()
+    }
+
+    /// In 2a00::/11, where much of the real space is.
+    fn v6(&mut self) -> IpAddr {
+        let high = 0x2a00_u64 << 48 | self.next() >> 11;
+        Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(self.next())).into()
+    }
+}
+
+const N_ASKED: usize = 1 << 16;
+
+fn invented(c: &mut Criterion) {
+    let mut draw = Draw(1);
+    let mut prefixes = Vec::new();
+    for _ in 0..1_000_000 {
+        let (len, key) = (16 + draw.next() % 9, draw.next() % 500);
+        prefixes.push((Prefix::cut(draw.v4(), len as u8), key as u32));
+    }
+    for _ in 0..500_000 {
+        let (len, key) = (29 + draw.next() % 28, draw.next() % 500);
+        prefixes.push((Prefix::cut(draw.v6(), len as u8), key as u32));
+    }
+    let table = PrefixTable::longest_match(&prefixes);
+    println!("{} ranges, {} bytes", table.n_ranges(), table.n_bytes());
+    let mut group = c.benchmark_group("lookup/invented");
+    group.throughput(Throughput::Elements(N_ASKED as u64));
+    let v4 = |draw: &mut Draw| Prefix::cut(draw.v4(), 24);
+    let v6 = |draw: &mut Draw| Prefix::cut(draw.v6(), 56);
+    for (family, subnet) in [("v4", &v4 as &dyn Fn(&mut Draw) -> Prefix), ("v6", &v6)] {
+        let spread: Vec<Prefix> = (0..N_ASKED).map(|_| subnet(&mut draw)).collect();
+        let hot: Vec<Prefix> = (0..N_ASKED).map(|i| spread[i * 7 % 1024]).collect();
+        for (name, asked) in [("spread", spread), ("hot", hot)] {
+            group.bench_with_input(BenchmarkId::new(family, name), &asked, |b, asked| {
+                b.iter(|| asked.iter().for_each(|p| drop(black_box(table.lookup(*p)))));
+            });
+        }
+    }
+}
+
+fn spec() -> Spec {
+    let places = [
+        (45.60, -121.18),
+        (33.07, -80.04),
+        (50.45, 3.82),
+        (-23.55, -46.63),
+        (35.69, 139.69),
+        (1.35, 103.82),
+        (-33.87, 151.21),
+        (-26.20, 28.05),
+    ];
+    let sites = places
+        .into_iter()
+        .zip(0..)
+        .map(|((latitude, longitude), at)| Site {
+            pool: PoolIx(at),
+            point: Point {
+                latitude,
+                longitude,
+            },
+            weight: 1,
+            bias_km: 0.0,
+        });
+    Spec {
+        policy: Policy::Nearest,
+        sites: sites.collect(),
+        rules: Vec::new(),
+    }
+}
+
+fn real(c: &mut Criterion) {
+    let Some(folder) = std::env::var_os("MERIDIAN_GEODATA").map(PathBuf::from) else {
+        println!("MERIDIAN_GEODATA is not set: no run on a whole database");
+        return;
+    };
+    let database = std::fs::read(folder.join("synthetic-city.mmdb")).expect("the database");
+    let subnets = std::fs::read_to_string(folder.join("client-subnets.txt")).expect("the clients");
+    let subnets: Vec<Prefix> = subnets
+        .lines()
+        .filter_map(|line| line.parse().ok())
+        .collect();
+    let read = || Atlas::read(database.clone(), None, &|_| None).expect("a sound database");
+    let atlas = read();
+    let spec = spec();
+    let table = compile(&spec, &atlas);
+    let key_of: Vec<u32> = table
+        .ranks()
+        .iter()
+        .map(|r| r.groups[0][0].pool.0)
+        .collect();
+    let today = table.merged(&key_of);
+    println!(
+        "atlas {:?}, {} locations, {} ranges, {} bytes; table {} ranks, {} ranges, {} bytes; \
+         today {} ranges, {} bytes",
+        atlas.about(),
+        atlas.locations().len(),
+        atlas.places().n_ranges(),
+        atlas.n_bytes(),
+        table.ranks().len(),
+        table.n_ranges(),
+        table.n_bytes(),
+        today.n_ranges(),
+        today.n_bytes(),
+    );
+    let mut group = c.benchmark_group("city");
+    group.sample_size(10);
+    group.bench_function("read", |b| b.iter(read));
+    group.bench_function("compile", |b| b.iter(|| compile(&spec, &atlas)));
+    group.bench_function("merge", |b| b.iter(|| table.merged(&key_of)));
+    group.throughput(Throughput::Elements(subnets.len() as u64));
+    group.bench_function("ranking", |b| {
+        b.iter(|| {
+            subnets
+                .iter()
+                .for_each(|p| drop(black_box(table.lookup(*p, &key_of))))
+        });
+    });
+    group.bench_function("today", |b| {
+        b.iter(|| {
+            subnets
+                .iter()
+                .for_each(|p| drop(black_box(today.lookup(*p))))
+        });
+    });
+    group.throughput(Throughput::Elements(1));
+    let mut scratch = MajorityScratch::default();
+    for text in ["81.0.0.0/24", "80.0.0.0/8", "0.0.0.0/1", "2000::/3"] {
+        let prefix: Prefix = text.parse().expect("a prefix");
+        group.bench_function(BenchmarkId::new("majority", text.replace('/', "-")), |b| {
+            b.iter(|| table.majority(prefix, &key_of, &mut scratch));
+        });
+    }
+}
+
+criterion_group!(benches, invented, real);
+criterion_main!(benches);

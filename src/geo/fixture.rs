@@ -1,0 +1,271 @@
+//! For tests: a small MMDB writer (a binary trie, one data record per insertion), prefixes at
+//! random, and the naive oracle of longest match.
+
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
+
+use proptest::collection::vec;
+use proptest::prelude::Just;
+use proptest::prelude::Strategy;
+use proptest::prelude::any;
+use proptest::prop_oneof;
+
+use crate::base::prefix::Family;
+use crate::base::prefix::Prefix;
+
+/// A value in an MMDB data section.
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    Text(String),
+    Double(f64),
+    Number(u32),
+    Map(Vec<(&'static str, Self)>),
+    List(Vec<Self>),
+}
+
+impl Value {
+    fn encode(&self, out: &mut Vec<u8>) {
+        let head = |out: &mut Vec<u8>, kind: u8, len: usize| {
+            let (short, long) = if len < 29 {
+                (len as u8, None)
+            } else {
+                (29, Some(len - 29))
+            };
+            if kind < 8 {
+                out.push(kind << 5 | short);
+            } else {
+                out.extend([short, kind - 7]);
+            }
+            out.extend(long.map(|len| u8::try_from(len).expect("short fixtures")));
+        };
+        match self {
+            Self::Text(text) => {
+                head(out, 2, text.len());
+                out.extend(text.bytes());
+            }
+            Self::Double(number) => {
+                head(out, 3, 8);
+                out.extend(number.to_be_bytes());
+            }
+            Self::Number(number) => {
+                head(out, 6, 4);
+                out.extend(number.to_be_bytes());
+            }
+            Self::Map(entries) => {
+                head(out, 7, entries.len());
+                for (key, value) in entries {
+                    Self::Text((*key).into()).encode(out);
+                    value.encode(out);
+                }
+            }
+            Self::List(values) => {
+                head(out, 11, values.len());
+                values.iter().for_each(|value| value.encode(out));
+            }
+        }
+    }
+}
+
+pub(super) fn text(text: &str) -> Value {
+    Value::Text(text.into())
+}
+
+/// A City record; empty codes and missing coordinates are left out.
+pub(super) fn city(
+    continent: &str,
+    country: &str,
+    subdivision: &str,
+    at: Option<(f64, f64)>,
+) -> Value {
+    let mut entries = Vec::new();
+    if !continent.is_empty() {
+        entries.push(("continent", Value::Map(vec![("code", text(continent))])));
+    }
+    if !country.is_empty() {
+        entries.push(("country", Value::Map(vec![("iso_code", text(country))])));
+    }
+    if !subdivision.is_empty() {
+        let first = Value::Map(vec![("iso_code", text(subdivision))]);
+        entries.push(("subdivisions", Value::List(vec![first])));
+    }
+    if let Some((latitude, longitude)) = at {
+        let degrees = [("latitude", latitude), ("longitude", longitude)];
+        let degrees = degrees.map(|(name, value)| (name, Value::Double(value)));
+        entries.push(("location", Value::Map(degrees.into())));
+    }
+    Value::Map(entries)
+}
+
+/// An ASN record.
+pub(super) fn system(asn: u32) -> Value {
+    Value::Map(vec![("autonomous_system_number", Value::Number(asn))])
+}
+
+#[derive(Clone, Copy)]
+enum Branch {
+    Empty,
+    Node(usize),
+    Data(usize),
+}
+
+/// A database of these networks; an inner network must come after those around it. `ip_version` 6
+/// keeps IPv4 networks under ::/96 and aliases 2002::/16 to them.
+pub(super) fn database(kind: &str, ip_version: u16, networks: &[(Prefix, Value)]) -> Vec<u8> {
+    let mut nodes = vec![[Branch::Empty; 2]];
+    let mut data = Vec::new();
+    for (prefix, value) in networks {
+        let offset = data.len();
+        value.encode(&mut data);
+        let (bits, len) = match (prefix.addr(), ip_version) {
+            (IpAddr::V4(addr), 4) => (u128::from(addr.to_bits()) << 96, prefix.len()),
+            (IpAddr::V4(addr), _) => (u128::from(addr.to_bits()), prefix.len() + 96),
+            (IpAddr::V6(addr), _) => (addr.to_bits(), prefix.len()),
+        };
+        insert(&mut nodes, bits, len, Branch::Data(offset));
+    }
+    if let Some(v4_tree) = node_at(&nodes, 0, 96).filter(|_| ip_version == 6) {
+        insert(&mut nodes, 0x2002 << 112, 16, Branch::Node(v4_tree));
+    }
+    let n_nodes = nodes.len();
+    let mut out = Vec::new();
+    for branch in nodes.as_flattened() {
+        let record = match *branch {
+            Branch::Empty => n_nodes,
+            Branch::Node(node) => node,
+            Branch::Data(offset) => n_nodes + 16 + offset,
+        };
+        out.extend((record as u32).to_be_bytes());
+    }
+    out.extend([0; 16]);
+    out.extend(data);
+    out.extend(b"\xab\xcd\xefMaxMind.com");
+    Value::Map(vec![
+        ("binary_format_major_version", Value::Number(2)),
+        ("binary_format_minor_version", Value::Number(0)),
+        ("build_epoch", Value::Number(1_700_000_000)),
+        ("database_type", text(kind)),
+        ("description", Value::Map(vec![("en", text("invented"))])),
+        ("ip_version", Value::Number(ip_version.into())),
+        ("languages", Value::List(vec![text("en")])),
+        ("node_count", Value::Number(n_nodes as u32)),
+        ("record_size", Value::Number(32)),
+    ])
+    .encode(&mut out);
+    out
+}
+
+/// Hangs a branch below the root; what was there before fills its siblings.
+fn insert(nodes: &mut Vec<[Branch; 2]>, bits: u128, len: u8, branch: Branch) {
+    let mut at = 0;
+    for depth in 0..len {
+        let bit = (bits >> (127 - depth) & 1) as usize;
+        if depth + 1 == len {
+            nodes[at][bit] = branch;
+            return;
+        }
+        at = match nodes[at][bit] {
+            Branch::Node(node) => node,
+            other => {
+                nodes.push([other; 2]);
+                let node = nodes.len() - 1;
+                nodes[at][bit] = Branch::Node(node);
+                node
+            }
+        };
+    }
+}
+
+fn node_at(nodes: &[[Branch; 2]], bits: u128, len: u8) -> Option<usize> {
+    (0..len).try_fold(0, |at, depth| {
+        match nodes[at][(bits >> (127 - depth) & 1) as usize] {
+            Branch::Node(node) => Some(node),
+            _ => None,
+        }
+    })
+}
+
+/// Prefixes that nest and touch, of both families: cut from a few addresses at random lengths, with
+/// values below 4.
+pub(super) fn prefixes() -> impl Strategy<Value = Vec<(Prefix, u32)>> {
+    let cuts = vec((0..5_usize, 0..=128_u8, 0..128_u32, 0..4_u32), 0..24);
+    (addresses(), cuts).prop_map(|(addresses, cuts)| {
+        let cut = |(at, len, flipped, value): (usize, u8, u32, u32)| {
+            (Prefix::cut(flip(addresses[at], flipped), len), value)
+        };
+        cuts.into_iter().map(cut).collect()
+    })
+}
+
+fn addresses() -> impl Strategy<Value = [IpAddr; 5]> {
+    let v4 = prop_oneof![any::<u32>(), Just(0), Just(u32::MAX), Just(0x7FFF_FFFF)];
+    let v6 = prop_oneof![any::<u128>(), Just(0x2000 << 112), Just(u128::MAX), Just(0)];
+    (v4, v6, any::<u32>(), any::<u128>()).prop_map(|(a, b, c, d)| {
+        let global = d >> 3 | 0x2000 << 112;
+        [
+            Ipv4Addr::from_bits(a).into(),
+            Ipv6Addr::from_bits(b).into(),
+            Ipv4Addr::from_bits(c).into(),
+            Ipv6Addr::from_bits(d).into(),
+            Ipv6Addr::from_bits(global).into(),
+        ]
+    })
+}
+
+/// An address with one bit the other way round.
+fn flip(addr: IpAddr, bit: u32) -> IpAddr {
+    match addr {
+        IpAddr::V4(a) => Ipv4Addr::from_bits(a.to_bits() ^ 1 << (bit % 32)).into(),
+        IpAddr::V6(a) => Ipv6Addr::from_bits(a.to_bits() ^ 1 << bit).into(),
+    }
+}
+
+/// Values by longest match, found by looking at every prefix.
+#[derive(Debug)]
+pub(super) struct Scan<'a>(pub(super) &'a [(Prefix, u32)]);
+
+impl Scan<'_> {
+    pub(super) fn value(&self, addr: IpAddr) -> u32 {
+        let mut best: Option<(Prefix, u32)> = None;
+        for (prefix, value) in self.0 {
+            if prefix.contains(addr) && best.is_none_or(|(kept, _)| prefix.len() > kept.len()) {
+                best = Some((*prefix, *value));
+            }
+        }
+        best.map_or(0, |(_, value)| value)
+    }
+
+    /// The parts of a prefix between all ends of all prefixes: first address, size less one, value.
+    pub(super) fn parts(&self, prefix: Prefix) -> Vec<(IpAddr, u128, u32)> {
+        let (first, last) = (bits(prefix.addr()), bits(prefix.last()));
+        let mut starts = vec![first];
+        for (other, _) in self.0.iter().filter(|(p, _)| p.family() == prefix.family()) {
+            starts.push(bits(other.addr()));
+            starts.extend(bits(other.last()).checked_add(1));
+        }
+        starts.retain(|start| (first..=last).contains(start));
+        starts.sort_unstable();
+        starts.dedup();
+        let ends = starts.iter().skip(1).map(|start| start - 1).chain([last]);
+        let part = |(start, end): (&u128, u128)| {
+            let addr = match prefix.family() {
+                Family::V4 => Ipv4Addr::from_bits(*start as u32).into(),
+                Family::V6 => Ipv6Addr::from_bits(*start).into(),
+            };
+            (addr, end - start, self.value(addr))
+        };
+        starts.iter().zip(ends).map(part).collect()
+    }
+
+    pub(super) fn is_uniform(&self, prefix: Prefix) -> bool {
+        let parts = self.parts(prefix);
+        parts.iter().all(|part| part.2 == parts[0].2)
+    }
+}
+
+fn bits(addr: IpAddr) -> u128 {
+    match addr {
+        IpAddr::V4(a) => a.to_bits().into(),
+        IpAddr::V6(a) => a.to_bits(),
+    }
+}

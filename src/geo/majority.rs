@@ -1,0 +1,186 @@
+//! `majority`: which answer serves most of a prefix that holds several.
+//!
+//! A prefix may hold a million ranges, so their sizes are summed ahead of time, per rank, at every
+//! block of ranges. A vote then walks no more than the two blocks that the prefix cuts and takes
+//! the difference of two rows of sums for those between.
+
+use std::ops::Range;
+
+use crate::geo::table::Address;
+use crate::geo::table::Flat;
+
+/// The outcome of a vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Majority {
+    /// The key that serves the largest share of the prefix's located addresses, or of all its
+    /// addresses if none is located; of equal shares the one whose first address is lowest.
+    pub key: u32,
+    /// Whether every address of the prefix has this key, located or not.
+    pub unanimous: bool,
+}
+
+/// Working memory for votes, kept by the caller from one to the next.
+#[derive(Clone, Debug, Default)]
+pub struct MajorityScratch {
+    /// By key; all zero between votes.
+    tallies: Vec<Tally>,
+    /// The keys that have a tally, in the order met.
+    met: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    located: u128,
+    all: u128,
+}
+
+impl MajorityScratch {
+    fn add(&mut self, key: u32, n_addresses: u128, located: bool) {
+        if n_addresses == 0 {
+            return;
+        }
+        let at = key as usize;
+        if at >= self.tallies.len() {
+            self.tallies.resize(at + 1, Tally::default());
+        }
+        let tally = &mut self.tallies[at];
+        if tally.all == 0 {
+            self.met.push(key);
+        }
+        // Only ::/0 as a whole has more addresses than fit.
+        tally.all = tally.all.saturating_add(n_addresses);
+        if located {
+            tally.located = tally.located.saturating_add(n_addresses);
+        }
+    }
+
+    /// Votes for each key met: of its located addresses, or of all if nobody's is.
+    fn n_votes(&self, key: u32, any_located: bool) -> u128 {
+        match self.tallies.get(key as usize) {
+            Some(tally) if any_located => tally.located,
+            Some(tally) => tally.all,
+            None => 0,
+        }
+    }
+
+    fn clear(&mut self) {
+        for key in self.met.drain(..) {
+            self.tallies[key as usize] = Tally::default();
+        }
+    }
+}
+
+/// How many addresses each rank has in the first so many blocks of one family's ranges.
+#[derive(Clone, Debug)]
+pub(super) struct Sums {
+    /// Ranges in a block.
+    block: usize,
+    n_ranks: usize,
+    /// Row b holds the sums of blocks 0 to b - 1; only full blocks are counted.
+    rows: Vec<u128>,
+}
+
+impl Sums {
+    /// Counts a table of ranks, `n_ranks` different ones.
+    ///
+    /// Blocks are long enough for a row to be cheap beside its block: 4 octets a range at most.
+    pub(super) fn new<A: Address>(table: &Flat<A>, n_ranks: usize) -> Self {
+        let block = (4 * n_ranks).max(256);
+        let n_blocks = table.n_ranges() / block;
+        let mut rows = Vec::with_capacity((n_blocks + 1) * n_ranks);
+        let mut sums = vec![0_u128; n_ranks];
+        rows.extend_from_slice(&sums);
+        for at in 0..n_blocks * block {
+            let (first, last) = table.extent(at);
+            let sum = &mut sums[table.value_at(at) as usize];
+            *sum = sum.saturating_add(first.count_to(last));
+            if (at + 1) % block == 0 {
+                rows.extend_from_slice(&sums);
+            }
+        }
+        Self {
+            block,
+            n_ranks,
+            rows,
+        }
+    }
+
+    /// Heap memory in bytes.
+    pub(super) fn n_bytes(&self) -> usize {
+        size_of_val(&*self.rows)
+    }
+
+    fn row(&self, block: usize) -> &[u128] {
+        &self.rows[block * self.n_ranks..][..self.n_ranks]
+    }
+
+    /// The number of a rank's addresses from one block up to another.
+    fn between(&self, from: usize, to: usize, rank: usize) -> u128 {
+        self.row(to)[rank] - self.row(from)[rank]
+    }
+}
+
+/// One vote: the addresses `first` to `last` of a table of ranks.
+pub(super) struct Vote<'a, A> {
+    /// The ranks.
+    pub(super) table: &'a Flat<A>,
+    /// Their sums.
+    pub(super) sums: &'a Sums,
+    /// Which ranks are of located clients.
+    pub(super) located: &'a [bool],
+    /// The key of each rank.
+    pub(super) key_of: &'a [u32],
+    /// The first address.
+    pub(super) first: A,
+    /// The last address.
+    pub(super) last: A,
+}
+
+impl<A: Address> Vote<'_, A> {
+    /// Counts, in time bounded by two blocks and a row of sums.
+    pub(super) fn count(&self, scratch: &mut MajorityScratch) -> Majority {
+        let (begin, end) = (self.table.find(self.first), self.table.find(self.last));
+        // Full blocks between those of the first and the last range, which the prefix may cut.
+        let (from, to) = (begin / self.sums.block + 1, end / self.sums.block);
+        if from < to {
+            self.walk(begin..from * self.sums.block, scratch);
+            for rank in 0..self.sums.n_ranks {
+                let n_addresses = self.sums.between(from, to, rank);
+                scratch.add(self.key_of[rank], n_addresses, self.located[rank]);
+            }
+            self.walk(to * self.sums.block..end + 1, scratch);
+        } else {
+            self.walk(begin..end + 1, scratch);
+        }
+        let key = self.best(begin, scratch);
+        let unanimous = scratch.met.len() == 1;
+        scratch.clear();
+        Majority { key, unanimous }
+    }
+
+    /// Counts ranges one by one, those at the ends as far as they lie in the prefix.
+    fn walk(&self, positions: Range<usize>, scratch: &mut MajorityScratch) {
+        for at in positions {
+            let (first, last) = self.table.extent(at);
+            let n_addresses = first.max(self.first).count_to(last.min(self.last));
+            let rank = self.table.value_at(at) as usize;
+            scratch.add(self.key_of[rank], n_addresses, self.located[rank]);
+        }
+    }
+
+    fn best(&self, begin: usize, scratch: &MajorityScratch) -> u32 {
+        let met = || scratch.met.iter().copied();
+        let any_located = met().any(|key| scratch.n_votes(key, true) > 0);
+        let votes = |key: u32| scratch.n_votes(key, any_located);
+        let most = met().map(votes).max().unwrap_or(0);
+        let mut best = met().filter(|key| votes(*key) == most);
+        match (best.next(), best.next()) {
+            (Some(key), None) => key,
+            // Equal shares: rare enough to look for the first by walking, which is soon over.
+            _ => (begin..self.table.n_ranges())
+                .map(|at| self.key_of[self.table.value_at(at) as usize])
+                .find(|key| votes(*key) == most)
+                .unwrap_or(0),
+        }
+    }
+}
