@@ -1,3 +1,54 @@
 //! Floor 3: what the operator wrote and what it means.
+//!
+//! Two pure functions turn the text of the two files into the [`model`]. A file is taken whole or
+//! refused whole: a value comes back only if no fault was found, and every fault is found in one run.
 
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::base::diag::Report;
+use crate::config::model::Pools;
+use crate::config::model::Process;
+
+pub mod defaults;
+mod keys;
 pub mod model;
+mod resolve_match;
+mod resolve_pools;
+mod resolve_process;
+mod resolve_steer;
+pub mod units;
+mod written;
+
+#[cfg(test)]
+mod tests;
+
+/// A file as it was read.
+#[derive(Clone, Debug)]
+pub struct Source<'a> {
+    /// Its name as the operator would write it.
+    pub file: Arc<str>,
+    /// The folder that relative paths in it start from.
+    pub dir: &'a Path,
+    /// Its content.
+    pub text: &'a str,
+}
+
+/// Defaults that depend on the machine.
+#[derive(Clone, Debug)]
+pub struct Defaults {
+    /// The host name, for `[health] vantage`.
+    pub host_name: String,
+}
+
+/// Reads `meridian.toml`; `None` if there was an error. Whether its paths exist is not looked at.
+pub fn process(source: &Source<'_>, defaults: &Defaults, report: &mut Report) -> Option<Process> {
+    written::read(source, keys::PROCESS_FILE, report, |top| {
+        resolve_process::process(top, defaults)
+    })
+}
+
+/// Reads `pools.toml`; `None` if there was an error. Whether its names lie in a zone is not looked at.
+pub fn pools(source: &Source<'_>, report: &mut Report) -> Option<Pools> {
+    written::read(source, keys::POOLS_FILE, report, resolve_pools::pools)
+}

@@ -1,0 +1,88 @@
+//! Every default, with its reason. docs/config.md tells them to operators.
+
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::health::monitor::Quorum;
+
+/// Loopback and an unprivileged port: serving the Internet is something the operator writes down.
+pub const LISTEN: SocketAddr = loopback(5300);
+/// One UDP thread per core, each with a socket of its own.
+pub const WORKERS: u32 = 0;
+/// The payload that passes unfragmented on nearly every path (DNS flag day 2020).
+pub const MAX_UDP_PAYLOAD: u16 = 1232;
+/// Seconds rather than the minutes of RFC 7766 s6.2.3: connections are cheap to reopen, and scarce.
+pub const TCP_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Well below the usual limit of open files, with room for probes.
+pub const MAX_TCP_CONNECTIONS: u32 = 4096;
+/// One client cannot take more than one connection in 64; a resolver farm behind NAT still fits.
+pub const MAX_TCP_CONNECTIONS_PER_CLIENT: u32 = 64;
+
+/// Above what a resolver asks of one name in a second, far below what a reflector is good for.
+pub const RESPONSES_PER_SECOND: u32 = 50;
+/// Every second suppressed response is sent truncated, so that real clients come back over TCP.
+pub const SLIP: u32 = 2;
+/// A household or small office, as in BIND and Knot.
+pub const RATE_LIMIT_IPV4_PREFIX: u8 = 24;
+/// The usual delegation to one site.
+pub const RATE_LIMIT_IPV6_PREFIX: u8 = 56;
+
+/// Free databases appear every week or month; one that old has missed at least one.
+pub const GEOIP_MAX_AGE: Duration = Duration::from_secs(60 * 86_400);
+
+/// The longest subnet that RFC 7871 s11.1 recommends for IPv4, for privacy and cache size.
+pub const MAX_SCOPE_IPV4: u8 = 24;
+/// The same for IPv6.
+pub const MAX_SCOPE_IPV6: u8 = 56;
+
+/// Loopback: whoever reaches it sees the whole state.
+pub const ADMIN_LISTEN: SocketAddr = loopback(9353);
+
+/// Several probe intervals, so that one late report changes nothing.
+pub const REPORT_MAX_AGE: Duration = Duration::from_secs(30);
+
+/// One bucket per installation is the usual case.
+pub const CLUSTER_BUCKET: &str = "meridian";
+
+/// The convention of the readiness endpoint that pools serve.
+pub const MONITOR_PATH: &str = "/_ready";
+/// The port of `http`.
+pub const HTTP_PORT: u16 = 80;
+/// The port of `https`.
+pub const HTTPS_PORT: u16 = 443;
+/// Success and redirects; what a server says while it works.
+pub const EXPECT_STATUS: (u16, u16) = (200, 399);
+/// A dead pool is left within some 15 s, at a cost that no backend notices.
+pub const INTERVAL: Duration = Duration::from_secs(5);
+/// Long enough for a lost SYN and a slow answer, and shorter than the interval.
+pub const TIMEOUT: Duration = Duration::from_secs(4);
+/// One lost probe is no outage.
+pub const FAILURE_THRESHOLD: NonZeroU32 = NonZeroU32::new(2).expect("two is not zero");
+/// One lucky probe is no recovery.
+pub const SUCCESS_THRESHOLD: NonZeroU32 = NonZeroU32::new(2).expect("two is not zero");
+/// A vantage with a broken uplink is outvoted.
+pub const QUORUM: Quorum = Quorum::Majority;
+
+/// A pool serves while anything in it does.
+pub const MIN_HEALTHY: u32 = 1;
+/// All alike.
+pub const WEIGHT: u32 = 1;
+/// The map as it is.
+pub const BIAS_KM: f64 = 0.0;
+
+/// Short enough that a flip reaches clients within half a minute, long enough for caches to work.
+pub const TTL: u32 = 30;
+/// Eight AAAA fit any payload; more help no client.
+pub const ANSWERS: u32 = 8;
+
+/// The timeout of a monitor that has none: [`TIMEOUT`], or four fifths of a shorter interval.
+pub fn timeout(interval: Duration) -> Duration {
+    TIMEOUT.min(interval * 4 / 5)
+}
+
+const fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}

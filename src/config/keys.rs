@@ -1,0 +1,167 @@
+//! Every key of both files, listed once.
+//!
+//! The reader refuses what is not here, suggestions are drawn from here, and a test holds
+//! docs/config.md against it. A key added to a `resolve` file must be added here too: reading an
+//! unlisted key fails a debug assertion.
+
+/// The keys that one kind of table may hold.
+pub(super) struct Keys {
+    /// How diagnostics and the headings of docs/config.md name the table.
+    pub(super) title: &'static str,
+    /// Keys with a value.
+    pub(super) values: &'static [&'static str],
+    /// Keys that are tables, or arrays of tables, with `Keys` of their own.
+    pub(super) tables: &'static [&'static str],
+}
+
+impl Keys {
+    /// Both kinds of keys.
+    pub(super) fn all(&self) -> impl Iterator<Item = &'static str> {
+        self.values.iter().chain(self.tables).copied()
+    }
+}
+
+/// `meridian.toml`, top level first.
+pub(super) const PROCESS_FILE: &[&Keys] = &[
+    &PROCESS,
+    &SERVER,
+    &RATE_LIMIT,
+    &GEOIP,
+    &ECS,
+    &ADMIN,
+    &HEALTH,
+    &VANTAGE,
+    &CLUSTER,
+];
+
+/// `pools.toml`, top level first.
+pub(super) const POOLS_FILE: &[&Keys] = &[&POOLS, &MONITOR, &POOL, &ENDPOINT, &STEER, &RULE];
+
+pub(super) const PROCESS: Keys = Keys {
+    title: "the top level of meridian.toml",
+    values: &["zones", "pools", "state_dir"],
+    tables: &[
+        "server", "geoip", "ecs", "admin", "health", "vantage", "cluster",
+    ],
+};
+
+pub(super) const SERVER: Keys = Keys {
+    title: "[server]",
+    values: &[
+        "listen",
+        "workers",
+        "max_udp_payload",
+        "tcp_idle_timeout",
+        "max_tcp_connections",
+        "max_tcp_connections_per_client",
+        "nsid",
+        "version",
+    ],
+    tables: &["rate_limit"],
+};
+
+pub(super) const RATE_LIMIT: Keys = Keys {
+    title: "[server.rate_limit]",
+    values: &["responses_per_second", "slip", "ipv4_prefix", "ipv6_prefix"],
+    tables: &[],
+};
+
+pub(super) const GEOIP: Keys = Keys {
+    title: "[geoip]",
+    values: &["database", "asn_database", "max_age"],
+    tables: &[],
+};
+
+pub(super) const ECS: Keys = Keys {
+    title: "[ecs]",
+    values: &["enabled", "max_scope_ipv4", "max_scope_ipv6"],
+    tables: &[],
+};
+
+pub(super) const ADMIN: Keys = Keys {
+    title: "[admin]",
+    values: &["listen", "token_file"],
+    tables: &[],
+};
+
+pub(super) const HEALTH: Keys = Keys {
+    title: "[health]",
+    values: &["vantage", "report_max_age"],
+    tables: &[],
+};
+
+pub(super) const VANTAGE: Keys = Keys {
+    title: "[[vantage]]",
+    values: &["name", "proxy", "source"],
+    tables: &[],
+};
+
+pub(super) const CLUSTER: Keys = Keys {
+    title: "[cluster]",
+    values: &["nats", "bucket", "node"],
+    tables: &[],
+};
+
+pub(super) const POOLS: Keys = Keys {
+    title: "the top level of pools.toml",
+    values: &[],
+    tables: &["monitor", "pool", "steer"],
+};
+
+pub(super) const MONITOR: Keys = Keys {
+    title: "[monitor.NAME]",
+    values: &[
+        "type",
+        "port",
+        "path",
+        "host",
+        "expect_status",
+        "expect_body",
+        "interval",
+        "timeout",
+        "failure_threshold",
+        "success_threshold",
+        "quorum",
+    ],
+    tables: &[],
+};
+
+pub(super) const POOL: Keys = Keys {
+    title: "[pool.NAME]",
+    values: &[
+        "location",
+        "endpoints",
+        "monitor",
+        "min_healthy",
+        "weight",
+        "bias_km",
+    ],
+    tables: &[],
+};
+
+pub(super) const ENDPOINT: Keys = Keys {
+    title: "an entry of `endpoints`",
+    values: &["address", "weight"],
+    tables: &[],
+};
+
+pub(super) const STEER: Keys = Keys {
+    title: "[steer.\"NAME\"]",
+    values: &["policy", "pools", "ttl", "answers", "all_down", "fallback"],
+    tables: &["rule"],
+};
+
+pub(super) const RULE: Keys = Keys {
+    title: "[[steer.\"NAME\".rule]]",
+    values: &[
+        "continent",
+        "country",
+        "subdivision",
+        "asn",
+        "network",
+        "pools",
+        "policy",
+        "fence",
+    ],
+    tables: &[],
+};

@@ -1,0 +1,253 @@
+//! `pools.toml`: monitors and pools; `resolve_steer` reads the steered names.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::base::ix::MonitorIx;
+use crate::base::location::Point;
+use crate::base::prefix::Family;
+use crate::config::defaults;
+use crate::config::keys;
+use crate::config::model::Endpoint;
+use crate::config::model::Pool;
+use crate::config::model::Pools;
+use crate::config::resolve_steer;
+use crate::config::units;
+use crate::config::written::Item;
+use crate::config::written::Name;
+use crate::config::written::Names;
+use crate::config::written::Table;
+use crate::health::monitor::HttpCheck;
+use crate::health::monitor::Monitor;
+use crate::health::monitor::MonitorKind;
+use crate::health::monitor::Quorum;
+
+/// What `location` looks like.
+const LOCATION: &str = "latitude (-90 to 90) and longitude (-180 to 180) such as [45.60, -121.18]";
+/// What `endpoints` looks like.
+const ENDPOINTS: &str = "a list of addresses such as [\"192.0.2.10\", \"2001:db8::10\"]";
+
+/// The Earth's circumference: a larger bias means nothing more.
+const MOST_BIAS_KM: f64 = 40_000.0;
+
+/// Resolves the whole file.
+pub(super) fn pools(top: &Table<'_>) -> Option<Pools> {
+    let (monitor_names, monitor_tables) = top.named_tables("monitor", &keys::MONITOR);
+    let (pool_names, pool_tables) = top.named_tables("pool", &keys::POOL);
+    let monitors: Vec<_> = monitor_names
+        .iter()
+        .zip(&monitor_tables)
+        .map(|(name, table)| monitor(name, table.as_ref()?))
+        .collect();
+    let pools: Vec<_> = pool_names
+        .iter()
+        .zip(&pool_tables)
+        .map(|(name, table)| pool(name, table.as_ref()?, &monitor_names))
+        .collect();
+    let steered = resolve_steer::steered(top, &pool_names, &pools);
+    monitor_names.warn_unused("is used by no pool");
+    pool_names.warn_unused("is used by no steered name");
+    Some(Pools {
+        monitors: monitors.into_iter().collect::<Option<_>>()?,
+        pools: pools.into_iter().collect::<Option<_>>()?,
+        steered: steered?,
+    })
+}
+
+/// The name of a monitor or pool, which stands in URLs and metric labels.
+fn plain_name(name: &Name<'_>) -> Option<Box<str>> {
+    let plain = units::plain_name(name.text);
+    if plain.is_none() {
+        name.fault(&format!(
+            "is no fitting name, expected {}",
+            units::PLAIN_NAME
+        ));
+    }
+    plain
+}
+
+fn monitor(name: &Name<'_>, table: &Table<'_>) -> Option<Monitor> {
+    let name = plain_name(name);
+    let kind = kind(table);
+    let port = port(table, kind.as_ref());
+    let interval = table.read_or("interval", defaults::INTERVAL, |item| {
+        item.duration(Duration::from_millis(10)..=Duration::from_secs(86_400))
+    });
+    let timeout = table.read_or("timeout", defaults::timeout(interval), |item| {
+        let timeout = item.duration(Duration::from_millis(1)..=Duration::from_secs(300))?;
+        if timeout >= interval {
+            item.warn(&format!(
+                "is not shorter than the interval of {}, so that probes of one endpoint overlap",
+                units::duration_text(interval)
+            ));
+        }
+        Some(timeout)
+    });
+    let threshold = |item: &Item<'_>| NonZeroU32::new(item.integer(1..=1000)?);
+    let failure_threshold =
+        table.read_or("failure_threshold", defaults::FAILURE_THRESHOLD, threshold);
+    let success_threshold =
+        table.read_or("success_threshold", defaults::SUCCESS_THRESHOLD, threshold);
+    let quorum = table.read_or("quorum", defaults::QUORUM, quorum);
+    Some(Monitor {
+        name: name?,
+        kind: kind?,
+        port: port?,
+        interval,
+        timeout,
+        failure_threshold,
+        success_threshold,
+        quorum,
+    })
+}
+
+fn kind(table: &Table<'_>) -> Option<MonitorKind> {
+    type MakeKind = fn(HttpCheck) -> MonitorKind;
+    let words: [(_, MakeKind); 3] = [
+        ("http", MonitorKind::Http),
+        ("https", MonitorKind::Https),
+        ("tcp", |_| MonitorKind::Tcp),
+    ];
+    let make = match table.get("type") {
+        Some(item) => item.word(&words),
+        None => Some(words[0].1),
+    };
+    let check = HttpCheck {
+        path: table.read_or("path", defaults::MONITOR_PATH.into(), |item| {
+            item.parse(units::REQUEST_PATH, units::request_path)
+        }),
+        host: table.read("host", |item| {
+            item.parse(units::HOST_NAME, units::host_name)
+        }),
+        expect_status: table.read_or("expect_status", [defaults::EXPECT_STATUS].into(), |item| {
+            item.parse(units::STATUSES, units::statuses)
+        }),
+        expect_body: table.read_or("expect_body", "".into(), |item| {
+            item.text("a text in quotes").map(Into::into)
+        }),
+    };
+    let kind = make?(check);
+    if kind == MonitorKind::Tcp {
+        for key in ["path", "host", "expect_status", "expect_body"] {
+            if let Some(item) = table.get(key) {
+                item.fault("is not looked at by type \"tcp\", expected only with http or https");
+            }
+        }
+    }
+    Some(kind)
+}
+
+fn port(table: &Table<'_>, kind: Option<&MonitorKind>) -> Option<u16> {
+    let port = |item: &Item<'_>| item.integer(1..=65_535)?.try_into().ok();
+    match kind {
+        Some(MonitorKind::Tcp) => table.require("port", "the TCP port to connect to", port),
+        Some(MonitorKind::Https(_)) => Some(table.read_or("port", defaults::HTTPS_PORT, port)),
+        Some(MonitorKind::Http(_)) | None => Some(table.read_or("port", defaults::HTTP_PORT, port)),
+    }
+}
+
+fn quorum(item: &Item<'_>) -> Option<Quorum> {
+    if item.is_integer() {
+        return item
+            .integer(1..=1000)
+            .and_then(NonZeroU32::new)
+            .map(Quorum::Count);
+    }
+    item.word_or(
+        &[
+            ("any", Quorum::Any),
+            ("majority", Quorum::Majority),
+            ("all", Quorum::All),
+        ],
+        Some("a number of vantages"),
+    )
+}
+
+fn pool(name: &Name<'_>, table: &Table<'_>, monitors: &Names<'_>) -> Option<Pool> {
+    let name = plain_name(name);
+    let location = table.require("location", LOCATION, location);
+    let endpoints = table.require("endpoints", ENDPOINTS, endpoints);
+    let monitor = table.read("monitor", |item| Some(MonitorIx::new(monitors.find(item)?)));
+    let min_healthy = table.read_or("min_healthy", defaults::MIN_HEALTHY, |item| {
+        min_healthy(item, endpoints.as_deref()?)
+    });
+    let weight = table.read_or("weight", defaults::WEIGHT, weight);
+    let bias_km = table.read_or("bias_km", defaults::BIAS_KM, |item| {
+        item.number(-MOST_BIAS_KM..=MOST_BIAS_KM)
+    });
+    Some(Pool {
+        name: name?,
+        location: location?,
+        endpoints: endpoints?,
+        monitor,
+        min_healthy: min_healthy as usize,
+        weight,
+        bias_km,
+    })
+}
+
+fn location(item: &Item<'_>) -> Option<Point> {
+    let numbers = item.list(LOCATION, |entry| entry.number(-180.0..=180.0))?;
+    let point = match numbers[..] {
+        [latitude, longitude] => Point::new(latitude, longitude),
+        _ => None,
+    };
+    if point.is_none() {
+        item.fault(&format!("is no place on Earth, expected {LOCATION}"));
+    }
+    point
+}
+
+/// The addresses of a pool; no two may be the same.
+fn endpoints(item: &Item<'_>) -> Option<Vec<Endpoint>> {
+    let mut seen = Vec::new();
+    item.list(ENDPOINTS, |entry| {
+        let endpoint = endpoint(entry)?;
+        if seen.contains(&endpoint.address) {
+            let address = endpoint.address;
+            entry.fault(&format!("is {address} again, expected each address once"));
+        }
+        seen.push(endpoint.address);
+        Some(endpoint)
+    })
+}
+
+/// An address, or a table of an address and its weight.
+fn endpoint(item: &Item<'_>) -> Option<Endpoint> {
+    let address = |item: &Item<'_>| item.parse(units::UNICAST, units::unicast);
+    if !item.is_table() {
+        return Some(Endpoint {
+            address: address(item)?,
+            weight: defaults::WEIGHT,
+        });
+    }
+    let table = item.table(&keys::ENDPOINT, "")?;
+    let found = table.require("address", units::UNICAST, address);
+    let weight = table.read_or("weight", defaults::WEIGHT, weight);
+    Some(Endpoint {
+        address: found?,
+        weight,
+    })
+}
+
+fn weight(item: &Item<'_>) -> Option<u32> {
+    item.integer(0..=1_000_000)
+}
+
+fn min_healthy(item: &Item<'_>, endpoints: &[Endpoint]) -> Option<u32> {
+    let count = |family| {
+        let of_family = |endpoint: &&Endpoint| Family::of(endpoint.address) == family;
+        endpoints.iter().filter(of_family).count() as u32
+    };
+    let counts = Family::ALL.map(count);
+    let number = item.integer(1..=counts[0].max(counts[1]).max(1))?;
+    for (family, count) in Family::ALL.into_iter().zip(counts) {
+        if (1..number).contains(&count) {
+            item.warn(&format!(
+                "is {number}, but there are only {count} {family} endpoints, \
+                 so that the pool is always down in that family"
+            ));
+        }
+    }
+    Some(number)
+}

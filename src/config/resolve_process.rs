@@ -1,0 +1,262 @@
+//! `meridian.toml`: ranges, defaults, and what must differ from what.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::config::Defaults;
+use crate::config::defaults;
+use crate::config::keys;
+use crate::config::model::Admin;
+use crate::config::model::Cluster;
+use crate::config::model::Ecs;
+use crate::config::model::Egress;
+use crate::config::model::GeoIp;
+use crate::config::model::Process;
+use crate::config::model::RateLimit;
+use crate::config::model::Server;
+use crate::config::model::Vantage;
+use crate::config::units;
+use crate::config::written::Item;
+use crate::config::written::Table;
+
+/// What a listening address looks like.
+const LISTENER: &str = "an address and port such as \"127.0.0.1:5300\" or \"[::1]:5300\"";
+
+/// What `nats` looks like.
+const NATS: &str = "a list such as [\"nats://127.0.0.1:4222\"]";
+
+/// Resolves the whole file.
+pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Option<Process> {
+    let zones = top.read("zones", Item::path);
+    if top.is_missing("zones") {
+        top.warn("has no `zones`, so that every query is refused");
+    }
+    let pools = top.read("pools", Item::path);
+    let state_dir = top.read("state_dir", Item::path);
+    let server = server(&top.table("server", &keys::SERVER));
+    let geoip = geoip(&top.table("geoip", &keys::GEOIP));
+    let ecs = ecs(&top.table("ecs", &keys::ECS));
+    let admin = top
+        .optional_table("admin", &keys::ADMIN)
+        .map(|table| admin(&table, &server.listen));
+    let health = top.table("health", &keys::HEALTH);
+    let report_max_age = health.read_or("report_max_age", defaults::REPORT_MAX_AGE, |item| {
+        item.duration(seconds(1)..=seconds(86_400))
+    });
+    let vantages = vantages(top, &health, machine);
+    let cluster = top
+        .optional_table("cluster", &keys::CLUSTER)
+        .map(|table| cluster(&table, vantages.first()));
+    Some(Process {
+        zones,
+        pools,
+        state_dir,
+        server,
+        geoip,
+        ecs,
+        admin,
+        report_max_age,
+        vantages,
+        cluster: cluster.flatten(),
+    })
+}
+
+fn server(table: &Table<'_>) -> Server {
+    let count = |item: &Item<'_>| item.integer(1..=1_000_000);
+    Server {
+        listen: table.read_or("listen", vec![defaults::LISTEN], listeners),
+        workers: table.read_or("workers", defaults::WORKERS, |item| item.integer(0..=1024))
+            as usize,
+        max_udp_payload: table.read_or("max_udp_payload", defaults::MAX_UDP_PAYLOAD, |item| {
+            item.integer(512..=4096)?.try_into().ok()
+        }),
+        tcp_idle_timeout: table.read_or("tcp_idle_timeout", defaults::TCP_IDLE_TIMEOUT, |item| {
+            item.duration(Duration::from_millis(100)..=seconds(3_600))
+        }),
+        max_tcp_connections: table.read_or(
+            "max_tcp_connections",
+            defaults::MAX_TCP_CONNECTIONS,
+            count,
+        ) as usize,
+        max_tcp_connections_per_client: table.read_or(
+            "max_tcp_connections_per_client",
+            defaults::MAX_TCP_CONNECTIONS_PER_CLIENT,
+            count,
+        ) as usize,
+        nsid: table.read_or("nsid", "".into(), printable),
+        version: table.read_or("version", "".into(), printable),
+        rate_limit: table
+            .optional_table("rate_limit", &keys::RATE_LIMIT)
+            .map(|table| rate_limit(&table)),
+    }
+}
+
+fn printable(item: &Item<'_>) -> Option<Box<str>> {
+    item.parse(units::PRINTABLE, units::printable)
+}
+
+/// Addresses to listen on; no two may be the same, save where the system chooses the port.
+fn listeners(item: &Item<'_>) -> Option<Vec<SocketAddr>> {
+    let mut seen = Vec::new();
+    item.list(
+        &format!("a list such as [\"{}\"]", defaults::LISTEN),
+        |entry| {
+            let address = listener(entry)?;
+            if address.port() != 0 && seen.contains(&address) {
+                entry.fault(&format!("is {address} again, expected each address once"));
+            }
+            seen.push(address);
+            Some(address)
+        },
+    )
+}
+
+fn listener(item: &Item<'_>) -> Option<SocketAddr> {
+    item.parse(LISTENER, |text| {
+        let address: SocketAddr = text.parse().ok()?;
+        (!address.ip().is_multicast()).then_some(address)
+    })
+}
+
+fn rate_limit(table: &Table<'_>) -> RateLimit {
+    table.warn("is read but not in force in this version");
+    RateLimit {
+        responses_per_second: table.read_or(
+            "responses_per_second",
+            defaults::RESPONSES_PER_SECOND,
+            |item| item.integer(1..=1_000_000),
+        ),
+        slip: table.read_or("slip", defaults::SLIP, |item| item.integer(0..=100)),
+        ipv4_prefix: table.read_or("ipv4_prefix", defaults::RATE_LIMIT_IPV4_PREFIX, |item| {
+            prefix_len(item, 32)
+        }),
+        ipv6_prefix: table.read_or("ipv6_prefix", defaults::RATE_LIMIT_IPV6_PREFIX, |item| {
+            prefix_len(item, 128)
+        }),
+    }
+}
+
+fn prefix_len(item: &Item<'_>, longest: u8) -> Option<u8> {
+    item.integer(1..=longest.into())?.try_into().ok()
+}
+
+fn geoip(table: &Table<'_>) -> GeoIp {
+    GeoIp {
+        database: table.read("database", Item::path),
+        asn_database: table.read("asn_database", Item::path),
+        max_age: table.read_or("max_age", defaults::GEOIP_MAX_AGE, |item| {
+            item.duration(seconds(3_600)..=seconds(3_650 * 86_400))
+        }),
+        database_place: table.get("database").map(|item| item.place()),
+        asn_database_place: table.get("asn_database").map(|item| item.place()),
+    }
+}
+
+fn ecs(table: &Table<'_>) -> Ecs {
+    Ecs {
+        enabled: table.read_or("enabled", true, Item::boolean),
+        max_scope_ipv4: table.read_or("max_scope_ipv4", defaults::MAX_SCOPE_IPV4, |item| {
+            prefix_len(item, 32)
+        }),
+        max_scope_ipv6: table.read_or("max_scope_ipv6", defaults::MAX_SCOPE_IPV6, |item| {
+            prefix_len(item, 128)
+        }),
+    }
+}
+
+fn admin(table: &Table<'_>, dns: &[SocketAddr]) -> Admin {
+    let listen = table.read_or("listen", defaults::ADMIN_LISTEN, |item| {
+        let address = listener(item)?;
+        if address.port() != 0 && dns.contains(&address) {
+            item.fault(&format!(
+                "is {address}, which [server] listens on for DNS, expected another port"
+            ));
+        }
+        Some(address)
+    });
+    Admin {
+        listen,
+        token_file: table.read("token_file", Item::path),
+    }
+}
+
+/// The local vantage and each `[[vantage]]`; their names differ.
+fn vantages(top: &Table<'_>, health: &Table<'_>, machine: &Defaults) -> Vec<Vantage> {
+    let name = |item: &Item<'_>| item.parse(units::PLAIN_NAME, units::plain_name);
+    let local = health.read_or("vantage", machine.host_name.as_str().into(), name);
+    let mut vantages = vec![Vantage {
+        name: local,
+        egress: Egress::Direct,
+    }];
+    for table in top.tables("vantage", &keys::VANTAGE, "") {
+        let name = table.require("name", units::PLAIN_NAME, |item| {
+            let name = name(item)?;
+            if vantages.iter().any(|other| other.name == name) {
+                item.fault(&format!(
+                    "is \"{name}\" again, expected a name that no other vantage has \
+                     (the local one is \"{}\")",
+                    vantages[0].name
+                ));
+            }
+            Some(name)
+        });
+        let egress = egress(&table);
+        if let (Some(name), Some(egress)) = (name, egress) {
+            vantages.push(Vantage { name, egress });
+        }
+    }
+    vantages
+}
+
+fn egress(table: &Table<'_>) -> Option<Egress> {
+    let proxy = table.read("proxy", |item| {
+        if units::has_userinfo(item.text(units::PROXY)?) {
+            // The value is not repeated: it may hold a password.
+            item.fault("holds a user name, which is not supported, expected only HOST:PORT");
+            return None;
+        }
+        item.parse(units::PROXY, units::proxy)
+    });
+    let source = table.read("source", |item| item.parse(units::UNICAST, units::unicast));
+    match (table.get("proxy"), table.get("source")) {
+        (Some(_), Some(source)) => {
+            source.fault("stands beside `proxy`, expected only one of them");
+            None
+        }
+        (None, None) => {
+            table.missing("`proxy` or `source`", "exactly one of them");
+            None
+        }
+        _ => proxy.or(source.map(Egress::Source)),
+    }
+}
+
+fn cluster(table: &Table<'_>, local: Option<&Vantage>) -> Option<Cluster> {
+    table.warn("is read but not in force in this version");
+    let nats = table.require("nats", NATS, |item| {
+        item.list(NATS, |entry| {
+            if units::has_userinfo(entry.text(units::NATS_SERVER)?) {
+                entry.fault("holds a user name, which is not supported, expected only HOST:PORT");
+                return None;
+            }
+            entry.parse(units::NATS_SERVER, units::nats_server)
+        })
+    });
+    let bucket = table.read_or("bucket", defaults::CLUSTER_BUCKET.into(), |item| {
+        item.parse(units::BUCKET, units::bucket)
+    });
+    let node = table.read_or(
+        "node",
+        local.map_or("".into(), |v| v.name.clone()),
+        |item| item.parse(units::PLAIN_NAME, units::plain_name),
+    );
+    Some(Cluster {
+        nats: nats?,
+        bucket,
+        node,
+    })
+}
+
+const fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}

@@ -1,0 +1,217 @@
+//! `pools.toml`: steered names and their rules.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::base::ix::PoolIx;
+use crate::base::name;
+use crate::base::rank::Policy;
+use crate::config::defaults;
+use crate::config::keys;
+use crate::config::model::AllDown;
+use crate::config::model::Pool;
+use crate::config::model::Rule;
+use crate::config::model::Steered;
+use crate::config::resolve_match;
+use crate::config::written::Item;
+use crate::config::written::Name;
+use crate::config::written::Names;
+use crate::config::written::Table;
+
+/// What `pools` looks like.
+const POOLS: &str = "a list of pools such as [\"us-west\", \"europe-west\"]";
+/// The largest TTL (RFC 2181 s8).
+const MAX_TTL: Duration = Duration::from_secs((1 << 31) - 1);
+/// Past it, caches hold on to a dead pool for longer than most outages last.
+const LONG_TTL: Duration = Duration::from_secs(300);
+
+/// Resolves each `[steer."NAME"]`; `pools` are those of the file, `None` for faulty ones.
+pub(super) fn steered(
+    top: &Table<'_>,
+    names: &Names<'_>,
+    pools: &[Option<Pool>],
+) -> Option<Vec<Steered>> {
+    let (owner_names, tables) = top.named_tables("steer", &keys::STEER);
+    let mut seen: HashMap<name::Name, u32> = HashMap::new();
+    let context = Context { names, pools };
+    let steered: Vec<_> = owner_names
+        .iter()
+        .zip(&tables)
+        .map(|(written, table)| {
+            let owner = owner(written);
+            if let Some(owner) = &owner {
+                let line = written.place().line;
+                if let Some(first) = seen.insert(owner.clone(), line) {
+                    written.fault(&format!(
+                        "is the name of line {first} again, expected each name once in any case"
+                    ));
+                }
+            }
+            context.steered(written, owner, table.as_ref()?)
+        })
+        .collect();
+    steered.into_iter().collect()
+}
+
+/// Reads an owner name; a wildcard stands only in front.
+fn owner(written: &Name<'_>) -> Option<name::Name> {
+    let expected = "expected an owner name such as \"app.example.com\"";
+    if !written.text.is_ascii() {
+        written.fault(&format!("is not ASCII, {expected} (or its \"xn--\" form)"));
+        return None;
+    }
+    let owner = match name::Name::parse(written.text) {
+        Ok(owner) => owner,
+        Err(error) => {
+            written.fault(&format!("is no domain name ({error}), {expected}"));
+            return None;
+        }
+    };
+    if owner.labels().skip(1).any(|label| label == b"*") {
+        written.fault("has a wildcard inside, expected \"*\" only as the first label");
+        return None;
+    }
+    Some(owner)
+}
+
+/// What the tables of steered names refer to.
+struct Context<'a> {
+    names: &'a Names<'a>,
+    pools: &'a [Option<Pool>],
+}
+
+impl Context<'_> {
+    fn steered(
+        &self,
+        written: &Name<'_>,
+        owner: Option<name::Name>,
+        table: &Table<'_>,
+    ) -> Option<Steered> {
+        let policy = table.read_or("policy", Policy::default(), policy);
+        let pools = table.require("pools", POOLS, |item| self.pool_list(item, policy));
+        let ttl = table.read_or("ttl", defaults::TTL, |item| {
+            ttl(
+                item,
+                self.any_monitored(pools.as_deref().unwrap_or_default()),
+            )
+        });
+        let answers = table.read_or("answers", defaults::ANSWERS, |item| item.integer(1..=255));
+        let all_down = self.all_down(table);
+        let mut matched = resolve_match::Matched::default();
+        let rules: Vec<_> = table
+            .tables("rule", &keys::RULE, written.text)
+            .iter()
+            .map(|table| self.rule(table, policy, &mut matched))
+            .collect();
+        Some(Steered {
+            owner: owner?,
+            place: written.place(),
+            policy,
+            pools: pools?,
+            ttl,
+            answers: answers as usize,
+            all_down: all_down?,
+            rules: rules.into_iter().collect::<Option<_>>()?,
+        })
+    }
+
+    /// Reads a list of pools; none twice, and under policy weighted not all of weight 0.
+    fn pool_list(&self, item: &Item<'_>, policy: Policy) -> Option<Vec<PoolIx>> {
+        let mut seen = Vec::new();
+        let pools = item.list(POOLS, |entry| {
+            let pool = PoolIx::new(self.names.find(entry)?);
+            if seen.contains(&pool) {
+                entry.fault("is listed before, expected each pool once");
+            }
+            seen.push(pool);
+            Some(pool)
+        })?;
+        let weightless = |pool: &PoolIx| {
+            let pool = self.pools[pool.at()].as_ref();
+            pool.is_some_and(|pool| pool.weight == 0)
+        };
+        if policy == Policy::Weighted && !pools.is_empty() && pools.iter().all(weightless) {
+            item.fault("has only pools of weight 0, expected one with a share under \"weighted\"");
+        }
+        Some(pools)
+    }
+
+    fn any_monitored(&self, pools: &[PoolIx]) -> bool {
+        pools.iter().any(|pool| {
+            let pool = self.pools[pool.at()].as_ref();
+            pool.is_some_and(|pool| pool.monitor.is_some())
+        })
+    }
+
+    /// Reads `all_down` and `fallback`, which belong together.
+    fn all_down(&self, table: &Table<'_>) -> Option<AllDown> {
+        let fallback = table.get("fallback");
+        let pool = fallback
+            .as_ref()
+            .and_then(|item| self.names.find(item))
+            .map(PoolIx::new);
+        let word = match table.get("all_down") {
+            None => Some(Some(AllDown::Nearest)),
+            Some(item) => item.word(&[
+                ("nearest", Some(AllDown::Nearest)),
+                ("last_good", Some(AllDown::LastGood)),
+                ("fallback", None),
+                ("empty", Some(AllDown::Empty)),
+                ("servfail", Some(AllDown::ServFail)),
+            ]),
+        };
+        match (word?, fallback) {
+            (None, None) => {
+                table.missing("`fallback`", "a pool for all_down = \"fallback\"");
+                None
+            }
+            (None, Some(_)) => pool.map(AllDown::Fallback),
+            (Some(other), fallback) => {
+                // Not an error: switching `all_down` back and forth should not need two edits.
+                if let Some(item) = fallback {
+                    item.warn("is not used, because `all_down` is not \"fallback\"");
+                }
+                Some(other)
+            }
+        }
+    }
+
+    /// Reads a rule; `matched` holds what earlier rules of the name match.
+    fn rule(
+        &self,
+        table: &Table<'_>,
+        policy_of_name: Policy,
+        matched: &mut resolve_match::Matched,
+    ) -> Option<Rule> {
+        let matcher = resolve_match::matcher(table, matched);
+        let policy = table.read_or("policy", policy_of_name, policy);
+        let pools = table.require("pools", POOLS, |item| self.pool_list(item, policy));
+        let fence = table.read_or("fence", false, Item::boolean);
+        Some(Rule {
+            matcher: matcher?,
+            pools: pools?,
+            policy,
+            fence,
+        })
+    }
+}
+
+fn policy(item: &Item<'_>) -> Option<Policy> {
+    let policies = [Policy::Nearest, Policy::Failover, Policy::Weighted];
+    item.word(&policies.map(|policy| (policy.as_str(), policy)))
+}
+
+/// Reads a TTL in seconds.
+fn ttl(item: &Item<'_>, monitored: bool) -> Option<u32> {
+    let ttl = item.duration(Duration::ZERO..=MAX_TTL)?;
+    if ttl.subsec_nanos() != 0 {
+        item.fault("is not whole, expected a duration in whole seconds");
+        return None;
+    }
+    if ttl.is_zero() {
+        item.warn("is 0s, so that resolvers ask again for every client");
+    } else if ttl > LONG_TTL && monitored {
+        item.warn("is long: clients are sent to a dead pool until it runs out");
+    }
+    ttl.as_secs().try_into().ok()
+}

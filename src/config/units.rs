@@ -1,0 +1,371 @@
+//! Texts with a form of their own: durations, status ranges, proxies, host names, addresses.
+//!
+//! Each parser returns `None` for what it does not take, and has a phrase beside it that says what
+//! was expected.
+
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use crate::base::name::Name;
+use crate::config::model::Egress;
+
+/// What [`duration`] takes.
+pub(super) const DURATION: &str =
+    "a duration in quotes such as \"250ms\", \"5s\", \"1m30s\", \"2h\" or \"60d\"";
+
+/// The units in milliseconds, in the order in which a sum must name them.
+const UNITS: [(&str, u64); 5] = [
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1_000),
+    ("ms", 1),
+];
+
+/// Reads whole numbers with the units d, h, m, s and ms, each at most once and largest first.
+pub fn duration(text: &str) -> Option<Duration> {
+    let mut units = UNITS.iter();
+    let mut total = 0_u64;
+    let mut rest = text;
+    loop {
+        let (number, behind) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
+        let (word, behind) = behind.split_at(
+            behind
+                .find(|c: char| c.is_ascii_digit())
+                .unwrap_or(behind.len()),
+        );
+        let (_, unit) = units.find(|(unit, _)| *unit == word)?;
+        total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(*unit)?)?;
+        rest = behind;
+        if rest.is_empty() {
+            return Some(Duration::from_millis(total));
+        }
+    }
+}
+
+/// Prints what [`duration`] reads, to the millisecond.
+pub fn duration_text(duration: Duration) -> String {
+    let mut rest = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let mut text = String::new();
+    for (word, unit) in UNITS {
+        if rest >= unit {
+            text.push_str(&format!("{}{word}", rest / unit));
+            rest %= unit;
+        }
+    }
+    if text.is_empty() {
+        text.push_str("0s");
+    }
+    text
+}
+
+/// What [`statuses`] takes.
+pub(super) const STATUSES: &str =
+    "HTTP statuses from 100 to 599 in quotes such as \"200\", \"200-399\" or \"200,204,300-399\"";
+
+/// Reads status codes and ranges of them, with commas between.
+pub(super) fn statuses(text: &str) -> Option<Box<[(u16, u16)]>> {
+    text.split(',')
+        .map(|part| {
+            let (low, high) = part.split_once('-').unwrap_or((part, part));
+            let (low, high) = (status(low)?, status(high)?);
+            (low <= high).then_some((low, high))
+        })
+        .collect()
+}
+
+fn status(text: &str) -> Option<u16> {
+    let digits = text.trim();
+    let is_status = digits.len() == 3 && digits.bytes().all(|b| b.is_ascii_digit());
+    digits
+        .parse()
+        .ok()
+        .filter(|code| is_status && (100..=599).contains(code))
+}
+
+/// What [`proxy`] takes.
+pub(super) const PROXY: &str =
+    "\"http://HOST:PORT\", \"socks5://HOST:PORT\" or \"socks5h://HOST:PORT\"";
+
+/// Reads a proxy's URL; a name and password in it are for the caller to refuse by [`has_userinfo`].
+pub(super) fn proxy(text: &str) -> Option<Egress> {
+    let (scheme, authority) = text.split_once("://")?;
+    let (host, port) = host_and_port(authority.strip_suffix('/').unwrap_or(authority))?;
+    match scheme {
+        "http" => Some(Egress::HttpProxy { host, port }),
+        "socks5" | "socks5h" => Some(Egress::Socks5Proxy { host, port }),
+        _ => None,
+    }
+}
+
+/// What [`nats_server`] takes.
+pub(super) const NATS_SERVER: &str = "\"nats://HOST:PORT\" or \"tls://HOST:PORT\"";
+
+/// Reads the URL of a NATS server.
+pub(super) fn nats_server(text: &str) -> Option<Box<str>> {
+    let (scheme, authority) = text.split_once("://")?;
+    host_and_port(authority)?;
+    matches!(scheme, "nats" | "tls").then(|| text.into())
+}
+
+/// Whether a URL holds a user name, which may come with a password that no message should repeat.
+pub(super) fn has_userinfo(url: &str) -> bool {
+    url.split_once("://")
+        .is_some_and(|(_, rest)| rest.contains('@'))
+}
+
+/// Reads `HOST:PORT`; an IPv6 address stands in brackets and loses them.
+fn host_and_port(text: &str) -> Option<(Box<str>, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    let port = port
+        .bytes()
+        .all(|b| b.is_ascii_digit())
+        .then(|| port.parse().ok())
+        .flatten()
+        .filter(|port| *port != 0)?;
+    let host = match host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+    {
+        Some(inner) => inner
+            .parse::<std::net::Ipv6Addr>()
+            .ok()
+            .map(|_| inner.into()),
+        None => host_name(host),
+    }?;
+    Some((host, port))
+}
+
+/// What [`host_name`] takes.
+pub(super) const HOST_NAME: &str = "a host name such as \"app.example.com\"";
+
+/// Reads a host name or IPv4 address: letters, digits, hyphens and underscores, no port.
+///
+/// Underscores are not for host names (RFC 952), but names with them are in use.
+pub(super) fn host_name(text: &str) -> Option<Box<str>> {
+    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    let is_name = text.bytes().all(is_host) && !text.ends_with('.') && Name::parse(text).is_ok();
+    is_name.then(|| text.into())
+}
+
+/// What [`plain_name`] takes.
+pub(super) const PLAIN_NAME: &str = "a name of at most 128 letters, digits, \"-\", \"_\" and \".\" that starts with a letter or digit";
+
+/// Reads a name that is safe as it stands in URLs, metric labels and log lines.
+pub(super) fn plain_name(text: &str) -> Option<Box<str>> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    let fits = (1..=128).contains(&text.len())
+        && text.bytes().all(is_plain)
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric());
+    fits.then(|| text.into())
+}
+
+/// What [`bucket`] takes.
+pub(super) const BUCKET: &str = "a name of at most 128 letters, digits, \"-\" and \"_\"";
+
+/// Reads the name of a JetStream bucket, which may hold no dots.
+pub(super) fn bucket(text: &str) -> Option<Box<str>> {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    let fits = (1..=128).contains(&text.len()) && text.bytes().all(is_token);
+    fits.then(|| text.into())
+}
+
+/// What [`printable`] takes.
+pub(super) const PRINTABLE: &str = "at most 255 printable ASCII characters";
+
+/// Reads text that fits a character string of a TXT record and a terminal; it may be empty.
+pub(super) fn printable(text: &str) -> Option<Box<str>> {
+    let fits = text.len() <= 255 && text.bytes().all(|b| matches!(b, b' '..=b'~'));
+    fits.then(|| text.into())
+}
+
+/// What [`request_path`] takes.
+pub(super) const REQUEST_PATH: &str = "a path such as \"/_ready\", percent-encoded where needed";
+
+/// Reads path and query of an HTTP request.
+pub(super) fn request_path(text: &str) -> Option<Box<str>> {
+    let fits = text.starts_with('/') && text.bytes().all(|b| matches!(b, b'!'..=b'~') && b != b'#');
+    fits.then(|| text.into())
+}
+
+/// What [`unicast`] takes.
+pub(super) const UNICAST: &str =
+    "an address of one host such as \"192.0.2.10\" or \"2001:db8::10\"";
+
+/// Reads an address that packets can be sent to from anywhere it is reachable: not unspecified,
+/// multicast or broadcast, nor link-local IPv6, which means nothing without an interface.
+pub(super) fn unicast(text: &str) -> Option<IpAddr> {
+    let address: IpAddr = text.parse().ok()?;
+    let fits = match address {
+        IpAddr::V4(v4) => v4 != Ipv4Addr::BROADCAST,
+        IpAddr::V6(v6) => !v6.is_unicast_link_local() && v6.to_ipv4_mapped().is_none(),
+    };
+    (fits && !address.is_unspecified() && !address.is_multicast()).then_some(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::any;
+    use proptest::proptest;
+
+    use super::*;
+
+    #[test]
+    fn durations_are_sums_of_whole_units_largest_first() {
+        for (text, millis) in [
+            ("250ms", 250),
+            ("5s", 5_000),
+            ("1m30s", 90_000),
+            ("2h", 7_200_000),
+            ("60d", 5_184_000_000),
+            ("1d2h3m4s5ms", 93_784_005),
+            ("0s", 0),
+            ("90m", 5_400_000),
+        ] {
+            assert_eq!(
+                duration(text),
+                Some(Duration::from_millis(millis)),
+                "{text}"
+            );
+        }
+        for text in [
+            "",
+            "5",
+            "s",
+            "5 s",
+            "1.5s",
+            "-1s",
+            "+1s",
+            "5S",
+            "5sec",
+            "30s1m",
+            "1s1s",
+            "1m30",
+            "5s ",
+            "99999999999999999999s",
+            "999999999999999999d",
+            "٣s",
+            "1w",
+            "5µs",
+        ] {
+            assert_eq!(duration(text), None, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn durations_read_what_they_print(millis in any::<u64>()) {
+            let value = Duration::from_millis(millis);
+            assert_eq!(duration(&duration_text(value)), Some(value));
+        }
+
+        #[test]
+        fn no_text_makes_a_parser_panic(text in any::<String>()) {
+            duration(&text);
+            statuses(&text);
+            proxy(&text);
+            proxy(&format!("http://{text}"));
+            nats_server(&format!("nats://{text}"));
+            host_name(&text);
+            plain_name(&text);
+            printable(&text);
+            request_path(&text);
+            unicast(&text);
+        }
+    }
+
+    #[test]
+    fn statuses_are_codes_and_ranges() {
+        assert_eq!(statuses("200").as_deref(), Some(&[(200, 200)][..]));
+        assert_eq!(
+            statuses("200,204, 300-399").as_deref(),
+            Some(&[(200, 200), (204, 204), (300, 399)][..])
+        );
+        for text in [
+            "", "2xx", "399-200", "99", "600", "200-", "-200", "200,", "+200", "0200",
+        ] {
+            assert_eq!(statuses(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn proxies_have_a_scheme_a_host_and_a_port() {
+        let socks = |host: &str| {
+            let host = host.into();
+            Some(Egress::Socks5Proxy { host, port: 1080 })
+        };
+        assert_eq!(proxy("socks5h://127.0.0.1:1080"), socks("127.0.0.1"));
+        assert_eq!(proxy("socks5://[::1]:1080"), socks("::1"));
+        assert_eq!(
+            proxy("http://proxy.example:3128/"),
+            Some(Egress::HttpProxy {
+                host: "proxy.example".into(),
+                port: 3128
+            })
+        );
+        for text in [
+            "",
+            "127.0.0.1:1080",
+            "https://h:1",
+            "http://h",
+            "http://h:0",
+            "http://h:65536",
+            "http://:80",
+            "http://h:+80",
+            "http://h:80/x",
+            "http://[::1:80",
+            "http://::1:80",
+            "http://u:p@h:80",
+            "socks4://h:1",
+        ] {
+            assert_eq!(proxy(text), None, "{text:?}");
+        }
+        assert!(has_userinfo("http://u:p@h:80"));
+    }
+
+    #[test]
+    fn names_addresses_and_paths_are_strict() {
+        assert!(host_name("app.example.com").is_some());
+        for text in [
+            "",
+            "a b",
+            "app.example.com:80",
+            "app..com",
+            "app.com.",
+            "ü.de",
+            "http://a",
+        ] {
+            assert_eq!(host_name(text), None, "{text:?}");
+        }
+        assert!(plain_name("us-west_1.b").is_some());
+        for text in ["", "-a", "a/b", "a b", "ü"] {
+            assert_eq!(plain_name(text), None, "{text:?}");
+        }
+        for text in ["192.0.2.1", "127.0.0.1", "2001:db8::1", "::1", "10.0.0.1"] {
+            assert!(unicast(text).is_some(), "{text}");
+        }
+        for text in [
+            "0.0.0.0",
+            "::",
+            "224.0.0.1",
+            "ff02::1",
+            "255.255.255.255",
+            "fe80::1",
+            "::ffff:192.0.2.1",
+            "192.0.2.1:80",
+            "192.0.2.01",
+            "192.0.2.1/32",
+            "example.com",
+        ] {
+            assert_eq!(unicast(text), None, "{text}");
+        }
+        assert!(request_path("/_ready?full=1").is_some());
+        for text in ["", "ready", "/a b", "/#x", "/ü", "/\r\nX: y"] {
+            assert_eq!(request_path(text), None, "{text:?}");
+        }
+        assert!(printable("").is_some());
+        assert_eq!(printable("ns1\n"), None);
+        assert_eq!(printable(&"x".repeat(256)), None);
+    }
+}
