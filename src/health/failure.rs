@@ -1,0 +1,209 @@
+//! Why a probe failed, or why it told nothing: closed enums with a label for metrics and a sentence
+//! for people.
+//!
+//! [`ProbeFailure`] speaks about the endpoint and counts against it. [`VantageFault`] speaks about
+//! the place the probe was sent from: a proxy that is down or a machine out of sockets says nothing
+//! about the endpoint, so it counts for nothing and the vantage's report grows old instead.
+
+use std::fmt;
+use std::time::Duration;
+
+/// What went wrong at the endpoint, as one vantage saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProbeFailure {
+    /// The body does not hold this text.
+    Body(Box<str>),
+    /// The certificate is not valid.
+    Certificate(CertificateFault),
+    /// The connection was closed too early.
+    Closed(Phase),
+    /// The response is not HTTP/1.1.
+    Protocol(&'static str),
+    /// The vantage's proxy answered with this HTTP status that it cannot reach the endpoint.
+    ProxyStatus(u16),
+    /// Nothing listens on the port.
+    Refused,
+    /// The connection was reset.
+    Reset(Phase),
+    /// The status is not among the expected ones.
+    Status {
+        /// What was answered.
+        status: u16,
+        /// What is expected, as ranges.
+        expected: Box<[(u16, u16)]>,
+    },
+    /// The time was over.
+    Timeout {
+        /// The monitor's timeout.
+        after: Duration,
+        /// What was waited for.
+        phase: Phase,
+    },
+    /// The TLS handshake failed for another reason than the certificate.
+    Tls(Box<str>),
+    /// The network says that the host cannot be reached.
+    Unreachable,
+}
+
+/// How far a probe had come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The TCP connection, the proxy's part of it included.
+    Connect,
+    /// The TLS handshake.
+    Tls,
+    /// The response's status line and headers.
+    Head,
+    /// The response's body.
+    Body,
+}
+
+/// What is wrong with a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertificateFault {
+    /// It has expired.
+    Expired,
+    /// It is for other names than this one.
+    Name(Box<str>),
+    /// It is not valid yet.
+    NotYetValid,
+    /// Something else, in the TLS library's words.
+    Other(Box<str>),
+    /// No trusted authority has issued it.
+    UnknownIssuer,
+}
+
+/// Why a probe told nothing about the endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VantageFault {
+    /// This machine could not send it: no socket, no source address, no route, no CA certificates.
+    Local(Box<str>),
+    /// The proxy is down, or refuses to serve us.
+    Proxy(Box<str>),
+}
+
+impl ProbeFailure {
+    /// The metric label, stable across releases.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Body(_) => "body",
+            Self::Certificate(_) => "certificate",
+            Self::Closed(_) => "closed",
+            Self::Protocol(_) => "protocol",
+            Self::ProxyStatus(_) | Self::Unreachable => "unreachable",
+            Self::Refused => "refused",
+            Self::Reset(_) => "reset",
+            Self::Status { .. } => "status",
+            Self::Timeout { .. } => "timeout",
+            Self::Tls(_) => "tls",
+        }
+    }
+}
+
+impl fmt::Display for ProbeFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Body(expected) => write!(f, "body does not hold `{expected}`"),
+            Self::Certificate(fault) => fault.fmt(f),
+            Self::Closed(phase) => write!(f, "connection closed while {phase}"),
+            Self::Protocol(what) => f.write_str(what),
+            Self::ProxyStatus(status) => {
+                write!(f, "the proxy cannot reach it and answers status {status}")
+            }
+            Self::Refused => f.write_str("connection refused"),
+            Self::Reset(phase) => write!(f, "connection reset while {phase}"),
+            Self::Status { status, expected } => {
+                write!(f, "status {status}, expected ")?;
+                for (i, (low, high)) in expected.iter().enumerate() {
+                    let comma = if i > 0 { "," } else { "" };
+                    if low == high {
+                        write!(f, "{comma}{low}")?;
+                    } else {
+                        write!(f, "{comma}{low}-{high}")?;
+                    }
+                }
+                Ok(())
+            }
+            Self::Timeout { after, phase } => write!(f, "timed out after {after:?} while {phase}"),
+            Self::Tls(what) => write!(f, "TLS handshake failed: {what}"),
+            Self::Unreachable => f.write_str("host unreachable"),
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "connecting",
+            Self::Tls => "in the TLS handshake",
+            Self::Head => "waiting for the response",
+            Self::Body => "reading the body",
+        })
+    }
+}
+
+impl fmt::Display for CertificateFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Expired => f.write_str("certificate has expired"),
+            Self::Name(name) => write!(f, "certificate is not valid for `{name}`"),
+            Self::NotYetValid => f.write_str("certificate is not valid yet"),
+            Self::Other(what) => write!(f, "certificate is not valid: {what}"),
+            Self::UnknownIssuer => f.write_str("certificate is not from a trusted authority"),
+        }
+    }
+}
+
+impl VantageFault {
+    /// The metric label, stable across releases; distinct from every [`ProbeFailure::label`].
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Local(_) => "local",
+            Self::Proxy(_) => "proxy",
+        }
+    }
+}
+
+impl fmt::Display for VantageFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local(what) => f.write_str(what),
+            Self::Proxy(what) => write!(f, "proxy: {what}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_read_as_sentences() {
+        let expected = Box::from([(200, 399), (404, 404)]);
+        let status = 503;
+        for (failure, text) in [
+            (
+                ProbeFailure::Timeout {
+                    after: Duration::from_secs(4),
+                    phase: Phase::Head,
+                },
+                "timed out after 4s while waiting for the response",
+            ),
+            (
+                ProbeFailure::Status { status, expected },
+                "status 503, expected 200-399,404",
+            ),
+            (
+                ProbeFailure::Certificate(CertificateFault::Name("app.example.com".into())),
+                "certificate is not valid for `app.example.com`",
+            ),
+            (ProbeFailure::Body("ok".into()), "body does not hold `ok`"),
+            (
+                ProbeFailure::Reset(Phase::Body),
+                "connection reset while reading the body",
+            ),
+        ] {
+            assert_eq!(failure.to_string(), text);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What is watched and what was seen: the words between probing and judging.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::health::failure::ProbeFailure;
+use crate::health::failure::VantageFault;
+use crate::health::monitor::Monitor;
+
+/// A point in time by both clocks, taken together by the caller.
+///
+/// Ages are measured on the monotonic one, which no administrator can set; what is shown and saved
+/// is wall-clock time, which means something after a restart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// Monotonic time since any fixed point of this process.
+    pub elapsed: Duration,
+    /// Seconds since 1970-01-01 UTC.
+    pub unix: u64,
+}
+
+/// An endpoint that is probed: its pool, its address, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// The pool's name.
+    pub pool: Arc<str>,
+    /// The endpoint's address.
+    pub address: IpAddr,
+    /// How it is probed.
+    pub monitor: Arc<Monitor>,
+}
+
+/// One finished probe.
+#[derive(Clone, Debug)]
+pub struct Observation {
+    /// What was probed.
+    pub target: Arc<Target>,
+    /// The vantage's name.
+    pub vantage: Arc<str>,
+    /// What came of it.
+    pub result: ProbeResult,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// What came of a probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProbeResult {
+    /// The endpoint does not do what the monitor expects.
+    Failure(ProbeFailure),
+    /// Nothing was learnt about the endpoint.
+    NoEvidence(VantageFault),
+    /// It does.
+    Success,
+}
+
+impl ProbeResult {
+    /// The metric label, stable across releases: `success`, or the kind of failure.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Failure(failure) => failure.label(),
+            Self::NoEvidence(fault) => fault.label(),
+            Self::Success => "success",
+        }
+    }
+}

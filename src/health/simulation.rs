@@ -1,0 +1,434 @@
+//! Simulated time: vantages probe endpoints on schedule, and endpoints fail on schedule.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use crate::base::health::Health;
+use crate::base::health::Health::Down;
+use crate::base::health::Health::Unknown;
+use crate::base::health::Health::Up;
+use crate::health::board::Board;
+use crate::health::board::Flip;
+use crate::health::failure::ProbeFailure;
+use crate::health::failure::VantageFault;
+use crate::health::monitor::Monitor;
+use crate::health::monitor::MonitorKind;
+use crate::health::monitor::Quorum;
+use crate::health::observation::Moment;
+use crate::health::observation::Observation;
+use crate::health::observation::ProbeResult;
+use crate::health::observation::Target;
+
+const INTERVAL: u64 = 5;
+const MAX_AGE: Duration = Duration::from_secs(30);
+
+fn n(number: u32) -> NonZeroU32 {
+    NonZeroU32::new(number).expect("not zero")
+}
+
+fn monitor(quorum: Quorum, failure_threshold: u32, success_threshold: u32) -> Monitor {
+    Monitor {
+        name: "ready".into(),
+        kind: MonitorKind::Tcp,
+        port: 80,
+        interval: Duration::from_secs(INTERVAL),
+        timeout: Duration::from_secs(4),
+        failure_threshold: n(failure_threshold),
+        success_threshold: n(success_threshold),
+        quorum,
+    }
+}
+
+fn good() -> ProbeResult {
+    ProbeResult::Success
+}
+
+fn bad() -> ProbeResult {
+    ProbeResult::Failure(ProbeFailure::Refused)
+}
+
+fn nothing() -> ProbeResult {
+    ProbeResult::NoEvidence(VantageFault::Proxy("connection refused".into()))
+}
+
+/// One endpoint, its vantages, and a clock that counts seconds.
+struct Simulation {
+    board: Board,
+    target: Arc<Target>,
+    vantages: Vec<Arc<str>>,
+    second: u64,
+}
+
+impl Simulation {
+    fn new(n_vantages: usize, monitor: Monitor) -> Self {
+        let names = (0..n_vantages).map(|i| format!("v{i}"));
+        Self::named(names.map(Arc::from).collect(), monitor)
+    }
+
+    fn named(vantages: Vec<Arc<str>>, monitor: Monitor) -> Self {
+        let target = Arc::new(Target {
+            pool: "west".into(),
+            address: IpAddr::from([192, 0, 2, 10]),
+            monitor: Arc::new(monitor),
+        });
+        let pairs = vantages.iter().map(|v| (Arc::clone(&target), v.clone()));
+        let board = Board::new(pairs, MAX_AGE);
+        Self {
+            board,
+            target,
+            vantages,
+            second: 0,
+        }
+    }
+
+    fn now(&self) -> Moment {
+        Moment {
+            elapsed: Duration::from_secs(self.second),
+            unix: 1_700_000_000 + self.second,
+        }
+    }
+
+    fn see(&mut self, vantage: usize, result: ProbeResult) -> Option<Flip> {
+        let observation = Observation {
+            target: Arc::clone(&self.target),
+            vantage: Arc::clone(&self.vantages[vantage]),
+            result,
+            took: Duration::ZERO,
+        };
+        self.board.observe(&observation, self.now())
+    }
+
+    /// Lets `seconds` pass; each vantage probes at its own second of each interval, and sees what
+    /// `world` says of it at that time (`None`: it is silent).
+    fn run(&mut self, seconds: u64, world: impl Fn(usize, u64) -> Option<ProbeResult>) {
+        for _ in 0..seconds {
+            self.second += 1;
+            for vantage in 0..self.vantages.len() {
+                if self.second % INTERVAL == vantage as u64 % INTERVAL
+                    && let Some(result) = world(vantage, self.second)
+                {
+                    self.see(vantage, result);
+                }
+            }
+            self.board.tick(self.now());
+        }
+    }
+
+    fn health(&self) -> Health {
+        self.board.health("west", self.target.address)
+    }
+
+    fn verdict(&self, vantage: usize) -> Health {
+        let view = self.board.view(self.now()).next().expect("one endpoint");
+        view.vantages[vantage].verdict
+    }
+
+    /// The process ends and starts again, `seconds` later and with a new clock.
+    fn restart(&mut self) {
+        let saved = self.board.saved(self.now());
+        let pairs = self.vantages.iter();
+        let pairs = pairs.map(|v| (Arc::clone(&self.target), v.clone()));
+        self.board = Board::new(pairs, MAX_AGE);
+        self.second = 0;
+        self.board.restore(&saved, self.now());
+    }
+}
+
+#[test]
+fn an_endpoint_falls_and_rises_by_the_thresholds() {
+    let mut sim = Simulation::new(1, monitor(Quorum::Majority, 2, 3));
+    assert_eq!(sim.health(), Unknown);
+    let first = sim.see(0, good()).expect("a flip");
+    assert!(!first.moves_traffic());
+    assert_eq!(sim.health(), Up);
+    assert_eq!(sim.see(0, bad()), None);
+    assert_eq!(sim.see(0, good()), None);
+    assert_eq!(sim.see(0, bad()), None);
+    let fall = sim.see(0, bad()).expect("a flip");
+    assert_eq!((fall.from, fall.to, fall.moves_traffic()), (Up, Down, true));
+    for result in [good(), good(), bad(), good(), good()] {
+        assert_eq!(sim.see(0, result), None);
+    }
+    assert!(sim.see(0, good()).expect("a flip").moves_traffic());
+}
+
+#[test]
+fn one_failure_of_an_unknown_endpoint_decides_nothing() {
+    let mut sim = Simulation::new(1, monitor(Quorum::Any, 2, 2));
+    assert_eq!(sim.see(0, bad()), None);
+    assert_eq!(sim.health(), Unknown);
+    assert!(sim.see(0, bad()).expect("a flip").moves_traffic());
+}
+
+#[test]
+fn flapping_faster_than_the_threshold_changes_nothing() {
+    let mut sim = Simulation::new(1, monitor(Quorum::Any, 2, 2));
+    sim.run(10, |_, _| Some(good()));
+    sim.run(600, |_, second| match second / INTERVAL % 2 {
+        0 => Some(good()),
+        _ => Some(bad()),
+    });
+    assert_eq!(sim.health(), Up);
+}
+
+#[test]
+fn what_some_vantages_cannot_reach_depends_on_the_quorum() {
+    for (quorum, n_failing_until_down) in [
+        (Quorum::Any, 1),
+        (Quorum::Majority, 3),
+        (Quorum::All, 5),
+        (Quorum::Count(n(2)), 2),
+    ] {
+        for n_failing in 0..=5 {
+            let mut sim = Simulation::new(5, monitor(quorum, 2, 2));
+            sim.run(20, |_, _| Some(good()));
+            sim.run(20, |vantage, _| match vantage < n_failing {
+                true => Some(bad()),
+                false => Some(good()),
+            });
+            let expected = if n_failing >= n_failing_until_down {
+                Down
+            } else {
+                Up
+            };
+            assert_eq!(sim.health(), expected, "{quorum:?}, {n_failing} failing");
+            sim.run(20, |_, _| Some(good()));
+            assert_eq!(sim.health(), Up, "{quorum:?}, recovered");
+        }
+    }
+}
+
+#[test]
+fn a_lost_vantage_freezes_and_never_kills() {
+    // Whether it falls silent or its proxy breaks: the others decide.
+    for lost in [None, Some(nothing())] {
+        let mut sim = Simulation::new(3, monitor(Quorum::Majority, 2, 2));
+        sim.run(20, |_, _| Some(good()));
+        sim.run(300, |vantage, _| {
+            if vantage == 0 {
+                lost.clone()
+            } else {
+                Some(good())
+            }
+        });
+        assert_eq!((sim.health(), sim.verdict(0)), (Up, Up));
+
+        // All are lost: the verdict stands, up or down.
+        sim.run(300, |_, _| lost.clone());
+        assert_eq!(sim.health(), Up);
+        sim.run(20, |_, _| Some(bad()));
+        assert_eq!(sim.health(), Down);
+        sim.run(300, |_, _| lost.clone());
+        assert_eq!(sim.health(), Down);
+        sim.run(20, |_, _| Some(good()));
+        assert_eq!(sim.health(), Up);
+    }
+}
+
+#[test]
+fn an_old_report_leaves_the_vote_after_its_age() {
+    let mut sim = Simulation::new(2, monitor(Quorum::Any, 2, 2));
+    sim.run(20, |vantage, _| {
+        Some(if vantage == 0 { bad() } else { good() })
+    });
+    assert_eq!(sim.health(), Down);
+    // The last report of vantage 0 is from second 20.
+    sim.run(30, |vantage, _| (vantage == 1).then(good));
+    assert_eq!(sim.health(), Down);
+    sim.run(1, |vantage, _| (vantage == 1).then(good));
+    assert_eq!((sim.health(), sim.verdict(0)), (Up, Down));
+}
+
+#[test]
+fn slow_monitors_keep_their_vantages_in_the_vote_between_probes() {
+    let mut slow = monitor(Quorum::Majority, 2, 2);
+    slow.interval = Duration::from_secs(60);
+    let mut sim = Simulation::new(3, slow);
+    for _ in 0..4 {
+        for (vantage, result) in [good(), good(), bad()].into_iter().enumerate() {
+            sim.second += 20;
+            assert!(sim.board.tick(sim.now()).is_empty());
+            sim.see(vantage, result);
+        }
+    }
+    assert_eq!((sim.health(), sim.verdict(2)), (Up, Down));
+}
+
+#[test]
+fn a_restart_does_not_bring_a_down_endpoint_back() {
+    let mut sim = Simulation::new(3, monitor(Quorum::Majority, 2, 2));
+    sim.run(20, |vantage, _| {
+        Some(if vantage < 2 { bad() } else { good() })
+    });
+    assert_eq!(sim.health(), Down);
+    sim.restart();
+    assert_eq!((sim.health(), sim.board.n_awaited()), (Down, 3));
+    // The one vantage that can reach it is the first to report, and decides nothing alone.
+    assert_eq!(sim.see(2, good()), None);
+    assert_eq!(sim.see(0, good()), None);
+    assert_eq!(sim.health(), Down);
+    let flip = sim.see(0, good()).expect("a flip");
+    assert_eq!((flip.from, flip.to), (Down, Up));
+    sim.see(1, nothing());
+    assert_eq!(sim.board.n_awaited(), 0);
+}
+
+#[test]
+fn a_new_vantage_has_to_earn_a_down_endpoint_its_way_up() {
+    let mut sim = Simulation::new(1, monitor(Quorum::Any, 2, 2));
+    sim.run(20, |_, _| Some(bad()));
+    sim.vantages = vec!["new".into()];
+    sim.restart();
+    assert_eq!((sim.health(), sim.verdict(0)), (Down, Unknown));
+    assert_eq!(sim.see(0, good()), None);
+    assert!(sim.see(0, good()).expect("a flip").moves_traffic());
+}
+
+#[test]
+fn a_vantage_that_was_lost_before_a_restart_is_lost_after_it() {
+    let mut sim = Simulation::new(2, monitor(Quorum::Any, 2, 2));
+    sim.run(20, |vantage, _| {
+        Some(if vantage == 0 { bad() } else { good() })
+    });
+    sim.run(40, |vantage, _| (vantage == 1).then(good));
+    assert_eq!(sim.health(), Up);
+    sim.restart();
+    assert_eq!(sim.see(1, good()), None);
+    assert_eq!(sim.health(), Up);
+}
+
+#[test]
+fn a_reload_keeps_rows_only_while_the_monitor_is_the_same() {
+    let before = monitor(Quorum::Any, 3, 2);
+    for (after, flips_at_once) in [(before.clone(), true), (monitor(Quorum::All, 3, 2), false)] {
+        let mut old = Simulation::new(1, before.clone());
+        old.run(10, |_, _| Some(good()));
+        old.see(0, bad());
+        old.see(0, bad());
+        let mut new = Simulation::new(1, after);
+        new.second = old.second;
+        new.board.adopt(&old.board);
+        assert_eq!(new.health(), Up);
+
+        // A probe of the monitor before may still come in.
+        let stale = Arc::clone(&new.target);
+        new.target = Arc::clone(&old.target);
+        assert_eq!(new.see(0, bad()).is_some(), flips_at_once);
+        new.target = stale;
+        if !flips_at_once {
+            assert_eq!(new.see(0, bad()), None);
+            assert_eq!(new.see(0, bad()), None);
+            assert!(new.see(0, bad()).is_some());
+        }
+    }
+}
+
+#[test]
+fn the_last_failure_is_shown_after_recovery() {
+    let mut sim = Simulation::new(1, monitor(Quorum::Any, 1, 1));
+    sim.run(5, |_, _| Some(bad()));
+    sim.run(10, |_, _| Some(good()));
+    sim.see(0, nothing());
+    let view = sim.board.view(sim.now()).next().expect("one endpoint");
+    let vantage = &view.vantages[0];
+    let failure = vantage.last_failure.expect("a failure");
+    assert_eq!(&*failure.reason, "connection refused");
+    assert_eq!(failure.at, 1_700_000_005);
+    assert_eq!((vantage.verdict, vantage.since), (Up, Some(1_700_000_010)));
+    let fault = vantage.no_evidence.expect("a fault");
+    assert_eq!(&*fault.reason, "proxy: connection refused");
+}
+
+/// Results of one or more vantages: which vantage, and what it saw.
+fn history(n_vantages: usize) -> impl Strategy<Value = Vec<(usize, Option<bool>)>> {
+    let result = prop_oneof![4 => Just(Some(true)), 4 => Just(Some(false)), 1 => Just(None)];
+    prop::collection::vec((0..n_vantages, result), 0..60)
+}
+
+fn result(seen: Option<bool>) -> ProbeResult {
+    match seen {
+        Some(true) => good(),
+        Some(false) => bad(),
+        None => nothing(),
+    }
+}
+
+fn quorum() -> impl Strategy<Value = Quorum> {
+    prop_oneof![
+        Just(Quorum::All),
+        Just(Quorum::Any),
+        Just(Quorum::Majority),
+        (1..5u32).prop_map(|number| Quorum::Count(n(number))),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_verdict_is_what_the_last_full_row_said(
+        history in history(1), fall in 1..4u32, rise in 1..4u32
+    ) {
+        let mut sim = Simulation::new(1, monitor(Quorum::Any, fall, rise));
+        let mut evidence = Vec::new();
+        let mut expected = Unknown;
+        for (_, seen) in history {
+            sim.see(0, result(seen));
+            evidence.extend(seen);
+            let ends_in = |good: bool, count: u32| {
+                let row = evidence.iter().rev().take(count as usize);
+                row.clone().count() == count as usize && row.into_iter().all(|seen| *seen == good)
+            };
+            if ends_in(false, fall) {
+                expected = Down;
+            } else if ends_in(true, if expected == Down { rise } else { 1 }) {
+                expected = Up;
+            }
+            prop_assert_eq!(sim.verdict(0), expected);
+            prop_assert_eq!(sim.health(), expected);
+        }
+    }
+
+    #[test]
+    fn the_order_of_the_vantages_does_not_matter(history in history(4), quorum in quorum()) {
+        let mut one = Simulation::new(4, monitor(quorum, 2, 2));
+        let names = one.vantages.iter().rev().cloned().collect();
+        let mut other = Simulation::named(names, monitor(quorum, 2, 2));
+        for (vantage, seen) in history {
+            let flip = one.see(vantage, result(seen));
+            prop_assert_eq!(flip, other.see(3 - vantage, result(seen)));
+        }
+    }
+
+    #[test]
+    fn silence_never_turns_an_endpoint_down(history in history(3), quorum in quorum()) {
+        let mut sim = Simulation::new(3, monitor(quorum, 2, 2));
+        for (vantage, seen) in history {
+            sim.second += 3;
+            sim.see(vantage, result(seen));
+        }
+        for _ in 0..100 {
+            let before = sim.health();
+            sim.run(1, |_, _| None);
+            prop_assert!(sim.health() == before || sim.health() == Up);
+        }
+    }
+
+    #[test]
+    fn a_restart_changes_no_verdict(history in history(3), quorum in quorum()) {
+        let mut sim = Simulation::new(3, monitor(quorum, 2, 2));
+        for (vantage, seen) in history {
+            sim.second += 3;
+            sim.see(vantage, result(seen));
+            sim.board.tick(sim.now());
+        }
+        let before = sim.health();
+        let saved = sim.board.saved(sim.now());
+        sim.restart();
+        prop_assert_eq!(sim.board.saved(sim.now()), saved);
+        prop_assert!(sim.board.tick(sim.now()).is_empty());
+        prop_assert_eq!(sim.health(), before);
+    }
+}

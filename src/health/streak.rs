@@ -1,0 +1,139 @@
+//! `Streak`: what one vantage makes of one endpoint.
+//!
+//! A verdict changes only after a row of equal results as long as the monitor's threshold. A vantage
+//! without a verdict of its own reads its results against the endpoint's standing health: one
+//! success is enough where nothing bad is known, but an endpoint that stands as down (from the last
+//! run, or by the other vantages) has to earn its way up.
+
+use std::time::Duration;
+
+use crate::base::health::Health;
+use crate::health::monitor::Monitor;
+use crate::health::observation::Moment;
+use crate::health::observation::ProbeResult;
+
+/// The rise and fall of one endpoint at one vantage.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Streak {
+    /// The vantage's verdict; unknown until a threshold is reached for the first time.
+    pub verdict: Health,
+    /// When the verdict was reached, in Unix seconds.
+    pub since: Option<u64>,
+    /// The latest failure, kept after recovery.
+    pub last_failure: Option<Remark>,
+    /// Why the latest probe told nothing; `None` if it told something.
+    pub no_evidence: Option<Remark>,
+    /// Up or down as the latest evidence says, unknown while there is none.
+    latest: Health,
+    /// The number of consecutive results that equal `latest`.
+    run: u32,
+    /// The monotonic time of the latest evidence, or of taking the verdict over from the last run.
+    reported: Option<Duration>,
+    /// Whether any probe has finished, with evidence or without.
+    probed: bool,
+}
+
+/// A reason and when it was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remark {
+    /// A sentence without a final dot.
+    pub reason: Box<str>,
+    /// Unix seconds.
+    pub at: u64,
+}
+
+impl Streak {
+    /// A streak that goes on from a verdict of the last run; it votes from `reported` on as if it had
+    /// just been confirmed, or waits for evidence if that is `None`.
+    pub fn resume(
+        verdict: Health,
+        since: Option<u64>,
+        last_failure: Option<Remark>,
+        reported: Option<Duration>,
+    ) -> Self {
+        Self {
+            verdict,
+            since,
+            last_failure,
+            reported,
+            ..Self::default()
+        }
+    }
+
+    /// The same verdict with no row of results behind it, for a monitor that now asks otherwise.
+    pub fn start_over(&self) -> Self {
+        let last_failure = self.last_failure.clone();
+        Self::resume(self.verdict, self.since, last_failure, self.reported)
+    }
+
+    /// Takes one result; `standing` is the endpoint's health before it.
+    pub fn record(
+        &mut self,
+        result: &ProbeResult,
+        monitor: &Monitor,
+        standing: Health,
+        now: Moment,
+    ) {
+        self.probed = true;
+        self.no_evidence = None;
+        let says = match result {
+            ProbeResult::Failure(failure) => {
+                self.last_failure = Some(Remark::new(failure, now));
+                Health::Down
+            }
+            ProbeResult::NoEvidence(fault) => {
+                // Neither continues nor breaks the row: it is as if the probe had not been sent.
+                self.no_evidence = Some(Remark::new(fault, now));
+                return;
+            }
+            ProbeResult::Success => Health::Up,
+        };
+        self.reported = Some(now.elapsed);
+        self.run = match self.latest == says {
+            true => self.run.saturating_add(1),
+            false => 1,
+        };
+        self.latest = says;
+        if self.verdict != says && self.run >= self.threshold(says, monitor, standing) {
+            self.verdict = says;
+            self.since = Some(now.unix);
+        }
+    }
+
+    fn threshold(&self, says: Health, monitor: &Monitor, standing: Health) -> u32 {
+        let before = match self.verdict {
+            Health::Unknown => standing,
+            known => known,
+        };
+        match (says, before) {
+            (Health::Up, Health::Down) => monitor.success_threshold.get(),
+            (Health::Up, _) => 1,
+            (_, _) => monitor.failure_threshold.get(),
+        }
+    }
+
+    /// The time since the latest evidence; `None` if there is none.
+    pub fn report_age(&self, now: Moment) -> Option<Duration> {
+        self.reported
+            .map(|reported| now.elapsed.saturating_sub(reported))
+    }
+
+    /// Whether the latest evidence is at most `max_age` old.
+    pub fn is_fresh(&self, now: Moment, max_age: Duration) -> bool {
+        self.report_age(now).is_some_and(|age| age <= max_age)
+    }
+
+    /// Whether any probe has finished, with evidence or without.
+    pub fn is_probed(&self) -> bool {
+        self.probed
+    }
+}
+
+impl Remark {
+    fn new(reason: &impl ToString, now: Moment) -> Self {
+        Self {
+            reason: reason.to_string().into(),
+            at: now.unix,
+        }
+    }
+}
