@@ -155,6 +155,18 @@ impl Name {
         self.labels().count()
     }
 
+    /// Where each label starts, and how many there are without the root's.
+    fn label_starts(&self) -> ([u8; MAX_LABELS], usize) {
+        let mut starts = [0; MAX_LABELS];
+        let (mut at, mut n) = (0, 0);
+        while self.wire[at] != 0 {
+            starts[n] = at as u8;
+            n += 1;
+            at += 1 + usize::from(self.wire[at]);
+        }
+        (starts, n)
+    }
+
     /// Whether this is the root.
     pub fn is_root(&self) -> bool {
         self.wire.len() == 1
@@ -262,10 +274,23 @@ impl PartialOrd for Name {
 }
 
 impl Ord for Name {
+    /// Canonical order (RFC 4034 s6.1): label by label from the root's side; never allocates.
     fn cmp(&self, other: &Self) -> Ordering {
-        let (a, b): (Vec<_>, Vec<_>) = (self.labels().collect(), other.labels().collect());
-        let folded = |label: &&[u8]| label.to_ascii_lowercase();
-        a.iter().rev().map(folded).cmp(b.iter().rev().map(folded))
+        let ((a, n_a), (b, n_b)) = (self.label_starts(), other.label_starts());
+        for (&a, &b) in a[..n_a].iter().rev().zip(b[..n_b].iter().rev()) {
+            let label = |wire: &'_ [u8], at: u8| {
+                let at = usize::from(at);
+                at + 1..at + 1 + usize::from(wire[at])
+            };
+            let a = self.wire[label(&self.wire, a)].iter();
+            let b = other.wire[label(&other.wire, b)].iter();
+            let fold = u8::to_ascii_lowercase;
+            let order = a.map(fold).cmp(b.map(fold));
+            if order.is_ne() {
+                return order;
+            }
+        }
+        n_a.cmp(&n_b)
     }
 }
 
