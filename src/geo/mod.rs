@@ -5,10 +5,12 @@
 //! stand on [`table::PrefixTable`], which is also the table of today's answers.
 
 pub mod compile;
-#[cfg(test)]
-mod fixture;
+pub mod countries;
 pub mod majority;
 pub mod mmdb;
 mod rank;
 pub mod rules;
 pub mod table;
+
+#[cfg(test)]
+mod fixture;
