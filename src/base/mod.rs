@@ -2,6 +2,7 @@
 //!
 //! Plain values with their text and wire forms. Nothing here knows a socket, a clock or a file.
 
+pub mod date;
 pub mod diag;
 pub mod health;
 pub mod ix;
