@@ -4,13 +4,16 @@
 //! wrote ([`rules::Spec`]) into a [`compile::GeoTable`]: for each address the ranked pools. Both
 //! stand on [`table::PrefixTable`], which is also the table of today's answers.
 
+pub mod build;
 pub mod compile;
 pub mod countries;
+pub mod info;
 pub mod majority;
 pub mod mmdb;
 mod rank;
 pub mod rules;
 pub mod table;
+pub mod writer;
 
 #[cfg(test)]
 mod fixture;
