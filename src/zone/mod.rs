@@ -1,1 +1,19 @@
-//! zones as data.
+//! Zones as data: master files in, a tree of names that answers "what is at this name" out.
+//!
+//! `master` reads text to records, `check` judges them, `tree` compiles them to a [`Zone`], `find` is
+//! the search of RFC 1034 s4.3.2, and `set` finds the zone for a name. Nothing here opens a file, and
+//! a zone never changes once it is compiled.
+
+mod check;
+mod find;
+mod hash;
+mod lex;
+pub mod master;
+mod rdata;
+pub mod set;
+mod tree;
+
+pub use find::Found;
+pub use tree::Node;
+pub use tree::SteeredOwner;
+pub use tree::Zone;

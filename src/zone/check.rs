@@ -1,0 +1,294 @@
+//! What makes records a zone: the faults that no single record shows.
+//!
+//! First record by record and owner by owner, on records sorted by owner and type; then, once there
+//! is a tree, what one name says of another. Errors are what no server should serve (RFC 1035 s5.2,
+//! RFC 2181 s10.1, RFC 6672 s2.4); warnings are what BIND, NSD and Knot load but the operator hardly
+//! meant.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::base::diag::Place;
+use crate::base::diag::Report;
+use crate::base::name::Name;
+use crate::base::qname::QName;
+use crate::base::rr::RrType;
+use crate::zone::find::Found;
+use crate::zone::master::Record;
+use crate::zone::rdata;
+use crate::zone::tree::Node;
+use crate::zone::tree::SteeredOwner;
+use crate::zone::tree::Zone;
+
+/// Sorts records by owner and type, in file order where those are equal; takes out those outside the
+/// zone and repeated ones.
+pub(super) fn sort(apex: &Name, records: &mut Vec<Record>, report: &mut Report) {
+    records.retain(|record| {
+        let inside = record.owner.is_at_or_below(apex);
+        if !inside {
+            let message = format!(
+                "`{}` is outside the zone, expected `{apex}` or a name below it",
+                record.owner
+            );
+            report.error(record.place.clone(), message);
+        }
+        inside
+    });
+    records.sort_by(|a, b| a.owner.cmp(&b.owner).then(a.rtype.cmp(&b.rtype)));
+    let mut seen: HashSet<Vec<u8>> = HashSet::new();
+    let mut last: Option<(Name, RrType)> = None;
+    records.retain(|record| {
+        let same_set = last
+            .as_ref()
+            .is_some_and(|(owner, rtype)| *owner == record.owner && *rtype == record.rtype);
+        if !same_set {
+            seen.clear();
+            last = Some((record.owner.clone(), record.rtype));
+        }
+        let first = seen.insert(rdata::folded(record.rtype, &record.rdata));
+        if !first {
+            let message = format!("this {} record is there twice", record.rtype);
+            report.warning(record.place.clone(), message);
+        }
+        first
+    });
+}
+
+/// Checks that the apex has what makes it one.
+pub(super) fn apex(apex: &Name, file: &Arc<str>, records: &[Record], report: &mut Report) {
+    if report.has_errors() {
+        return;
+    }
+    for rtype in [RrType::SOA, RrType::NS] {
+        if !records.iter().any(|r| r.rtype == rtype && r.owner == *apex) {
+            let message = format!("no {rtype} record at the apex, expected one for `{apex}`");
+            report.error(Place::file(file), message);
+        }
+    }
+}
+
+/// Checks each owner by itself.
+pub(super) fn owners(
+    apex: &Name,
+    records: &[Record],
+    steered: &[&SteeredOwner],
+    report: &mut Report,
+) {
+    for records in records.chunk_by(|a, b| a.owner == b.owner) {
+        let owner = &records[0].owner;
+        singletons(apex, records, report);
+        company(apex, records, report);
+        ttls(records, report);
+        if steered.binary_search_by(|s| s.owner.cmp(owner)).is_ok() {
+            for record in records {
+                if matches!(record.rtype, RrType::A | RrType::AAAA | RrType::CNAME) {
+                    let message = format!(
+                        "`{owner}` is steered, so its {} cannot stand in the zone",
+                        record.rtype
+                    );
+                    report.error(record.place.clone(), message);
+                }
+            }
+        }
+    }
+}
+
+/// SOA at the apex only, and one record of the types that can have no more.
+fn singletons(apex: &Name, records: &[Record], report: &mut Report) {
+    for set in records.chunk_by(|a, b| a.rtype == b.rtype) {
+        let Record { owner, rtype, .. } = &set[0];
+        if *rtype == RrType::SOA && owner != apex {
+            let message = format!("SOA at `{owner}`, expected it at the apex `{apex}`");
+            report.error(set[0].place.clone(), message);
+        }
+        if matches!(*rtype, RrType::CNAME | RrType::DNAME | RrType::SOA) {
+            for record in &set[1..] {
+                let message = format!("another {rtype} at `{owner}`, expected only one");
+                report.error(record.place.clone(), message);
+            }
+        }
+    }
+}
+
+/// Types that cannot be at one owner, or not at this one.
+fn company(apex: &Name, records: &[Record], report: &mut Report) {
+    let owner = &records[0].owner;
+    let has = |rtype| records.iter().find(|record| record.rtype == rtype);
+    // RFC 2181 s10.1, RFC 4034 s4: what signs a CNAME or denies its neighbours may be beside it.
+    let may_join = [
+        RrType::CNAME,
+        RrType::RRSIG,
+        RrType::NSEC,
+        RrType::KEY,
+        RrType::SIG,
+    ];
+    if let Some(cname) = has(RrType::CNAME)
+        && let Some(other) = records
+            .iter()
+            .find(|record| !may_join.contains(&record.rtype))
+    {
+        let message = format!(
+            "`{owner}` has a CNAME and, in line {}, {}, expected the CNAME alone",
+            other.place.line, other.rtype
+        );
+        report.error(cname.place.clone(), message);
+    }
+    if owner == apex {
+        return;
+    }
+    // RFC 6672 s2.4: below the apex NS makes a cut, and the DNAME belongs into the zone below.
+    if let (Some(dname), Some(_)) = (has(RrType::DNAME), has(RrType::NS)) {
+        let message = format!("`{owner}` has a DNAME and NS records, expected one of both");
+        report.error(dname.place.clone(), message);
+    }
+    if !owner.is_wildcard() {
+        return;
+    }
+    // RFC 4592 s4.2 and s4.4 leave open what these mean.
+    if let Some(ns) = has(RrType::NS) {
+        let message = format!("NS at the wildcard `{owner}`, expected delegations by name");
+        report.error(ns.place.clone(), message);
+    }
+    if let Some(dname) = has(RrType::DNAME) {
+        let message = format!("DNAME at the wildcard `{owner}` rewrites nothing");
+        report.warning(dname.place.clone(), message);
+    }
+}
+
+fn ttls(records: &[Record], report: &mut Report) {
+    for set in records.chunk_by(|a, b| a.rtype == b.rtype) {
+        let lowest = set.iter().map(|record| record.ttl).min().unwrap_or(0);
+        // Each signature has the TTL of what it signs (RFC 4034 s3).
+        let differs = |record: &&Record| {
+            record.ttl != lowest && !matches!(record.rtype, RrType::RRSIG | RrType::SIG)
+        };
+        if let Some(record) = set.iter().find(differs) {
+            let message = format!(
+                "TTL {} where others of `{}` {} have {lowest}, which is used for all",
+                record.ttl, record.owner, record.rtype
+            );
+            report.warning(record.place.clone(), message);
+        }
+    }
+}
+
+/// Checks what names say of one another.
+pub(super) fn tree(
+    zone: &Zone,
+    records: &[Record],
+    steered: &[&SteeredOwner],
+    report: &mut Report,
+) {
+    for steered in steered {
+        let node = zone.node(&QName::from_name(&steered.owner));
+        if let Some(occluder) = node.and_then(|node| zone.occluder(node)) {
+            let message = format!(
+                "`{}` cannot be steered, as it is {}",
+                steered.owner,
+                hidden_by(&steered.owner, occluder)
+            );
+            report.error(steered.place.clone(), message);
+        }
+    }
+    let glue: HashSet<Name> = records
+        .iter()
+        .filter(|record| record.rtype == RrType::NS)
+        .filter_map(target)
+        .collect();
+    for records in records.chunk_by(|a, b| a.owner == b.owner) {
+        let Some(node) = zone.node(&QName::from_name(&records[0].owner)) else {
+            continue;
+        };
+        match zone.occluder(node) {
+            Some(occluder) => occlusion(records, occluder, &glue, report),
+            None => {
+                for record in records {
+                    check_target(zone, record, report);
+                }
+            }
+        }
+        if node.is_cut()
+            && zone
+                .occluder(node)
+                .is_some_and(|by| by.owner() == node.owner())
+        {
+            for record in records.iter().filter(|record| record.rtype == RrType::NS) {
+                check_target(zone, record, report);
+            }
+        }
+    }
+}
+
+fn hidden_by(owner: &Name, occluder: &Node) -> String {
+    let above = occluder.owner();
+    match (occluder.is_cut(), owner == above) {
+        (true, true) => "delegated away".to_owned(),
+        (true, false) => format!("below the delegation of `{above}`"),
+        (false, _) => format!("below the DNAME of `{above}`"),
+    }
+}
+
+/// Records that a cut or DNAME hides: below a DNAME they are errors (RFC 6672 s2.4), at or below a cut
+/// only the delegation itself and addresses of name servers are of use.
+fn occlusion(records: &[Record], occluder: &Node, glue: &HashSet<Name>, report: &mut Report) {
+    let owner = &records[0].owner;
+    let at_cut = owner == occluder.owner();
+    for record in records {
+        let hidden = hidden_by(owner, occluder);
+        if !occluder.is_cut() {
+            let message = format!("{} at `{owner}`, which is {hidden}", record.rtype);
+            report.error(record.place.clone(), message);
+            continue;
+        }
+        let of_use = match record.rtype {
+            RrType::A | RrType::AAAA => glue.contains(owner),
+            RrType::NS | RrType::DS | RrType::NSEC => at_cut,
+            RrType::RRSIG => true,
+            _ => false,
+        };
+        if !of_use {
+            let message = format!(
+                "{} at `{owner}` is never answered, as it is {hidden}",
+                record.rtype
+            );
+            report.warning(record.place.clone(), message);
+        }
+    }
+}
+
+/// The host that a record sends its reader to.
+fn target(record: &Record) -> Option<Name> {
+    if !matches!(record.rtype, RrType::MX | RrType::NS | RrType::SRV) {
+        return None;
+    }
+    let range = rdata::names(record.rtype, &record.rdata).pop()?;
+    Name::from_wire(record.rdata.get(range)?).ok()
+}
+
+/// Checks that a host in this zone has addresses and is no alias (RFC 2181 s10.3).
+fn check_target(zone: &Zone, record: &Record, report: &mut Report) {
+    let Some(target) = target(record) else {
+        return;
+    };
+    // A lone dot says that there is no such service (RFC 2782, RFC 7505).
+    if target.is_root() || !target.is_at_or_below(zone.apex()) {
+        return;
+    }
+    let qname = QName::from_name(&target);
+    let has_address = |node: &Node| {
+        let types = [RrType::A, RrType::AAAA];
+        node.steered().is_some() || types.iter().any(|rtype| node.rrset(*rtype).is_some())
+    };
+    let complaint = match zone.find(&qname) {
+        Found::Node { node, .. } if node.rrset(RrType::CNAME).is_some() => "is an alias (CNAME)",
+        Found::Node { node, .. } if has_address(node) => return,
+        Found::Node { .. } | Found::Missing { .. } => "has no address in the zone",
+        Found::Dname { .. } => "is an alias (DNAME)",
+        // Only a delegation whose own servers are below it cannot be followed without glue.
+        Found::Cut { node } if *node.owner() != record.owner => return,
+        Found::Cut { .. } if zone.node(&qname).is_some_and(has_address) => return,
+        Found::Cut { .. } => "is below the delegation and has no glue address",
+    };
+    let message = format!("{} target `{target}` {complaint}", record.rtype);
+    report.warning(record.place.clone(), message);
+}

@@ -1,0 +1,289 @@
+//! Master files: the text of a zone to its records (RFC 1035 s5).
+//!
+//! Also `$TTL` and times with units (RFC 2308 s4 and common use), and unknown types (RFC 3597 s5). A
+//! record without a TTL takes the one of `$TTL`, else the last one stated, else the SOA's MINIMUM.
+//! `$GENERATE` is refused, as it is BIND's own. Every fault is reported where it stands, and reading
+//! goes on with the next entry. This file knows text only; `check` knows what makes a zone.
+
+use std::sync::Arc;
+
+use crate::base::diag::Place;
+use crate::base::diag::Report;
+use crate::base::diag::did_you_mean;
+use crate::base::name::Name;
+use crate::base::rr::RrType;
+use crate::zone::lex::Entry;
+use crate::zone::lex::Fault;
+use crate::zone::lex::Lexer;
+use crate::zone::lex::Token;
+use crate::zone::rdata;
+use crate::zone::rdata::Fields;
+
+/// Deeper `$INCLUDE`s are refused.
+const MAX_INCLUDE_DEPTH: usize = 8;
+
+/// The highest TTL (RFC 2181 s8).
+const MAX_TTL: u32 = 0x7FFF_FFFF;
+
+const DIRECTIVES: [&str; 3] = ["$INCLUDE", "$ORIGIN", "$TTL"];
+
+/// One record of class IN, as it stood in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The owner name.
+    pub owner: Name,
+    /// The type.
+    pub rtype: RrType,
+    /// Seconds, at most 2^31 - 1.
+    pub ttl: u32,
+    /// Wire form; names in it are uncompressed and in the case they were written in.
+    pub rdata: Box<[u8]>,
+    /// Where the entry starts.
+    pub place: Place,
+}
+
+/// Reads one included file: the path as written and the file that names it, to the display name and
+/// the text, or to the reason why not.
+pub type Include<'a> = dyn FnMut(&str, &Arc<str>) -> Result<(Arc<str>, String), String> + 'a;
+
+/// Reads a master file and what it includes; faulty entries are reported and left out.
+///
+/// `file` is the name that diagnostics use, `origin` the origin that the file starts with.
+pub fn read(
+    file: &Arc<str>,
+    text: &str,
+    origin: &Name,
+    include: &mut Include<'_>,
+    report: &mut Report,
+) -> Vec<Record> {
+    let mut reader = Reader {
+        records: Vec::new(),
+        default_ttl: None,
+        last_ttl: None,
+        soa_minimum: None,
+        chain: Vec::new(),
+        include,
+        report,
+    };
+    reader.file(file, text, origin.clone(), None);
+    reader.records
+}
+
+/// What outlives a file: TTL defaults hold for all text that follows (RFC 2308 s4), while the origin
+/// and the last owner are of one file alone (RFC 1035 s5.1).
+struct Reader<'r, 'i> {
+    records: Vec<Record>,
+    default_ttl: Option<u32>,
+    last_ttl: Option<u32>,
+    soa_minimum: Option<u32>,
+    /// The files being read, outermost first.
+    chain: Vec<Arc<str>>,
+    include: &'r mut Include<'i>,
+    report: &'r mut Report,
+}
+
+/// The state of one file.
+struct Scope {
+    origin: Name,
+    owner: Option<Name>,
+}
+
+impl Reader<'_, '_> {
+    fn file(&mut self, file: &Arc<str>, text: &str, origin: Name, owner: Option<Name>) {
+        self.chain.push(Arc::clone(file));
+        let mut scope = Scope { origin, owner };
+        for entry in Lexer::new(text) {
+            let outcome = entry.and_then(|entry| self.entry(file, text, &entry, &mut scope));
+            if let Err(fault) = outcome {
+                let place = fault.spot.place(file, text);
+                self.report.error(place, fault.message);
+            }
+        }
+        self.chain.pop();
+    }
+
+    fn entry(
+        &mut self,
+        file: &Arc<str>,
+        text: &str,
+        entry: &Entry<'_>,
+        scope: &mut Scope,
+    ) -> Result<(), Fault> {
+        let first = entry.tokens[0];
+        if !entry.indented && !first.quoted && first.text.starts_with('$') {
+            return self.directive(file, entry, scope);
+        }
+        let origin = scope.origin.clone();
+        let mut fields = Fields::new(&entry.tokens, entry.end, &origin);
+        if !entry.indented {
+            // A faulty owner must not give its records to the owner before it; the zone is refused
+            // anyway, and the origin stands in so that the entries below it are still read.
+            scope.owner = Some(origin.clone());
+            scope.owner = Some(rdata::name(&mut fields, "owner")?);
+        }
+        let Some(owner) = scope.owner.clone() else {
+            let message = "no owner name yet, expected one in the first column";
+            return Err(Fault::new(first.spot, message));
+        };
+        let (ttl, rtype) = prefix(&mut fields)?;
+        let rdata = rdata::read(rtype, &mut fields)?;
+        if rtype == RrType::SOA && self.soa_minimum.is_none() {
+            self.soa_minimum = soa_minimum(&rdata);
+        }
+        let inherited = self.default_ttl.or(self.last_ttl).or(self.soa_minimum);
+        self.last_ttl = ttl.or(self.last_ttl);
+        let Some(ttl) = ttl.or(inherited) else {
+            let message = "no TTL, expected one here, or `$TTL` above";
+            return Err(Fault::new(first.spot, message));
+        };
+        self.records.push(Record {
+            owner,
+            rtype,
+            ttl: ttl.min(MAX_TTL),
+            rdata,
+            place: first.spot.place(file, text),
+        });
+        Ok(())
+    }
+
+    fn directive(
+        &mut self,
+        file: &Arc<str>,
+        entry: &Entry<'_>,
+        scope: &mut Scope,
+    ) -> Result<(), Fault> {
+        let origin = scope.origin.clone();
+        let mut fields = Fields::new(&entry.tokens, entry.end, &origin);
+        let directive = fields.word("a directive")?;
+        match directive.text.to_ascii_uppercase().as_str() {
+            "$ORIGIN" => {
+                let origin = rdata::name(&mut fields, "origin")?;
+                fields.finish()?;
+                scope.origin = origin;
+                Ok(())
+            }
+            "$TTL" => {
+                let ttl = ttl(fields.word("a TTL")?)?;
+                fields.finish()?;
+                self.default_ttl = Some(ttl);
+                Ok(())
+            }
+            "$INCLUDE" => {
+                let path = fields.token("a file")?;
+                let inner_origin = match fields.has_more() {
+                    true => rdata::name(&mut fields, "origin")?,
+                    false => origin.clone(),
+                };
+                fields.finish()?;
+                self.include(file, path, inner_origin, scope.owner.clone())
+            }
+            "$GENERATE" => {
+                let message = "`$GENERATE` is not supported, expected its records one by one; \
+                               named-compilezone writes them";
+                Err(Fault::new(directive.spot, message))
+            }
+            _ => {
+                let hint = match did_you_mean(directive.text, DIRECTIVES) {
+                    Some(known) => format!("; did you mean `{known}`?"),
+                    None => String::new(),
+                };
+                let message = format!(
+                    "unknown directive `{}`, expected {}{hint}",
+                    directive.text,
+                    DIRECTIVES.join(", ")
+                );
+                Err(Fault::new(directive.spot, message))
+            }
+        }
+    }
+
+    fn include(
+        &mut self,
+        file: &Arc<str>,
+        path: Token<'_>,
+        origin: Name,
+        owner: Option<Name>,
+    ) -> Result<(), Fault> {
+        if self.chain.len() > MAX_INCLUDE_DEPTH {
+            let message = format!("more than {MAX_INCLUDE_DEPTH} files include one another");
+            return Err(Fault::new(path.spot, message));
+        }
+        let (name, text) = (self.include)(path.text, file).map_err(|why| {
+            let message = format!("cannot include `{}`: {why}", path.text);
+            Fault::new(path.spot, message)
+        })?;
+        if self.chain.contains(&name) {
+            let message = format!("`{}` includes itself", path.text);
+            return Err(Fault::new(path.spot, message));
+        }
+        self.file(&name, &text, origin, owner);
+        Ok(())
+    }
+}
+
+/// Reads `[TTL] [class] type`, with TTL and class in either order.
+fn prefix(fields: &mut Fields<'_>) -> Result<(Option<u32>, RrType), Fault> {
+    let mut seen_ttl = None;
+    let mut seen_class = false;
+    loop {
+        let token = fields.word("a type, such as `A`")?;
+        if seen_ttl.is_none() && token.text.starts_with(|c: char| c.is_ascii_digit()) {
+            seen_ttl = Some(ttl(token)?);
+        } else if !seen_class && is_class(token.text) {
+            if !["IN", "CLASS1"]
+                .iter()
+                .any(|in_| in_.eq_ignore_ascii_case(token.text))
+            {
+                let message = format!("class {} is not served, expected IN", token.text);
+                return Err(Fault::new(token.spot, message));
+            }
+            seen_class = true;
+        } else {
+            return rtype(token).map(|rtype| (seen_ttl, rtype));
+        }
+    }
+}
+
+fn is_class(word: &str) -> bool {
+    let upper = word.to_ascii_uppercase();
+    let generic = upper.strip_prefix("CLASS");
+    matches!(upper.as_str(), "IN" | "CH" | "CS" | "HS")
+        || generic.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+}
+
+fn rtype(token: Token<'_>) -> Result<RrType, Fault> {
+    let Ok(rtype) = token.text.parse::<RrType>() else {
+        let hint = match rdata::similar_type(token.text) {
+            Some(known) => format!("; did you mean `{known}`?"),
+            None => String::new(),
+        };
+        let message = format!(
+            "unknown type `{}`, expected one such as `A`{hint}",
+            token.text
+        );
+        return Err(Fault::new(token.spot, message));
+    };
+    // RFC 6895 s3.1: 0 is reserved, and questions and messages have types of their own.
+    if rtype.is_meta() || rtype.0 == 0 {
+        let message = format!("type {rtype} cannot stand in a zone");
+        return Err(Fault::new(token.spot, message));
+    }
+    Ok(rtype)
+}
+
+fn ttl(token: Token<'_>) -> Result<u32, Fault> {
+    rdata::ttl(token.text)
+        .filter(|ttl| *ttl <= MAX_TTL)
+        .ok_or_else(|| {
+            let message = format!(
+                "bad TTL `{}`, expected seconds or a time such as `1h30m`, below 2^31 s",
+                token.text
+            );
+            Fault::new(token.spot, message)
+        })
+}
+
+/// The MINIMUM field: the last four octets of an SOA's RDATA.
+fn soa_minimum(rdata: &[u8]) -> Option<u32> {
+    rdata.last_chunk().copied().map(u32::from_be_bytes)
+}

@@ -1,0 +1,128 @@
+//! Fields whose form depends on another field or that occur in one type only: APL, EUI, HIP, IPSECKEY.
+
+use crate::zone::lex::Fault;
+use crate::zone::lex::Token;
+use crate::zone::rdata::text;
+use crate::zone::rdata::text::Fields;
+
+fn bad(token: Token<'_>, what: &str, expected: &str) -> Fault {
+    let message = format!("bad {what} `{}`, expected {expected}", token.text);
+    Fault::new(token.spot, message)
+}
+
+/// Address prefixes `[!]AFI:ADDRESS/LENGTH` (RFC 3123 s5); there may be none.
+pub(super) fn apl(fields: &mut Fields<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
+    while fields.has_more() {
+        let token = fields.word("prefix")?;
+        let expected = "a prefix such as `1:192.0.2.0/24` or `!2:2001:db8::/32`";
+        let item = apl_item(token.text).ok_or_else(|| bad(token, "prefix", expected))?;
+        out.extend_from_slice(&item);
+    }
+    Ok(())
+}
+
+fn apl_item(text: &str) -> Option<Vec<u8>> {
+    let (negation, rest) = match text.strip_prefix('!') {
+        Some(rest) => (0x80, rest),
+        None => (0, text),
+    };
+    let (family, rest) = rest.split_once(':')?;
+    let (address, len) = rest.split_once('/')?;
+    let (family, octets, max_len) = match family {
+        "1" => (
+            1,
+            address
+                .parse::<std::net::Ipv4Addr>()
+                .ok()?
+                .octets()
+                .to_vec(),
+            32,
+        ),
+        "2" => (
+            2,
+            address
+                .parse::<std::net::Ipv6Addr>()
+                .ok()?
+                .octets()
+                .to_vec(),
+            128,
+        ),
+        _ => return None,
+    };
+    let len = text::decimal(len).filter(|len| *len <= max_len)?;
+    // Trailing zero octets are not stored (RFC 3123 s4).
+    let kept = octets
+        .iter()
+        .rposition(|octet| *octet != 0)
+        .map_or(0, |at| at + 1);
+    let mut item = vec![0, family, len as u8, negation | kept as u8];
+    item.extend_from_slice(octets.get(..kept)?);
+    Some(item)
+}
+
+/// Octets as pairs of hexadecimal digits with hyphens between (RFC 7043 s3.2 and s4.2).
+pub(super) fn eui(fields: &mut Fields<'_>, len: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
+    let token = fields.word("address")?;
+    let pairs: Vec<_> = token.text.split('-').collect();
+    let octets = text::hex_digits(&pairs.concat());
+    match octets {
+        Some(octets) if pairs.len() == len && pairs.iter().all(|pair| pair.len() == 2) => {
+            out.extend_from_slice(&octets);
+            Ok(())
+        }
+        _ => Err(bad(
+            token,
+            "address",
+            &format!("{len} octets such as `00-00-5e-…`"),
+        )),
+    }
+}
+
+/// `ALGORITHM HIT KEY [SERVER]...` (RFC 8005 s5 and s6).
+pub(super) fn hip(fields: &mut Fields<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
+    let algorithm = text::number(fields, "key algorithm", 0xFF)?;
+    let token = fields.word("host identity tag")?;
+    let hit = text::hex_digits(token.text)
+        .filter(|hit| (1..=255).contains(&hit.len()))
+        .ok_or_else(|| bad(token, "host identity tag", "hexadecimal digits"))?;
+    let token = fields.word("public key")?;
+    let key = text::base64_digits(token.text)
+        .filter(|key| (1..=0xFFFF).contains(&key.len()))
+        .ok_or_else(|| bad(token, "public key", "Base64 with its `=` padding"))?;
+    out.extend_from_slice(&[hit.len() as u8, algorithm as u8]);
+    out.extend_from_slice(&(key.len() as u16).to_be_bytes());
+    out.extend_from_slice(&hit);
+    out.extend_from_slice(&key);
+    while fields.has_more() {
+        out.extend_from_slice(text::name(fields, "rendezvous server")?.wire());
+    }
+    Ok(())
+}
+
+/// `PRECEDENCE GATEWAY-TYPE ALGORITHM GATEWAY [KEY]` (RFC 4025 s3).
+pub(super) fn ipseckey(fields: &mut Fields<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
+    let precedence = text::number(fields, "precedence", 0xFF)?;
+    let spot = fields.spot();
+    let gateway_type = text::number(fields, "gateway type", 0xFF)?;
+    let algorithm = text::number(fields, "algorithm", 0xFF)?;
+    out.extend_from_slice(&[precedence as u8, gateway_type as u8, algorithm as u8]);
+    match gateway_type {
+        0 => {
+            let token = fields.word("gateway")?;
+            if token.text != "." {
+                return Err(bad(token, "gateway", "`.`, as gateway type 0 has none"));
+            }
+        }
+        1 => out.extend_from_slice(&text::v4(fields, "gateway")?.octets()),
+        2 => out.extend_from_slice(&text::v6(fields, "gateway")?.octets()),
+        3 => out.extend_from_slice(text::name(fields, "gateway")?.wire()),
+        _ => {
+            let message = format!("bad gateway type `{gateway_type}`, expected 0 to 3");
+            return Err(Fault::new(spot, message));
+        }
+    }
+    if fields.has_more() {
+        text::base64(fields, "public key", out)?;
+    }
+    Ok(())
+}

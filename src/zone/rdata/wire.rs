@@ -1,0 +1,160 @@
+//! RDATA in wire form: whether it agrees with its type's row, and where the names in it are.
+
+use std::ops::Range;
+
+use crate::base::name::Name;
+use crate::base::rr::RrType;
+use crate::zone::rdata::layout::Kind;
+use crate::zone::rdata::layout::layout;
+
+/// Checks RDATA against its type's row; the error names the field that does not fit.
+///
+/// Types without a row hold any octets.
+pub(super) fn check(rtype: RrType, rdata: &[u8]) -> Result<(), String> {
+    let mut rest = rdata;
+    for field in layout(rtype).unwrap_or(&[]) {
+        let split = len(field.0, rest).and_then(|len| rest.split_at_checked(len));
+        let Some((_, tail)) = split else {
+            return Err(format!("bad {}", field.1));
+        };
+        rest = tail;
+    }
+    if !rest.is_empty() && layout(rtype).is_some() {
+        return Err(format!("{} octets too many", rest.len()));
+    }
+    Ok(())
+}
+
+/// The domain names in RDATA of a known type, by position; the RDATA must be valid.
+///
+/// Only names in fields of their own count: not the gateway of IPSECKEY, nor the servers of HIP.
+pub(in crate::zone) fn names(rtype: RrType, rdata: &[u8]) -> Vec<Range<usize>> {
+    let mut names = Vec::new();
+    let mut at = 0;
+    for field in layout(rtype).unwrap_or(&[]) {
+        let Some(len) = rdata.get(at..).and_then(|rest| len(field.0, rest)) else {
+            break;
+        };
+        if field.0 == Kind::Name {
+            names.push(at..at + len);
+        }
+        at += len;
+    }
+    names
+}
+
+/// RDATA with its names in lower case: equal for records that RFC 2181 s5 calls duplicates.
+pub(in crate::zone) fn folded(rtype: RrType, rdata: &[u8]) -> Vec<u8> {
+    let mut folded = rdata.to_vec();
+    for range in names(rtype, rdata) {
+        folded[range].make_ascii_lowercase();
+    }
+    folded
+}
+
+/// The number of octets that a field takes at the start of `rest`; `None` if none can be there. May
+/// be more than there are.
+fn len(kind: Kind, rest: &[u8]) -> Option<usize> {
+    let counted = |extra: usize| rest.first().map(|len| extra + usize::from(*len));
+    let all_if = |good: bool| good.then_some(rest.len());
+    match kind {
+        Kind::Algorithm | Kind::U8 => Some(1),
+        Kind::CertType | Kind::Type | Kind::U16 => Some(2),
+        Kind::Period | Kind::Time | Kind::U32 | Kind::V4 => Some(4),
+        Kind::V6 => Some(16),
+        Kind::Eui(len) => Some(len),
+        Kind::Salt | Kind::Text => counted(1),
+        Kind::Hash | Kind::Tag => counted(1).filter(|len| *len > 1),
+        Kind::Base64 | Kind::Hex => all_if(!rest.is_empty()),
+        Kind::Base64OrNone | Kind::TextRest => Some(rest.len()),
+        Kind::Name => name_len(rest),
+        Kind::Texts => all_if(!rest.is_empty() && are_items(rest, |rest| len(Kind::Text, rest))),
+        Kind::Types => all_if(types_are_valid(rest)),
+        Kind::Apl => all_if(are_items(rest, apl_item_len)),
+        Kind::SvcParams => all_if(params_are_valid(rest)),
+        // Version 0 is the only one (RFC 1876 s2).
+        Kind::Loc => (rest.first() == Some(&0)).then_some(16),
+        Kind::Hip => {
+            let [hit_len, _, key_high, key_low, ..] = *rest else {
+                return None;
+            };
+            let key_len = usize::from(u16::from_be_bytes([key_high, key_low]));
+            let servers = rest.get(4 + usize::from(hit_len) + key_len..)?;
+            all_if(are_items(servers, name_len))
+        }
+        Kind::IpsecKey => {
+            let (head, gateway) = rest.split_at_checked(3)?;
+            let gateway_len = match *head.get(1)? {
+                0 => 0,
+                1 => 4,
+                2 => 16,
+                3 => name_len(gateway)?,
+                _ => return None,
+            };
+            all_if(gateway_len <= gateway.len())
+        }
+    }
+}
+
+/// Whether the octets are items one after the other, with nothing left.
+fn are_items(mut rest: &[u8], mut len: impl FnMut(&[u8]) -> Option<usize>) -> bool {
+    while !rest.is_empty() {
+        let Some((_, tail)) = len(rest).and_then(|len| rest.split_at_checked(len)) else {
+            return false;
+        };
+        rest = tail;
+    }
+    true
+}
+
+fn name_len(rest: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let label_len = usize::from(*rest.get(at)?);
+        at += 1 + label_len;
+        if label_len == 0 {
+            return Name::from_wire(rest.get(..at)?).ok().map(|_| at);
+        }
+    }
+}
+
+/// Windows ascend, and each ends with an octet that is not zero (RFC 4034 s4.1.2).
+fn types_are_valid(rest: &[u8]) -> bool {
+    let mut next_window = 0;
+    are_items(rest, |rest| {
+        let [window, len, ..] = *rest else {
+            return None;
+        };
+        let last = *rest.get(1 + usize::from(len))?;
+        let valid = u16::from(window) >= next_window && (1..=32).contains(&len) && last != 0;
+        next_window = u16::from(window) + 1;
+        valid.then_some(2 + usize::from(len))
+    })
+}
+
+/// Keys ascend (RFC 9460 s2.2).
+fn params_are_valid(rest: &[u8]) -> bool {
+    let mut next_key = 0;
+    are_items(rest, |rest| {
+        let [key_high, key_low, len_high, len_low, ..] = *rest else {
+            return None;
+        };
+        let key = u32::from(u16::from_be_bytes([key_high, key_low]));
+        let in_order = key >= next_key;
+        next_key = key + 1;
+        in_order.then_some(4 + usize::from(u16::from_be_bytes([len_high, len_low])))
+    })
+}
+
+fn apl_item_len(rest: &[u8]) -> Option<usize> {
+    let [high, low, prefix_len, len, ..] = *rest else {
+        return None;
+    };
+    let len = usize::from(len & 0x7F);
+    let (max_prefix_len, max_len) = match u16::from_be_bytes([high, low]) {
+        1 => (32, 4),
+        2 => (128, 16),
+        _ => (255, 127),
+    };
+    (prefix_len <= max_prefix_len && len <= max_len).then_some(4 + len)
+}

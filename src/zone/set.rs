@@ -1,0 +1,78 @@
+//! `ZoneSet`: all zones that are served, and which of them a name belongs to.
+
+use std::sync::Arc;
+
+use crate::base::qname::QName;
+use crate::zone::hash::NameHash;
+use crate::zone::hash::Table;
+use crate::zone::tree::Zone;
+
+/// Zones by apex; never allocates once it is built.
+#[derive(Debug)]
+pub struct ZoneSet {
+    zones: Vec<Arc<Zone>>,
+    table: Table,
+    /// Bit n is set if an apex has n labels: other depths are not looked up.
+    depths: u128,
+}
+
+impl ZoneSet {
+    /// Makes the set; apexes must differ.
+    pub fn new(zones: Vec<Arc<Zone>>) -> Self {
+        Self {
+            table: Table::new(zones.iter().map(|zone| zone.apex())),
+            depths: zones
+                .iter()
+                .fold(0, |bits, zone| bits | 1 << zone.n_apex_labels),
+            zones,
+        }
+    }
+
+    /// The zone with the deepest apex at or above a name.
+    pub fn zone_for(&self, qname: &QName) -> Option<&Zone> {
+        self.deepest(qname, self.depths)
+    }
+
+    /// The next zone strictly above the one that [`Self::zone_for`] gives: the one that may hold the
+    /// DS records of its apex.
+    pub fn parent_zone_for(&self, qname: &QName) -> Option<&Zone> {
+        let zone = self.zone_for(qname)?;
+        let above = (1 << zone.n_apex_labels) - 1;
+        self.deepest(qname, self.depths & above)
+    }
+
+    /// All zones, in the order they were given in.
+    pub fn iter(&self) -> std::slice::Iter<'_, Arc<Zone>> {
+        self.zones.iter()
+    }
+
+    fn deepest(&self, qname: &QName, mut depths: u128) -> Option<&Zone> {
+        let n_labels = qname.n_labels();
+        let mut hash = NameHash::ROOT;
+        let mut found = None;
+        let mut depth = 0;
+        while depths != 0 && depth <= n_labels {
+            let nth = n_labels - depth;
+            if depth > 0 {
+                hash = hash.child(qname, nth);
+            }
+            if depths & 1 == 1 {
+                let suffix = qname.suffix(nth);
+                let is_same = |at: usize| self.zones[at].apex().wire().eq_ignore_ascii_case(suffix);
+                found = self.table.find(hash.tag(), is_same).or(found);
+            }
+            depths >>= 1;
+            depth += 1;
+        }
+        found.map(|at| &*self.zones[at])
+    }
+}
+
+impl<'s> IntoIterator for &'s ZoneSet {
+    type Item = &'s Arc<Zone>;
+    type IntoIter = std::slice::Iter<'s, Arc<Zone>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
