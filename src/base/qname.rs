@@ -94,6 +94,14 @@ impl QName {
         let start = usize::from(self.starts[n.min(self.n_labels())]);
         &self.wire[start..usize::from(self.len)]
     }
+
+    /// Whether this is `ancestor` or lies below it.
+    pub fn is_at_or_below(&self, ancestor: &Self) -> bool {
+        match self.n_labels().checked_sub(ancestor.n_labels()) {
+            Some(n) => self.suffix(n) == ancestor.wire(),
+            None => false,
+        }
+    }
 }
 
 impl PartialEq for QName {
@@ -130,6 +138,11 @@ mod tests {
         assert_eq!(qname.suffix(3), b"\0");
         assert_eq!(qname.suffix(9), b"\0");
         assert_eq!(QName::from_name(&Name::root()), QName::root());
+        let name = |text| QName::from_name(&Name::parse(text).expect("a name"));
+        assert!(qname.is_at_or_below(&name("Example.com.")));
+        assert!(qname.is_at_or_below(&qname) && qname.is_at_or_below(&QName::root()));
+        assert!(!qname.is_at_or_below(&name("w.example.com.")));
+        assert!(!qname.is_at_or_below(&name(r"\007example.com.")));
     }
 
     #[test]

@@ -164,10 +164,28 @@ impl<'b> Encoder<'b> {
     /// # Errors
     /// [`Full`] if they do not all fit.
     pub fn rrset(&mut self, owner: Owner<'_>, set: &RrSet) -> Result<(), Full> {
+        self.records(
+            owner,
+            set.rtype,
+            set.ttl,
+            set.rdatas.iter().map(|rdata| &**rdata),
+        )
+    }
+
+    /// The same for an RRset that is held in another form.
+    ///
+    /// # Errors
+    /// [`Full`] if they do not all fit.
+    pub fn records<'r>(
+        &mut self,
+        owner: Owner<'_>,
+        rtype: RrType,
+        ttl: u32,
+        mut rdatas: impl Iterator<Item = &'r [u8]>,
+    ) -> Result<(), Full> {
         let mark = self.mark();
-        set.rdatas
-            .iter()
-            .try_for_each(|rdata| self.put_record(owner, set.rtype, Class::IN, set.ttl, rdata))
+        rdatas
+            .try_for_each(|rdata| self.put_record(owner, rtype, Class::IN, ttl, rdata))
             .inspect_err(|Full| self.back_to(mark))
     }
 
