@@ -8,7 +8,6 @@ use crate::base::name;
 use crate::base::rank::Policy;
 use crate::config::defaults;
 use crate::config::keys;
-use crate::config::model::AllDown;
 use crate::config::model::Pool;
 use crate::config::model::Rule;
 use crate::config::model::Steered;
@@ -17,6 +16,7 @@ use crate::config::written::Item;
 use crate::config::written::Name;
 use crate::config::written::Names;
 use crate::config::written::Table;
+use crate::steer::AllDown;
 
 /// What `pools` looks like.
 const POOLS: &str = "a list of pools such as [\"us-west\", \"europe-west\"]";

@@ -9,6 +9,7 @@ pub mod board;
 pub mod failure;
 pub mod monitor;
 pub mod observation;
+pub mod overrides;
 pub mod quorum;
 pub mod saved;
 pub mod streak;
