@@ -3,10 +3,15 @@
 //! A shard is written by one thread only and aligned to its own cache lines, so that counting costs a
 //! plain add: shared counters cost ten times as much at four threads.
 
+use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::base::ix::PoolIx;
+use crate::base::ix::SteeredIx;
 use crate::base::rr::Rcode;
+use crate::config::model::Pools;
+use crate::steer::AllDown;
 
 /// How a query came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,6 +144,89 @@ impl Counters {
             .iter()
             .map(|s| s.dropped[reason as usize].load(Relaxed))
             .sum()
+    }
+}
+
+/// `answers_total`: answers by steered name and pool, counted like [`Counters`] in shards.
+///
+/// The slots belong to one configuration; a new one takes over the totals of the pairs it still has.
+#[derive(Debug)]
+pub struct AnswerCounters {
+    /// Where each name's slots start, by `SteeredIx`, and its pools in slot order.
+    names: Vec<(usize, Vec<PoolIx>)>,
+    labels: Vec<(String, Box<str>)>,
+    carried: Vec<u64>,
+    shards: Box<[Box<[AtomicU64]>]>,
+}
+
+impl AnswerCounters {
+    /// Slots for every pool that each name can answer with.
+    pub fn new(pools: &Pools, n_shards: usize, before: Option<&Self>) -> Self {
+        let (mut names, mut labels) = (Vec::new(), Vec::new());
+        for steered in &pools.steered {
+            let of_rules = steered.rules.iter().flat_map(|rule| &rule.pools);
+            let fallback = match &steered.all_down {
+                AllDown::Fallback(pool) => Some(pool),
+                _ => None,
+            };
+            let mut own: Vec<PoolIx> = steered
+                .pools
+                .iter()
+                .chain(of_rules)
+                .chain(fallback)
+                .copied()
+                .collect();
+            own.sort_unstable();
+            own.dedup();
+            let start = labels.len();
+            labels.extend(own.iter().map(|pool| {
+                (
+                    steered.owner.to_string(),
+                    pools.pools[pool.at()].name.clone(),
+                )
+            }));
+            names.push((start, own));
+        }
+        let totals: HashMap<_, _> = before.iter().flat_map(|b| b.totals()).collect();
+        let carried = labels
+            .iter()
+            .map(|(name, pool)| totals.get(&(name.as_str(), &**pool)).copied().unwrap_or(0))
+            .collect();
+        let shard = || labels.iter().map(|_| AtomicU64::new(0)).collect();
+        let shards = (0..n_shards.max(1)).map(|_| shard()).collect();
+        Self {
+            names,
+            labels,
+            carried,
+            shards,
+        }
+    }
+
+    /// The slot of a name's answers with a pool; `None` for a pool the name cannot answer with.
+    pub fn slot(&self, steered: SteeredIx, pool: PoolIx) -> Option<u32> {
+        let (start, pools) = self.names.get(steered.at())?;
+        let at = pools.binary_search(&pool).ok()?;
+        u32::try_from(start + at).ok()
+    }
+
+    /// Counts one answer.
+    pub fn count(&self, shard: usize, slot: u32) {
+        let shard = self.shards.get(shard % self.shards.len());
+        if let Some(counter) = shard.and_then(|shard| shard.get(slot as usize)) {
+            counter.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// The totals as (steered name, pool, answers).
+    pub fn totals(&self) -> impl Iterator<Item = ((&str, &str), u64)> {
+        self.labels.iter().enumerate().map(|(slot, (name, pool))| {
+            let counted: u64 = self
+                .shards
+                .iter()
+                .map(|shard| shard[slot].load(Relaxed))
+                .sum();
+            ((name.as_str(), &**pool), self.carried[slot] + counted)
+        })
     }
 }
 

@@ -1,5 +1,11 @@
 //! Floor 4: what is served.
+//!
+//! [`plan::Plan`] is compiled from files, [`build`] joins it with evidence into a
+//! [`snapshot::Snapshot`], [`publish`] hands that to the answering threads.
 
+pub mod build;
 pub mod counters;
+pub mod plan;
 pub mod publish;
 pub mod snapshot;
+pub mod steered;

@@ -1,0 +1,381 @@
+//! Plan and evidence to snapshot: the fast step, run on every health flip and override.
+//!
+//! For each steered name and family the standing of its pools turns every rank list into an answer.
+//! Equal answers get equal keys, numbered in order of first use, so that two names (or two moments)
+//! with the same key per rank list can share one merged table.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::base::health::Health;
+use crate::base::ix::PoolIx;
+use crate::base::ix::SteeredIx;
+use crate::base::prefix::Family;
+use crate::base::rank::Share;
+use crate::config::model::Endpoint;
+use crate::config::model::Pool;
+use crate::geo::compile::GeoTable;
+use crate::geo::compile::Today;
+use crate::health::overrides::Forced;
+use crate::state::plan::Plan;
+use crate::state::snapshot::PoolNow;
+use crate::state::snapshot::Snapshot;
+use crate::state::snapshot::SteeredNow;
+use crate::state::steered::Answer;
+use crate::state::steered::FamilyAnswers;
+use crate::state::steered::N_VARIANTS;
+use crate::state::steered::PoolAnswer;
+use crate::state::steered::Records;
+use crate::steer;
+use crate::steer::AllDown;
+use crate::steer::Choice;
+use crate::steer::Standing;
+use crate::steer::rendezvous;
+use crate::steer::rendezvous::ClientKey;
+
+/// What is known of the pools, by `PoolIx`; a pool beyond the end is unknown and not forced.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Evidence {
+    /// Each pool's endpoints, by `EndpointIx`; one beyond the end is unknown.
+    pub endpoints: Vec<Vec<Health>>,
+    /// The operator's word.
+    pub forced: Vec<Option<Forced>>,
+}
+
+/// A merged table to be made in the background: which table, and the key of each rank list.
+pub type TodayJob = (Arc<GeoTable>, Arc<[u32]>);
+
+impl Snapshot {
+    /// Joins plan and evidence. What the snapshot before has in common is shared; its merged tables
+    /// are taken over where they still hold.
+    pub fn build(
+        plan: Arc<Plan>,
+        evidence: &Evidence,
+        generation: u64,
+        before: Option<&Self>,
+    ) -> Self {
+        let pools: Box<[PoolNow]> = plan
+            .config
+            .pools
+            .pools
+            .iter()
+            .enumerate()
+            .map(|(ix, pool)| pool_now(ix, pool, evidence))
+            .collect();
+        let mut builder = Builder {
+            plan: &plan,
+            pools: &pools,
+            before: before.filter(|before| Arc::ptr_eq(&before.plan, &plan)),
+            known: before,
+            records: HashMap::new(),
+        };
+        let n_steered = plan.config.pools.steered.len();
+        let steered = (0..n_steered)
+            .map(|ix| builder.steered(SteeredIx::new(ix)))
+            .collect();
+        Self {
+            generation,
+            plan,
+            pools,
+            steered,
+        }
+    }
+
+    /// The merged tables that are still to be made, each once.
+    pub fn missing_todays(&self) -> Vec<TodayJob> {
+        let mut jobs: Vec<TodayJob> = Vec::new();
+        for answers in self
+            .steered
+            .iter()
+            .flat_map(|s| &s.families)
+            .filter(|f| f.today.is_none())
+        {
+            let job = (Arc::clone(&answers.table), Arc::clone(&answers.key_of_rank));
+            if !jobs.iter().any(|other| same_job(other, &job)) {
+                jobs.push(job);
+            }
+        }
+        jobs
+    }
+
+    /// The same snapshot with merged tables put in where they belong.
+    #[must_use]
+    pub fn with_todays(&self, made: &[(TodayJob, Arc<Today>)], generation: u64) -> Self {
+        let fill = |family: &Arc<FamilyAnswers>| {
+            let job = (Arc::clone(&family.table), Arc::clone(&family.key_of_rank));
+            let found = made.iter().find(|(other, _)| same_job(other, &job));
+            match found {
+                Some((_, today)) if family.today.is_none() => Arc::new(FamilyAnswers {
+                    table: Arc::clone(&family.table),
+                    key_of_rank: Arc::clone(&family.key_of_rank),
+                    today: Some(Arc::clone(today)),
+                    answers: Arc::clone(&family.answers),
+                }),
+                _ => Arc::clone(family),
+            }
+        };
+        let steered = self.steered.iter().map(|now| SteeredNow {
+            families: [fill(&now.families[0]), fill(&now.families[1])],
+            last_up: now.last_up.clone(),
+        });
+        Self {
+            generation,
+            plan: Arc::clone(&self.plan),
+            pools: self.pools.clone(),
+            steered: steered.collect(),
+        }
+    }
+}
+
+fn same_job(a: &TodayJob, b: &TodayJob) -> bool {
+    Arc::ptr_eq(&a.0, &b.0) && a.1 == b.1
+}
+
+/// One pool's standing in both families.
+fn pool_now(ix: usize, pool: &Pool, evidence: &Evidence) -> PoolNow {
+    let of_pool = evidence.endpoints.get(ix);
+    let health = |at: usize| {
+        of_pool
+            .and_then(|list| list.get(at))
+            .copied()
+            .unwrap_or_default()
+    };
+    let endpoints: Box<[Health]> = (0..pool.endpoints.len()).map(health).collect();
+    let forced = evidence.forced.get(ix).copied().flatten();
+    let standing = Family::ALL.map(|family| {
+        let (mut n, mut n_up) = (0, 0);
+        for (endpoint, health) in pool.endpoints.iter().zip(&endpoints) {
+            if Family::of(endpoint.address) == family {
+                n += 1;
+                n_up += usize::from(health.is_usable());
+            }
+        }
+        match forced {
+            _ if n == 0 => Standing::Absent,
+            Some(Forced::Drain) => Standing::Drained,
+            Some(Forced::Down) => Standing::Down,
+            Some(Forced::Up) => Standing::Up,
+            // A family with fewer endpoints than `min_healthy` needs all that it has.
+            None if n_up >= pool.min_healthy.min(n) => Standing::Up,
+            None => Standing::Down,
+        }
+    });
+    PoolNow {
+        forced,
+        endpoints,
+        standing,
+    }
+}
+
+/// What one build shares between names.
+struct Builder<'a> {
+    plan: &'a Plan,
+    pools: &'a [PoolNow],
+    /// The snapshot before, if it is of the same plan: whole names can be shared with it.
+    before: Option<&'a Snapshot>,
+    /// The snapshot before, whatever its plan: its merged tables may still hold.
+    known: Option<&'a Snapshot>,
+    /// The RRsets made so far: names with equal TTL and `answers` share them.
+    records: HashMap<(PoolIx, Family, u32, usize), Arc<[Records]>>,
+}
+
+impl Builder<'_> {
+    fn steered(&mut self, ix: SteeredIx) -> SteeredNow {
+        let before = self.before.map(|before| &before.steered[ix.at()]);
+        let last_up = Family::ALL.map(|family| self.last_up(ix, family));
+        let families = Family::ALL.map(|family| {
+            let at = family.ix();
+            match before {
+                Some(before)
+                    if before.last_up[at] == last_up[at] && self.pools_unchanged(family) =>
+                {
+                    Arc::clone(&before.families[at])
+                }
+                _ => Arc::new(self.family(ix, family, &last_up[at])),
+            }
+        });
+        SteeredNow { families, last_up }
+    }
+
+    /// Whether no pool at all changed in a family since the snapshot before.
+    fn pools_unchanged(&self, family: Family) -> bool {
+        self.before.is_some_and(|before| {
+            let pools = &self.plan.config.pools.pools;
+            pools
+                .iter()
+                .zip(self.pools.iter().zip(&before.pools))
+                .all(|(pool, (now, then))| {
+                    let at = family.ix();
+                    now.standing[at] == then.standing[at]
+                        && now.forced == then.forced
+                        && usable(pool, now, family).eq(usable(pool, then, family))
+                })
+        })
+    }
+
+    /// The pools that were up when any of the name's last was.
+    fn last_up(&self, ix: SteeredIx, family: Family) -> Arc<[bool]> {
+        let now: Arc<[bool]> = self
+            .pools
+            .iter()
+            .map(|pool| pool.standing[family.ix()] == Standing::Up)
+            .collect();
+        let steered = self.plan.steered(ix);
+        if steered.pools.iter().any(|pool| now[pool.at()]) {
+            return now;
+        }
+        let owner = &steered.owner;
+        // The plan may have changed since: names and pools are found again by what they are called.
+        let Some(known) = self.known else { return now };
+        let old = &known.plan.config.pools;
+        let Some(at) = old
+            .steered
+            .iter()
+            .position(|steered| steered.owner == *owner)
+        else {
+            return now;
+        };
+        let was_up = &known.steered[at].last_up[family.ix()];
+        if Arc::ptr_eq(&known.plan.config, &self.plan.config) {
+            return Arc::clone(was_up);
+        }
+        let pools = self.plan.config.pools.pools.iter();
+        let found = |pool: &Pool| old.pools.iter().position(|other| other.name == pool.name);
+        pools
+            .map(|pool| found(pool).is_some_and(|at| was_up[at]))
+            .collect()
+    }
+
+    fn family(&mut self, ix: SteeredIx, family: Family, last_up: &[bool]) -> FamilyAnswers {
+        let table = Arc::clone(&self.plan.tables[ix.at()]);
+        let all_down = self.plan.steered(ix).all_down;
+        let mut keys: HashMap<Choice, u32> = HashMap::new();
+        let mut choices = Vec::new();
+        let key_of_rank: Arc<[u32]> = table
+            .ranks()
+            .iter()
+            .map(|rank| {
+                let choice = self.choose(rank, all_down, family, last_up);
+                *keys.entry(choice).or_insert_with_key(|choice| {
+                    choices.push(choice.clone());
+                    choices.len() as u32 - 1
+                })
+            })
+            .collect();
+        let answers = choices
+            .iter()
+            .map(|choice| self.answer(ix, family, choice))
+            .collect();
+        let today = self.known_today(&table, &key_of_rank);
+        FamilyAnswers {
+            table,
+            key_of_rank,
+            today,
+            answers,
+        }
+    }
+
+    fn choose(
+        &self,
+        rank: &crate::base::rank::RankList,
+        all_down: AllDown,
+        family: Family,
+        last_up: &[bool],
+    ) -> Choice {
+        let standing = |pool: PoolIx| self.pools[pool.at()].standing[family.ix()];
+        steer::choose(rank, all_down, standing, |pool| last_up[pool.at()])
+    }
+
+    fn known_today(&self, table: &Arc<GeoTable>, key_of_rank: &Arc<[u32]>) -> Option<Arc<Today>> {
+        let families = self
+            .known?
+            .steered
+            .iter()
+            .flat_map(|steered| &steered.families);
+        families
+            .filter(|f| Arc::ptr_eq(&f.table, table) && f.key_of_rank == *key_of_rank)
+            .find_map(|f| f.today.clone())
+    }
+
+    fn answer(&mut self, ix: SteeredIx, family: Family, choice: &Choice) -> Answer {
+        match choice {
+            Choice::Empty => Answer::NoData,
+            Choice::ServFail => Answer::ServFail,
+            Choice::Pools(shares) => Answer::Pools(
+                shares
+                    .iter()
+                    .map(|share| self.pool_answer(ix, family, *share))
+                    .collect(),
+            ),
+        }
+    }
+
+    fn pool_answer(&mut self, ix: SteeredIx, family: Family, share: Share) -> PoolAnswer {
+        let steered = self.plan.steered(ix);
+        let pool = share.pool;
+        let (config, now) = (
+            &self.plan.config.pools.pools[pool.at()],
+            &self.pools[pool.at()],
+        );
+        let (ttl, answers) = (steered.ttl, steered.answers);
+        let variants = self
+            .records
+            .entry((pool, family, ttl, answers))
+            .or_insert_with(|| {
+                variants(
+                    &usable(config, now, family).collect::<Vec<_>>(),
+                    answers,
+                    ttl,
+                )
+            });
+        PoolAnswer {
+            pool,
+            hash: self.plan.pool_hashes[pool.at()],
+            weight: share.weight,
+            counter: self.plan.counters.slot(ix, pool).unwrap_or(u32::MAX),
+            variants: Arc::clone(variants),
+        }
+    }
+}
+
+/// The endpoints of a family that an answer may name: those that are up, or all of them where the
+/// pool is answered although it is down.
+fn usable(pool: &Pool, now: &PoolNow, family: Family) -> impl Iterator<Item = Endpoint> {
+    let of_family = |(endpoint, _): &(&Endpoint, &Health)| Family::of(endpoint.address) == family;
+    let all = || pool.endpoints.iter().zip(&now.endpoints).filter(of_family);
+    let only_up =
+        now.standing[family.ix()] == Standing::Up && all().any(|(_, health)| health.is_usable());
+    all()
+        .filter(move |(_, health)| !only_up || health.is_usable())
+        .map(|(endpoint, _)| *endpoint)
+        .collect::<Vec<_>>()
+        .into_iter()
+}
+
+/// The RRset of some endpoints; where there are more than an answer may hold, a fixed number of
+/// selections by weight, which client prefixes share.
+fn variants(endpoints: &[Endpoint], answers: usize, ttl: u32) -> Arc<[Records]> {
+    if endpoints.len() <= answers {
+        let all: Vec<IpAddr> = endpoints.iter().map(|endpoint| endpoint.address).collect();
+        return [Records::new(&all, ttl)].into();
+    }
+    let selection = |n: usize| {
+        let key = ClientKey::nth(n as u64);
+        let mut scored: Vec<(f64, IpAddr)> = endpoints
+            .iter()
+            .map(|endpoint| {
+                let hash = rendezvous::name_hash(endpoint.address.to_string().as_bytes());
+                (
+                    rendezvous::score(key, hash, endpoint.weight),
+                    endpoint.address,
+                )
+            })
+            .collect();
+        scored.sort_by(|a, b| b.0.total_cmp(&a.0));
+        scored.truncate(answers);
+        let chosen: Vec<IpAddr> = scored.into_iter().map(|(_, address)| address).collect();
+        Records::new(&chosen, ttl)
+    };
+    (0..N_VARIANTS).map(selection).collect()
+}

@@ -1,0 +1,165 @@
+//! `Plan`: what could be answered, compiled from the operator's files.
+
+use std::sync::Arc;
+
+use crate::base::diag::Report;
+use crate::base::ix::PoolIx;
+use crate::base::ix::SteeredIx;
+use crate::base::name::Name;
+use crate::config::model;
+use crate::config::model::Config;
+use crate::config::model::Steered;
+use crate::geo::compile;
+use crate::geo::compile::GeoTable;
+use crate::geo::mmdb::Atlas;
+use crate::geo::rules::Rule;
+use crate::geo::rules::Site;
+use crate::geo::rules::Spec;
+use crate::state::counters::AnswerCounters;
+use crate::steer::rendezvous::name_hash;
+use crate::zone::SteeredOwner;
+use crate::zone::set::ZoneSet;
+
+/// Everything that changes only with the operator's files.
+#[derive(Debug)]
+pub struct Plan {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The zones, steered owners marked.
+    pub zones: ZoneSet,
+    /// The databases that the tables were compiled from.
+    pub atlas: Arc<Atlas>,
+    /// The compiled table of each steered name, by `SteeredIx`; names with equal specs share one.
+    pub tables: Vec<Arc<GeoTable>>,
+    /// What each table was compiled from, by `SteeredIx`.
+    pub specs: Vec<Arc<Spec>>,
+    /// The hash of each pool's name, by `PoolIx`.
+    pub pool_hashes: Vec<u64>,
+    /// `answers_total`.
+    pub counters: Arc<AnswerCounters>,
+}
+
+impl Plan {
+    /// Compiles. Tables of the plan before are kept where spec and databases are the same.
+    pub fn compile(
+        config: Arc<Config>,
+        zones: ZoneSet,
+        atlas: Arc<Atlas>,
+        n_shards: usize,
+        before: Option<&Self>,
+    ) -> Self {
+        let mut known: Vec<(Arc<Spec>, Arc<GeoTable>)> = match before {
+            Some(before) if Arc::ptr_eq(&before.atlas, &atlas) => before
+                .specs
+                .iter()
+                .cloned()
+                .zip(before.tables.iter().cloned())
+                .collect(),
+            _ => Vec::new(),
+        };
+        let (mut tables, mut specs) = (Vec::new(), Vec::new());
+        for steered in &config.pools.steered {
+            let spec = spec_of(&config, steered);
+            let found = known.iter().position(|(other, _)| **other == spec);
+            let (spec, table) = match found {
+                Some(at) => known[at].clone(),
+                None => {
+                    let made = (
+                        Arc::new(spec.clone()),
+                        Arc::new(compile::compile(&spec, &atlas)),
+                    );
+                    known.push(made.clone());
+                    made
+                }
+            };
+            specs.push(spec);
+            tables.push(table);
+        }
+        let pool_hashes = config
+            .pools
+            .pools
+            .iter()
+            .map(|pool| name_hash(pool.name.as_bytes()))
+            .collect();
+        let counters = AnswerCounters::new(&config.pools, n_shards, before.map(|b| &*b.counters));
+        Self {
+            config,
+            zones,
+            atlas,
+            tables,
+            specs,
+            pool_hashes,
+            counters: Arc::new(counters),
+        }
+    }
+
+    /// A steered name's configuration.
+    pub fn steered(&self, ix: SteeredIx) -> &Steered {
+        &self.config.pools.steered[ix.at()]
+    }
+}
+
+/// What the geo compiler needs to know of a steered name.
+fn spec_of(config: &Config, steered: &Steered) -> Spec {
+    let sites = |pools: &[PoolIx]| {
+        let site = |&pool: &PoolIx| {
+            let p = &config.pools.pools[pool.at()];
+            Site {
+                pool,
+                point: p.location,
+                weight: p.weight,
+                bias_km: p.bias_km,
+            }
+        };
+        pools.iter().map(site).collect()
+    };
+    let rule = |rule: &model::Rule| Rule {
+        matcher: rule.matcher.clone(),
+        sites: sites(&rule.pools),
+        policy: rule.policy,
+        fence: rule.fence,
+    };
+    Spec {
+        policy: steered.policy,
+        sites: sites(&steered.pools),
+        rules: steered.rules.iter().map(rule).collect(),
+    }
+}
+
+/// Sorts the steered owners by the zone they lie in: for each apex its owners. An owner that lies in
+/// no zone is an error at the place where it was written.
+pub fn owners_by_zone(
+    steered: &[Steered],
+    apexes: &[Name],
+    report: &mut Report,
+) -> Vec<Vec<SteeredOwner>> {
+    let mut owners: Vec<Vec<SteeredOwner>> = apexes.iter().map(|_| Vec::new()).collect();
+    for (ix, name) in steered.iter().enumerate() {
+        let zone = (0..apexes.len())
+            .filter(|at| name.owner.is_at_or_below(&apexes[*at]))
+            .max_by_key(|at| apexes[*at].n_labels());
+        match zone {
+            Some(at) => owners[at].push(SteeredOwner {
+                owner: name.owner.clone(),
+                steered: SteeredIx::new(ix),
+                place: name.place.clone(),
+            }),
+            None => report.error(name.place.clone(), outside_every_zone(&name.owner, apexes)),
+        }
+    }
+    owners
+}
+
+/// The sentence for a steered owner without a zone.
+fn outside_every_zone(owner: &Name, apexes: &[Name]) -> String {
+    let zones = match apexes {
+        [] => "none is loaded".to_owned(),
+        _ => apexes
+            .iter()
+            .take(5)
+            .map(|apex| format!("`{apex}`"))
+            .collect::<Vec<_>>()
+            .join(", "),
+    };
+    format!("steered name `{owner}` lies in no zone, expected one of the loaded zones: {zones}")
+}

@@ -1,0 +1,280 @@
+//! What one steered name answers now: every RRset it can give, in wire form, and who gets which.
+//!
+//! The prefix table says which rank list a client has, `key_of_rank` which answer that list has now,
+//! and the answer is ready to be copied. Equal lists have equal keys, so the merged table `today`
+//! knows the widest prefix on which an answer holds: the ECS scope (RFC 7871 s7.2.1). Right after a
+//! change `today` is not there yet; then the ranking's own extents serve, which are finer and safe.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::base::ix::PoolIx;
+use crate::base::prefix::Family;
+use crate::base::prefix::Prefix;
+use crate::base::prefix::mask128;
+use crate::base::rr::Class;
+use crate::base::rr::RrType;
+use crate::geo::compile::GeoTable;
+use crate::geo::compile::Today;
+use crate::geo::majority::MajorityScratch;
+use crate::geo::table::Hit;
+use crate::steer::rendezvous;
+use crate::steer::rendezvous::CLIENT_LEN;
+use crate::steer::rendezvous::ClientKey;
+
+/// How many selections of endpoints exist for a pool that has more of them than an answer may hold.
+pub const N_VARIANTS: usize = 64;
+
+/// How many bits a shared answer's scope is widened past the granularity of sharing at the most: a
+/// bound on the work per query (2^6 picks), not on safety.
+const MAX_WIDENING: u8 = 6;
+
+/// Whom an answer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// The client subnet cut to the configured granularity, or the resolver's whole address.
+    pub prefix: Prefix,
+    /// For a client subnet the longest scope that may be answered; `None`: no scope is asked for.
+    pub max_scope_len: Option<u8>,
+}
+
+/// Address records ready to be copied behind a question: each owner is a pointer to the qname.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Records {
+    wire: Box<[u8]>,
+    n: u16,
+}
+
+impl Records {
+    /// Encodes one RRset; `addresses` are all of one family.
+    pub fn new(addresses: &[IpAddr], ttl: u32) -> Self {
+        let mut wire = Vec::with_capacity(addresses.len() * 28);
+        for address in addresses {
+            let (rtype, rdata) = match address {
+                IpAddr::V4(v4) => (RrType::A, v4.octets().to_vec()),
+                IpAddr::V6(v6) => (RrType::AAAA, v6.octets().to_vec()),
+            };
+            // The qname always stands at offset 12.
+            wire.extend_from_slice(&[0xC0, 0x0C]);
+            wire.extend_from_slice(&rtype.0.to_be_bytes());
+            wire.extend_from_slice(&Class::IN.0.to_be_bytes());
+            wire.extend_from_slice(&ttl.to_be_bytes());
+            wire.extend_from_slice(&(rdata.len() as u16).to_be_bytes());
+            wire.extend_from_slice(&rdata);
+        }
+        Self {
+            wire: wire.into(),
+            n: addresses.len() as u16,
+        }
+    }
+
+    /// The records in wire form.
+    pub fn wire(&self) -> &[u8] {
+        &self.wire
+    }
+
+    /// How many there are.
+    pub fn n(&self) -> u16 {
+        self.n
+    }
+
+    /// The addresses in wire form, one per record.
+    pub fn rdatas(&self) -> impl Iterator<Item = &[u8]> {
+        let len = self.wire.len() / usize::from(self.n.max(1));
+        self.wire
+            .chunks_exact(len.max(1))
+            .map(|record| &record[12..])
+    }
+}
+
+/// One pool's answer in one family.
+#[derive(Debug)]
+pub struct PoolAnswer {
+    /// The pool.
+    pub pool: PoolIx,
+    /// The hash of its name.
+    pub hash: u64,
+    /// Its share among the pools of the same answer.
+    pub weight: u32,
+    /// The counter of `answers_total` that this answer moves.
+    pub counter: u32,
+    /// One selection of endpoints, or [`N_VARIANTS`] shared by client prefix.
+    pub variants: Arc<[Records]>,
+}
+
+/// What the clients of equal rank lists are answered.
+#[derive(Debug)]
+pub enum Answer {
+    /// No address in this family.
+    NoData,
+    /// The addresses of one of these pools; never empty.
+    Pools(Box<[PoolAnswer]>),
+    /// SERVFAIL, as `all_down = "servfail"` asks.
+    ServFail,
+}
+
+/// What a client gets, and for how wide a prefix.
+#[derive(Debug)]
+pub struct Steered<'a> {
+    /// The addresses, with the pool they belong to.
+    pub found: Found<'a>,
+    /// The ECS scope; 0 for a client that is no subnet.
+    pub scope_len: u8,
+    /// The key of the answer, for explanations.
+    pub key: u32,
+}
+
+/// The kind of answer a client gets.
+#[derive(Clone, Copy, Debug)]
+pub enum Found<'a> {
+    /// No address in this family.
+    NoData,
+    /// These addresses of this pool.
+    Records(&'a PoolAnswer, &'a Records),
+    /// The name cannot be answered now.
+    ServFail,
+}
+
+/// One steered name in one family.
+#[derive(Debug)]
+pub struct FamilyAnswers {
+    /// Client prefixes to rank lists.
+    pub table: Arc<GeoTable>,
+    /// For each rank list the key of its answer.
+    pub key_of_rank: Arc<[u32]>,
+    /// Client prefixes to keys, equal neighbours merged; `None` until the background made it.
+    pub today: Option<Arc<Today>>,
+    /// The answers by key.
+    pub answers: Arc<[Answer]>,
+}
+
+impl FamilyAnswers {
+    /// Finds a client's answer. Allocates only where `scratch` must grow for a prefix that holds
+    /// several answers.
+    pub fn find(&self, client: Client, scratch: &mut MajorityScratch) -> Steered<'_> {
+        let (key, scope_len) = self.key_of(client, scratch);
+        let Some(Answer::Pools(pools)) = self.answers.get(key as usize) else {
+            let found = match self.answers.get(key as usize) {
+                Some(Answer::ServFail) => Found::ServFail,
+                _ => Found::NoData,
+            };
+            return Steered {
+                found,
+                scope_len,
+                key,
+            };
+        };
+        if let [only] = &**pools
+            && let [records] = &*only.variants
+        {
+            return Steered {
+                found: Found::Records(only, records),
+                scope_len,
+                key,
+            };
+        }
+        let picked = pick(pools, ClientKey::of(client.prefix));
+        let found = match pools
+            .get(picked.0)
+            .map(|pool| (pool, pool.variants.get(picked.1)))
+        {
+            Some((pool, Some(records))) => Found::Records(pool, records),
+            _ => Found::ServFail,
+        };
+        let scope_len = match client.max_scope_len {
+            Some(max) => shared_scope_len(client.prefix, scope_len, max, |key| {
+                pick(pools, key) == picked
+            }),
+            None => 0,
+        };
+        Steered {
+            found,
+            scope_len,
+            key,
+        }
+    }
+
+    /// The key of a client's answer, and the scope on which it holds.
+    fn key_of(&self, client: Client, scratch: &mut MajorityScratch) -> (u32, u8) {
+        let Client {
+            prefix,
+            max_scope_len,
+        } = client;
+        let hit = match &self.today {
+            Some(today) => today.lookup(prefix),
+            None => self.table.lookup(prefix, &self.key_of_rank),
+        };
+        match hit {
+            Hit::Uniform { key, scope_len } => (key, scope_len),
+            Hit::Mixed { scope_len } => {
+                let vote = self.table.majority(prefix, &self.key_of_rank, scratch);
+                if vote.unanimous {
+                    return (vote.key, prefix.len());
+                }
+                // Longer than the prefix, so that caches keep the answer for the prefix alone.
+                let longest = max_scope_len
+                    .unwrap_or(0)
+                    .max(prefix.len().saturating_add(1));
+                (vote.key, scope_len.min(longest))
+            }
+        }
+    }
+}
+
+/// Which pool and which of its variants a client prefix belongs to.
+fn pick(pools: &[PoolAnswer], client: ClientKey) -> (usize, usize) {
+    let at = match pools {
+        [_] => 0,
+        _ => rendezvous::pick(client, pools.iter().map(|pool| (pool.hash, pool.weight))),
+    };
+    let n_variants = pools.get(at).map_or(1, |pool| pool.variants.len().max(1));
+    (at, (client.spread() % n_variants as u64) as usize)
+}
+
+/// The shortest scope on which a shared answer holds: at most the granularity of sharing, widened as
+/// long as all client prefixes inside pick the same and the prefix table allows it.
+fn shared_scope_len(
+    prefix: Prefix,
+    table_scope_len: u8,
+    max_scope_len: u8,
+    same: impl Fn(ClientKey) -> bool,
+) -> u8 {
+    let family = prefix.family();
+    let granule = CLIENT_LEN[family.ix()].min(max_scope_len);
+    let first = bits(prefix.addr());
+    let mut scope_len = granule;
+    while scope_len > table_scope_len && granule - scope_len < MAX_WIDENING {
+        let wider = scope_len - 1;
+        // The half of the wider prefix that the narrower one does not cover.
+        let sibling = (first & mask128(scope_len)) ^ (1 << (127 - wider));
+        let n_granules = 1_u128 << (granule - scope_len);
+        let uniform = (0..n_granules).all(|n| {
+            let granule_bits = sibling | (n << (128 - granule));
+            same(ClientKey::of(Prefix::cut(
+                address(family, granule_bits),
+                granule,
+            )))
+        });
+        if !uniform {
+            break;
+        }
+        scope_len = wider;
+    }
+    scope_len.max(table_scope_len)
+}
+
+/// An address as 128 bits, left-aligned.
+fn bits(addr: IpAddr) -> u128 {
+    match addr {
+        IpAddr::V4(v4) => u128::from(v4.to_bits()) << 96,
+        IpAddr::V6(v6) => v6.to_bits(),
+    }
+}
+
+/// The address of left-aligned bits.
+fn address(family: Family, bits: u128) -> IpAddr {
+    match family {
+        Family::V4 => IpAddr::V4(((bits >> 96) as u32).into()),
+        Family::V6 => IpAddr::V6(bits.into()),
+    }
+}
