@@ -1,0 +1,76 @@
+//! Whom an answer is for: the client subnet if there is a usable one, else the resolver.
+
+use std::net::IpAddr;
+
+use crate::base::prefix::Family;
+use crate::base::prefix::Prefix;
+use crate::config::model::Ecs;
+use crate::state::steered::Client;
+use crate::wire::ecs::ClientSubnet;
+
+/// Decides whom to steer for (RFC 7871 s7.2.1). A subnet is first cut to the configured longest
+/// scope; one of source length 0 asks for no tailoring, and the resolver's address decides.
+pub fn of_query(ecs: &Ecs, subnet: Option<ClientSubnet>, src: IpAddr) -> Client {
+    match subnet
+        .and_then(ClientSubnet::prefix)
+        .filter(|_| ecs.enabled)
+    {
+        Some(prefix) => {
+            let max = match prefix.family() {
+                Family::V4 => ecs.max_scope_ipv4,
+                Family::V6 => ecs.max_scope_ipv6,
+            };
+            Client {
+                prefix: prefix.truncated(max),
+                max_scope_len: Some(max),
+            }
+        }
+        None => Client {
+            prefix: Prefix::host(src),
+            max_scope_len: None,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_subnet_counts_where_it_is_usable() {
+        let on = Ecs {
+            enabled: true,
+            max_scope_ipv4: 24,
+            max_scope_ipv6: 56,
+        };
+        let off = Ecs {
+            enabled: false,
+            ..on
+        };
+        let src: IpAddr = "192.0.2.7".parse().expect("address");
+        let subnet = |data: &[u8]| ClientSubnet::parse(data);
+        let (v4_32, v4_20) = (
+            subnet(&[0, 1, 32, 0, 198, 51, 100, 9]),
+            subnet(&[0, 1, 20, 0, 198, 51, 96]),
+        );
+        let v6_64 = subnet(&[0, 2, 64, 0, 0x20, 1, 0x0d, 0xb8, 0, 1, 2, 3]);
+        for (ecs, subnet, prefix, max) in [
+            (on, v4_32, "198.51.100.0/24", Some(24)),
+            (on, v4_20, "198.51.96.0/20", Some(24)),
+            (on, v6_64, "2001:db8:1:200::/56", Some(56)),
+            (on, zero(), "192.0.2.7/32", None),
+            (on, None, "192.0.2.7/32", None),
+            (off, v4_32, "192.0.2.7/32", None),
+        ] {
+            let client = of_query(&ecs, subnet, src);
+            assert_eq!(
+                (client.prefix.to_string().as_str(), client.max_scope_len),
+                (prefix, max)
+            );
+        }
+    }
+
+    fn zero() -> Option<ClientSubnet> {
+        ClientSubnet::parse(&[0, 1, 0, 0])
+    }
+}

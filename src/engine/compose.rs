@@ -1,0 +1,330 @@
+//! Answering from a zone: the algorithm of RFC 1034 s4.3.2, with RFC 2308 negative answers, RFC 4592
+//! wildcards, RFC 6672 DNAMEs and RFC 8482 for ANY.
+//!
+//! One function per state of the search. Aliases are followed inside the zone only. An RRset that
+//! the answer needs and that does not fit sets TC; one that is merely helpful is left out.
+
+use std::net::IpAddr;
+
+use crate::base::name::MAX_NAME_LEN;
+use crate::base::name::Name;
+use crate::base::prefix::Family;
+use crate::base::qname::QName;
+use crate::base::rr::Class;
+use crate::base::rr::Rcode;
+use crate::base::rr::RrSet;
+use crate::base::rr::RrType;
+use crate::engine::arrival::Scratch;
+use crate::engine::chain::Visited;
+use crate::state::snapshot::Snapshot;
+use crate::wire::encode::Encoder;
+use crate::wire::encode::Full;
+use crate::wire::encode::Owner;
+use crate::wire::query::Query;
+use crate::zone::Found;
+use crate::zone::Node;
+use crate::zone::Zone;
+
+/// One answer in the making.
+pub(super) struct Composer<'a, 'b> {
+    pub snapshot: &'a Snapshot,
+    /// `scratch.qname` is the name that is looked for now: the question's, then each alias's target.
+    pub scratch: &'a mut Scratch,
+    pub query: &'a Query<'a>,
+    pub src: IpAddr,
+    pub encoder: Encoder<'b>,
+    /// The ECS scope of the answer; 0 for all that does not depend on the client.
+    pub scope_len: u8,
+    /// Whether `scratch.qname` is no longer the question's name.
+    pub followed: bool,
+}
+
+/// What following one name led to.
+pub(super) enum Next {
+    /// The answer is complete.
+    Done(Rcode),
+    /// `scratch.qname` is the target of an alias now.
+    Follow,
+}
+
+/// The most nodes whose addresses one response brings along.
+const MAX_ADDITIONAL: usize = 16;
+
+impl<'a> Composer<'a, '_> {
+    /// Answers from the zone that the name lies in; REFUSED where there is none.
+    pub fn zone_answer(&mut self) -> Rcode {
+        let zones = &self.snapshot.plan.zones;
+        let Some(mut zone) = zones.zone_for(&self.scratch.qname) else {
+            return Rcode::Refused;
+        };
+        // The parent's side of a zone cut answers for DS (RFC 4035 s3.1.4.1).
+        if self.query.qtype == RrType::DS
+            && self.scratch.qname == QName::from_name(zone.apex())
+            && let Some(parent) = zones.parent_zone_for(&self.scratch.qname)
+        {
+            zone = parent;
+        }
+        let mut visited = Visited::default();
+        loop {
+            if let Next::Done(rcode) = self.step(zone) {
+                return rcode;
+            }
+            // The question's own name counts as visited, so that an alias to itself ends at once.
+            let fresh = visited.add(self.scratch.qname.wire());
+            let apex = QName::from_name(zone.apex());
+            if !fresh || !self.scratch.qname.is_at_or_below(&apex) {
+                return Rcode::NoError;
+            }
+        }
+    }
+
+    /// One search and what it found.
+    fn step(&mut self, zone: &'a Zone) -> Next {
+        match zone.find(&self.scratch.qname) {
+            Found::Node { node, .. } => self.node(zone, node),
+            Found::Cut { node } if self.asks_for_ds_of(node) => self.data(zone, node),
+            Found::Cut { node } => self.referral(zone, node),
+            Found::Dname { node } => self.dname(node),
+            Found::Missing { .. } => self.negative(zone, Rcode::NxDomain),
+        }
+    }
+
+    fn asks_for_ds_of(&self, cut: &Node) -> bool {
+        self.query.qtype == RrType::DS && self.scratch.qname == QName::from_name(cut.owner())
+    }
+
+    /// The name exists, by itself or by a wildcard.
+    fn node(&mut self, zone: &'a Zone, node: &'a Node) -> Next {
+        let qtype = self.query.qtype;
+        if let Some(steered) = node.steered() {
+            match qtype {
+                RrType::A => return self.steered(zone, steered, Family::V4),
+                RrType::AAAA => return self.steered(zone, steered, Family::V6),
+                RrType::ANY => return self.steered_any(zone, steered),
+                _ => {}
+            }
+        }
+        match node.rrset(RrType::CNAME) {
+            Some(cname) if !matches!(qtype, RrType::CNAME | RrType::ANY) => {
+                self.encoder.set_authoritative();
+                if self.put_answer(cname).is_err() {
+                    return self.truncated();
+                }
+                self.follow(cname.rdatas.first().map_or(&[], |rdata| rdata))
+            }
+            _ => self.data(zone, node),
+        }
+    }
+
+    /// The data of the asked type at a node, or NODATA.
+    fn data(&mut self, zone: &'a Zone, node: &'a Node) -> Next {
+        let found = match self.query.qtype {
+            // RFC 8482 s4.1: any one RRset will do, which leaves nothing to amplify.
+            RrType::ANY => node.rrsets().first(),
+            qtype => node.rrset(qtype),
+        };
+        let Some(set) = found else {
+            return self.negative(zone, Rcode::NoError);
+        };
+        self.encoder.set_authoritative();
+        if self.put_answer(set).is_err() {
+            return self.truncated();
+        }
+        self.additional_of(zone, set);
+        Next::Done(Rcode::NoError)
+    }
+
+    fn put_answer(&mut self, set: &RrSet) -> Result<(), Full> {
+        match self.followed {
+            true => self
+                .encoder
+                .rrset(Owner::Wire(self.scratch.qname.wire()), set),
+            false => self.encoder.rrset(Owner::Qname, set),
+        }
+    }
+
+    /// Makes an alias's target the name that is looked for.
+    fn follow(&mut self, target: &[u8]) -> Next {
+        self.followed = true;
+        match self.scratch.qname.set_wire(target) {
+            Ok(_) => Next::Follow,
+            // Zones hold only well-formed names.
+            Err(_) => Next::Done(Rcode::ServFail),
+        }
+    }
+
+    /// The name lies below a DNAME: the DNAME, and the CNAME it makes of this name (RFC 6672 s3.1).
+    fn dname(&mut self, node: &'a Node) -> Next {
+        let Some(set) = node.rrset(RrType::DNAME) else {
+            return Next::Done(Rcode::ServFail);
+        };
+        self.encoder.set_authoritative();
+        if self.encoder.rrset(Owner::Name(node.owner()), set).is_err() {
+            return self.truncated();
+        }
+        let mut buffer = [0; MAX_NAME_LEN];
+        let target = set.rdatas.first().map_or(&[][..], |rdata| rdata);
+        let Some(renamed) = substitute(&self.scratch.qname, node.owner(), target, &mut buffer)
+        else {
+            return Next::Done(Rcode::YxDomain);
+        };
+        let owner = match self.followed {
+            true => Owner::Wire(self.scratch.qname.wire()),
+            false => Owner::Qname,
+        };
+        if self
+            .encoder
+            .record(owner, RrType::CNAME, Class::IN, set.ttl, renamed)
+            .is_err()
+        {
+            return self.truncated();
+        }
+        self.follow(renamed)
+    }
+
+    /// The name lies at or below a zone cut: NS of the child, and the glue to reach it.
+    fn referral(&mut self, zone: &'a Zone, cut: &'a Node) -> Next {
+        if self.followed {
+            self.encoder.set_authoritative();
+        }
+        let Some(ns) = cut.rrset(RrType::NS) else {
+            return Next::Done(Rcode::ServFail);
+        };
+        if self
+            .encoder
+            .authority()
+            .rrset(Owner::Name(cut.owner()), ns)
+            .is_err()
+        {
+            return self.truncated();
+        }
+        let cut_name = QName::from_name(cut.owner());
+        // Glue that the child cannot be reached without comes first (RFC 9471 s2.1).
+        for needed in [true, false] {
+            for target in &ns.rdatas {
+                let mut name = QName::root();
+                if name.set_wire(target).is_err() || name.is_at_or_below(&cut_name) != needed {
+                    continue;
+                }
+                let Some(glue) = zone.node(&name) else {
+                    continue;
+                };
+                if self.put_addresses(glue).is_err() && needed {
+                    return self.truncated();
+                }
+            }
+        }
+        Next::Done(Rcode::NoError)
+    }
+
+    /// No such name, or no such type: the SOA, at the TTL of RFC 2308 s3.
+    pub fn negative(&mut self, zone: &'a Zone, rcode: Rcode) -> Next {
+        self.encoder.set_authoritative();
+        let rdata = zone.soa().rdatas.first().map_or(&[][..], |rdata| rdata);
+        let apex = Owner::Name(zone.apex());
+        let put = self.encoder.authority().record(
+            apex,
+            RrType::SOA,
+            Class::IN,
+            zone.negative_ttl(),
+            rdata,
+        );
+        if put.is_err() {
+            self.encoder.set_truncated();
+        }
+        Next::Done(rcode)
+    }
+
+    /// The addresses of the hosts that an answer names, as far as this zone has them (RFC 1035 s3.3,
+    /// RFC 2782, RFC 9460 s4.1).
+    fn additional_of(&mut self, zone: &'a Zone, set: &RrSet) {
+        let skip = match set.rtype {
+            RrType::NS => 0,
+            RrType::MX | RrType::SVCB | RrType::HTTPS => 2,
+            RrType::SRV => 6,
+            _ => return,
+        };
+        let mut seen: [Option<&Node>; MAX_ADDITIONAL] = [None; MAX_ADDITIONAL];
+        for rdata in &set.rdatas {
+            let mut name = QName::root();
+            let target = rdata.get(skip..).unwrap_or_default();
+            if name.set_wire(target).is_err() {
+                continue;
+            }
+            let node = match zone.find(&name) {
+                Found::Node {
+                    node,
+                    wildcard: false,
+                } => node,
+                // A name server below a cut is reached by its glue.
+                Found::Cut { .. } if set.rtype == RrType::NS => match zone.node(&name) {
+                    Some(node) => node,
+                    None => continue,
+                },
+                _ => continue,
+            };
+            let known =
+                |other: &Option<&Node>| other.is_some_and(|other| std::ptr::eq(other, node));
+            let Some(slot) = seen.iter_mut().find(|slot| slot.is_none() || known(slot)) else {
+                return;
+            };
+            if slot.replace(node).is_none() && self.put_addresses(node).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// A node's addresses, in the additional section.
+    fn put_addresses(&mut self, node: &Node) -> Result<(), Full> {
+        for rtype in [RrType::A, RrType::AAAA] {
+            if let Some(set) = node.rrset(rtype) {
+                self.encoder
+                    .additional()
+                    .rrset(Owner::Name(node.owner()), set)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An RRset that is needed does not fit: the client asks again over TCP.
+    pub fn truncated(&mut self) -> Next {
+        self.encoder.set_truncated();
+        Next::Done(Rcode::NoError)
+    }
+}
+
+/// Replaces the suffix `owner` of a name below it by `target`; `None` if that gets too long.
+fn substitute<'b>(
+    name: &QName,
+    owner: &Name,
+    target: &[u8],
+    buffer: &'b mut [u8; MAX_NAME_LEN],
+) -> Option<&'b [u8]> {
+    let kept = name.wire().len().checked_sub(owner.wire().len())?;
+    let len = kept.checked_add(target.len())?;
+    let renamed = buffer.get_mut(..len)?;
+    let (front, back) = renamed.split_at_mut_checked(kept)?;
+    front.copy_from_slice(name.wire().get(..kept)?);
+    back.copy_from_slice(target);
+    Some(renamed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn substitution_keeps_the_labels_in_front_and_the_limit() {
+        let name = |text: &str| Name::parse(text).expect("a name");
+        let mut buffer = [0; MAX_NAME_LEN];
+        let qname = QName::from_name(&name("a.b.old.example."));
+        let target = name("new.test.");
+        let renamed = substitute(&qname, &name("OLD.example."), target.wire(), &mut buffer);
+        assert_eq!(renamed, Some(name("a.b.new.test.").wire()));
+        let long = name(&"abcdefg.".repeat(31));
+        let fits = name("x.");
+        assert!(substitute(&qname, &name("old.example."), long.wire(), &mut buffer).is_some());
+        let deep = QName::from_name(&name(&format!("{}x.", "abcdefg.".repeat(29))));
+        assert_eq!(substitute(&deep, &fits, long.wire(), &mut buffer), None);
+    }
+}

@@ -1,0 +1,295 @@
+//! Why a client gets its answer: the same engine call as on the wire, with a trace.
+//!
+//! [`explain`] makes a query message, has [`answer`](super::answer) answer it, and reads rcode,
+//! addresses, TTL and scope back from the response's bytes. Only what no wire can tell (location,
+//! rule, candidates) is added from the snapshot that answered.
+
+use std::net::IpAddr;
+
+use domain::base::Message;
+use domain::base::iana::Rtype;
+use domain::base::opt::ClientSubnet;
+use domain::rdata::A;
+use domain::rdata::Aaaa;
+
+use crate::base::health::Health;
+use crate::base::ix::PoolIx;
+use crate::base::location::Location;
+use crate::base::name::Name;
+use crate::base::prefix::Family;
+use crate::base::prefix::Prefix;
+use crate::base::rank::RankList;
+use crate::base::rr::Rcode;
+use crate::base::rr::RrType;
+use crate::config::model::Rule;
+use crate::engine::Arrival;
+use crate::engine::Scratch;
+use crate::engine::answer;
+use crate::engine::arrival::TracedSteering;
+use crate::state::counters::Transport;
+use crate::state::snapshot::Snapshot;
+use crate::steer::Standing;
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The name.
+    pub name: Name,
+    /// The type.
+    pub qtype: RrType,
+    /// Who asks.
+    pub client: Asker,
+}
+
+/// Who asks: a client behind a resolver that sends ECS, or a resolver that does not.
+#[derive(Clone, Copy, Debug)]
+pub enum Asker {
+    /// The resolver's own address decides.
+    Resolver(IpAddr),
+    /// The client subnet decides, where ECS is enabled.
+    Subnet(Prefix),
+}
+
+/// Why the answer is what it is.
+#[derive(Debug)]
+pub struct Explanation {
+    /// The question.
+    pub question: Question,
+    /// Whether the client subnet decided; otherwise the resolver's address did.
+    pub by_subnet: bool,
+    /// What the databases say about the client's first address.
+    pub location: Location,
+    /// The database network that says so.
+    pub network: Option<Prefix>,
+    /// The rule that ranked the pools.
+    pub rule: Option<Rule>,
+    /// The client's pools, best first; empty for a name that is not steered.
+    pub candidates: Vec<Candidate>,
+    /// The pool that was answered.
+    pub pool: Option<PoolIx>,
+    /// The addresses in the answer section, read from the response.
+    pub answer: Vec<IpAddr>,
+    /// The TTL of the first record in the answer section.
+    pub ttl: Option<u32>,
+    /// The ECS scope, if a subnet was sent and ECS is enabled.
+    pub scope: Option<u8>,
+    /// The response code.
+    pub rcode: Rcode,
+}
+
+/// A pool that could have been answered.
+#[derive(Debug)]
+pub struct Candidate {
+    /// The pool.
+    pub pool: PoolIx,
+    /// Great-circle distance to the client, bias not subtracted; `None` if it cannot be located.
+    pub distance_km: Option<f64>,
+    /// Its health in the family asked for.
+    pub health: Health,
+    /// Whether an operator drained it.
+    pub drained: bool,
+    /// Whether it was answered.
+    pub chosen: bool,
+    /// Why it was or was not, in words.
+    pub reason: &'static str,
+}
+
+/// Answers a question from a snapshot and says why.
+pub fn explain(snapshot: &Snapshot, question: Question) -> Explanation {
+    let (src, subnet) = match question.client {
+        Asker::Resolver(addr) => (addr, None),
+        Asker::Subnet(prefix) => (prefix.addr(), Some(prefix)),
+    };
+    let message = message(&question, subnet);
+    let mut scratch = Scratch::tracing();
+    let mut out = vec![0; usize::from(u16::MAX)];
+    let arrival = Arrival {
+        src,
+        transport: Transport::Tcp,
+    };
+    let len = answer(snapshot, &mut scratch, arrival, &message, &mut out);
+    let wire = read(out.get(..len).unwrap_or_default());
+    let traced = scratch.trace.and_then(|trace| trace.steered);
+    let first = traced.map_or(src, |traced| traced.client.prefix.addr());
+    let (location, network) = snapshot.plan.atlas.locate(first);
+    let rank = traced.and_then(|traced| rank_of(snapshot, &traced));
+    let rule = match (traced, rank.and_then(|rank| rank.rule)) {
+        (Some(traced), Some(rule)) => snapshot
+            .plan
+            .steered(traced.ix)
+            .rules
+            .get(rule as usize)
+            .cloned(),
+        _ => None,
+    };
+    let candidates = match (traced, rank) {
+        (Some(traced), Some(rank)) => candidates(snapshot, &traced, rank, &location),
+        _ => Vec::new(),
+    };
+    Explanation {
+        by_subnet: match traced {
+            Some(traced) => traced.client.max_scope_len.is_some(),
+            None => subnet.is_some() && snapshot.plan.config.process.ecs.enabled,
+        },
+        question,
+        location,
+        network,
+        rule,
+        candidates,
+        pool: traced.and_then(|traced| traced.pool),
+        answer: wire.addresses,
+        ttl: wire.ttl,
+        scope: wire.scope,
+        rcode: wire.rcode,
+    }
+}
+
+/// The question as a message with an OPT, and with the subnet if there is one (RFC 7871 s6).
+fn message(question: &Question, subnet: Option<Prefix>) -> Vec<u8> {
+    let mut message = vec![0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1];
+    message.extend_from_slice(question.name.wire());
+    message.extend_from_slice(&question.qtype.0.to_be_bytes());
+    message.extend_from_slice(&[0, 1]);
+    let mut options = Vec::new();
+    if let Some(prefix) = subnet {
+        let n_octets = usize::from(prefix.len().div_ceil(8));
+        let (family, addr) = match prefix.addr() {
+            IpAddr::V4(v4) => (1, v4.octets().to_vec()),
+            IpAddr::V6(v6) => (2, v6.octets().to_vec()),
+        };
+        options.extend_from_slice(&[0, 8, 0, 4 + n_octets as u8, 0, family, prefix.len(), 0]);
+        options.extend_from_slice(addr.get(..n_octets).unwrap_or_default());
+    }
+    message.extend_from_slice(&[0, 0, 41, 0xFF, 0xFF, 0, 0, 0, 0, 0, options.len() as u8]);
+    message.extend_from_slice(&options);
+    message
+}
+
+/// What a response says.
+struct Wire {
+    rcode: Rcode,
+    addresses: Vec<IpAddr>,
+    ttl: Option<u32>,
+    scope: Option<u8>,
+}
+
+/// Reads our own response back.
+fn read(response: &[u8]) -> Wire {
+    let mut wire = Wire {
+        rcode: Rcode::ServFail,
+        addresses: Vec::new(),
+        ttl: None,
+        scope: None,
+    };
+    let Ok(message) = Message::from_octets(response) else {
+        return wire;
+    };
+    let code = message.opt_rcode().to_int();
+    wire.rcode = Rcode::ALL
+        .into_iter()
+        .find(|rcode| *rcode as u16 == code)
+        .unwrap_or(wire.rcode);
+    if let Some(subnet) = message
+        .opt()
+        .and_then(|opt| opt.opt().first::<ClientSubnet>())
+    {
+        wire.scope = Some(subnet.scope_prefix_len());
+    }
+    let Ok(answer) = message.answer() else {
+        return wire;
+    };
+    for record in answer.flatten() {
+        wire.ttl = wire.ttl.or(Some(record.ttl().as_secs()));
+        let addr = match record.rtype() {
+            Rtype::A => record
+                .to_record::<A>()
+                .map(|r| r.map(|r| IpAddr::V4(r.data().addr()))),
+            Rtype::AAAA => record
+                .to_record::<Aaaa>()
+                .map(|r| r.map(|r| IpAddr::V6(r.data().addr()))),
+            _ => Ok(None),
+        };
+        wire.addresses.extend(addr.ok().flatten());
+    }
+    wire
+}
+
+/// The rank list that the answer came from. For a prefix of several lists it is the first address's,
+/// unless that one has another answer: then any that has the one given.
+fn rank_of<'a>(snapshot: &'a Snapshot, traced: &TracedSteering) -> Option<&'a RankList> {
+    let answers = snapshot
+        .steered
+        .get(traced.ix.at())?
+        .families
+        .get(traced.family.ix())?;
+    let first = answers.table.rank_of(traced.client.prefix.addr());
+    let gives = |rank: usize| answers.key_of_rank.get(rank) == Some(&traced.key);
+    let rank = match gives(first.at()) {
+        true => first.at(),
+        false => (0..answers.key_of_rank.len()).find(|rank| gives(*rank))?,
+    };
+    answers.table.ranks().get(rank)
+}
+
+/// The pools of a rank list with the reason why each was or was not answered.
+fn candidates(
+    snapshot: &Snapshot,
+    traced: &TracedSteering,
+    rank: &RankList,
+    location: &Location,
+) -> Vec<Candidate> {
+    let plan = &snapshot.plan;
+    let mut candidates = Vec::new();
+    let mut is_decided = false;
+    for group in &rank.groups {
+        let has_chosen = group.iter().any(|share| Some(share.pool) == traced.pool);
+        for share in group {
+            let pool = share.pool;
+            let (Some(config), Some(now)) = (
+                plan.config.pools.pools.get(pool.at()),
+                snapshot.pools.get(pool.at()),
+            ) else {
+                continue;
+            };
+            let standing = now.standing[traced.family.ix()];
+            let chosen = Some(pool) == traced.pool;
+            candidates.push(Candidate {
+                pool,
+                distance_km: location
+                    .point
+                    .map(|point| point.distance_km(config.location)),
+                health: now
+                    .health(plan, pool.at(), traced.family)
+                    .unwrap_or_default(),
+                drained: standing == Standing::Drained,
+                chosen,
+                reason: reason(standing, chosen, is_decided, has_chosen, traced.family),
+            });
+        }
+        is_decided |= has_chosen;
+    }
+    candidates
+}
+
+/// Why a candidate was or was not answered. `is_decided`: a better group holds the answer;
+/// `has_chosen`: its own group does.
+fn reason(
+    standing: Standing,
+    chosen: bool,
+    is_decided: bool,
+    has_chosen: bool,
+    family: Family,
+) -> &'static str {
+    match (standing, chosen) {
+        (Standing::Up, true) => "first in the client's order that is up",
+        (Standing::Down, true) => "no pool is up: chosen by all_down",
+        (Standing::Drained, true) => "nothing but drained pools is left",
+        (Standing::Absent, _) if family == Family::V4 => "has no IPv4 endpoint",
+        (Standing::Absent, _) => "has no IPv6 endpoint",
+        (Standing::Drained, false) => "drained",
+        (Standing::Down, false) => "down",
+        (Standing::Up, false) if has_chosen => "shares this place; the client belongs to another",
+        (Standing::Up, false) if is_decided => "later in the client's order",
+        (Standing::Up, false) => "not answered",
+    }
+}

@@ -1,0 +1,103 @@
+//! Steered names: find the client's answer in the snapshot and copy it.
+
+use crate::base::ix::SteeredIx;
+use crate::base::prefix::Family;
+use crate::base::rr::Rcode;
+use crate::base::rr::RrType;
+use crate::engine::arrival::TracedSteering;
+use crate::engine::client;
+use crate::engine::compose::Composer;
+use crate::engine::compose::Next;
+use crate::state::steered::Found;
+use crate::state::steered::PoolAnswer;
+use crate::state::steered::Records;
+use crate::wire::encode::Full;
+use crate::wire::encode::Owner;
+use crate::zone::Zone;
+
+impl<'a> Composer<'a, '_> {
+    /// The addresses of a steered name in one family.
+    pub(super) fn steered(&mut self, zone: &'a Zone, ix: SteeredIx, family: Family) -> Next {
+        match self.find_steered(ix, family) {
+            Found::NoData => self.negative(zone, Rcode::NoError),
+            Found::Records(_, records) => self.put_steered(ix, family, records),
+            Found::ServFail => Next::Done(Rcode::ServFail),
+        }
+    }
+
+    /// One RRset of a steered name for type ANY (RFC 8482 s4.1): A where there is one, else AAAA.
+    pub(super) fn steered_any(&mut self, zone: &'a Zone, ix: SteeredIx) -> Next {
+        match self.find_steered(ix, Family::V4) {
+            Found::Records(_, records) => self.put_steered(ix, Family::V4, records),
+            _ => self.steered(zone, ix, Family::V6),
+        }
+    }
+
+    fn find_steered(&mut self, ix: SteeredIx, family: Family) -> Found<'a> {
+        let subnet = self.query.edns.as_ref().and_then(|edns| edns.subnet);
+        let ecs = &self.snapshot.plan.config.process.ecs;
+        let client = client::of_query(ecs, subnet, self.src);
+        let now = self.snapshot.steered.get(ix.at());
+        let Some(answers) = now.and_then(|now| now.families.get(family.ix())) else {
+            return Found::ServFail;
+        };
+        let steered = answers.find(client, &mut self.scratch.majority);
+        self.scope_len = steered.scope_len;
+        let pool = match steered.found {
+            Found::Records(pool, _) => Some(pool),
+            Found::NoData | Found::ServFail => None,
+        };
+        match &mut self.scratch.trace {
+            None => self.count(pool),
+            Some(trace) => {
+                let pool = pool.map(|pool| pool.pool);
+                trace.steered = Some(TracedSteering {
+                    ix,
+                    family,
+                    client,
+                    pool,
+                    key: steered.key,
+                });
+            }
+        }
+        steered.found
+    }
+
+    fn count(&self, pool: Option<&PoolAnswer>) {
+        if let Some(pool) = pool {
+            self.snapshot
+                .plan
+                .counters
+                .count(self.scratch.shard, pool.counter);
+        }
+    }
+
+    fn put_steered(&mut self, ix: SteeredIx, family: Family, records: &Records) -> Next {
+        self.encoder.set_authoritative();
+        let put = match self.followed {
+            // Behind the question the records can be copied as they are.
+            false => self.encoder.raw(records.wire(), records.n()),
+            true => self.put_renamed(ix, family, records),
+        };
+        match put {
+            Ok(()) => Next::Done(Rcode::NoError),
+            Err(Full) => self.truncated(),
+        }
+    }
+
+    /// The same records at the end of an alias, where the owner is not the question's name.
+    fn put_renamed(
+        &mut self,
+        ix: SteeredIx,
+        family: Family,
+        records: &Records,
+    ) -> Result<(), Full> {
+        let rtype = match family {
+            Family::V4 => RrType::A,
+            Family::V6 => RrType::AAAA,
+        };
+        let ttl = self.snapshot.plan.steered(ix).ttl;
+        let owner = Owner::Wire(self.scratch.qname.wire());
+        self.encoder.records(owner, rtype, ttl, records.rdatas())
+    }
+}
