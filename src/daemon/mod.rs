@@ -1,1 +1,4 @@
-//! the process.
+//! The process.
+
+pub mod files;
+pub mod load;

@@ -1,0 +1,103 @@
+//! The meters that the control loop moves; the answer path has its own sharded counters.
+
+use std::time::Duration;
+
+use prometheus::Histogram;
+use prometheus::HistogramOpts;
+use prometheus::HistogramVec;
+use prometheus::IntCounterVec;
+use prometheus::Opts;
+
+use crate::health::observation::Observation;
+
+/// Upper bounds in seconds for probes: from a neighbour's LAN to the longest sensible timeout.
+const PROBE_BUCKETS: [f64; 13] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// Upper bounds in seconds for publishing a snapshot.
+const PUBLISH_BUCKETS: [f64; 10] = [
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.1, 1.0,
+];
+
+/// Meters in the form of the `prometheus` crate, ready to be registered.
+#[derive(Clone, Debug)]
+pub struct Meters {
+    /// `probes_total{pool,vantage,result}`.
+    pub probes: IntCounterVec,
+    /// `probe_duration_seconds{pool,vantage}`.
+    pub probe_duration: HistogramVec,
+    /// `table_publish_seconds`.
+    pub publish: Histogram,
+    /// `reloads_total{result}`.
+    pub reloads: IntCounterVec,
+}
+
+impl Meters {
+    /// All at zero.
+    ///
+    /// # Panics
+    /// Never: names and labels are constants that the crate accepts.
+    pub fn new() -> Self {
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            IntCounterVec::new(Opts::new(name, help), labels).expect("constant name and labels")
+        };
+        let probe_opts =
+            HistogramOpts::new("meridian_probe_duration_seconds", "How long probes took.")
+                .buckets(PROBE_BUCKETS.into());
+        let publish_opts = HistogramOpts::new(
+            "meridian_table_publish_seconds",
+            "From a change of health, override or plan to its snapshot being served.",
+        )
+        .buckets(PUBLISH_BUCKETS.into());
+        let meters = Self {
+            probes: counter(
+                "meridian_probes_total",
+                "Finished probes by result.",
+                &["pool", "vantage", "result"],
+            ),
+            probe_duration: HistogramVec::new(probe_opts, &["pool", "vantage"])
+                .expect("constant name and labels"),
+            publish: Histogram::with_opts(publish_opts).expect("constant name"),
+            reloads: counter(
+                "meridian_reloads_total",
+                "Loads of the operator's files by result.",
+                &["result"],
+            ),
+        };
+        // Told from the start, so that an alert on a rise sees the first one.
+        for result in ["ok", "refused"] {
+            meters.reloads.with_label_values(&[result]);
+        }
+        meters
+    }
+
+    /// Counts a finished probe.
+    pub fn probe(&self, observation: &Observation) {
+        let (pool, vantage) = (&*observation.target.pool, &*observation.vantage);
+        self.probes
+            .with_label_values(&[pool, vantage, observation.result.label()])
+            .inc();
+        self.probe_duration
+            .with_label_values(&[pool, vantage])
+            .observe(observation.took.as_secs_f64());
+    }
+
+    /// Counts a published snapshot.
+    pub fn published(&self, took: Duration) {
+        self.publish.observe(took.as_secs_f64());
+    }
+
+    /// Counts a load.
+    pub fn reloaded(&self, refused: bool) {
+        self.reloads
+            .with_label_values(&[if refused { "refused" } else { "ok" }])
+            .inc();
+    }
+}
+
+impl Default for Meters {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,404 @@
+//! The loader: the only code that opens configuration, zones and databases.
+//!
+//! `check`, `serve`, a reload and the offline commands all call it, so that what passes one passes the
+//! others. It reports every fault of every file at once and gives either a whole plan or none. What
+//! has not changed on disk since the load before is taken over, not read again.
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::base::diag::Place;
+use crate::base::diag::Report;
+use crate::base::name::Name;
+use crate::config;
+use crate::config::model::Config;
+use crate::config::model::Pools;
+use crate::config::model::Process;
+use crate::daemon::files::Seen;
+use crate::daemon::files::Stamp;
+use crate::daemon::files::ZONE_EXTENSION;
+use crate::geo::countries;
+use crate::geo::mmdb::Atlas;
+use crate::geo::mmdb::Which;
+use crate::state::plan::Plan;
+use crate::state::plan::owners_by_zone;
+use crate::zone::SteeredOwner;
+use crate::zone::Zone;
+use crate::zone::master;
+use crate::zone::master::Record;
+use crate::zone::set::ZoneSet;
+
+/// The database that serves where none is configured.
+const EMBEDDED: &[u8] = include_bytes!("../../geoip/world-country.mmdb");
+
+/// Reads `meridian.toml`.
+///
+/// # Errors
+/// Every fault of the file.
+pub fn process(path: &Path) -> Result<(Process, Report), Report> {
+    let mut report = Report::default();
+    let file: Arc<str> = path.to_string_lossy().into();
+    let Some(text) = read_text(&mut Seen::default(), path, &file, None, &mut report) else {
+        return Err(report);
+    };
+    let dir = path.parent().unwrap_or(Path::new(""));
+    let source = config::Source {
+        file,
+        dir,
+        text: &text,
+    };
+    let defaults = config::Defaults {
+        host_name: host_name(),
+    };
+    match config::process(&source, &defaults, &mut report) {
+        Some(process) if !report.has_errors() => Ok((process, report)),
+        _ => Err(report),
+    }
+}
+
+/// This machine's name, for `[health] vantage`.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "local".into(),
+        name => name.into(),
+    }
+}
+
+/// Loads plans for one process, again and again.
+#[derive(Debug)]
+pub struct Loader {
+    process: Process,
+    n_shards: usize,
+    seen: Seen,
+    zones: Vec<LoadedZone>,
+    atlas: Option<Arc<Atlas>>,
+}
+
+/// A zone and what it was compiled from.
+#[derive(Clone, Debug)]
+struct LoadedZone {
+    path: PathBuf,
+    /// The file and everything it includes.
+    stamps: Vec<(PathBuf, Option<Stamp>)>,
+    owners: Vec<SteeredOwner>,
+    zone: Arc<Zone>,
+    warnings: Report,
+}
+
+/// What a load gives: the plan, and what the operator should know all the same.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The plan.
+    pub plan: Plan,
+    /// Warnings.
+    pub report: Report,
+}
+
+impl Loader {
+    /// A loader for a process that counts in `n_shards` shards.
+    pub fn new(process: Process, n_shards: usize) -> Self {
+        Self {
+            process,
+            n_shards,
+            seen: Seen::default(),
+            zones: Vec::new(),
+            atlas: None,
+        }
+    }
+
+    /// What the load before looked at.
+    pub fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
+    /// Reads everything and compiles it. After an error the loader still remembers what it looked at,
+    /// so that a watcher waits for the next change.
+    ///
+    /// # Errors
+    /// Every fault of every file.
+    pub fn load(&mut self, before: Option<&Plan>) -> Result<Loaded, Report> {
+        let mut report = Report::default();
+        let mut seen = Seen::default();
+        let pools = self.pools(&mut seen, &mut report);
+        let zones = self.zones(&mut seen, pools.as_ref(), &mut report);
+        let atlas = self.atlas(&mut seen, &mut report);
+        self.seen = seen;
+        let (Some(pools), Some(zones), Some(atlas)) = (pools, zones, atlas) else {
+            return Err(report);
+        };
+        if report.has_errors() {
+            return Err(report);
+        }
+        let set = ZoneSet::new(
+            zones
+                .iter()
+                .map(|loaded| Arc::clone(&loaded.zone))
+                .collect(),
+        );
+        self.zones = zones;
+        self.atlas = Some(Arc::clone(&atlas));
+        let config = Arc::new(Config {
+            process: self.process.clone(),
+            pools,
+        });
+        let plan = Plan::compile(config, set, atlas, self.n_shards, before);
+        Ok(Loaded { plan, report })
+    }
+
+    fn pools(&self, seen: &mut Seen, report: &mut Report) -> Option<Pools> {
+        let Some(path) = &self.process.pools else {
+            return Some(Pools::default());
+        };
+        let file: Arc<str> = path.to_string_lossy().into();
+        let text = read_text(seen, path, &file, None, report)?;
+        let dir = path.parent().unwrap_or(Path::new(""));
+        config::pools(
+            &config::Source {
+                file,
+                dir,
+                text: &text,
+            },
+            report,
+        )
+    }
+
+    /// Every zone, or `None` if one of them is at fault. Without pools, zones are still checked, but
+    /// as if nothing were steered.
+    fn zones(
+        &self,
+        seen: &mut Seen,
+        pools: Option<&Pools>,
+        report: &mut Report,
+    ) -> Option<Vec<LoadedZone>> {
+        let steered = pools.map_or(&[][..], |pools| &pools.steered);
+        let paths = match &self.process.zones {
+            Some(folder) => match seen.list(folder, ZONE_EXTENSION) {
+                Ok(paths) => paths,
+                Err(error) => {
+                    let place = Place::file(&folder.to_string_lossy().into());
+                    report.error(place, cannot_read("folder of zone files", &error));
+                    return None;
+                }
+            },
+            None => Vec::new(),
+        };
+        let named: Vec<(PathBuf, Name)> = paths
+            .into_iter()
+            .filter_map(|path| with_origin(path, report))
+            .collect();
+        let apexes: Vec<Name> = named.iter().map(|(_, apex)| apex.clone()).collect();
+        let owners = owners_by_zone(steered, &apexes, report);
+        let zones: Vec<Option<LoadedZone>> = named
+            .into_iter()
+            .zip(owners)
+            .map(|((path, apex), owners)| self.zone(seen, path, &apex, owners, report))
+            .collect();
+        zones.into_iter().collect()
+    }
+
+    fn zone(
+        &self,
+        seen: &mut Seen,
+        path: PathBuf,
+        apex: &Name,
+        owners: Vec<SteeredOwner>,
+        report: &mut Report,
+    ) -> Option<LoadedZone> {
+        let known = self
+            .zones
+            .iter()
+            .find(|known| known.path == path && same_owners(&known.owners, &owners));
+        if let Some(known) = known
+            && known
+                .stamps
+                .iter()
+                .all(|(path, stamp)| Stamp::of(path) == *stamp)
+        {
+            for (path, stamp) in &known.stamps {
+                seen.keep(path, *stamp);
+            }
+            report.append(known.warnings.clone());
+            return Some(known.clone());
+        }
+        let mut warnings = Report::default();
+        let file: Arc<str> = path.to_string_lossy().into();
+        let (records, stamps) = read_zone(seen, &path, &file, apex, &mut warnings);
+        let zone = records.and_then(|records| {
+            Zone::compile(apex, &file, records, &owners, &mut warnings).map(Arc::new)
+        });
+        report.append(warnings.clone());
+        Some(LoadedZone {
+            path,
+            stamps,
+            owners,
+            zone: zone?,
+            warnings,
+        })
+    }
+
+    fn atlas(&self, seen: &mut Seen, report: &mut Report) -> Option<Arc<Atlas>> {
+        let geoip = &self.process.geoip;
+        let paths: Vec<&PathBuf> = geoip.database.iter().chain(&geoip.asn_database).collect();
+        if let Some(atlas) = &self.atlas
+            && paths
+                .iter()
+                .all(|path| self.seen.stamp(path) == Stamp::of(path))
+        {
+            for path in paths {
+                seen.keep(path, self.seen.stamp(path));
+            }
+            return Some(Arc::clone(atlas));
+        }
+        let place = |path: &Path, written: &Option<Place>| {
+            let at = || Place::file(&path.to_string_lossy().into());
+            written.clone().unwrap_or_else(at)
+        };
+        let mut read = |path: &PathBuf, written: &Option<Place>| match seen.read(path) {
+            Ok(bytes) => Some(bytes),
+            Err(error) => {
+                let message = format!("`{}`: {}", path.display(), cannot_read("MMDB file", &error));
+                report.error(place(path, written), message);
+                None
+            }
+        };
+        let database = match &geoip.database {
+            Some(path) => read(path, &geoip.database_place),
+            None => Some(EMBEDDED.to_vec()),
+        };
+        let asn_database = match &geoip.asn_database {
+            Some(path) => Some(read(path, &geoip.asn_database_place)?),
+            None => None,
+        };
+        let centre_of = |code| countries::country(code).map(|info| (info.continent, info.centre));
+        match Atlas::read(database?, asn_database, &centre_of) {
+            Ok(atlas) => Some(Arc::new(atlas)),
+            Err(error) => {
+                let (path, written) = match error.which {
+                    Which::Locations => (&geoip.database, &geoip.database_place),
+                    Which::Systems => (&geoip.asn_database, &geoip.asn_database_place),
+                };
+                let path = path.clone().unwrap_or_default();
+                let message = format!("`{}`: {error}", path.display());
+                report.error(place(&path, written), message);
+                None
+            }
+        }
+    }
+}
+
+/// Whether a zone compiled for some owners serves for others; where they were written is no matter.
+fn same_owners(a: &[SteeredOwner], b: &[SteeredOwner]) -> bool {
+    let what = |owner: &SteeredOwner| (owner.owner.clone(), owner.steered);
+    a.iter().map(what).eq(b.iter().map(what))
+}
+
+/// Reads a zone file and all it includes; `None` if the file itself cannot be read.
+fn read_zone(
+    seen: &mut Seen,
+    path: &Path,
+    file: &Arc<str>,
+    apex: &Name,
+    report: &mut Report,
+) -> (Option<Vec<Record>>, Vec<(PathBuf, Option<Stamp>)>) {
+    let mut own = Seen::default();
+    let Some(text) = read_text(&mut own, path, file, None, report) else {
+        return (None, stamps(seen, path, &[], own));
+    };
+    let mut included = Vec::new();
+    let mut include = |written: &str, from: &Arc<str>| {
+        let dir = Path::new(&**from).parent().unwrap_or(Path::new(""));
+        let path = dir.join(written);
+        included.push(path.clone());
+        let bytes = own
+            .read(&path)
+            .map_err(|error| cannot_read("file", &error))?;
+        let text = String::from_utf8(bytes).map_err(|_| NOT_UTF8.to_owned())?;
+        Ok((path.to_string_lossy().into(), text))
+    };
+    let records = master::read(file, &text, apex, &mut include, report);
+    let stamps = stamps(seen, path, &included, own);
+    ((!report.has_errors()).then_some(records), stamps)
+}
+
+/// Notes the files of one zone in `seen`.
+fn stamps(
+    seen: &mut Seen,
+    path: &Path,
+    included: &[PathBuf],
+    own: Seen,
+) -> Vec<(PathBuf, Option<Stamp>)> {
+    let paths = std::iter::once(path).chain(included.iter().map(PathBuf::as_path));
+    let stamps: Vec<_> = paths
+        .map(|path| (path.to_owned(), own.stamp(path)))
+        .collect();
+    for (path, stamp) in &stamps {
+        seen.keep(path, *stamp);
+    }
+    stamps
+}
+
+/// The origin that a zone file's name tells; `root.zone` is the root.
+fn with_origin(path: PathBuf, report: &mut Report) -> Option<(PathBuf, Name)> {
+    let stem = path
+        .file_stem()
+        .and_then(|stem| stem.to_str())
+        .unwrap_or_default();
+    let apex = if stem == "root" {
+        Ok(Name::root())
+    } else {
+        Name::parse(stem)
+    };
+    match apex {
+        Ok(apex) => Some((path, apex)),
+        Err(error) => {
+            let place = Place::file(&path.to_string_lossy().into());
+            report.error(
+                place,
+                format!(
+                    "file name is no origin: {error}, expected a name such as `example.com.zone`"
+                ),
+            );
+            None
+        }
+    }
+}
+
+/// What is said of bytes that are no text.
+const NOT_UTF8: &str = "not UTF-8 text";
+
+/// Reads a text file; what is wrong with it is reported at `place`, or at its first line.
+fn read_text(
+    seen: &mut Seen,
+    path: &Path,
+    file: &Arc<str>,
+    place: Option<Place>,
+    report: &mut Report,
+) -> Option<String> {
+    let place = place.unwrap_or_else(|| Place::file(file));
+    let bytes = match seen.read(path) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            report.error(place, cannot_read("file", &error));
+            return None;
+        }
+    };
+    match String::from_utf8(bytes) {
+        Ok(text) => Some(text),
+        Err(error) => {
+            let valid = error.utf8_error().valid_up_to();
+            let text = String::from_utf8_lossy(&error.as_bytes()[..valid]).into_owned();
+            let place = Place::at_offset(file, &text, valid);
+            report.error(place, format!("{NOT_UTF8}, expected UTF-8"));
+            None
+        }
+    }
+}
+
+fn cannot_read(what: &str, error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => format!("not found, expected a {what}"),
+        _ => format!("cannot be read: {error}, expected a readable {what}"),
+    }
+}
