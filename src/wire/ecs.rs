@@ -127,7 +127,7 @@ mod tests {
     /// All ones up to `len` bits, in as many octets as those take.
     fn ones(len: u8) -> Vec<u8> {
         let mut octets = vec![0xFF; n_octets(len)];
-        if len % 8 != 0 {
+        if !len.is_multiple_of(8) {
             *octets.last_mut().expect("not empty") = 0xFF << (8 - len % 8);
         }
         octets
@@ -156,7 +156,7 @@ mod tests {
                 let shorter = &sent[..sent.len() - 1];
                 assert_eq!(ClientSubnet::parse(shorter), None, "missing octet, /{len}");
             }
-            if len % 8 != 0 {
+            if !len.is_multiple_of(8) {
                 let mut surplus_bit = sent.clone();
                 *surplus_bit.last_mut().expect("not empty") |= 0x80 >> (len % 8);
                 assert_eq!(ClientSubnet::parse(&surplus_bit), None, "bit beyond /{len}");

@@ -226,18 +226,23 @@ impl<'b> Encoder<'b> {
     }
 
     fn put_opt(&mut self, rcode: Rcode, opt: &Opt<'_>) {
-        let without_error = Opt {
-            extended_error: None,
-            ..*opt
-        };
-        let without_options = Opt {
-            dnssec_ok: opt.dnssec_ok,
-            ..Opt::new(opt.udp_payload)
-        };
         let room = self.out.get_mut(self.len..).unwrap_or_default();
-        let written = [opt, &without_error, &without_options]
-            .into_iter()
-            .find_map(|opt| opt.write(rcode.high(), room));
+        let written = opt
+            .write(rcode.high(), room)
+            .or_else(|| {
+                let without_error = Opt {
+                    extended_error: None,
+                    ..*opt
+                };
+                without_error.write(rcode.high(), room)
+            })
+            .or_else(|| {
+                let without_options = Opt {
+                    dnssec_ok: opt.dnssec_ok,
+                    ..Opt::new(opt.udp_payload)
+                };
+                without_options.write(rcode.high(), room)
+            });
         if let Some(len) = written {
             self.len += len;
             self.section = Section::Additional;

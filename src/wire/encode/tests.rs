@@ -361,6 +361,15 @@ fn strange_input_is_copied_and_never_followed() {
         b"\xff",
         b"\0\0\0\0\0",
     ];
+    // The owners after the first such stand where their pointers lead to themselves.
+    for at in 0..=255 {
+        let owner = [1, b'a', 0xC0, at];
+        let mut out = [0; 512];
+        let mut enc = Encoder::begin(&mut out, 512, &echo(b""));
+        for _ in 0..20 {
+            let _ = enc.record(Owner::Wire(&owner), RrType::A, Class::IN, 0, &[]);
+        }
+    }
     for question in strange {
         let mut out = [0; 512];
         let mut enc = Encoder::begin(&mut out, 512, &echo(question));

@@ -78,198 +78,92 @@ fn other_opcodes_are_not_implemented_whatever_follows() {
     }
 }
 
+/// The counts and the body of a message, and what is wrong with it.
+type Row<'a> = ([u16; 4], &'a [&'a [u8]], Fault);
+
+fn all_get_formerr(rows: &[Row<'_>], question: &[u8], has_opt: bool) {
+    for (counts, body, fault) in rows {
+        let bytes = message(0x0100, *counts, body);
+        let reject = reject(&bytes);
+        let row = format!("{counts:?} {body:?}");
+        assert_eq!(
+            (reject.rcode, reject.fault),
+            (Rcode::FormErr, *fault),
+            "{row}"
+        );
+        assert_eq!(
+            (reject.echo.question, reject.has_opt),
+            (question, has_opt),
+            "{row}"
+        );
+        assert_eq!(
+            (reject.echo.id, reject.echo.flags),
+            (0x1234, Flags(0x0100)),
+            "{row}"
+        );
+    }
+}
+
 #[test]
-fn malformed_queries_get_formerr_with_what_is_known() {
-    let long_name = [b"\x07abcdefg".repeat(32).as_slice(), b"\0\0\x01\0\x01"].concat();
-    let subnet_of_33 = b"\0\0\x29\x04\xd0\0\0\0\0\0\x0d\0\x08\0\x09\0\x01\x21\0\x01\x02\x03\x04\0";
-    let bad_option = b"\0\0\x29\x04\xd0\0\0\0\0\0\x05\0\x03\0\x02x";
-    let cookie_of_7 = b"\0\0\x29\x04\xd0\0\0\0\0\0\x0b\0\x0a\0\x071234567";
-    let opt_at_name = b"\x01a\0\0\x29\x04\xd0\0\0\0\0\0\0";
-    let opt_at_pointer = b"\xc0\x18\0\x29\x04\xd0\0\0\0\0\0\0";
-    let (echoed, unread) = (QUESTION, &b""[..]);
-    let rows: &[([u16; 4], &[&[u8]], Fault, &[u8], bool)] = &[
-        ([0, 0, 0, 0], &[], Fault::QuestionCount, unread, false),
-        ([0, 0, 0, 1], &[OPT], Fault::QuestionCount, unread, false),
-        (
-            [2, 0, 0, 0],
-            &[QUESTION, QUESTION],
-            Fault::QuestionCount,
-            unread,
-            false,
-        ),
-        ([1, 0, 0, 0], &[], Fault::Question, unread, false),
-        ([1, 0, 0, 0], &[b"\x03ww"], Fault::Question, unread, false),
-        (
-            [1, 0, 0, 0],
-            &[b"\x03www\0\0\x01\0"],
-            Fault::Question,
-            unread,
-            false,
-        ),
-        (
-            [1, 0, 0, 0],
-            &[b"\xc0\x0c\0\x01\0\x01"],
-            Fault::Question,
-            unread,
-            false,
-        ),
+fn a_question_that_cannot_be_read_is_not_repeated() {
+    let long = [b"\x07abcdefg".repeat(32).as_slice(), b"\0\0\x01\0\x01"].concat();
+    let rows: &[Row<'_>] = &[
+        ([0, 0, 0, 0], &[], Fault::QuestionCount),
+        ([0, 0, 0, 1], &[OPT], Fault::QuestionCount),
+        ([2, 0, 0, 0], &[QUESTION, QUESTION], Fault::QuestionCount),
+        ([1, 0, 0, 0], &[], Fault::Question),
+        ([1, 0, 0, 0], &[b"\x03ww"], Fault::Question),
+        ([1, 0, 0, 0], &[b"\x03www\0\0\x01\0"], Fault::Question),
+        ([1, 0, 0, 0], &[b"\xc0\x0c\0\x01\0\x01"], Fault::Question),
         (
             [1, 0, 0, 0],
             &[b"\x01a\xc0\x0c\0\x01\0\x01"],
             Fault::Question,
-            unread,
-            false,
         ),
-        (
-            [1, 0, 0, 0],
-            &[b"\x40a\0\0\x01\0\x01"],
-            Fault::Question,
-            unread,
-            false,
-        ),
-        ([1, 0, 0, 0], &[&long_name], Fault::Question, unread, false),
-        (
-            [1, 1, 0, 0],
-            &[QUESTION, A],
-            Fault::SectionCount,
-            echoed,
-            false,
-        ),
-        (
-            [1, 0, 1, 0],
-            &[QUESTION, A],
-            Fault::SectionCount,
-            echoed,
-            false,
-        ),
-        (
-            [1, 0, 1, 0],
-            &[QUESTION, OPT],
-            Fault::SectionCount,
-            echoed,
-            false,
-        ),
-        ([1, 0, 0, 1], &[QUESTION], Fault::Record, echoed, false),
-        (
-            [1, 0, 0, 1],
-            &[QUESTION, &OPT[..10]],
-            Fault::Record,
-            echoed,
-            false,
-        ),
-        (
-            [1, 0, 0, 1],
-            &[QUESTION, &A[..15]],
-            Fault::Record,
-            echoed,
-            false,
-        ),
-        (
-            [1, 0, 0, 1],
-            &[QUESTION, b"\x80\0", &A[2..]],
-            Fault::Record,
-            echoed,
-            false,
-        ),
-        (
-            [1, 0, 0, 2],
-            &[QUESTION, OPT, b"\xc0"],
-            Fault::Record,
-            echoed,
-            true,
-        ),
-        (
-            [1, 0, 0, 0xFFFF],
-            &[QUESTION, OPT, A],
-            Fault::Record,
-            echoed,
-            true,
-        ),
-        (
-            [1, 0, 0, 2],
-            &[QUESTION, OPT, OPT],
-            Fault::OptCount,
-            echoed,
-            true,
-        ),
-        (
-            [1, 0, 0, 1],
-            &[QUESTION, opt_at_name],
-            Fault::OptOwner,
-            echoed,
-            true,
-        ),
-        (
-            [1, 0, 0, 1],
-            &[QUESTION, opt_at_pointer],
-            Fault::OptOwner,
-            echoed,
-            true,
-        ),
-        (
-            [1, 0, 0, 1],
-            &[QUESTION, bad_option],
-            Fault::OptOption,
-            echoed,
-            true,
-        ),
-        (
-            [1, 0, 0, 1],
-            &[QUESTION, subnet_of_33],
-            Fault::OptSubnet,
-            echoed,
-            true,
-        ),
-        (
-            [1, 0, 0, 1],
-            &[QUESTION, cookie_of_7],
-            Fault::OptCookie,
-            echoed,
-            true,
-        ),
-        (
-            [1, 0, 0, 0],
-            &[QUESTION, b"\0"],
-            Fault::Trailing,
-            echoed,
-            false,
-        ),
-        (
-            [1, 0, 0, 0],
-            &[QUESTION, OPT],
-            Fault::Trailing,
-            echoed,
-            false,
-        ),
-        (
-            [1, 0, 0, 1],
-            &[QUESTION, OPT, b"\0"],
-            Fault::Trailing,
-            echoed,
-            true,
-        ),
-        (
-            [1, 0, 0, 2],
-            &[QUESTION, TSIG, OPT],
-            Fault::TsigPlace,
-            echoed,
-            false,
-        ),
-        (
-            [1, 0, 0, 2],
-            &[QUESTION, TSIG, TSIG],
-            Fault::TsigPlace,
-            echoed,
-            false,
-        ),
+        ([1, 0, 0, 0], &[b"\x40a\0\0\x01\0\x01"], Fault::Question),
+        ([1, 0, 0, 0], &[&long], Fault::Question),
     ];
-    for (counts, body, fault, question, has_opt) in rows {
-        let bytes = message(0x0100, *counts, body);
-        let reject = reject(&bytes);
-        let found = (reject.fault, reject.echo.question, reject.has_opt);
-        assert_eq!(found, (*fault, *question, *has_opt), "{counts:?} {body:?}");
-        assert_eq!((reject.rcode, reject.echo.id), (Rcode::FormErr, 0x1234));
-    }
+    all_get_formerr(rows, b"", false);
+}
+
+#[test]
+fn records_where_none_belong_and_broken_ones_get_formerr() {
+    let rows: &[Row<'_>] = &[
+        ([1, 1, 0, 0], &[QUESTION, A], Fault::SectionCount),
+        ([1, 0, 1, 0], &[QUESTION, A], Fault::SectionCount),
+        ([1, 1, 0, 0], &[QUESTION, OPT], Fault::SectionCount),
+        ([1, 0, 1, 0], &[QUESTION, OPT], Fault::SectionCount),
+        ([1, 0, 0, 1], &[QUESTION], Fault::Record),
+        ([1, 0, 0, 1], &[QUESTION, &OPT[..10]], Fault::Record),
+        ([1, 0, 0, 1], &[QUESTION, &A[..15]], Fault::Record),
+        ([1, 0, 0, 1], &[QUESTION, b"\x80\0", &A[2..]], Fault::Record),
+        ([1, 0, 0, 0], &[QUESTION, b"\0"], Fault::Trailing),
+        ([1, 0, 0, 0], &[QUESTION, OPT], Fault::Trailing),
+        ([1, 0, 0, 2], &[QUESTION, TSIG, OPT], Fault::TsigPlace),
+        ([1, 0, 0, 2], &[QUESTION, TSIG, TSIG], Fault::TsigPlace),
+    ];
+    all_get_formerr(rows, QUESTION, false);
+}
+
+#[test]
+fn faults_in_and_after_an_opt_are_answered_with_an_opt() {
+    let at_name = b"\x01a\0\0\x29\x04\xd0\0\0\0\0\0\0";
+    let at_pointer = b"\xc0\x18\0\x29\x04\xd0\0\0\0\0\0\0";
+    let option = b"\0\0\x29\x04\xd0\0\0\0\0\0\x05\0\x03\0\x02x";
+    let subnet = b"\0\0\x29\x04\xd0\0\0\0\0\0\x0d\0\x08\0\x09\0\x01\x21\0\x01\x02\x03\x04\0";
+    let cookie = b"\0\0\x29\x04\xd0\0\0\0\0\0\x0b\0\x0a\0\x071234567";
+    let rows: &[Row<'_>] = &[
+        ([1, 0, 0, 1], &[QUESTION, at_name], Fault::OptOwner),
+        ([1, 0, 0, 1], &[QUESTION, at_pointer], Fault::OptOwner),
+        ([1, 0, 0, 1], &[QUESTION, option], Fault::OptOption),
+        ([1, 0, 0, 1], &[QUESTION, subnet], Fault::OptSubnet),
+        ([1, 0, 0, 1], &[QUESTION, cookie], Fault::OptCookie),
+        ([1, 0, 0, 2], &[QUESTION, OPT, OPT], Fault::OptCount),
+        ([1, 0, 0, 2], &[QUESTION, OPT, b"\xc0"], Fault::Record),
+        ([1, 0, 0, 0xFFFF], &[QUESTION, OPT, A], Fault::Record),
+        ([1, 0, 0, 1], &[QUESTION, OPT, b"\0"], Fault::Trailing),
+    ];
+    all_get_formerr(rows, QUESTION, true);
 }
 
 #[test]
