@@ -54,8 +54,8 @@ pub struct Encoder<'b> {
     /// Cut to the limit.
     out: &'b mut [u8],
     len: usize,
-    /// What is kept free for the OPT.
-    reserved: usize,
+    /// Where records must end, so that the OPT has room behind them.
+    end: usize,
     /// Where the first record starts.
     records_at: usize,
     id: u16,
@@ -80,9 +80,9 @@ impl<'b> Encoder<'b> {
         let limit = limit.min(out.len()).min(usize::from(u16::MAX));
         let out = out.get_mut(..limit).unwrap_or_default();
         let mut encoder = Self {
+            end: out.len(),
             out,
             len: HEADER_LEN,
-            reserved: 0,
             records_at: HEADER_LEN,
             id: echo.id,
             flags: echo.flags.to_response(),
@@ -99,7 +99,7 @@ impl<'b> Encoder<'b> {
 
     /// Keeps so many octets free for the OPT that [`Self::finish`] writes.
     pub fn reserve(&mut self, len: usize) {
-        self.reserved = len;
+        self.end = self.out.len().saturating_sub(len);
     }
 
     /// Marks the answer as authoritative (AA).
@@ -272,13 +272,11 @@ impl<'b> Encoder<'b> {
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
         let end = self.len + bytes.len();
-        if end + self.reserved > self.out.len() {
+        if end > self.end {
             return Err(Full);
         }
-        self.out
-            .get_mut(self.len..end)
-            .ok_or(Full)?
-            .copy_from_slice(bytes);
+        let room = self.out.get_mut(self.len..end).ok_or(Full)?;
+        room.copy_from_slice(bytes);
         self.len = end;
         Ok(())
     }

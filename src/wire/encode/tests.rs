@@ -261,6 +261,23 @@ fn the_opt_has_its_place_in_a_full_message() {
 }
 
 #[test]
+fn a_reservation_beyond_the_limit_keeps_records_out() {
+    let question = question(&n("example"));
+    let opt = Opt::new(1232);
+    let mut out = [0; 512];
+    let mut enc = Encoder::begin(&mut out, 512, &echo(&question));
+    enc.reserve(usize::MAX);
+    assert_eq!(
+        enc.record(Owner::Qname, RrType::A, Class::IN, 1, &[0; 4]),
+        Err(Full)
+    );
+    assert_eq!(
+        enc.finish(Rcode::NoError, Some(&opt)),
+        12 + question.len() + opt.len()
+    );
+}
+
+#[test]
 fn an_opt_without_room_is_cut_down() {
     let question = question(&n("example"));
     let full = Opt {
