@@ -85,7 +85,7 @@ pub enum Fault {
     OptOption,
     /// An OPT whose owner is not the root.
     OptOwner,
-    /// An OPT in the authority section.
+    /// An OPT in the answer or authority section.
     OptSection,
     /// A malformed client subnet.
     OptSubnet,
@@ -144,28 +144,24 @@ impl<'a> Query<'a> {
         qname: &mut QName,
         reject: &mut Reject<'a>,
     ) -> Result<Self, Fault> {
-        if qdcount != 1 {
-            return Err(Fault::QuestionCount);
-        }
-        let name_len = qname.set_wire(body).map_err(|_| Fault::Question)?;
-        let (question, mut rest) = body
-            .split_at_checked(name_len.saturating_add(4))
-            .ok_or(Fault::Question)?;
-        let &[type0, type1, class0, class1] = question.last_chunk().ok_or(Fault::Question)?;
-        reject.echo.question = question;
         let mut query = Self {
             echo: reject.echo,
-            qtype: RrType(u16::from_be_bytes([type0, type1])),
-            qclass: Class(u16::from_be_bytes([class0, class1])),
+            qtype: RrType(0),
+            qclass: Class(0),
             edns: None,
             has_tsig: false,
         };
-        if ancount != 0 || nscount != 0 && query.qtype != RrType::IXFR {
-            return Err(Fault::SectionCount);
+        let mut rest = body;
+        match qdcount {
+            0 => {}
+            1 => query.take_question(&mut rest, qname)?,
+            _ => return Err(Fault::QuestionCount),
         }
-        for _ in 0..nscount {
+        reject.echo = query.echo;
+        for _ in (0..ancount).chain(0..nscount) {
             let record = Record::split_off(&mut rest).ok_or(Fault::Record)?;
             if record.rtype == RrType::OPT {
+                reject.has_opt = true;
                 return Err(Fault::OptSection);
             }
         }
@@ -173,11 +169,29 @@ impl<'a> Query<'a> {
             let record = Record::split_off(&mut rest).ok_or(Fault::Record)?;
             query.take_additional(&record, reject)?;
         }
-        if rest.is_empty() {
-            Ok(query)
-        } else {
+        // The counts are judged only now, because an OPT behind them must have been seen.
+        if !rest.is_empty() {
             Err(Fault::Trailing)
+        } else if qdcount == 0 {
+            Err(Fault::QuestionCount)
+        } else if ancount != 0 || nscount != 0 && query.qtype != RrType::IXFR {
+            Err(Fault::SectionCount)
+        } else {
+            Ok(query)
         }
+    }
+
+    fn take_question(&mut self, rest: &mut &'a [u8], qname: &mut QName) -> Result<(), Fault> {
+        let name_len = qname.set_wire(rest).map_err(|_| Fault::Question)?;
+        let (question, after) = rest
+            .split_at_checked(name_len.saturating_add(4))
+            .ok_or(Fault::Question)?;
+        let &[type0, type1, class0, class1] = question.last_chunk().ok_or(Fault::Question)?;
+        self.echo.question = question;
+        self.qtype = RrType(u16::from_be_bytes([type0, type1]));
+        self.qclass = Class(u16::from_be_bytes([class0, class1]));
+        *rest = after;
+        Ok(())
     }
 
     fn take_additional(

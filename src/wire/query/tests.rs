@@ -109,7 +109,6 @@ fn a_question_that_cannot_be_read_is_not_repeated() {
     let long = [b"\x07abcdefg".repeat(32).as_slice(), b"\0\0\x01\0\x01"].concat();
     let rows: &[Row<'_>] = &[
         ([0, 0, 0, 0], &[], Fault::QuestionCount),
-        ([0, 0, 0, 1], &[OPT], Fault::QuestionCount),
         ([2, 0, 0, 0], &[QUESTION, QUESTION], Fault::QuestionCount),
         ([1, 0, 0, 0], &[], Fault::Question),
         ([1, 0, 0, 0], &[b"\x03ww"], Fault::Question),
@@ -131,8 +130,8 @@ fn records_where_none_belong_and_broken_ones_get_formerr() {
     let rows: &[Row<'_>] = &[
         ([1, 1, 0, 0], &[QUESTION, A], Fault::SectionCount),
         ([1, 0, 1, 0], &[QUESTION, A], Fault::SectionCount),
-        ([1, 1, 0, 0], &[QUESTION, OPT], Fault::SectionCount),
-        ([1, 0, 1, 0], &[QUESTION, OPT], Fault::SectionCount),
+        ([1, 1, 0, 0], &[QUESTION, &A[..15]], Fault::Record),
+        ([1, 0, 0xFFFF, 0], &[QUESTION, A], Fault::Record),
         ([1, 0, 0, 1], &[QUESTION], Fault::Record),
         ([1, 0, 0, 1], &[QUESTION, &OPT[..10]], Fault::Record),
         ([1, 0, 0, 1], &[QUESTION, &A[..15]], Fault::Record),
@@ -162,8 +161,13 @@ fn faults_in_and_after_an_opt_are_answered_with_an_opt() {
         ([1, 0, 0, 2], &[QUESTION, OPT, b"\xc0"], Fault::Record),
         ([1, 0, 0, 0xFFFF], &[QUESTION, OPT, A], Fault::Record),
         ([1, 0, 0, 1], &[QUESTION, OPT, b"\0"], Fault::Trailing),
+        ([1, 1, 0, 0], &[QUESTION, OPT], Fault::OptSection),
+        ([1, 0, 1, 0], &[QUESTION, OPT], Fault::OptSection),
+        ([1, 1, 0, 1], &[QUESTION, A, OPT], Fault::SectionCount),
+        ([1, 0, 1, 1], &[QUESTION, A, OPT], Fault::SectionCount),
     ];
     all_get_formerr(rows, QUESTION, true);
+    all_get_formerr(&[([0, 0, 0, 1], &[OPT], Fault::QuestionCount)], b"", true);
 }
 
 #[test]
