@@ -1,1 +1,166 @@
-//! asking endpoints.
+//! Probing: asks each endpoint from each vantage whether it serves, and reports what came of it.
+//!
+//! One probe is a fresh connection ([`connect`], through a [`proxy`] where the vantage has one),
+//! for HTTPS a [`tls`] handshake, and one [`http`] exchange, all before one deadline. The
+//! [`schedule`] repeats it for every pair of endpoint and vantage. What is judged from the results
+//! is `health`'s business: they leave through a channel, as observations.
+//!
+//! Invariant: only what the endpoint (or the network beyond the vantage) did counts against the
+//! endpoint. Trouble on this side ends as [`ProbeResult::NoEvidence`].
+
+mod connect;
+mod http;
+mod proxy;
+pub mod schedule;
+pub mod tls;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio::time::timeout_at;
+
+use crate::config::model::Egress;
+use crate::config::model::Pools;
+use crate::config::model::Vantage;
+use crate::health::failure::Phase;
+use crate::health::failure::ProbeFailure;
+use crate::health::failure::VantageFault;
+use crate::health::monitor::MonitorKind;
+use crate::health::observation::ProbeResult;
+use crate::health::observation::Target;
+use crate::probe::tls::Tls;
+
+/// An endpoint and a vantage that probes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pair {
+    /// What is probed.
+    pub target: Arc<Target>,
+    /// The vantage's name.
+    pub vantage: Arc<str>,
+    /// How the vantage's connections leave this machine.
+    pub egress: Egress,
+}
+
+/// Every endpoint that has a monitor with every vantage that can reach its family, in file order.
+pub fn pairs(pools: &Pools, vantages: &[Vantage]) -> Vec<Pair> {
+    let monitors: Vec<_> = pools.monitors.iter().cloned().map(Arc::new).collect();
+    let names: Vec<Arc<str>> = vantages.iter().map(|v| Arc::from(&*v.name)).collect();
+    let mut pairs = Vec::new();
+    for pool in &pools.pools {
+        let Some(monitor) = pool.monitor else {
+            continue;
+        };
+        let name: Arc<str> = Arc::from(&*pool.name);
+        for endpoint in &pool.endpoints {
+            let target = Arc::new(Target {
+                pool: Arc::clone(&name),
+                address: endpoint.address,
+                monitor: Arc::clone(&monitors[monitor.at()]),
+            });
+            for (vantage, name) in vantages.iter().zip(&names) {
+                if reaches(&vantage.egress, endpoint.address) {
+                    pairs.push(Pair {
+                        target: Arc::clone(&target),
+                        vantage: Arc::clone(name),
+                        egress: vantage.egress.clone(),
+                    });
+                }
+            }
+        }
+    }
+    pairs
+}
+
+fn reaches(egress: &Egress, endpoint: IpAddr) -> bool {
+    match egress {
+        Egress::Source(source) => source.is_ipv4() == endpoint.is_ipv4(),
+        Egress::Direct | Egress::HttpProxy { .. } | Egress::Socks5Proxy { .. } => true,
+    }
+}
+
+/// Probes an endpoint once; takes no longer than the monitor's timeout.
+pub async fn probe(target: &Target, egress: &Egress, tls: &Tls) -> ProbeResult {
+    match attempt(target, egress, tls).await {
+        Ok(()) => ProbeResult::Success,
+        Err(Missed::Failure(failure)) => ProbeResult::Failure(failure),
+        Err(Missed::NoEvidence(fault)) => ProbeResult::NoEvidence(fault),
+    }
+}
+
+async fn attempt(target: &Target, egress: &Egress, tls: &Tls) -> Result<(), Missed> {
+    let monitor = &target.monitor;
+    let deadline = Deadline::after(monitor.timeout);
+    let endpoint = SocketAddr::new(target.address, monitor.port);
+    let stream = connect::connect(egress, endpoint, deadline).await?;
+    match &monitor.kind {
+        MonitorKind::Http(check) => {
+            let request = http::request(check, endpoint, 80)?;
+            http::exchange(stream, request, check, deadline).await
+        }
+        MonitorKind::Https(check) => {
+            let request = http::request(check, endpoint, 443)?;
+            let stream = tls
+                .handshake(stream, check, endpoint.ip(), deadline)
+                .await?;
+            http::exchange(stream, request, check, deadline).await
+        }
+        MonitorKind::Tcp => Ok(()),
+    }
+}
+
+/// Why a probe is no success.
+#[derive(Debug)]
+enum Missed {
+    /// The endpoint's doing.
+    Failure(ProbeFailure),
+    /// Ours, or the proxy's.
+    NoEvidence(VantageFault),
+}
+
+impl From<ProbeFailure> for Missed {
+    fn from(failure: ProbeFailure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl From<VantageFault> for Missed {
+    fn from(fault: VantageFault) -> Self {
+        Self::NoEvidence(fault)
+    }
+}
+
+/// When a probe must be over: one point in time for all its steps, so that no peer can stretch it by
+/// sending slowly.
+#[derive(Clone, Copy, Debug)]
+struct Deadline {
+    at: Instant,
+    timeout: Duration,
+}
+
+impl Deadline {
+    fn after(timeout: Duration) -> Self {
+        Self {
+            at: Instant::now() + timeout,
+            timeout,
+        }
+    }
+
+    /// Runs one step; a step that does not end in time is the endpoint's failure.
+    async fn within<T>(
+        self,
+        phase: Phase,
+        step: impl Future<Output = T>,
+    ) -> Result<T, ProbeFailure> {
+        let late = || ProbeFailure::Timeout {
+            after: self.timeout,
+            phase,
+        };
+        timeout_at(self.at, step).await.map_err(|_| late())
+    }
+}
