@@ -48,16 +48,19 @@ pub enum Dropped {
     Send,
     /// Fewer octets than a header has.
     Short,
+    /// The packet came from port 0, where nothing can be sent.
+    SourcePort,
 }
 
 impl Dropped {
     /// All, in index order.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::ClientConnectionLimit,
         Self::ConnectionLimit,
         Self::Response,
         Self::Send,
         Self::Short,
+        Self::SourcePort,
     ];
 
     /// The metric label.
@@ -68,6 +71,7 @@ impl Dropped {
             Self::Response => "response",
             Self::Send => "send",
             Self::Short => "short",
+            Self::SourcePort => "source_port",
         }
     }
 }
