@@ -1,1 +1,233 @@
-//! listeners.
+//! Listeners: UDP by batch threads, TCP by tasks, both answered by the one engine.
+//!
+//! [`bind`] opens every socket, so that a busy port is found before anything is served;
+//! [`Bound::serve`] starts the threads and tasks; [`Serving::stop`] ends them after they have answered
+//! what was received. A query sees one snapshot, a UDP batch as a whole the same one. Nothing that a
+//! client sends writes a line to the log.
+
+mod bind;
+mod tcp;
+mod udp;
+mod udp_sys;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::mem;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::runtime;
+use tokio::sync::watch;
+use tracing::error;
+use tracing::warn;
+
+pub use self::bind::Bound;
+pub use self::bind::bind;
+pub use self::tcp::TcpLimits;
+use self::tcp::TcpService;
+use self::udp::UdpWorker;
+use crate::engine;
+use crate::engine::Arrival;
+use crate::engine::Scratch;
+use crate::state::counters::Counters;
+use crate::state::counters::Transport;
+use crate::state::publish::Publisher;
+use crate::state::publish::Reader;
+
+/// Why nothing is served. All are for the operator, on one line, with what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {} {address}: {}", transport.as_str(), bind::advice(*transport, *address, cause))]
+    Listen {
+        /// UDP or TCP.
+        transport: Transport,
+        /// As configured, with the port that was taken for 0.
+        address: SocketAddr,
+        /// What the kernel said.
+        cause: io::Error,
+    },
+    /// Two addresses of the list are or contain the same.
+    #[error("cannot listen on {address}: {earlier} of [server] listen covers it; remove one")]
+    Overlap {
+        /// The later one.
+        address: SocketAddr,
+        /// The one before.
+        earlier: SocketAddr,
+    },
+    /// A thread or task cannot be started, for want of memory, threads or open files.
+    #[error("cannot start {name}: {cause}; raise the limits of the process (`ulimit -a`)")]
+    Start {
+        /// Which one.
+        name: String,
+        /// What the kernel said.
+        cause: io::Error,
+    },
+}
+
+/// What answers: the engine, or an echo in tests.
+trait Answerer: Send + 'static {
+    /// What answers one batch, all of it from one snapshot; each call takes an arrival, the message and
+    /// room for the reply, and returns the reply's length, 0 for silence.
+    fn batch(&mut self) -> impl FnMut(Arrival, &[u8], &mut [u8]) -> usize;
+}
+
+/// The engine on a UDP thread, which looks for a new snapshot often and so may hold on to one.
+struct UdpEngine {
+    reader: Reader,
+    scratch: Scratch,
+}
+
+impl Answerer for UdpEngine {
+    fn batch(&mut self) -> impl FnMut(Arrival, &[u8], &mut [u8]) -> usize {
+        let snapshot = self.reader.current();
+        let scratch = &mut self.scratch;
+        move |arrival, message, out| engine::answer(snapshot, scratch, arrival, message, out)
+    }
+}
+
+/// The engine for TCP, where hours may pass between two batches: it never keeps a replaced snapshot.
+struct TcpEngine {
+    publisher: Publisher,
+    scratch: Scratch,
+}
+
+impl Answerer for TcpEngine {
+    fn batch(&mut self) -> impl FnMut(Arrival, &[u8], &mut [u8]) -> usize {
+        let snapshot = self.publisher.current();
+        let scratch = &mut self.scratch;
+        move |arrival, message, out| engine::answer(&snapshot, scratch, arrival, message, out)
+    }
+}
+
+impl Bound {
+    /// Starts answering from what `publisher` serves. UDP threads are named `udp-0` and so on; TCP runs
+    /// on `runtime`. `counters` should have [`Bound::n_shards`] shards.
+    pub fn serve(
+        self,
+        publisher: &Publisher,
+        counters: &Arc<Counters>,
+        limits: TcpLimits,
+        runtime: &runtime::Handle,
+    ) -> Result<Serving, TransportError> {
+        let scratch = {
+            let counters = Arc::clone(counters);
+            move |shard| Scratch::new(Arc::clone(&counters), shard)
+        };
+        let tcp_shard = self.n_udp_threads();
+        let udp_engine = |shard| UdpEngine {
+            reader: publisher.reader(),
+            scratch: scratch(shard),
+        };
+        let tcp_engine = {
+            let publisher = publisher.clone();
+            let scratch = scratch.clone();
+            move || TcpEngine {
+                publisher: publisher.clone(),
+                scratch: scratch(tcp_shard),
+            }
+        };
+        self.serve_with(udp_engine, tcp_engine, counters, limits, runtime)
+    }
+
+    fn serve_with<U: Answerer, T: Answerer>(
+        self,
+        udp_answerer: impl Fn(usize) -> U,
+        tcp_answerer: impl Fn() -> T + Send + Sync + 'static,
+        counters: &Arc<Counters>,
+        limits: TcpLimits,
+        runtime: &runtime::Handle,
+    ) -> Result<Serving, TransportError> {
+        let tcp_shard = self.n_udp_threads();
+        let service = TcpService::new(limits, Arc::clone(counters), tcp_shard, tcp_answerer);
+        let (tcp_stop, stop) = watch::channel(false);
+        // On an error this is dropped, which stops what has been started.
+        let mut serving = Serving {
+            udp_stop: Arc::new(AtomicBool::new(false)),
+            udp_threads: Vec::with_capacity(tcp_shard),
+            tcp_stop,
+        };
+        let _runtime = runtime.enter();
+        for listener in self.listeners {
+            let is_wildcard = listener.address.ip().is_unspecified();
+            for socket in listener.udp {
+                let shard = serving.udp_threads.len();
+                let worker = UdpWorker {
+                    socket,
+                    is_wildcard,
+                    answerer: udp_answerer(shard),
+                };
+                serving.start_udp(shard, worker, counters)?;
+            }
+            let tcp =
+                TcpListener::from_std(listener.tcp).map_err(|cause| TransportError::Start {
+                    name: format!("tcp on {}", listener.address),
+                    cause,
+                })?;
+            runtime.spawn(Arc::clone(&service).listen(tcp, stop.clone()));
+        }
+        Ok(serving)
+    }
+}
+
+/// The running listeners. Dropping it stops them too, without waiting.
+#[derive(Debug)]
+pub struct Serving {
+    udp_stop: Arc<AtomicBool>,
+    udp_threads: Vec<JoinHandle<()>>,
+    /// Each TCP task holds a receiver, so that it is closed when all have ended.
+    tcp_stop: watch::Sender<bool>,
+}
+
+impl Serving {
+    /// Stops accepting, answers what was received, and returns when all threads and tasks have ended,
+    /// at the latest after `deadline`. UDP threads need less than a second; what TCP clients have not
+    /// taken by the deadline ends with the runtime.
+    pub async fn stop(mut self, deadline: Duration) {
+        self.udp_stop.store(true, Relaxed);
+        self.tcp_stop.send_replace(true);
+        let threads = mem::take(&mut self.udp_threads);
+        let joined = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                if thread.join().is_err() {
+                    error!("a UDP thread has panicked");
+                }
+            }
+        });
+        let ended = async { tokio::join!(joined, self.tcp_stop.closed()) };
+        if tokio::time::timeout(deadline, ended).await.is_err() {
+            warn!("stopped before all answers were taken");
+        }
+    }
+
+    fn start_udp<A: Answerer>(
+        &mut self,
+        shard: usize,
+        worker: UdpWorker<A>,
+        counters: &Arc<Counters>,
+    ) -> Result<(), TransportError> {
+        let name = format!("udp-{shard}");
+        let counters = Arc::clone(counters);
+        let stop = Arc::clone(&self.udp_stop);
+        let thread = thread::Builder::new()
+            .name(name.clone())
+            .spawn(move || worker.run(counters.shard(shard), &stop))
+            .map_err(|cause| TransportError::Start { name, cause })?;
+        self.udp_threads.push(thread);
+        Ok(())
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.udp_stop.store(true, Relaxed);
+    }
+}

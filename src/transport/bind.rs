@@ -1,0 +1,198 @@
+//! Opens the listening sockets: for each address one TCP listener and one UDP socket per thread.
+//!
+//! The first UDP socket of an address claims it alone and only then shares it (SO_REUSEPORT), so that a
+//! port which another server holds is refused also when that server would share it. UDP and TCP of an
+//! address have the same port, also where the kernel chose it. IPv6 sockets are IPv6 only: `[::]:53`
+//! and `0.0.0.0:53` stand side by side, and no client appears under an IPv4-mapped address.
+
+use std::io;
+use std::net::SocketAddr;
+use std::net::TcpListener;
+use std::net::UdpSocket;
+use std::num::NonZero;
+use std::thread;
+
+use socket2::Domain;
+use socket2::Protocol;
+use socket2::Socket;
+use socket2::Type;
+
+use crate::state::counters::Transport;
+use crate::transport::TransportError;
+use crate::transport::udp::RECEIVE_WAIT;
+use crate::transport::udp::SEND_WAIT;
+use crate::transport::udp_sys;
+
+/// Sockets that are open and queue what arrives, with nobody to answer yet.
+#[derive(Debug)]
+pub struct Bound {
+    pub(super) listeners: Vec<Listener>,
+}
+
+/// The sockets of one address.
+#[derive(Debug)]
+pub(super) struct Listener {
+    pub(super) address: SocketAddr,
+    pub(super) udp: Vec<UdpSocket>,
+    pub(super) tcp: TcpListener,
+}
+
+/// Opens UDP and TCP on each address, `workers` UDP sockets per address (0: one per core). Port 0 takes
+/// one that is free for both.
+pub fn bind(listen: &[SocketAddr], workers: usize) -> Result<Bound, TransportError> {
+    let workers = match workers {
+        0 => thread::available_parallelism().map_or(1, NonZero::get),
+        n => n,
+    };
+    let mut listeners: Vec<Listener> = Vec::with_capacity(listen.len());
+    for &address in listen {
+        if let Some(earlier) = listeners.iter().find(|l| overlap(l.address, address)) {
+            return Err(TransportError::Overlap {
+                address,
+                earlier: earlier.address,
+            });
+        }
+        listeners.push(Listener::open(address, workers)?);
+    }
+    Ok(Bound { listeners })
+}
+
+impl Bound {
+    /// The listening addresses with their real ports, in the order given to [`bind`].
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().map(|l| l.address).collect()
+    }
+
+    /// How many UDP threads there will be; number i counts in shard i.
+    pub fn n_udp_threads(&self) -> usize {
+        self.listeners.iter().map(|l| l.udp.len()).sum()
+    }
+
+    /// How many counter shards are needed: one per UDP thread and a last one that all TCP tasks share.
+    pub fn n_shards(&self) -> usize {
+        self.n_udp_threads() + 1
+    }
+}
+
+impl Listener {
+    fn open(address: SocketAddr, workers: usize) -> Result<Self, TransportError> {
+        let mut tries_left = if address.port() == 0 { PORT_TRIES } else { 1 };
+        loop {
+            tries_left -= 1;
+            match Self::open_once(address, workers) {
+                Err(TransportError::Listen { cause, .. })
+                    if cause.kind() == io::ErrorKind::AddrInUse && tries_left > 0 => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn open_once(mut address: SocketAddr, workers: usize) -> Result<Self, TransportError> {
+        let fault = |transport, address| {
+            move |cause| TransportError::Listen {
+                transport,
+                address,
+                cause,
+            }
+        };
+        let first = open_udp(address, Claim::Alone).map_err(fault(Transport::Udp, address))?;
+        let local = first.local_addr().map_err(fault(Transport::Udp, address))?;
+        address.set_port(local.port());
+        let tcp = open_tcp(address).map_err(fault(Transport::Tcp, address))?;
+        let mut udp = vec![first];
+        while udp.len() < workers {
+            let next = open_udp(address, Claim::Shared).map_err(fault(Transport::Udp, address))?;
+            udp.push(next);
+        }
+        Ok(Self { address, udp, tcp })
+    }
+}
+
+/// Whether a UDP socket may join others on its port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Claim {
+    /// Nobody may have the port before; others may join later.
+    Alone,
+    /// It joins the sockets that share the port.
+    Shared,
+}
+
+fn open_udp(address: SocketAddr, claim: Claim) -> io::Result<UdpSocket> {
+    let socket = open(address, Type::DGRAM, Protocol::UDP)?;
+    if claim == Claim::Shared {
+        socket.set_reuse_port(true)?;
+    }
+    udp_sys::ignore_path_mtu(&socket, address.is_ipv6())?;
+    if address.ip().is_unspecified() {
+        udp_sys::tell_local_address(&socket, address.is_ipv6())?;
+    }
+    // The kernel cuts these to net.core.{r,w}mem_max; smaller buffers lose messages in bursts, no more.
+    let _ = socket.set_recv_buffer_size(BUFFER_LEN);
+    let _ = socket.set_send_buffer_size(BUFFER_LEN);
+    socket.set_read_timeout(Some(RECEIVE_WAIT))?;
+    socket.set_write_timeout(Some(SEND_WAIT))?;
+    socket.bind(&address.into())?;
+    if claim == Claim::Alone {
+        socket.set_reuse_port(true)?;
+    }
+    Ok(socket.into())
+}
+
+fn open_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = open(address, Type::STREAM, Protocol::TCP)?;
+    // So that a restart need not wait for old connections to leave TIME_WAIT; on Linux a port that is
+    // listened on is still refused.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn open(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
+}
+
+/// Whether both cannot be listened on at once.
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    let same_address = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() == b.port() && a.is_ipv4() == b.is_ipv4() && same_address
+}
+
+/// What to do about an address that cannot be listened on: what is wrong, then the way out.
+pub(super) fn advice(transport: Transport, address: SocketAddr, cause: &io::Error) -> String {
+    let port = address.port();
+    match cause.kind() {
+        io::ErrorKind::AddrInUse => {
+            let sockets = match transport {
+                Transport::Udp => "-lunp",
+                Transport::Tcp => "-ltnp",
+            };
+            format!(
+                "address in use; stop the other server (`ss {sockets} sport = :{port}`) \
+                 or change [server] listen"
+            )
+        }
+        io::ErrorKind::AddrNotAvailable => "no interface has this address; \
+             add it to one (`ip address`) or change [server] listen"
+            .to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied; ports below 1024 need root or \
+             CAP_NET_BIND_SERVICE (systemd: `AmbientCapabilities=CAP_NET_BIND_SERVICE`), \
+             or change [server] listen"
+            .to_owned(),
+        _ => format!("{cause}; change [server] listen"),
+    }
+}
+
+/// How often a port that is free for UDP but not for TCP is given back for another one.
+const PORT_TRIES: usize = 16;
+
+/// A burst of some ten thousand messages: the kernel doubles this and counts about 768 octets for each.
+const BUFFER_LEN: usize = 4 * 1024 * 1024;
+
+/// Connections that wait to be accepted; the kernel cuts it to net.core.somaxconn.
+const BACKLOG: i32 = 1024;

@@ -1,0 +1,397 @@
+//! DNS over TCP: two octets of length before each message (RFC 1035 s4.2.2), any number of queries on
+//! a connection, asked without waiting for answers (RFC 7766 s6.2.1.1) and answered in order.
+//!
+//! All complete queries that have arrived are answered together and written together, and nothing is
+//! read while the client does not take its answers, so that a connection holds at most an incomplete
+//! query, or a bounded stretch of answers. An idle one holds a few KiB: what is large, the engine's
+//! scratch and the room for one whole answer, belongs to *desks*, of which there are as many as tasks
+//! ever answered at the same moment.
+//!
+//! A connection's time runs from its last answer. Octets that do not complete a query, and messages
+//! that get no answer, do not extend it.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::io;
+use std::net::IpAddr;
+use std::net::Ipv6Addr;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use tokio::io::AsyncRead;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWrite;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::engine::Arrival;
+use crate::state::counters::Counters;
+use crate::state::counters::Dropped;
+use crate::state::counters::Transport;
+use crate::transport::Answerer;
+
+/// `[server] tcp_*` and `max_tcp_*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpLimits {
+    /// How long a connection may stay without a complete query, and how long a client may take to
+    /// accept answers.
+    pub idle_timeout: Duration,
+    /// Connections in all.
+    pub max_connections: usize,
+    /// Connections from one client: an IPv4 address, or an IPv6 /64, which one host owns in whole.
+    pub max_connections_per_client: usize,
+}
+
+/// What all TCP tasks share.
+pub(super) struct TcpService<A> {
+    limits: TcpLimits,
+    counters: Arc<Counters>,
+    /// The counter shard of all TCP tasks.
+    shard: usize,
+    seats: Arc<Mutex<Seats>>,
+    make_answerer: Box<dyn Fn() -> A + Send + Sync>,
+    /// Desks nobody sits at.
+    desks: Mutex<Vec<Desk<A>>>,
+}
+
+impl<A: Answerer> TcpService<A> {
+    pub(super) fn new(
+        limits: TcpLimits,
+        counters: Arc<Counters>,
+        shard: usize,
+        make_answerer: impl Fn() -> A + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            limits,
+            counters,
+            shard,
+            seats: Arc::default(),
+            make_answerer: Box::new(make_answerer),
+            desks: Mutex::default(),
+        })
+    }
+
+    /// Accepts connections until `stop`, then those that had been made before.
+    pub(super) async fn listen(
+        self: Arc<Self>,
+        listener: TcpListener,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let mut is_logged = false;
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = stopped(&mut stop) => break,
+            };
+            match accepted {
+                Ok((stream, peer)) => self.admit(stream, peer, &stop),
+                Err(error) if concerns_one_connection(&error) => {}
+                Err(error) => {
+                    if !is_logged {
+                        warn!(%error, "cannot accept connections, trying again; said once");
+                        is_logged = true;
+                    }
+                    tokio::time::sleep(TROUBLE_PAUSE).await;
+                }
+            }
+        }
+        let Ok(listener) = listener.into_std() else {
+            return;
+        };
+        for _ in 0..self.limits.max_connections {
+            let Ok((stream, peer)) = listener.accept() else {
+                break;
+            };
+            let stream = stream
+                .set_nonblocking(true)
+                .and_then(|()| TcpStream::from_std(stream));
+            if let Ok(stream) = stream {
+                self.admit(stream, peer, &stop);
+            }
+        }
+    }
+
+    /// Serves a connection if there is a seat for it, else closes it.
+    fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, stop: &watch::Receiver<bool>) {
+        let seat = match Seat::take(&self.seats, peer.ip(), self.limits) {
+            Ok(seat) => seat,
+            Err(reason) => return self.counters.shard(self.shard).dropped(reason),
+        };
+        // Answers are written whole, so waiting for more to fill a segment only delays them.
+        let _ = stream.set_nodelay(true);
+        let service = Arc::clone(self);
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            let _seat = seat;
+            service.converse(stream, peer.ip(), stop).await;
+        });
+    }
+
+    /// Answers the queries of one connection until the client closes its side, lets the time pass or
+    /// sends what cannot be DNS.
+    async fn converse(
+        &self,
+        mut stream: impl AsyncRead + AsyncWrite + Unpin,
+        src: IpAddr,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let mut input = Vec::new();
+        let mut output = Vec::new();
+        let mut timer = pin!(tokio::time::sleep(self.limits.idle_timeout));
+        let mut stop = pin!(stopped(&mut stop));
+        let mut is_stopping = false;
+        loop {
+            if input.len() == input.capacity() {
+                input.reserve(READ_LEN);
+            }
+            let n_read = tokio::select! {
+                biased;
+                // First, so that it also ends a client who sends without a pause but no queries.
+                () = &mut timer => break,
+                () = &mut stop, if !is_stopping => {
+                    is_stopping = true;
+                    let end = timer.deadline().min(Instant::now() + LAST_CALL);
+                    timer.as_mut().reset(end);
+                    continue;
+                }
+                n_read = stream.read_buf(&mut input) => n_read,
+            };
+            if n_read.unwrap_or(0) == 0 {
+                break;
+            }
+            match self.reply(&mut stream, src, &mut input, &mut output).await {
+                Replied::Nothing => {}
+                Replied::Some if is_stopping => {}
+                Replied::Some => timer
+                    .as_mut()
+                    .reset(Instant::now() + self.limits.idle_timeout),
+                Replied::Finally => break,
+            }
+            output.shrink_to(READ_LEN);
+            if input.is_empty() {
+                input.shrink_to(READ_LEN);
+            }
+        }
+        let _ = stream.shutdown().await;
+    }
+
+    /// Answers every complete message of `input` and takes it out.
+    async fn reply(
+        &self,
+        stream: &mut (impl AsyncWrite + Unpin),
+        src: IpAddr,
+        input: &mut Vec<u8>,
+        output: &mut Vec<u8>,
+    ) -> Replied {
+        let mut replied = Replied::Nothing;
+        loop {
+            let left = self.answer(src, input, output);
+            if !output.is_empty() {
+                let written = stream.write_all(output);
+                match tokio::time::timeout(self.limits.idle_timeout, written).await {
+                    Ok(Ok(())) => replied = Replied::Some,
+                    _ => return Replied::Finally,
+                }
+                output.clear();
+            }
+            match left {
+                Left::Messages => {}
+                Left::Nothing => return replied,
+                Left::NotDns => return Replied::Finally,
+            }
+        }
+    }
+
+    /// Answers complete messages of `input` from one snapshot, takes them out and appends the answers
+    /// to `output`, until there are none or there is enough to write.
+    fn answer(&self, src: IpAddr, input: &mut Vec<u8>, output: &mut Vec<u8>) -> Left {
+        let arrival = Arrival {
+            src,
+            transport: Transport::Tcp,
+        };
+        let mut desk = lock(&self.desks).pop().unwrap_or_else(|| Desk {
+            answerer: (self.make_answerer)(),
+            reply: vec![0; usize::from(u16::MAX)].into_boxed_slice(),
+        });
+        let Desk { answerer, reply } = &mut desk;
+        let mut answer = answerer.batch();
+        let mut rest = input.as_slice();
+        let left = loop {
+            if output.len() >= OUTPUT_LEN {
+                break Left::Messages;
+            }
+            let message = match next_frame(rest) {
+                Frame::Incomplete => break Left::Nothing,
+                Frame::Message(message, after) => {
+                    rest = after;
+                    message
+                }
+                Frame::Short => {
+                    self.counters.shard(self.shard).dropped(Dropped::Short);
+                    break Left::NotDns;
+                }
+            };
+            let n = answer(arrival, message, reply);
+            if let (Ok(len @ 1..), Some(reply)) = (u16::try_from(n), reply.get(..n)) {
+                output.extend_from_slice(&len.to_be_bytes());
+                output.extend_from_slice(reply);
+            }
+        };
+        let n_used = input.len() - rest.len();
+        drop(answer);
+        input.drain(..n_used);
+        lock(&self.desks).push(desk);
+        left
+    }
+}
+
+/// What one task needs while it answers, and no longer.
+struct Desk<A> {
+    answerer: A,
+    /// Room for the longest message that there is.
+    reply: Box<[u8]>,
+}
+
+/// What became of a connection's input.
+enum Replied {
+    /// No answer was due.
+    Nothing,
+    /// At least one answer was taken.
+    Some,
+    /// Nothing more can be said on this connection.
+    Finally,
+}
+
+/// What stands in the input after answering.
+enum Left {
+    /// Perhaps more complete messages.
+    Messages,
+    /// Nothing complete.
+    Nothing,
+    /// What cannot be DNS; where the next message begins is anybody's guess.
+    NotDns,
+}
+
+/// What a connection's input begins with.
+enum Frame<'a> {
+    /// Less than a message.
+    Incomplete,
+    /// A message, and what comes after it.
+    Message(&'a [u8], &'a [u8]),
+    /// The length of a message with less than a header.
+    Short,
+}
+
+fn next_frame(input: &[u8]) -> Frame<'_> {
+    let Some((len, rest)) = input.split_first_chunk() else {
+        return Frame::Incomplete;
+    };
+    let len = usize::from(u16::from_be_bytes(*len));
+    if len < HEADER_LEN {
+        return Frame::Short;
+    }
+    match rest.split_at_checked(len) {
+        Some((message, after)) => Frame::Message(message, after),
+        None => Frame::Incomplete,
+    }
+}
+
+/// Who is connected.
+#[derive(Debug, Default)]
+struct Seats {
+    n_taken: usize,
+    by_client: HashMap<IpAddr, usize>,
+}
+
+/// One connection's place; dropping it frees the place.
+struct Seat {
+    seats: Arc<Mutex<Seats>>,
+    client: IpAddr,
+}
+
+impl Seat {
+    fn take(seats: &Arc<Mutex<Seats>>, src: IpAddr, limits: TcpLimits) -> Result<Self, Dropped> {
+        let client = client_of(src);
+        let mut taken = lock(seats);
+        if taken.n_taken >= limits.max_connections {
+            return Err(Dropped::ConnectionLimit);
+        }
+        let n_of_client = taken.by_client.get(&client).copied().unwrap_or(0);
+        if n_of_client >= limits.max_connections_per_client {
+            return Err(Dropped::ClientConnectionLimit);
+        }
+        taken.by_client.insert(client, n_of_client + 1);
+        taken.n_taken += 1;
+        Ok(Self {
+            seats: Arc::clone(seats),
+            client,
+        })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut taken = lock(&self.seats);
+        taken.n_taken -= 1;
+        if let Entry::Occupied(mut n_of_client) = taken.by_client.entry(self.client) {
+            *n_of_client.get_mut() -= 1;
+            if *n_of_client.get() == 0 {
+                n_of_client.remove();
+            }
+        }
+    }
+}
+
+/// Whom a connection is counted for.
+fn client_of(src: IpAddr) -> IpAddr {
+    match src {
+        IpAddr::V4(_) => src,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (!0 << 64)).into(),
+    }
+}
+
+/// Waits until the listeners are to stop, or have been dropped.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|is_stopping| *is_stopping).await;
+}
+
+/// Whether the error ends one connection before it was accepted, and the next may be fine.
+fn concerns_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// A lock whose holder panicked still guards whole values: each change is one assignment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Octets of a DNS header (RFC 1035 s4.1.1).
+const HEADER_LEN: usize = 12;
+
+/// What is read at once, and what an idle connection keeps: about a hundred queries.
+const READ_LEN: usize = 4096;
+
+/// Answers are written when there is so much of them; with one more of 64 KiB it is the most that a
+/// connection holds.
+const OUTPUT_LEN: usize = 64 * 1024;
+
+/// How long after the stop a connection is still read from. What has arrived is there at once; this is
+/// for the delays of a busy machine.
+const LAST_CALL: Duration = Duration::from_millis(200);
+
+/// The pause after an accept that failed for want of open files or memory: connections end meanwhile.
+const TROUBLE_PAUSE: Duration = Duration::from_millis(50);

@@ -1,0 +1,101 @@
+//! The UDP thread: receive a batch, answer each message from one snapshot, send the answers.
+//!
+//! One thread owns one socket; the kernel spreads clients over the sockets of an address by a hash of
+//! their address and port (SO_REUSEPORT), so that threads share nothing but the snapshot. No lock, no
+//! allocation and no clock in the loop, and no error ends it: what cannot be received is waited for,
+//! what cannot be sent is counted.
+
+use std::io;
+use std::net::UdpSocket;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+use tracing::warn;
+
+use crate::engine::Arrival;
+use crate::state::counters::Dropped;
+use crate::state::counters::Shard;
+use crate::state::counters::Transport;
+use crate::transport::Answerer;
+use crate::transport::udp_sys::Batch;
+use crate::transport::udp_sys::Wait;
+
+/// How long a thread waits for a message before it looks whether to stop and lets go of a replaced
+/// snapshot. A quarter of a second is little of the five that stopping may take, and four wake-ups a
+/// second cost an idle machine nothing.
+pub(super) const RECEIVE_WAIT: Duration = Duration::from_millis(250);
+
+/// How long a batch may wait for a device that takes nothing. Clients ask again after about a second,
+/// so a later answer would be of no use.
+pub(super) const SEND_WAIT: Duration = Duration::from_millis(250);
+
+/// The pause after an error that is not one message's. Long enough not to spin, short enough that the
+/// socket's queue does not overflow when the trouble was brief.
+const TROUBLE_PAUSE: Duration = Duration::from_millis(10);
+
+/// How long the queue is emptied after the stop. A full one of 4 MiB holds some ten thousand messages,
+/// which take a tenth of a second; what comes in later than the stop has no claim.
+const DRAIN_TIME: Duration = Duration::from_millis(500);
+
+/// One listening socket and what is kept for it; `is_wildcard` if it was bound to an unspecified
+/// address and tells the local one.
+#[derive(Debug)]
+pub(super) struct UdpWorker<A> {
+    pub(super) socket: UdpSocket,
+    pub(super) is_wildcard: bool,
+    pub(super) answerer: A,
+}
+
+impl<A: Answerer> UdpWorker<A> {
+    /// Answers until `stop` is set, then what is still in the socket's queue.
+    pub(super) fn run(mut self, counters: &Shard, stop: &AtomicBool) {
+        let mut batch = Batch::new(self.is_wildcard);
+        let mut is_logged = false;
+        while !stop.load(Relaxed) {
+            match batch.receive(&self.socket, Wait::ForOne) {
+                Ok(_) => self.answer(&mut batch, counters),
+                Err(error) if is_timeout(&error) => drop(self.answerer.batch()),
+                Err(error) => {
+                    if !is_logged {
+                        warn!(%error, "cannot receive, trying again; said once");
+                        is_logged = true;
+                    }
+                    thread::sleep(TROUBLE_PAUSE);
+                }
+            }
+        }
+        let end = Instant::now() + DRAIN_TIME;
+        while Instant::now() < end && batch.receive(&self.socket, Wait::No).is_ok() {
+            self.answer(&mut batch, counters);
+        }
+    }
+
+    fn answer(&mut self, batch: &mut Batch, counters: &Shard) {
+        let mut answer = self.answerer.batch();
+        batch.answer(|source, message, reply| {
+            // Nothing can be sent to port 0; only a forger sends from it.
+            if source.port() == 0 {
+                counters.dropped(Dropped::SourcePort);
+                return 0;
+            }
+            let arrival = Arrival {
+                src: source.ip(),
+                transport: Transport::Udp,
+            };
+            answer(arrival, message, reply)
+        });
+        for _ in 0..batch.send(&self.socket) {
+            counters.dropped(Dropped::Send);
+        }
+    }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
+    )
+}
