@@ -28,8 +28,8 @@ use crate::geo::writer::Value;
 
 /// Builds a database from the IPv4 and the IPv6 file, each given as its name and text.
 ///
-/// `epoch` is the build time in seconds since 1970; see [`generated`]. Lines may stand in any order,
-/// but their ranges must not overlap. `None` if the report got an error.
+/// `epoch` is the build time in seconds since 1970; see [`generated`]. Lines may stand in any
+/// order, but their ranges must not overlap. `None` if the report got an error.
 pub fn build(
     ipv4: (&Arc<str>, &str),
     ipv6: (&Arc<str>, &str),

@@ -269,6 +269,17 @@ tree         166 nodes of 2 × 24 bits
         info(&bytes).expect_err("a cycle");
     }
 
+    #[test]
+    fn a_tree_that_branches_into_itself_is_refused() {
+        let mut bytes = database();
+        // Both halves of each of the first nodes are the next one: 2¹⁴ times what is below them.
+        for ix in 0..14_u8 {
+            let at = usize::from(ix) * 6;
+            bytes[at..at + 6].copy_from_slice(&[0, 0, ix + 1, 0, 0, ix + 1]);
+        }
+        info(&bytes).expect_err("too many networks");
+    }
+
     proptest! {
         #[test]
         fn damaged_files_never_panic(

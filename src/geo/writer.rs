@@ -2,9 +2,9 @@
 //!
 //! The tree is grown from sorted disjoint ranges, depth first, and a node whose halves say the same
 //! is no node. Nodes with two leaves are shared: countries are so few that the same pairs recur all
-//! over the address space, which makes the file a quarter smaller. Sharing stops there on purpose.
-//! Readers take a tree with more than three networks per node for a cyclic one, and shared leaf
-//! pairs cannot get there: n other nodes carry at most n + 1 pairs, hence 2n + 2 networks.
+//! over the address space, which makes the file a quarter smaller. Sharing stops there on purpose:
+//! `maxminddb` takes a tree with more than three networks per node for a cyclic one, and leaf pairs
+//! cannot get there, since n other nodes carry at most n + 1 pairs, hence 2n + 2 networks.
 //!
 //! The path to ::/96 and the node there are always written and never shared, since readers find the
 //! IPv4 tree by them. There are no aliases (`::ffff:0:0/96`, `2002::/16`) for it. Equal input gives
@@ -188,28 +188,23 @@ fn assemble(
     };
     let mut out = Vec::with_capacity(nodes.len() * usize::from(record_size) / 4 + data.len() + 512);
     for pair in nodes {
-        let [left, right] = pair.map(|slot| number(slot).to_be_bytes());
-        match record_size {
-            24 => {
-                out.extend_from_slice(&left[1..]);
-                out.extend_from_slice(&right[1..]);
-            }
-            28 => {
-                out.extend_from_slice(&left[1..]);
-                out.push(left[0] << 4 | right[0]);
-                out.extend_from_slice(&right[1..]);
-            }
-            _ => {
-                out.extend_from_slice(&left);
-                out.extend_from_slice(&right);
-            }
-        }
+        push_node(pair.map(number), record_size, &mut out);
     }
     out.extend_from_slice(&SEPARATOR);
     out.extend_from_slice(data);
     out.extend_from_slice(METADATA_MARKER);
     plain(&metadata(header, n_nodes, record_size), &mut out)?;
     Ok(out)
+}
+
+/// Appends a node; with 28 bits the middle byte holds the high bits of both halves.
+fn push_node(halves: [u32; 2], record_size: u16, out: &mut Vec<u8>) {
+    let [left, right] = halves.map(u32::to_be_bytes);
+    match record_size {
+        24 => out.extend([&left[1..], &right[1..]].concat()),
+        28 => out.extend([&left[1..], &[left[0] << 4 | right[0]], &right[1..]].concat()),
+        _ => out.extend([left, right].concat()),
+    }
 }
 
 fn metadata(header: Header<'_>, n_nodes: u32, record_size: u16) -> Value {
@@ -415,6 +410,18 @@ mod tests {
             .map(|r| codes[r.record as usize].to_owned())
     }
 
+    /// Joins ranges that touch and have the same code.
+    fn merged(ranges: impl Iterator<Item = (u128, u128, String)>) -> Vec<(u128, u128, String)> {
+        let mut joined: Vec<(u128, u128, String)> = Vec::new();
+        for (first, last, code) in ranges {
+            match joined.last_mut() {
+                Some((_, end, before)) if *before == code && *end + 1 == first => *end = last,
+                _ => joined.push((first, last, code)),
+            }
+        }
+        joined
+    }
+
     /// Disjoint ranges from sorted cut points of one family, with gaps, neighbours and single
     /// addresses among them.
     fn cuts_to_ranges(cuts: Vec<(u128, Option<u32>)>) -> Vec<Range> {
@@ -462,7 +469,8 @@ mod tests {
             });
             let v4 = random.iter().map(|bits| bits >> 96);
             for bits in edges.chain(v4).chain(random.iter().copied()) {
-                prop_assert_eq!(find(&reader, bits), naive(&ranges, &codes, bits), "{}", addr(bits));
+                let expected = naive(&ranges, &codes, bits);
+                prop_assert_eq!(find(&reader, bits), expected, "{}", addr(bits));
             }
         }
 
@@ -470,35 +478,23 @@ mod tests {
         fn the_networks_are_the_ranges(ranges in arb_ranges()) {
             let codes = ["FR", "BR", "JP"];
             let reader = open(write(HEADER, &ranges, &codes.map(code)).expect("sound ranges"));
-            let mut walked: Vec<(u128, u128, String)> = Vec::new();
-            for network in reader.networks(Default::default()).expect("a tree") {
+            let networks = reader.networks(Default::default()).expect("a tree");
+            let walked = networks.map(|network| {
                 let found = network.expect("a sound tree");
                 let network = found.network().expect("a network");
                 let first = match network.network() {
                     IpAddr::V4(v4) => u128::from(v4.to_bits()),
                     IpAddr::V6(v6) => v6.to_bits(),
                 };
-                let bits = if network.is_ipv4() { 32 } else { 128 } - network.prefix();
-                let last = first | (u128::MAX.checked_shr(128 - u32::from(bits)).unwrap_or(0));
-                let code: String = found
+                let host_bits = if network.is_ipv4() { 32 } else { 128 } - network.prefix();
+                let code: Option<String> = found
                     .decode_path(&path!["country", "iso_code"])
-                    .expect("sound data")
-                    .expect("a code");
-                // IPv4 ends where no merging across may happen.
-                match walked.last_mut() {
-                    Some((_, end, before)) if *before == code && *end + 1 == first => *end = last,
-                    _ => walked.push((first, last, code)),
-                }
-            }
-            let mut merged: Vec<(u128, u128, String)> = Vec::new();
-            for r in &ranges {
-                let code = codes[r.record as usize].to_owned();
-                match merged.last_mut() {
-                    Some((_, end, before)) if *before == code && *end + 1 == r.first => *end = r.last,
-                    _ => merged.push((r.first, r.last, code)),
-                }
-            }
-            prop_assert_eq!(walked, merged);
+                    .expect("sound data");
+                (first, first | !mask128(128 - host_bits), code.expect("a code"))
+            });
+            let name = |record: u32| codes[record as usize].to_owned();
+            let given = ranges.iter().map(|r| (r.first, r.last, name(r.record)));
+            prop_assert_eq!(merged(walked), merged(given));
         }
     }
 
@@ -543,6 +539,15 @@ mod tests {
     }
 
     #[test]
+    fn equal_pairs_of_leaves_are_one_node() {
+        let checkered = (0..4096).map(|i| range(i << 8, (i << 8) + 255, (i % 2) as u32));
+        let ranges: Vec<_> = checkered.collect();
+        let reader = open(write(HEADER, &ranges, &["FR", "BR"].map(code)).expect("sound"));
+        // Down to ::/96, on to 0.0.0.0/12, all its prefixes of 12 to 22 bits, and one pair.
+        assert_eq!(reader.metadata().node_count, 97 + 11 + 2047 + 1);
+    }
+
+    #[test]
     fn every_record_size_is_read_back() {
         let mut tree = Tree::default();
         let ranges = [
@@ -565,6 +570,28 @@ mod tests {
                     "{size}: {bits}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn nodes_of_every_size_follow_the_format() {
+        let rows: [(u16, [u32; 2], &[u8]); 3] = [
+            (24, [0xab_cdef, 0x12_3456], b"\xab\xcd\xef\x12\x34\x56"),
+            (
+                28,
+                [0xabc_def1, 0x234_5678],
+                b"\xbc\xde\xf1\xa2\x34\x56\x78",
+            ),
+            (
+                32,
+                [0x89ab_cdef, 0x1234_5678],
+                b"\x89\xab\xcd\xef\x12\x34\x56\x78",
+            ),
+        ];
+        for (size, halves, bytes) in rows {
+            let mut out = Vec::new();
+            push_node(halves, size, &mut out);
+            assert_eq!(out, bytes, "{size}");
         }
     }
 
