@@ -119,3 +119,37 @@ async fn reach_proxy(host: &str, port: u16, deadline: Deadline) -> Result<TcpStr
         Err(_) => Err(fault(format!("timed out after {:?}", deadline.timeout))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_kernels_word_decides_whose_fault_it_is() {
+        use io::ErrorKind;
+        let near = SocketAddr::from(([127, 0, 0, 1], 80));
+        let far = SocketAddr::from(([192, 0, 2, 1], 80));
+        let loopback = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        for (kind, endpoint, label) in [
+            (ErrorKind::ConnectionRefused, far, "refused"),
+            (ErrorKind::ConnectionReset, far, "reset"),
+            (ErrorKind::HostUnreachable, far, "unreachable"),
+            (ErrorKind::TimedOut, far, "timeout"),
+            // We know a way, so that it was a router who said it.
+            (ErrorKind::NetworkUnreachable, near, "unreachable"),
+            // From loopback there is no way out.
+            (ErrorKind::NetworkUnreachable, far, "local"),
+            (ErrorKind::PermissionDenied, far, "local"),
+            (ErrorKind::AddrNotAvailable, far, "local"),
+        ] {
+            let deadline = Deadline::after(Duration::from_secs(4));
+            let said = match missed(&kind.into(), loopback, endpoint, deadline) {
+                Missed::Failure(failure) => failure.label(),
+                Missed::NoEvidence(fault) => fault.label(),
+            };
+            assert_eq!(said, label, "{kind:?} at {endpoint}");
+        }
+    }
+}

@@ -171,3 +171,229 @@ fn random() -> f64 {
     let bits = RandomState::new().hash_one(()) >> 11;
     bits as f64 / (1u64 << 53) as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::num::NonZeroU32;
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::Ordering;
+
+    use tokio::time::sleep;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::base::health::Health;
+    use crate::config::model::Egress;
+    use crate::health::board::Board;
+    use crate::health::failure::Phase;
+    use crate::health::failure::ProbeFailure;
+    use crate::health::monitor::MonitorKind;
+    use crate::health::monitor::Quorum;
+    use crate::health::observation::Moment;
+    use crate::health::observation::Target;
+
+    const INTERVAL: Duration = Duration::from_secs(5);
+    const TIMEOUT: Duration = Duration::from_secs(4);
+
+    fn monitor(interval: Duration) -> Monitor {
+        let two = NonZeroU32::new(2).expect("not zero");
+        Monitor {
+            name: "ready".into(),
+            kind: MonitorKind::Tcp,
+            port: 80,
+            interval,
+            timeout: TIMEOUT,
+            failure_threshold: two,
+            success_threshold: two,
+            quorum: Quorum::Majority,
+        }
+    }
+
+    fn pair(number: u32, interval: Duration) -> Pair {
+        let target = Target {
+            pool: "west".into(),
+            address: Ipv4Addr::from_bits(0x7F00_0000 + number).into(),
+            monitor: Arc::new(monitor(interval)),
+        };
+        Pair {
+            target: Arc::new(target),
+            vantage: "local".into(),
+            egress: Egress::Direct,
+        }
+    }
+
+    fn asks<F>(ask: impl Fn(Arc<Pair>) -> F + Send + Sync + 'static) -> Ask
+    where
+        F: Future<Output = ProbeResult> + Send + 'static,
+    {
+        Arc::new(move |pair| -> Asking { Box::pin(ask(pair)) })
+    }
+
+    fn always_good() -> Ask {
+        asks(|_| async { ProbeResult::Success })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_round_takes_a_second() {
+        let (reports, mut seen) = mpsc::channel(1000);
+        let mut prober = Prober::with(always_good(), MAX_IN_FLIGHT, reports);
+        let start = Instant::now();
+        prober.replace((0..500).map(|i| pair(i, INTERVAL)).collect());
+        let mut addresses = std::collections::HashSet::new();
+        while addresses.len() < 500 {
+            let observation = seen.recv().await.expect("a report");
+            addresses.insert(observation.target.address);
+        }
+        let took = start.elapsed();
+        assert!(took < Duration::from_millis(1010), "{took:?}");
+        assert!(took > Duration::from_millis(900), "spread over {took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn intervals_run_from_start_to_start_within_a_tenth() {
+        let (reports, mut seen) = mpsc::channel(1);
+        let slow = asks(|_| async {
+            sleep(Duration::from_secs(2)).await;
+            ProbeResult::Success
+        });
+        let mut prober = Prober::with(slow, MAX_IN_FLIGHT, reports);
+        prober.replace(vec![pair(1, INTERVAL)]);
+        seen.recv().await.expect("a report");
+        let mut before = Instant::now();
+        let (mut shortest, mut longest) = (INTERVAL, INTERVAL);
+        for _ in 0..1000 {
+            let observation = seen.recv().await.expect("a report");
+            assert!(observation.took >= Duration::from_secs(2));
+            (shortest, longest) = (
+                shortest.min(before.elapsed()),
+                longest.max(before.elapsed()),
+            );
+            before = Instant::now();
+        }
+        // The clock of the runtime counts milliseconds, rounded up.
+        let slack = Duration::from_millis(2);
+        assert!(shortest + slack >= INTERVAL - INTERVAL / 10, "{shortest:?}");
+        assert!(longest <= INTERVAL + INTERVAL / 10 + slack, "{longest:?}");
+        assert!(
+            longest - shortest > INTERVAL / 6,
+            "{shortest:?} to {longest:?}"
+        );
+    }
+
+    #[test]
+    fn nothing_is_put_off_while_a_verdict_may_be_in_the_making() {
+        for (interval, n_good, longest) in [
+            (INTERVAL, 0, INTERVAL),
+            (INTERVAL, 1, INTERVAL),
+            (INTERVAL, 2, Duration::from_millis(5500)),
+            (Duration::from_secs(60), 2, Duration::from_millis(60_500)),
+        ] {
+            let monitor = monitor(interval);
+            assert_eq!(gap(&monitor, n_good, 1.0), longest);
+            assert_eq!(gap(&monitor, n_good, 0.0), interval - interval / 10);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn probes_in_flight_are_bounded_in_all_and_one_per_pair() {
+        let in_flight = Arc::new(AtomicUsize::new(0));
+        let most = Arc::new(AtomicUsize::new(0));
+        let hangs = {
+            let (in_flight, most) = (Arc::clone(&in_flight), Arc::clone(&most));
+            asks(move |_| {
+                let (in_flight, most) = (Arc::clone(&in_flight), Arc::clone(&most));
+                async move {
+                    let now = in_flight.fetch_add(1, Ordering::SeqCst) + 1;
+                    most.fetch_max(now, Ordering::SeqCst);
+                    sleep(INTERVAL * 3).await;
+                    in_flight.fetch_sub(1, Ordering::SeqCst);
+                    ProbeResult::Success
+                }
+            })
+        };
+        for (n_pairs, expected) in [(3, 3), (20, 8)] {
+            most.store(0, Ordering::SeqCst);
+            let (reports, mut seen) = mpsc::channel(1);
+            let mut prober = Prober::with(Arc::clone(&hangs), 8, reports);
+            prober.replace((0..n_pairs).map(|i| pair(i, INTERVAL)).collect());
+            for _ in 0..100 {
+                seen.recv().await.expect("a report");
+            }
+            assert_eq!(most.load(Ordering::SeqCst), expected);
+            drop(prober);
+            in_flight.store(0, Ordering::SeqCst);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reload_starts_and_stops_only_what_has_changed() {
+        let (reports, mut seen) = mpsc::channel(100);
+        let mut prober = Prober::with(always_good(), MAX_IN_FLIGHT, reports);
+        prober.replace(vec![pair(1, INTERVAL), pair(2, INTERVAL)]);
+        for _ in 0..2 {
+            seen.recv().await.expect("a report");
+        }
+        // Far from due: 1 stays as it is, 2 changes, 3 is new.
+        let faster = INTERVAL - Duration::from_secs(1);
+        prober.replace(vec![pair(1, INTERVAL), pair(2, faster), pair(3, INTERVAL)]);
+        let mut asked = Vec::new();
+        while let Ok(observation) = timeout(Duration::from_secs(2), seen.recv()).await {
+            let monitor = &observation.expect("a report").target.monitor;
+            asked.push(monitor.interval);
+        }
+        asked.sort();
+        assert_eq!(asked, [faster, INTERVAL]);
+
+        // Dropped: the tasks end, and with them the senders.
+        drop(prober);
+        while seen.recv().await.is_some() {}
+    }
+
+    /// The contract's promise, with the real schedule and the real board: an endpoint that begins to
+    /// hang is down within `failure_threshold × interval + timeout + 1 s`, and one that recovers is
+    /// up within the same time.
+    #[tokio::test(start_paused = true)]
+    async fn changes_show_in_time() {
+        for interval in [INTERVAL, Duration::from_secs(60)] {
+            let start = Instant::now();
+            let broken_at = start + interval * 5;
+            let healed_at = start + interval * 12;
+            let ask = asks(move |_| async move {
+                if (broken_at..healed_at).contains(&Instant::now()) {
+                    sleep(TIMEOUT).await;
+                    let (after, phase) = (TIMEOUT, Phase::Connect);
+                    return ProbeResult::Failure(ProbeFailure::Timeout { after, phase });
+                }
+                ProbeResult::Success
+            });
+            let (reports, mut seen) = mpsc::channel(1000);
+            let mut prober = Prober::with(ask, MAX_IN_FLIGHT, reports);
+            let pairs: Vec<_> = (0..200).map(|i| pair(i, interval)).collect();
+            prober.replace(pairs.clone());
+            let keys = pairs.into_iter().map(|p| (p.target, p.vantage));
+            let mut board = Board::new(keys, Duration::from_secs(30));
+
+            let (mut n_down, mut n_up) = (0, 0);
+            let bound = interval * 2 + TIMEOUT + Duration::from_secs(1);
+            while n_up < 200 {
+                let observation = seen.recv().await.expect("a report");
+                let now = Moment {
+                    elapsed: start.elapsed(),
+                    unix: 0,
+                };
+                let Some(flip) = board.observe(&observation, now) else {
+                    continue;
+                };
+                if flip.to == Health::Down {
+                    n_down += 1;
+                    assert!(broken_at.elapsed() <= bound, "{:?}", broken_at.elapsed());
+                } else if flip.from == Health::Down {
+                    n_up += 1;
+                    assert!(healed_at.elapsed() <= bound, "{:?}", healed_at.elapsed());
+                }
+            }
+            assert_eq!(n_down, 200);
+        }
+    }
+}

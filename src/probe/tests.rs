@@ -1,1 +1,802 @@
+//! Probes against scripted servers on loopback.
 
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rcgen::BasicConstraints;
+use rcgen::CertificateParams;
+use rcgen::DnType;
+use rcgen::IsCa;
+use rcgen::Issuer;
+use rcgen::KeyPair;
+use rustls::RootCertStore;
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::PrivateKeyDer;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWrite;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
+
+use crate::base::ix::MonitorIx;
+use crate::base::location::Point;
+use crate::config::model::Egress;
+use crate::config::model::Endpoint;
+use crate::config::model::Pool;
+use crate::config::model::Pools;
+use crate::config::model::Vantage;
+use crate::health::monitor::HttpCheck;
+use crate::health::monitor::Monitor;
+use crate::health::monitor::MonitorKind;
+use crate::health::monitor::Quorum;
+use crate::health::observation::ProbeResult;
+use crate::health::observation::Target;
+use crate::probe::pairs;
+use crate::probe::probe;
+use crate::probe::tls::Tls;
+
+/// Ample for what must answer.
+const PATIENT: Duration = Duration::from_secs(20);
+/// For what must not.
+const HASTY: Duration = Duration::from_millis(100);
+
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// Listens on a free port of loopback.
+async fn listen() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    (listener, address)
+}
+
+/// A port that nothing listens on, and its socket, which keeps others from taking it.
+fn closed_port() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket
+        .bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+        .expect("a free port");
+    let address = socket.local_addr().expect("bound");
+    (socket, address)
+}
+
+/// Serves each connection by `script`; returns the address and what the scripts return.
+async fn serve<T, F>(
+    script: impl Fn(TcpStream) -> F + Send + 'static,
+) -> (SocketAddr, mpsc::UnboundedReceiver<T>)
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let (listener, address) = listen().await;
+    let (seen, results) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (script, seen) = (script(stream), seen.clone());
+            tokio::spawn(async move {
+                let _ = seen.send(script.await);
+            });
+        }
+    });
+    (address, results)
+}
+
+/// Answers every request with these bytes and closes; returns the requests.
+async fn answer(response: &'static [u8]) -> (SocketAddr, mpsc::UnboundedReceiver<String>) {
+    serve(move |mut stream| async move { exchange(&mut stream, response).await }).await
+}
+
+async fn exchange(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), response: &[u8]) -> String {
+    let head = read_head(stream).await;
+    let _ = stream.write_all(response).await;
+    let _ = stream.shutdown().await;
+    head
+}
+
+async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) => head.push(byte),
+            Err(_) => break,
+        }
+    }
+    String::from_utf8(head).expect("text")
+}
+
+/// Answers with these bytes and then holds the connection open until the other side is gone.
+async fn hang_after(response: &'static [u8]) -> SocketAddr {
+    let script = move |mut stream: TcpStream| async move {
+        read_head(&mut stream).await;
+        let _ = stream.write_all(response).await;
+        let _ = stream.read_u8().await;
+    };
+    serve(script).await.0
+}
+
+/// Answers with these bytes and then resets the connection.
+async fn reset_after(response: &'static [u8]) -> SocketAddr {
+    let script = move |mut stream: TcpStream| async move {
+        read_head(&mut stream).await;
+        let _ = stream.write_all(response).await;
+        let linger = socket2::SockRef::from(&stream);
+        linger.set_linger(Some(Duration::ZERO)).expect("linger");
+    };
+    serve(script).await.0
+}
+
+fn check() -> HttpCheck {
+    HttpCheck {
+        path: "/_ready".into(),
+        host: Some("app.example.com".into()),
+        expect_status: Box::from([(200, 399)]),
+        expect_body: "".into(),
+    }
+}
+
+fn target(kind: MonitorKind, endpoint: SocketAddr, timeout: Duration) -> Target {
+    let two = NonZeroU32::new(2).expect("not zero");
+    let monitor = Monitor {
+        name: "ready".into(),
+        kind,
+        port: endpoint.port(),
+        interval: Duration::from_secs(5),
+        timeout,
+        failure_threshold: two,
+        success_threshold: two,
+        quorum: Quorum::Majority,
+    };
+    Target {
+        pool: "west".into(),
+        address: endpoint.ip(),
+        monitor: Arc::new(monitor),
+    }
+}
+
+/// `success`, or the label and the sentence.
+fn words(result: &ProbeResult) -> String {
+    match result {
+        ProbeResult::Failure(failure) => format!("{}: {failure}", failure.label()),
+        ProbeResult::NoEvidence(fault) => format!("no evidence, {}: {fault}", fault.label()),
+        ProbeResult::Success => "success".to_owned(),
+    }
+}
+
+async fn ask(kind: MonitorKind, endpoint: SocketAddr, timeout: Duration) -> String {
+    let tls = Tls::trusting(RootCertStore::empty());
+    let target = target(kind, endpoint, timeout);
+    words(&probe(&target, &Egress::Direct, &tls).await)
+}
+
+async fn get(check: HttpCheck, endpoint: SocketAddr) -> String {
+    ask(MonitorKind::Http(check), endpoint, PATIENT).await
+}
+
+async fn get_from(response: &'static [u8]) -> String {
+    get(check(), answer(response).await.0).await
+}
+
+#[tokio::test]
+async fn a_connection_that_opens_is_all_a_tcp_monitor_wants() {
+    let (_listener, open) = listen().await;
+    assert_eq!(ask(MonitorKind::Tcp, open, PATIENT).await, "success");
+    let (_socket, closed) = closed_port();
+    let refused = ask(MonitorKind::Tcp, closed, PATIENT).await;
+    assert_eq!(refused, "refused: connection refused");
+}
+
+#[tokio::test]
+async fn the_request_names_path_and_host() {
+    let (endpoint, mut requests) = answer(OK).await;
+    assert_eq!(get(check(), endpoint).await, "success");
+    let request = requests.recv().await.expect("a request");
+    let version = env!("CARGO_PKG_VERSION");
+    let agent = format!("user-agent: meridian/{version}\r\n");
+    for part in [
+        "GET /_ready HTTP/1.1\r\n",
+        "host: app.example.com\r\n",
+        &agent,
+    ] {
+        assert!(request.contains(part), "{part} in {request}");
+    }
+
+    let bare = HttpCheck {
+        host: None,
+        ..check()
+    };
+    assert_eq!(get(bare, endpoint).await, "success");
+    let request = requests.recv().await.expect("a request");
+    assert!(
+        request.contains(&format!("host: {endpoint}\r\n")),
+        "{request}"
+    );
+}
+
+#[tokio::test]
+async fn only_expected_statuses_are_good() {
+    for (response, expected) in [
+        (OK, "success"),
+        (b"HTTP/1.0 204 No Content\r\n\r\n", "success"),
+        (
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+            "success",
+        ),
+        (
+            b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
+            "status: status 503, expected 200-399",
+        ),
+    ] {
+        assert_eq!(get_from(response).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn redirects_are_not_followed() {
+    let (endpoint, mut requests) =
+        answer(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n")
+            .await;
+    let strict = HttpCheck {
+        expect_status: Box::from([(200, 299)]),
+        ..check()
+    };
+    let result = get(strict, endpoint).await;
+    assert_eq!(result, "status: status 302, expected 200-299");
+    assert_eq!(get(check(), endpoint).await, "success");
+    requests.recv().await.expect("the first request");
+    requests.recv().await.expect("the second request");
+    assert!(requests.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn what_is_no_http_response_is_a_protocol_failure() {
+    let not_http = "protocol: response is not HTTP/1.1";
+    for (response, expected) in [
+        (&b"SSH-2.0-OpenSSH_9.9\r\n"[..], not_http),
+        (b"HTTP/1.1 abc\r\n\r\n", not_http),
+        (
+            b"",
+            "closed: connection closed while waiting for the response",
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Le",
+            "closed: connection closed while waiting for the response",
+        ),
+    ] {
+        assert_eq!(get_from(response).await, expected, "{response:?}");
+    }
+    let mut huge = b"HTTP/1.1 200 OK\r\n".to_vec();
+    for i in 0..4000 {
+        huge.extend(format!("x-{i}: {i}\r\n").into_bytes());
+    }
+    assert_eq!(
+        get_from(huge.leak()).await,
+        "protocol: response head is larger than 16 KiB"
+    );
+}
+
+#[tokio::test]
+async fn the_body_is_searched_across_chunks_and_up_to_a_limit() {
+    let holding = |text: &str| HttpCheck {
+        expect_body: text.into(),
+        ..check()
+    };
+    let chunked =
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nrea\r\n2\r\ndy\r\n0\r\n\r\n";
+    let (endpoint, _requests) = answer(chunked).await;
+    assert_eq!(get(holding("ready"), endpoint).await, "success");
+    let result = get(holding("reedy"), endpoint).await;
+    assert_eq!(result, "body: body does not hold `reedy`");
+
+    // Half a body, and a broken one.
+    let half = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nrea";
+    let (endpoint, _requests) = answer(half).await;
+    assert_eq!(get(holding("rea"), endpoint).await, "success");
+    let closed = "closed: connection closed while reading the body";
+    assert_eq!(get(holding("ready"), endpoint).await, closed);
+    let broken = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n";
+    let (endpoint, _requests) = answer(broken).await;
+    let result = get(holding("ready"), endpoint).await;
+    assert_eq!(result, "protocol: response is not HTTP/1.1");
+
+    let mut long = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
+    long.extend([b'x'; 70_000]);
+    long.extend(b"ready");
+    let (endpoint, _requests) = answer(long.leak()).await;
+    let result = get(holding("ready"), endpoint).await;
+    assert_eq!(result, "body: body does not hold `ready`");
+}
+
+#[tokio::test]
+async fn whatever_hangs_ends_at_the_timeout() {
+    let holding = HttpCheck {
+        expect_body: "ready".into(),
+        ..check()
+    };
+    for (sent, phase) in [
+        (&b""[..], "waiting for the response"),
+        (b"HTTP/1.1 200 OK\r\nX-A", "waiting for the response"),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nrea",
+            "reading the body",
+        ),
+    ] {
+        let endpoint = hang_after(sent).await;
+        let result = ask(MonitorKind::Http(holding.clone()), endpoint, HASTY).await;
+        assert_eq!(
+            result,
+            format!("timeout: timed out after 100ms while {phase}")
+        );
+    }
+    let endpoint = hang_after(b"").await;
+    let kind = MonitorKind::Https(check());
+    let target = target(kind, endpoint, HASTY);
+    let result = probe(&target, &Egress::Direct, &Authority::new().trusted()).await;
+    let expected = "timeout: timed out after 100ms while in the TLS handshake";
+    assert_eq!(words(&result), expected);
+}
+
+#[tokio::test]
+async fn slow_senders_do_not_stretch_the_timeout() {
+    let (endpoint, _ends) = serve(|mut stream: TcpStream| async move {
+        read_head(&mut stream).await;
+        let mut beat = tokio::time::interval(HASTY / 20);
+        while stream
+            .write_all(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+            .await
+            .is_ok()
+        {
+            beat.tick().await;
+        }
+    })
+    .await;
+    let result = ask(MonitorKind::Http(check()), endpoint, HASTY).await;
+    let expected = "timeout: timed out after 100ms while waiting for the response";
+    assert_eq!(result, expected);
+}
+
+#[tokio::test]
+async fn resets_are_told_with_their_phase() {
+    let endpoint = reset_after(b"").await;
+    let expected = "reset: connection reset while waiting for the response";
+    assert_eq!(get(check(), endpoint).await, expected);
+}
+
+/// A certificate authority made for one test.
+struct Authority {
+    key: KeyPair,
+    params: CertificateParams,
+    certificate: CertificateDer<'static>,
+}
+
+impl Authority {
+    fn new() -> Self {
+        Self::named("one authority")
+    }
+
+    fn named(name: &str) -> Self {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).expect("a certificate");
+        let certificate = certificate.der().clone();
+        Self {
+            key,
+            params,
+            certificate,
+        }
+    }
+
+    /// Trusts this authority and no other.
+    fn trusted(&self) -> Tls {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.clone()).expect("a root");
+        Tls::trusting(roots)
+    }
+
+    /// A TLS server with a certificate for `name` that is valid from one year to another; returns
+    /// the server names that clients asked for.
+    async fn serve(
+        &self,
+        name: &str,
+        years: (i32, i32),
+    ) -> (SocketAddr, mpsc::UnboundedReceiver<Option<String>>) {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        params.not_before = rcgen::date_time_ymd(years.0, 1, 1);
+        params.not_after = rcgen::date_time_ymd(years.1, 1, 1);
+        let issuer = Issuer::from_params(&self.params, &self.key);
+        let certificate = params.signed_by(&key, &issuer).expect("a certificate");
+        let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .expect("a matching key");
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        serve(move |stream| {
+            let acceptor = acceptor.clone();
+            async move {
+                let mut stream = acceptor.accept(stream).await.ok()?;
+                let name = stream.get_ref().1.server_name().map(str::to_owned);
+                exchange(&mut stream, OK).await;
+                name
+            }
+        })
+        .await
+    }
+}
+
+const VALID: (i32, i32) = (2020, 2120);
+
+async fn get_tls(tls: &Tls, check: HttpCheck, endpoint: SocketAddr) -> String {
+    let target = target(MonitorKind::Https(check), endpoint, PATIENT);
+    words(&probe(&target, &Egress::Direct, tls).await)
+}
+
+#[tokio::test]
+async fn certificates_are_verified_against_the_host() {
+    let authority = Authority::new();
+    let tls = authority.trusted();
+    for (name, years, expected) in [
+        ("app.example.com", VALID, "success"),
+        ("*.example.com", VALID, "success"),
+        (
+            "www.example.com",
+            VALID,
+            "certificate: certificate is not valid for `app.example.com`",
+        ),
+        (
+            "app.example.com",
+            (2020, 2021),
+            "certificate: certificate has expired",
+        ),
+        (
+            "app.example.com",
+            (2110, 2120),
+            "certificate: certificate is not valid yet",
+        ),
+    ] {
+        let (endpoint, mut names) = authority.serve(name, years).await;
+        assert_eq!(get_tls(&tls, check(), endpoint).await, expected);
+        if expected == "success" {
+            let asked = names.recv().await.expect("a connection");
+            assert_eq!(asked.as_deref(), Some("app.example.com"));
+        }
+    }
+    for other in ["another authority", "one authority"] {
+        let other = Authority::named(other);
+        let (endpoint, _names) = other.serve("app.example.com", VALID).await;
+        assert_eq!(
+            get_tls(&tls, check(), endpoint).await,
+            "certificate: certificate is not from a trusted authority"
+        );
+    }
+}
+
+#[tokio::test]
+async fn without_a_host_the_certificate_is_for_the_address() {
+    let authority = Authority::new();
+    let tls = authority.trusted();
+    let bare = HttpCheck {
+        host: None,
+        ..check()
+    };
+    let (endpoint, mut names) = authority.serve("127.0.0.1", VALID).await;
+    assert_eq!(get_tls(&tls, bare.clone(), endpoint).await, "success");
+    assert_eq!(names.recv().await, Some(None));
+    let (endpoint, _names) = authority.serve("app.example.com", VALID).await;
+    assert_eq!(
+        get_tls(&tls, bare, endpoint).await,
+        "certificate: certificate is not valid for `127.0.0.1`"
+    );
+}
+
+#[tokio::test]
+async fn plain_servers_fail_the_tls_handshake() {
+    let tls = Authority::new().trusted();
+    let (endpoint, _ends) = serve(|mut stream: TcpStream| async move {
+        let _ = stream.read_u8().await;
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    })
+    .await;
+    let result = get_tls(&tls, check(), endpoint).await;
+    assert!(
+        result.starts_with("tls: TLS handshake failed: "),
+        "{result}"
+    );
+}
+
+#[tokio::test]
+async fn without_any_trusted_authority_https_tells_nothing() {
+    let (endpoint, _requests) = answer(OK).await;
+    let result = ask(MonitorKind::Https(check()), endpoint, PATIENT).await;
+    assert_eq!(
+        result,
+        "no evidence, local: no trusted CA certificates are installed on this machine"
+    );
+}
+
+async fn get_through(egress: &Egress, endpoint: SocketAddr, timeout: Duration) -> String {
+    let target = target(MonitorKind::Http(check()), endpoint, timeout);
+    let tls = Tls::trusting(RootCertStore::empty());
+    words(&probe(&target, egress, &tls).await)
+}
+
+#[tokio::test]
+async fn a_source_address_is_what_the_endpoint_sees() {
+    let (endpoint, mut peers) = serve(|mut stream: TcpStream| async move {
+        exchange(&mut stream, OK).await;
+        stream.peer_addr().expect("connected").ip()
+    })
+    .await;
+    let source = IpAddr::from([127, 0, 0, 2]);
+    let result = get_through(&Egress::Source(source), endpoint, PATIENT).await;
+    assert_eq!(result, "success");
+    assert_eq!(peers.recv().await, Some(source));
+
+    // An address that this machine does not have says nothing about the endpoint.
+    let foreign = Egress::Source(IpAddr::from([192, 0, 2, 1]));
+    let result = get_through(&foreign, endpoint, PATIENT).await;
+    assert!(
+        result.starts_with("no evidence, local: cannot send from 192.0.2.1: "),
+        "{result}"
+    );
+
+    // Nor does an uplink that does not lead there, as loopback to the outside.
+    let outside = SocketAddr::from(([192, 0, 2, 1], 80));
+    let result = get_through(&Egress::Source(source), outside, PATIENT).await;
+    assert!(
+        result.starts_with("no evidence, local: cannot connect: "),
+        "{result}"
+    );
+}
+
+fn http_proxy(address: SocketAddr) -> Egress {
+    Egress::HttpProxy {
+        host: address.ip().to_string().into(),
+        port: address.port(),
+    }
+}
+
+fn socks5_proxy(address: SocketAddr) -> Egress {
+    Egress::Socks5Proxy {
+        host: address.ip().to_string().into(),
+        port: address.port(),
+    }
+}
+
+#[tokio::test]
+async fn an_http_proxy_is_asked_for_the_address() {
+    let (endpoint, mut requests) = answer(OK).await;
+    let (proxy, mut heads) = serve(|mut stream: TcpStream| async move {
+        let head = read_head(&mut stream).await;
+        let to = head.split(' ').nth(1).expect("a target");
+        let mut upstream = TcpStream::connect(to).await.expect("the endpoint");
+        stream
+            .write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            .await
+            .expect("open");
+        let _ = tokio::io::copy_bidirectional(&mut stream, &mut upstream).await;
+        head
+    })
+    .await;
+    let result = get_through(&http_proxy(proxy), endpoint, PATIENT).await;
+    assert_eq!(result, "success");
+    let head = heads.recv().await.expect("a tunnel");
+    assert_eq!(
+        head,
+        format!("CONNECT {endpoint} HTTP/1.1\r\nHost: {endpoint}\r\n\r\n")
+    );
+    let request = requests.recv().await.expect("a request");
+    assert!(request.starts_with("GET /_ready HTTP/1.1\r\n"), "{request}");
+}
+
+#[tokio::test]
+async fn an_http_proxys_answer_decides_whose_fault_it_is() {
+    let endpoint = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 80));
+    for (reply, expected) in [
+        (
+            &b"HTTP/1.1 504 Gateway Timeout\r\n\r\n"[..],
+            "unreachable: the proxy cannot reach it and answers status 504",
+        ),
+        (
+            b"HTTP/1.0 407 Proxy Authentication Required\r\n\r\n",
+            "no evidence, proxy: proxy: refuses to connect with status 407",
+        ),
+        (
+            b"\x05\x00\r\n\r\n",
+            "no evidence, proxy: proxy: does not speak HTTP/1",
+        ),
+        (
+            b"",
+            "no evidence, proxy: proxy: closes the connection without an answer",
+        ),
+    ] {
+        let (proxy, _heads) = answer(reply).await;
+        assert_eq!(
+            get_through(&http_proxy(proxy), endpoint, PATIENT).await,
+            expected
+        );
+    }
+    let silent = hang_after(b"").await;
+    assert_eq!(
+        get_through(&http_proxy(silent), endpoint, HASTY).await,
+        "timeout: timed out after 100ms while connecting"
+    );
+    let (_socket, down) = closed_port();
+    for egress in [http_proxy(down), socks5_proxy(down)] {
+        let result = get_through(&egress, endpoint, PATIENT).await;
+        let expected = format!("no evidence, proxy: proxy: cannot connect to {down}: ");
+        assert!(result.starts_with(&expected), "{result}");
+    }
+}
+
+/// A SOCKS5 proxy that replies with this code, and connects if it is 0; returns the requests.
+async fn socks5_server(code: u8) -> (SocketAddr, mpsc::UnboundedReceiver<Vec<u8>>) {
+    serve(move |mut stream: TcpStream| async move {
+        let mut greeting = [0; 3];
+        stream.read_exact(&mut greeting).await.expect("a greeting");
+        assert_eq!(greeting, [5, 1, 0]);
+        stream.write_all(&[5, 0]).await.expect("open");
+        let mut request = vec![0; 4];
+        stream.read_exact(&mut request).await.expect("a request");
+        let address_len = if request[3] == 4 { 16 } else { 4 };
+        let mut rest = vec![0; address_len + 2];
+        stream.read_exact(&mut rest).await.expect("an address");
+        request.extend(&rest);
+        // The bound address in the reply may also be a name.
+        let reply = [&[5, code, 0, 3, 5][..], b"proxy", &[0, 0]].concat();
+        stream.write_all(&reply).await.expect("open");
+        if code == 0 {
+            let ip = [rest[0], rest[1], rest[2], rest[3]];
+            let port = u16::from_be_bytes([rest[4], rest[5]]);
+            let mut upstream = TcpStream::connect((Ipv4Addr::from(ip), port))
+                .await
+                .expect("up");
+            let _ = tokio::io::copy_bidirectional(&mut stream, &mut upstream).await;
+        }
+        request
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_socks5_proxy_is_asked_for_the_address() {
+    let (endpoint, _requests) = answer(OK).await;
+    let (proxy, mut requests) = socks5_server(0).await;
+    let result = get_through(&socks5_proxy(proxy), endpoint, PATIENT).await;
+    assert_eq!(result, "success");
+    let [high, low] = endpoint.port().to_be_bytes();
+    let expected = vec![5, 1, 0, 1, 127, 0, 0, 1, high, low];
+    assert_eq!(requests.recv().await, Some(expected));
+
+    let (proxy, mut requests) = socks5_server(4).await;
+    let endpoint: SocketAddr = "[2001:db8::1]:8081".parse().expect("an address");
+    let result = get_through(&socks5_proxy(proxy), endpoint, PATIENT).await;
+    assert_eq!(result, "unreachable: host unreachable");
+    let request = requests.recv().await.expect("a request");
+    assert_eq!(request[..8], [5, 1, 0, 4, 0x20, 0x01, 0x0d, 0xb8]);
+    assert_eq!(request[16..], [0, 0, 0, 1, 0x1f, 0x91]);
+}
+
+#[tokio::test]
+async fn a_socks5_proxys_answer_decides_whose_fault_it_is() {
+    let endpoint = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 80));
+    for (code, expected) in [
+        (
+            1,
+            "no evidence, proxy: proxy: refuses to connect with SOCKS5 reply 1",
+        ),
+        (
+            2,
+            "no evidence, proxy: proxy: refuses to connect with SOCKS5 reply 2",
+        ),
+        (3, "unreachable: host unreachable"),
+        (5, "refused: connection refused"),
+        (6, "unreachable: host unreachable"),
+    ] {
+        let (proxy, _requests) = socks5_server(code).await;
+        assert_eq!(
+            get_through(&socks5_proxy(proxy), endpoint, PATIENT).await,
+            expected
+        );
+    }
+    for (reply, expected) in [
+        (
+            &[5, 0xFF][..],
+            "no evidence, proxy: proxy: asks for authentication",
+        ),
+        (&[4, 0], "no evidence, proxy: proxy: does not speak SOCKS5"),
+        (
+            &[5, 0, 5, 0, 0, 9],
+            "no evidence, proxy: proxy: gives an answer that is not SOCKS5",
+        ),
+        (
+            &[5, 0],
+            "no evidence, proxy: proxy: closes the connection without an answer",
+        ),
+    ] {
+        let (proxy, _ends) = serve(move |mut stream: TcpStream| async move {
+            let _ = stream.read_exact(&mut [0; 3]).await;
+            let _ = stream.write_all(reply).await;
+            let _ = stream.shutdown().await;
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        })
+        .await;
+        assert_eq!(
+            get_through(&socks5_proxy(proxy), endpoint, PATIENT).await,
+            expected
+        );
+    }
+    let (silent, _listener) = {
+        let (listener, address) = listen().await;
+        (address, listener)
+    };
+    assert_eq!(
+        get_through(&socks5_proxy(silent), endpoint, HASTY).await,
+        "no evidence, proxy: proxy: does not answer"
+    );
+}
+
+#[test]
+fn pairs_are_what_each_vantage_can_reach() {
+    let vantages = [
+        ("local", Egress::Direct),
+        ("second", Egress::Source(IpAddr::from([127, 0, 0, 2]))),
+    ]
+    .map(|(name, egress)| Vantage {
+        name: name.into(),
+        egress,
+    });
+    let endpoint = SocketAddr::from(([192, 0, 2, 10], 80));
+    let monitor = target(MonitorKind::Tcp, endpoint, PATIENT).monitor;
+    let pool = |name: &str, monitor| Pool {
+        name: name.into(),
+        location: Point::new(45.60, -121.18).expect("on Earth"),
+        endpoints: ["192.0.2.10", "2001:db8::10"]
+            .map(|address| Endpoint {
+                address: address.parse().expect("an address"),
+                weight: 1,
+            })
+            .to_vec(),
+        monitor,
+        min_healthy: 1,
+        weight: 1,
+        bias_km: 0.0,
+    };
+    let pools = Pools {
+        monitors: vec![(*monitor).clone()],
+        pools: vec![pool("static", None), pool("west", Some(MonitorIx(0)))],
+        steered: Vec::new(),
+    };
+    let pairs = pairs(&pools, &vantages);
+    let seen: Vec<_> = pairs
+        .iter()
+        .map(|pair| {
+            format!(
+                "{} {} {}",
+                pair.vantage, pair.target.pool, pair.target.address
+            )
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            "local west 192.0.2.10",
+            "second west 192.0.2.10",
+            "local west 2001:db8::10"
+        ]
+    );
+}

@@ -137,7 +137,10 @@ fn certificate_fault(fault: &CertificateError, expected: &str) -> CertificateFau
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             CertificateFault::NotYetValid
         }
-        CertificateError::UnknownIssuer => CertificateFault::UnknownIssuer,
+        // The latter is an authority that bears a trusted one's name, but not its key.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            CertificateFault::UnknownIssuer
+        }
         other => CertificateFault::Other(other.to_string().into()),
     }
 }
