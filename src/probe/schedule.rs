@@ -29,9 +29,10 @@ use crate::probe::Pair;
 use crate::probe::probe;
 use crate::probe::tls::Tls;
 
-/// Probes in flight at once. Half of the usual limit of 1,024 open files; enough for 5,000 probes a
-/// second at 100 ms each.
-const MAX_IN_FLIGHT: usize = 512;
+/// A bound on probes in flight that suits the usual limit of 1,024 open files: 5,000 probes a second
+/// at 100 ms each, but only 128 where all hang for 4 s. A process that may open more should allow
+/// as many as it has pairs, so that a dead region does not hold up the probes of the others.
+pub const MAX_IN_FLIGHT: usize = 512;
 
 /// First probes are spread over this much, or the interval if that is shorter: soon enough for a
 /// quick start, and no burst.
@@ -67,13 +68,13 @@ impl Drop for Running {
 }
 
 impl Prober {
-    /// A prober without pairs, which reports to `reports`.
-    pub fn new(tls: Tls, reports: mpsc::Sender<Observation>) -> Self {
+    /// A prober without pairs, with at most so many probes in flight, that reports to `reports`.
+    pub fn new(tls: Tls, max_in_flight: usize, reports: mpsc::Sender<Observation>) -> Self {
         let ask = move |pair: Arc<Pair>| -> Asking {
             let tls = tls.clone();
             Box::pin(async move { probe(&pair.target, &pair.egress, &tls).await })
         };
-        Self::with(Arc::new(ask), MAX_IN_FLIGHT, reports)
+        Self::with(Arc::new(ask), max_in_flight, reports)
     }
 
     fn with(ask: Ask, max_in_flight: usize, reports: mpsc::Sender<Observation>) -> Self {

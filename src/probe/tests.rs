@@ -41,8 +41,10 @@ use crate::health::monitor::MonitorKind;
 use crate::health::monitor::Quorum;
 use crate::health::observation::ProbeResult;
 use crate::health::observation::Target;
+use crate::probe::Pair;
 use crate::probe::pairs;
 use crate::probe::probe;
+use crate::probe::schedule::Prober;
 use crate::probe::tls::Tls;
 
 /// Ample for what must answer.
@@ -799,4 +801,26 @@ fn pairs_are_what_each_vantage_can_reach() {
             "local west 2001:db8::10"
         ]
     );
+}
+
+#[tokio::test]
+async fn the_prober_probes_until_it_is_dropped() {
+    let (endpoint, _requests) = answer(OK).await;
+    let mut target = target(MonitorKind::Http(check()), endpoint, PATIENT);
+    Arc::make_mut(&mut target.monitor).interval = Duration::from_millis(20);
+    let pair = Pair {
+        target: Arc::new(target),
+        vantage: "local".into(),
+        egress: Egress::Direct,
+    };
+    let (reports, mut seen) = mpsc::channel(1);
+    let mut prober = Prober::new(Tls::trusting(RootCertStore::empty()), 1, reports);
+    prober.replace(vec![pair]);
+    for _ in 0..3 {
+        let observation = seen.recv().await.expect("a report");
+        assert_eq!(observation.result, ProbeResult::Success);
+        assert_eq!(&*observation.vantage, "local");
+    }
+    drop(prober);
+    while seen.recv().await.is_some() {}
 }

@@ -49,10 +49,13 @@ impl Tls {
         (Self::trusting(roots), faults)
     }
 
-    /// Reads the machine's authorities again, for this and all its clones.
+    /// Reads the machine's authorities again, for this and all its clones; keeps those it has if none
+    /// can be read. Returns what could not be read.
     pub fn reload(&self) -> Vec<String> {
         let (roots, faults) = system_roots();
-        self.0.store(Arc::new(Trust::new(roots)));
+        if !roots.is_empty() {
+            self.0.store(Arc::new(Trust::new(roots)));
+        }
         faults
     }
 
