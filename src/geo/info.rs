@@ -50,7 +50,13 @@ pub struct Info {
 /// Why a file is no database that can be used.
 #[derive(Debug, thiserror::Error)]
 #[error("not a sound MMDB file: {0}")]
-pub struct Unsound(#[from] MaxMindDbError);
+pub struct Unsound(MaxMindDbError);
+
+impl From<MaxMindDbError> for Unsound {
+    fn from(error: MaxMindDbError) -> Self {
+        Self(error)
+    }
+}
 
 /// Reads and verifies a whole database; takes about a second per five million networks.
 pub fn info(bytes: &[u8]) -> Result<Info, Unsound> {

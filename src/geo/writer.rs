@@ -87,16 +87,10 @@ pub fn write(
             return Err(WriteError::Record(ix));
         }
     }
-    let mut tree = Tree::default();
-    tree.grow(0, 0, ranges);
-    let mut data = Vec::new();
-    let mut seen = HashMap::new();
-    let offsets = records
-        .iter()
-        .map(|record| place(&mut seen, record, &mut data))
-        .collect::<Result<Vec<_>, _>>()?;
-    let size = record_size(tree.nodes.len(), data.len()).ok_or(WriteError::TooLarge)?;
-    assemble(header, &tree.nodes, &offsets, &data, size)
+    let (data, offsets) = data_section(records)?;
+    let nodes = Tree::of(ranges, &offsets);
+    let size = record_size(nodes.len(), data.len()).ok_or(WriteError::TooLarge)?;
+    assemble(header, &nodes, &data, size)
 }
 
 /// One half of a node.
@@ -104,16 +98,29 @@ pub fn write(
 enum Slot {
     Empty,
     Node(u32),
+    /// By its offset in the data section.
     Record(u32),
 }
 
-#[derive(Default)]
-struct Tree {
+struct Tree<'a> {
+    /// Where the record of each number is.
+    offsets: &'a [u32],
     nodes: Vec<[Slot; 2]>,
     leaf_pairs: HashMap<[Slot; 2], u32>,
 }
 
-impl Tree {
+impl<'a> Tree<'a> {
+    /// Grows the nodes, root first.
+    fn of(ranges: &[Range], offsets: &'a [u32]) -> Vec<[Slot; 2]> {
+        let mut tree = Self {
+            offsets,
+            nodes: Vec::new(),
+            leaf_pairs: HashMap::new(),
+        };
+        tree.grow(0, 0, ranges);
+        tree.nodes
+    }
+
     /// Grows the subtree of the prefix `start/depth` from the ranges that touch it.
     ///
     /// At depth 128 the prefix is one address, which at most one range touches, and that one covers
@@ -123,7 +130,7 @@ impl Tree {
         match ranges {
             [] if !is_spine => return Slot::Empty,
             [one] if !is_spine && one.first <= start && one.last >= start | !mask128(depth) => {
-                return Slot::Record(one.record);
+                return Slot::Record(self.offsets[one.record as usize]);
             }
             _ => {}
         }
@@ -176,7 +183,6 @@ fn record_size(n_nodes: usize, data_len: usize) -> Option<u16> {
 fn assemble(
     header: Header<'_>,
     nodes: &[[Slot; 2]],
-    offsets: &[u32],
     data: &[u8],
     record_size: u16,
 ) -> Result<Vec<u8>, WriteError> {
@@ -184,7 +190,7 @@ fn assemble(
     let number = |slot| match slot {
         Slot::Empty => n_nodes,
         Slot::Node(ix) => ix,
-        Slot::Record(record) => n_nodes + SEPARATOR.len() as u32 + offsets[record as usize],
+        Slot::Record(offset) => n_nodes + SEPARATOR.len() as u32 + offset,
     };
     let mut out = Vec::with_capacity(nodes.len() * usize::from(record_size) / 4 + data.len() + 512);
     for pair in nodes {
@@ -223,6 +229,16 @@ fn metadata(header: Header<'_>, n_nodes: u32, record_size: u16) -> Value {
         ("node_count", Value::Uint32(n_nodes)),
         ("record_size", Value::Uint16(record_size)),
     ])
+}
+
+/// Writes the data section; returns it and the offset of each record.
+fn data_section(records: &[Value]) -> Result<(Vec<u8>, Vec<u32>), WriteError> {
+    let (mut data, mut seen) = (Vec::new(), Seen::new());
+    let offsets = records
+        .iter()
+        .map(|record| place(&mut seen, record, &mut data))
+        .collect::<Result<_, _>>()?;
+    Ok((data, offsets))
 }
 
 /// The offset of each value in the data section, by its plain encoding.
@@ -549,18 +565,16 @@ mod tests {
 
     #[test]
     fn every_record_size_is_read_back() {
-        let mut tree = Tree::default();
         let ranges = [
             range(9, 77, 0),
             range(78, 1 << 20, 1),
             range(1 << 77, 1 << 99, 0),
         ];
-        tree.grow(0, 0, &ranges);
-        let (mut data, mut seen) = (Vec::new(), Seen::new());
         let codes = ["FR", "BR"];
-        let offsets = codes.map(|c| place(&mut seen, &code(c), &mut data).expect("small"));
+        let (data, offsets) = data_section(&codes.map(code)).expect("small");
+        let nodes = Tree::of(&ranges, &offsets);
         for size in [24, 28, 32] {
-            let bytes = assemble(HEADER, &tree.nodes, &offsets, &data, size).expect("small");
+            let bytes = assemble(HEADER, &nodes, &data, size).expect("small");
             let reader = open(bytes);
             assert_eq!(reader.metadata().record_size, size);
             for bits in [8, 9, 77, 78, 1 << 20, (1 << 20) + 1, 1 << 77, 1 << 99] {
