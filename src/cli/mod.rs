@@ -1,1 +1,86 @@
-//! words for people.
+//! Floor 8: words for people.
+//!
+//! One file per command. Results go to stdout, errors to stderr; the exit code is 0 for fine, 1 for
+//! "the answer is no", 2 for usage, 78 for refused configuration.
+
+mod check;
+mod demo;
+mod explain;
+mod geoip;
+mod out;
+mod serve;
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::Subcommand;
+
+/// The configuration was refused (sysexits.h EX_CONFIG).
+const EXIT_CONFIG: u8 = 78;
+
+/// Where the configuration is looked for without `--config`, in this order.
+const DEFAULT_CONFIGS: [&str; 2] = ["meridian.toml", "/etc/meridian/meridian.toml"];
+
+/// An authoritative DNS server that answers with the nearest healthy region.
+#[derive(Debug, Parser)]
+#[command(name = "meridian", version, max_term_width = 100)]
+struct Arguments {
+    /// The process's configuration [default: ./meridian.toml, then /etc/meridian/meridian.toml]
+    #[arg(short, long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server
+    Serve,
+    /// Run everything on loopback, with four regions to switch off and on
+    Demo,
+    /// Load everything as `serve` would and report every fault
+    Check,
+    /// Tell why a client gets its answer
+    Explain(explain::Options),
+    /// Show what a GeoIP database holds, or make the embedded one
+    #[command(subcommand)]
+    Geoip(geoip::Command),
+}
+
+/// Runs the command that the arguments name.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    let config = || config_path(arguments.config.as_deref());
+    let result = match arguments.command {
+        Command::Serve => serve::run(&config()),
+        Command::Demo => demo::run(),
+        Command::Check => check::run(&config()),
+        Command::Explain(options) => explain::run(&config(), options),
+        Command::Geoip(command) => geoip::run(command),
+    };
+    result.unwrap_or_else(|error| {
+        // A reader that has seen enough is no fault.
+        let is_broken_pipe = error.chain().any(|cause| {
+            cause
+                .downcast_ref::<std::io::Error>()
+                .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+        });
+        if is_broken_pipe {
+            return ExitCode::SUCCESS;
+        }
+        out::complain(&format!("meridian: {error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+/// The file that `--config` names, or the first default that is there; if none is, the first, so that
+/// the error names what was expected.
+fn config_path(given: Option<&Path>) -> PathBuf {
+    let mut defaults = DEFAULT_CONFIGS.iter().map(Path::new);
+    given
+        .or_else(|| defaults.find(|path| path.exists()))
+        .unwrap_or(Path::new(DEFAULT_CONFIGS[0]))
+        .to_owned()
+}

@@ -1,4 +1,13 @@
-//! The process.
+//! Floor 7: the process.
+//!
+//! [`serve::run`] starts everything in order and stops it in reverse; [`control`] is the one loop that
+//! owns health, overrides and plan and publishes snapshots; [`load`] is the only code that opens the
+//! operator's files.
 
+pub mod clock;
+pub mod control;
 pub mod files;
 pub mod load;
+pub mod log;
+pub mod saved;
+pub mod serve;

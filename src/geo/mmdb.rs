@@ -239,7 +239,8 @@ fn walk(
     let mut about = about(reader);
     // A tree of n nodes has n + 1 leaves. One whose branches meet again can have 2^128, so leaves
     // without data are asked for as well, to be counted.
-    let mut n_leaves_left = reader.metadata().node_count as usize + 1;
+    // Writers may share nodes, but `maxminddb` takes more than three networks per node for a cycle.
+    let mut n_leaves_left = (reader.metadata().node_count as usize).saturating_mul(3) + 1;
     let options = WithinOptions::default().include_networks_without_data();
     for record in reader.networks(options)? {
         let record = record?;

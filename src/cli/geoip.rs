@@ -1,0 +1,98 @@
+//! `geoip`: what a database holds, and how the embedded one is made.
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use anyhow::Result;
+
+use crate::base::date::Date;
+use crate::base::diag::Report;
+use crate::cli::out;
+use crate::daemon::files;
+use crate::geo::build;
+use crate::geo::info;
+
+/// What to do with a database.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Tell what a database holds
+    Info {
+        /// An MMDB file
+        file: PathBuf,
+    },
+    /// Make a country database from the text files of Debian's package tor-geoipdb
+    Build {
+        /// IPv4 ranges
+        #[arg(long, value_name = "FILE", default_value = "/usr/share/tor/geoip")]
+        ipv4: PathBuf,
+        /// IPv6 ranges
+        #[arg(long, value_name = "FILE", default_value = "/usr/share/tor/geoip6")]
+        ipv6: PathBuf,
+        /// The MMDB file to write
+        #[arg(long, value_name = "FILE")]
+        output: PathBuf,
+        /// The build date [default: what the IPv4 file says, else today]
+        #[arg(long, value_name = "YYYY-MM-DD", value_parser = parse_date)]
+        date: Option<Date>,
+    },
+}
+
+fn parse_date(text: &str) -> Result<Date, &'static str> {
+    text.parse()
+        .map_err(|_| "expected a day such as 2026-06-25")
+}
+
+/// Runs one of them.
+pub fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Info { file } => {
+            let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
+            let info = info::info(&bytes).with_context(|| file.display().to_string())?;
+            out::print(&info.to_string())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Build {
+            ipv4,
+            ipv6,
+            output,
+            date,
+        } => make(&ipv4, &ipv6, &output, date),
+    }
+}
+
+fn make(ipv4: &Path, ipv6: &Path, output: &Path, date: Option<Date>) -> Result<ExitCode> {
+    let text = |path: &Path| {
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+    };
+    let name = |path: &Path| Arc::<str>::from(path.to_string_lossy());
+    let (ipv4_text, ipv6_text) = (text(ipv4)?, text(ipv6)?);
+    let epoch = date
+        .map(|date| date.epoch())
+        .or_else(|| build::generated(&ipv4_text))
+        .unwrap_or_else(crate::daemon::clock::unix);
+    let mut report = Report::default();
+    let database = build::build(
+        (&name(ipv4), &ipv4_text),
+        (&name(ipv6), &ipv6_text),
+        epoch,
+        &mut report,
+    );
+    if !report.to_string().is_empty() {
+        out::complain(&report.to_string());
+    }
+    let Some(database) = database else {
+        return Ok(ExitCode::FAILURE);
+    };
+    files::replace(output, &database)
+        .with_context(|| format!("cannot write {}", output.display()))?;
+    let date = Date::from_epoch(epoch);
+    out::print(&format!(
+        "{}: {} octets, built {date}\n",
+        output.display(),
+        database.len()
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,43 @@
+//! The clock: the one place below the sockets' floor where time is read.
+
+use std::time::Duration;
+use std::time::Instant;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
+
+use crate::health::observation::Moment;
+
+/// Both clocks, the monotonic one counted from when this was made.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    start: Instant,
+}
+
+impl Clock {
+    /// Starts at zero.
+    pub fn start() -> Self {
+        Self {
+            start: Instant::now(),
+        }
+    }
+
+    /// Now by both clocks.
+    pub fn now(&self) -> Moment {
+        Moment {
+            elapsed: self.elapsed(),
+            unix: unix(),
+        }
+    }
+
+    /// The time since the start.
+    pub fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+}
+
+/// Seconds since 1970; 0 for a clock that stands before.
+pub fn unix() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}

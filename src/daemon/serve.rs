@@ -1,0 +1,323 @@
+//! `serve`: everything started in order, supervised, and stopped in reverse.
+//!
+//! Configuration is judged before any socket is opened, so that a bad file is told as such also while
+//! another server holds the port. Queries are answered from the first moment with the verdicts of the
+//! last run; readiness waits for the first round of probes.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::RwLock;
+use std::sync::atomic::AtomicBool;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use rustix::process::Resource;
+use rustix::process::Rlimit;
+use rustix::process::getrlimit;
+use rustix::process::setrlimit;
+use tokio::net::TcpListener;
+use tokio::runtime;
+use tokio::signal::unix::Signal;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+use tokio::sync::watch;
+use tracing::info;
+use tracing::warn;
+
+use crate::admin;
+use crate::admin::LastReload;
+use crate::admin::Live;
+use crate::admin::Request;
+use crate::admin::meters::Meters;
+use crate::base::date::Date;
+use crate::base::diag::Report;
+use crate::config::model::Process;
+use crate::daemon::clock::Clock;
+use crate::daemon::clock::unix;
+use crate::daemon::control;
+use crate::daemon::control::Control;
+use crate::daemon::control::Events;
+use crate::daemon::load;
+use crate::daemon::load::Loaded;
+use crate::daemon::load::Loader;
+use crate::daemon::saved;
+use crate::daemon::saved::State;
+use crate::probe::schedule::Prober;
+use crate::probe::tls::Tls;
+use crate::state::counters::Counters;
+use crate::state::plan::Plan;
+use crate::state::publish::Publisher;
+use crate::state::snapshot::Snapshot;
+use crate::transport;
+use crate::transport::Bound;
+use crate::transport::TcpLimits;
+use crate::transport::TransportError;
+
+/// How long answers that clients have not taken may hold up the end; the contract allows 5 s in all.
+const STOP_DEADLINE: Duration = Duration::from_secs(3);
+
+/// Finished probes that may wait for the control loop.
+const OBSERVATIONS: usize = 4096;
+
+/// Requests that may wait for it.
+const REQUESTS: usize = 64;
+
+/// Why the process ended, or never began.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The admin port cannot be opened.
+    #[error(
+        "cannot listen on tcp {address} for [admin]: {cause}; stop what holds it or change \
+             [admin] listen"
+    )]
+    Admin {
+        /// Which address.
+        address: SocketAddr,
+        /// What the kernel said.
+        cause: io::Error,
+    },
+    /// The files are at fault.
+    #[error("{0}")]
+    Config(Report),
+    /// The runtime or a signal handler cannot be had.
+    #[error("cannot start: {0}")]
+    Start(#[from] io::Error),
+    /// The DNS port cannot be opened, or a thread not started.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+}
+
+/// Where a running server can be reached.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    /// UDP and TCP.
+    pub dns: Vec<SocketAddr>,
+    /// HTTP.
+    pub admin: Option<SocketAddr>,
+}
+
+/// Runs a server until SIGTERM or SIGINT; `running` is called once it answers.
+///
+/// # Errors
+/// If it cannot start; once it runs, only signals end it.
+pub fn run(path: &Path, running: impl FnOnce(&Addresses)) -> Result<(), ServeError> {
+    raise_file_limit();
+    let (process, mut report) = load::process(path).map_err(ServeError::Config)?;
+    let n_shards = n_shards(&process);
+    let mut loader = Loader::new(process, n_shards);
+    let loaded = loader.load(None).map_err(|mut faults| {
+        faults.append(report.clone());
+        ServeError::Config(faults)
+    })?;
+    report.append(loaded.report.clone());
+    for warning in report.sorted() {
+        warn!("{warning}");
+    }
+    let server = &loaded.plan.config.process.server;
+    let bound = transport::bind(&server.listen, server.workers)?;
+    let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(serve(loader, loaded, report, bound, n_shards, running));
+    // What still runs are probes and reads that nobody waits for.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    result
+}
+
+/// Counter shards: one for each UDP thread and one for TCP.
+fn n_shards(process: &Process) -> usize {
+    let workers = match process.server.workers {
+        0 => available_parallelism().map_or(1, usize::from),
+        n => n,
+    };
+    workers
+        .saturating_mul(process.server.listen.len())
+        .saturating_add(1)
+}
+
+async fn serve(
+    loader: Loader,
+    loaded: Loaded,
+    report: Report,
+    bound: Bound,
+    n_shards: usize,
+    running: impl FnOnce(&Addresses),
+) -> Result<(), ServeError> {
+    let mut signals = Signals::install()?;
+    let clock = Clock::start();
+    let config = Arc::clone(&loaded.plan.config);
+    let live = live(loaded.plan, report, n_shards, &clock);
+    let (stop, stopping) = watch::channel(false);
+    let (requests, requested) = mpsc::channel(REQUESTS);
+    let admin = match &config.process.admin {
+        Some(admin) => Some(listen(admin.listen).await?),
+        None => None,
+    };
+    let addresses = Addresses {
+        dns: bound.addresses(),
+        admin: admin
+            .as_ref()
+            .and_then(|listener| listener.local_addr().ok()),
+    };
+    let limits = TcpLimits {
+        idle_timeout: config.process.server.tcp_idle_timeout,
+        max_connections: config.process.server.max_tcp_connections,
+        max_connections_per_client: config.process.server.max_tcp_connections_per_client,
+    };
+    let serving = bound.serve(
+        &live.publisher,
+        &live.counters,
+        limits,
+        &runtime::Handle::current(),
+    )?;
+    let (observed, observations) = mpsc::channel(OBSERVATIONS);
+    let (tls, faults) = Tls::system();
+    for fault in faults {
+        warn!(fault, "certificate store");
+    }
+    let prober = Prober::new(tls, max_probes_in_flight(), observed);
+    let events = Events {
+        observations,
+        requests: requested,
+        stop: stopping.clone(),
+    };
+    let control = Control::start(Arc::clone(&live), clock, prober, loader, events);
+    let admin = admin.map(|listener| {
+        tokio::spawn(admin::serve(
+            listener,
+            Arc::clone(&live),
+            requests.clone(),
+            stopping.clone(),
+        ))
+    });
+    announce(&live, &addresses);
+    running(&addresses);
+    supervise(&mut signals, &requests).await;
+    info!("stopping");
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    serving.stop(STOP_DEADLINE).await;
+    stop.send_replace(true);
+    let _ = control.await;
+    if let Some(admin) = admin {
+        let _ = tokio::time::timeout(Duration::from_secs(1), admin).await;
+    }
+    Ok(())
+}
+
+/// The first snapshot, with the verdicts and overrides of the last run.
+fn live(plan: Plan, report: Report, n_shards: usize, clock: &Clock) -> Arc<Live> {
+    let state = match &plan.config.process.state_dir {
+        Some(state_dir) => saved::read(state_dir).unwrap_or_else(|error| {
+            let file = saved::path(state_dir);
+            warn!(file = %file.display(), %error, "state of the last run is not used");
+            State::default()
+        }),
+        None => State::default(),
+    };
+    let mut board = control::board(&plan);
+    board.restore(&state.verdicts, clock.now());
+    let evidence = control::evidence(&plan, &board, &state.overrides);
+    let first = Snapshot::build(Arc::new(plan), &evidence, 1, None);
+    let todays = control::make_todays(first.missing_todays());
+    Arc::new(Live {
+        publisher: Publisher::new(first.with_todays(&todays, 1)),
+        counters: Arc::new(Counters::new(n_shards)),
+        is_ready: AtomicBool::new(board.n_awaited() == 0),
+        board: RwLock::new(board),
+        overrides: RwLock::new(state.overrides),
+        last_reload: RwLock::new(LastReload {
+            at: unix(),
+            refused: false,
+            report,
+        }),
+        meters: Meters::new(),
+        started: unix(),
+    })
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|cause| ServeError::Admin { address, cause })
+}
+
+/// The one line that says that it answers, and the same to systemd.
+fn announce(live: &Live, addresses: &Addresses) {
+    let plan = &live.publisher.current().plan;
+    let about = plan.atlas.about();
+    let now = unix();
+    let age = Duration::from_secs(now.saturating_sub(about.build_epoch));
+    if age > plan.config.process.geoip.max_age {
+        let days = age.as_secs() / 86_400;
+        warn!(
+            database = about.database_type,
+            days, "GeoIP database is old"
+        );
+    }
+    let dns: Vec<String> = addresses.dns.iter().map(ToString::to_string).collect();
+    info!(
+        dns = dns.join(" "),
+        admin = addresses.admin.map_or("off".into(), |admin| admin.to_string()),
+        zones = plan.zones.iter().count(),
+        pools = plan.config.pools.pools.len(),
+        steered = plan.config.pools.steered.len(),
+        database = about.database_type,
+        built = %Date::from_epoch(about.build_epoch),
+        "serving"
+    );
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+}
+
+/// The signals a server takes.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn install() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+/// Returns when the process is to end; SIGHUP reloads.
+async fn supervise(signals: &mut Signals, requests: &admin::Requests) {
+    loop {
+        tokio::select! {
+            _ = signals.terminate.recv() => return,
+            _ = signals.interrupt.recv() => return,
+            _ = signals.hang_up.recv() => {
+                // The loop logs how it went; nobody waits for the reply.
+                let (reply, _) = oneshot::channel();
+                let _ = requests.send(Request::Reload { reply }).await;
+            }
+        }
+    }
+}
+
+/// Lets the process open as many files as it may at all: connections and probes need them.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            ..limit
+        },
+    );
+}
+
+/// A quarter of the files that may be open, so that probes never starve the TCP clients.
+fn max_probes_in_flight() -> usize {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(limit / 4)
+        .unwrap_or(usize::MAX)
+        .clamp(16, 1024)
+}
