@@ -38,7 +38,7 @@ pub(super) const PROCESS_FILE: &[&Keys] = &[
 pub(super) const POOLS_FILE: &[&Keys] = &[&POOLS, &MONITOR, &POOL, &ENDPOINT, &STEER, &RULE];
 
 pub(super) const PROCESS: Keys = Keys {
-    title: "the top level of meridian.toml",
+    title: "meridian.toml",
     values: &["zones", "pools", "state_dir"],
     tables: &[
         "server", "geoip", "ecs", "admin", "health", "vantage", "cluster",
@@ -103,7 +103,7 @@ pub(super) const CLUSTER: Keys = Keys {
 };
 
 pub(super) const POOLS: Keys = Keys {
-    title: "the top level of pools.toml",
+    title: "pools.toml",
     values: &[],
     tables: &["monitor", "pool", "steer"],
 };

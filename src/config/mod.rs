@@ -11,6 +11,7 @@ use crate::config::model::Pools;
 use crate::config::model::Process;
 
 pub mod defaults;
+mod item;
 mod keys;
 pub mod model;
 mod resolve_match;

@@ -8,7 +8,7 @@ use crate::base::location::Country;
 use crate::base::location::Subdivision;
 use crate::base::prefix::Prefix;
 use crate::base::prefix::PrefixError;
-use crate::config::written::Item;
+use crate::config::item::Item;
 use crate::config::written::Table;
 use crate::geo::rules::Matcher;
 
@@ -23,10 +23,7 @@ pub(super) fn matcher(table: &Table<'_>, matched: &mut Matched) -> Option<Matche
         .into_iter()
         .filter_map(|key| Some((key, table.get(key)?)))
         .collect();
-    if given.is_empty() {
-        let expected = "one of `continent`, `country`, `subdivision`, `asn` or `network`";
-        table.missing("clients to match", expected);
-    }
+    table.require_one_of(&KEYS, "the clients to match by one of them");
     if let [(first, _), rest @ ..] = &given[..] {
         for (_, item) in rest {
             item.fault(&format!(

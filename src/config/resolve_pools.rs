@@ -7,13 +7,13 @@ use crate::base::ix::MonitorIx;
 use crate::base::location::Point;
 use crate::base::prefix::Family;
 use crate::config::defaults;
+use crate::config::item::Item;
 use crate::config::keys;
 use crate::config::model::Endpoint;
 use crate::config::model::Pool;
 use crate::config::model::Pools;
 use crate::config::resolve_steer;
 use crate::config::units;
-use crate::config::written::Item;
 use crate::config::written::Name;
 use crate::config::written::Names;
 use crate::config::written::Table;
@@ -244,8 +244,8 @@ fn min_healthy(item: &Item<'_>, endpoints: &[Endpoint]) -> Option<u32> {
     for (family, count) in Family::ALL.into_iter().zip(counts) {
         if (1..number).contains(&count) {
             item.warn(&format!(
-                "is {number}, but there are only {count} {family} endpoints, \
-                 so that the pool is always down in that family"
+                "is {number}, more than the pool has {family} endpoints ({count}), \
+                 so that it is always down in that family"
             ));
         }
     }

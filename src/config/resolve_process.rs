@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::config::Defaults;
 use crate::config::defaults;
+use crate::config::item::Item;
 use crate::config::keys;
 use crate::config::model::Admin;
 use crate::config::model::Cluster;
@@ -16,7 +17,6 @@ use crate::config::model::RateLimit;
 use crate::config::model::Server;
 use crate::config::model::Vantage;
 use crate::config::units;
-use crate::config::written::Item;
 use crate::config::written::Table;
 
 /// What a listening address looks like.
@@ -41,7 +41,7 @@ pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Option<Process> {
         .map(|table| admin(&table, &server.listen));
     let health = top.table("health", &keys::HEALTH);
     let report_max_age = health.read_or("report_max_age", defaults::REPORT_MAX_AGE, |item| {
-        item.duration(seconds(1)..=seconds(86_400))
+        item.duration(Duration::from_millis(100)..=seconds(30 * 86_400))
     });
     let vantages = vantages(top, &health, machine);
     let cluster = top
@@ -71,7 +71,7 @@ fn server(table: &Table<'_>) -> Server {
             item.integer(512..=4096)?.try_into().ok()
         }),
         tcp_idle_timeout: table.read_or("tcp_idle_timeout", defaults::TCP_IDLE_TIMEOUT, |item| {
-            item.duration(Duration::from_millis(100)..=seconds(3_600))
+            item.duration(Duration::from_millis(10)..=seconds(86_400))
         }),
         max_tcp_connections: table.read_or(
             "max_tcp_connections",
@@ -145,7 +145,7 @@ fn geoip(table: &Table<'_>) -> GeoIp {
         database: table.read("database", Item::path),
         asn_database: table.read("asn_database", Item::path),
         max_age: table.read_or("max_age", defaults::GEOIP_MAX_AGE, |item| {
-            item.duration(seconds(3_600)..=seconds(3_650 * 86_400))
+            item.duration(seconds(1)..=seconds(3_650 * 86_400))
         }),
         database_place: table.get("database").map(|item| item.place()),
         asn_database_place: table.get("asn_database").map(|item| item.place()),
@@ -184,6 +184,7 @@ fn admin(table: &Table<'_>, dns: &[SocketAddr]) -> Admin {
 fn vantages(top: &Table<'_>, health: &Table<'_>, machine: &Defaults) -> Vec<Vantage> {
     let name = |item: &Item<'_>| item.parse(units::PLAIN_NAME, units::plain_name);
     let local = health.read_or("vantage", machine.host_name.as_str().into(), name);
+    let mut names = vec![local.clone()];
     let mut vantages = vec![Vantage {
         name: local,
         egress: Egress::Direct,
@@ -191,13 +192,14 @@ fn vantages(top: &Table<'_>, health: &Table<'_>, machine: &Defaults) -> Vec<Vant
     for table in top.tables("vantage", &keys::VANTAGE, "") {
         let name = table.require("name", units::PLAIN_NAME, |item| {
             let name = name(item)?;
-            if vantages.iter().any(|other| other.name == name) {
+            if names.contains(&name) {
                 item.fault(&format!(
                     "is \"{name}\" again, expected a name that no other vantage has \
                      (the local one is \"{}\")",
-                    vantages[0].name
+                    names[0]
                 ));
             }
+            names.push(name.clone());
             Some(name)
         });
         let egress = egress(&table);
@@ -224,7 +226,7 @@ fn egress(table: &Table<'_>) -> Option<Egress> {
             None
         }
         (None, None) => {
-            table.missing("`proxy` or `source`", "exactly one of them");
+            table.require_one_of(&["proxy", "source"], "exactly one of them");
             None
         }
         _ => proxy.or(source.map(Egress::Source)),

@@ -7,12 +7,12 @@ use crate::base::ix::PoolIx;
 use crate::base::name;
 use crate::base::rank::Policy;
 use crate::config::defaults;
+use crate::config::item::Item;
 use crate::config::keys;
 use crate::config::model::Pool;
 use crate::config::model::Rule;
 use crate::config::model::Steered;
 use crate::config::resolve_match;
-use crate::config::written::Item;
 use crate::config::written::Name;
 use crate::config::written::Names;
 use crate::config::written::Table;
@@ -43,7 +43,7 @@ pub(super) fn steered(
                 let line = written.place().line;
                 if let Some(first) = seen.insert(owner.clone(), line) {
                     written.fault(&format!(
-                        "is the name of line {first} again, expected each name once in any case"
+                        "stands on line {first} already, expected each name once, whatever its case"
                     ));
                 }
             }
@@ -95,7 +95,7 @@ impl Context<'_> {
                 self.any_monitored(pools.as_deref().unwrap_or_default()),
             )
         });
-        let answers = table.read_or("answers", defaults::ANSWERS, |item| item.integer(1..=255));
+        let answers = table.read_or("answers", defaults::ANSWERS, |item| item.integer(1..=65_535));
         let all_down = self.all_down(table);
         let mut matched = resolve_match::Matched::default();
         let rules: Vec<_> = table
@@ -162,7 +162,7 @@ impl Context<'_> {
         };
         match (word?, fallback) {
             (None, None) => {
-                table.missing("`fallback`", "a pool for all_down = \"fallback\"");
+                table.require_one_of(&["fallback"], "the pool for all_down = \"fallback\"");
                 None
             }
             (None, Some(_)) => pool.map(AllDown::Fallback),
@@ -205,7 +205,7 @@ fn policy(item: &Item<'_>) -> Option<Policy> {
 fn ttl(item: &Item<'_>, monitored: bool) -> Option<u32> {
     let ttl = item.duration(Duration::ZERO..=MAX_TTL)?;
     if ttl.subsec_nanos() != 0 {
-        item.fault("is not whole, expected a duration in whole seconds");
+        item.expected("a duration in whole seconds");
         return None;
     }
     if ttl.is_zero() {

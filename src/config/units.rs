@@ -172,7 +172,7 @@ pub(super) fn bucket(text: &str) -> Option<Box<str>> {
 }
 
 /// What [`printable`] takes.
-pub(super) const PRINTABLE: &str = "at most 255 printable ASCII characters";
+pub(super) const PRINTABLE: &str = "a text of at most 255 printable ASCII characters";
 
 /// Reads text that fits a character string of a TXT record and a terminal; it may be empty.
 pub(super) fn printable(text: &str) -> Option<Box<str>> {

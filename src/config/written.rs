@@ -8,11 +8,7 @@
 
 use std::cell::Cell;
 use std::cell::RefCell;
-use std::ops::RangeInclusive;
-use std::path::PathBuf;
-use std::time::Duration;
 
-use toml::Spanned;
 use toml::de::DeTable;
 use toml::de::DeValue;
 
@@ -21,8 +17,11 @@ use crate::base::diag::Report;
 use crate::base::diag::Severity;
 use crate::base::diag::did_you_mean;
 use crate::config::Source;
+use crate::config::item::Item;
+use crate::config::item::hint;
+use crate::config::item::one_of;
+use crate::config::item::quoted;
 use crate::config::keys::Keys;
-use crate::config::units;
 
 /// Parses a file and lets `resolve` walk it; `keys` are those of all its tables, the top level first.
 ///
@@ -52,8 +51,9 @@ pub(super) fn read<T>(
 }
 
 /// The file that is being read, and what was found in it.
-struct File<'a> {
-    source: &'a Source<'a>,
+pub(super) struct File<'a> {
+    /// What is read.
+    pub(super) source: &'a Source<'a>,
     keys: &'static [&'static Keys],
     /// Lines with a syntax error; if there are any, the document is incomplete.
     broken_lines: Vec<u32>,
@@ -63,11 +63,13 @@ struct File<'a> {
 }
 
 impl File<'_> {
-    fn place(&self, offset: usize) -> Place {
+    /// The place of a byte.
+    pub(super) fn place(&self, offset: usize) -> Place {
         Place::at_offset(&self.source.file, self.source.text, offset)
     }
 
-    fn add(&self, severity: Severity, offset: usize, message: String) {
+    /// Adds a fault, unless its line is broken anyway.
+    pub(super) fn add(&self, severity: Severity, offset: usize, message: String) {
         let place = self.place(offset);
         if self.broken_lines.contains(&place.line) {
             return;
@@ -86,15 +88,22 @@ impl File<'_> {
             .map(|fault| (fault.span().unwrap_or(0..0), fault.message()))
             .collect();
         faults.sort_by_key(|(span, _)| span.start);
-        // A bracket that never closes swallows the rest of the file: only the first fault is real.
+        // A bracket that never closes swallows the rest of the file: the first fault inside is real,
+        // the following ones are not.
         let swallowed = faults.iter().any(|(_, message)| {
             message.starts_with("unclosed array") || message.starts_with("unclosed inline")
         });
         if swallowed {
-            faults.truncate(1);
+            let inside = |message: &str| {
+                ["array", "inline table", "key-value"]
+                    .iter()
+                    .any(|word| message.contains(word))
+            };
+            let first = faults.iter().position(|(_, message)| inside(message));
+            faults.truncate(first.map_or(1, |first| first + 1));
         }
-        let mut broken_lines = Vec::new();
-        for (span, message) in faults {
+        let last = faults.len();
+        for (at, (span, message)) in faults.into_iter().enumerate() {
             let text = self.source.text.get(span.clone()).unwrap_or_default();
             if message == "duplicate key" {
                 let message = format!("`{text}` is given twice, expected each key and table once");
@@ -102,12 +111,23 @@ impl File<'_> {
                 continue;
             }
             let place = self.place(span.start);
-            if !broken_lines.contains(&place.line) {
-                broken_lines.push(place.line);
-                self.report.get_mut().error(place, message);
+            if self.broken_lines.contains(&place.line) {
+                continue;
             }
+            self.broken_lines.push(place.line);
+            self.report.get_mut().error(
+                place,
+                if swallowed && at + 1 == last {
+                    format!("{message} or what closes the bracket before")
+                } else if !message.starts_with("string values must be quoted") {
+                    message.to_owned()
+                } else if text.is_empty() {
+                    "the value is missing, expected one behind `=`".to_owned()
+                } else {
+                    format!("`{text}` is no value, expected quotes around text")
+                },
+            );
         }
-        self.broken_lines = broken_lines;
         !swallowed
     }
 
@@ -125,45 +145,53 @@ pub(super) struct Table<'a> {
     title: String,
     offset: usize,
     entries: &'a DeTable<'a>,
+    /// Keys that unknown ones were probably meant to be: they are not called missing too.
+    meant: Vec<&'static str>,
 }
 
 impl<'a> Table<'a> {
     /// Opens a table and reports its unknown keys; `name` fills the place of NAME in its title.
-    fn open(
+    pub(super) fn open(
         file: &'a File<'a>,
         keys: &'static Keys,
         name: &str,
         offset: usize,
         entries: &'a DeTable<'a>,
     ) -> Self {
-        let table = Self {
+        let mut table = Self {
             file,
             keys,
             title: keys.title.replace("NAME", name),
             offset,
             entries,
+            meant: Vec::new(),
         };
         for (key, value) in entries.iter() {
             if !keys.all().any(|known| known == key.get_ref()) {
-                let message = table.unknown_key(key.get_ref(), value.get_ref());
+                let message = table.unknown_key(name, key.get_ref(), value.get_ref());
                 file.add(Severity::Error, key.span().start, message);
             }
         }
         table
     }
 
-    fn unknown_key(&self, key: &str, value: &DeValue<'_>) -> String {
+    fn unknown_key(&mut self, name: &str, key: &str, value: &DeValue<'_>) -> String {
         let kind = if value.is_table() { "table" } else { "key" };
         let wrong = format!("unknown {kind} `{key}` in {}", self.title);
         if let Some(known) = did_you_mean(key, self.keys.all()) {
+            self.meant.push(known);
             return format!("{wrong}; did you mean `{known}`?");
         }
         if value.is_table() && self.keys.title.contains("NAME") {
-            return format!("{wrong}, expected quotes around a name with dots: \"a.example\"");
+            self.meant.extend(self.keys.all());
+            let title = self.keys.title.replace("\"NAME\"", "NAME");
+            let title = title.replace("NAME", &format!("\"{}\"", dotted(name, key, value)));
+            return format!("{wrong}, expected quotes around a name with dots: {title}");
         }
-        let elsewhere = |keys: &&&Keys| keys.all().any(|known| known == key);
-        match self.file.keys.iter().find(elsewhere) {
-            Some(keys) => format!("{wrong}, expected it in {}", keys.title),
+        let has_key = |keys: &&Keys| keys.all().any(|known| known == key);
+        match self.file.keys.iter().position(has_key) {
+            Some(0) => format!("{wrong}, expected it above the first [table]"),
+            Some(at) => format!("{wrong}, expected it in {}", self.file.keys[at].title),
             None => {
                 let known = self.keys.all().map(|known| format!("`{known}`"));
                 format!("{wrong}, expected {}", one_of(known))
@@ -204,47 +232,36 @@ impl<'a> Table<'a> {
         expected: &str,
         read: impl FnOnce(&Item<'a>) -> Option<T>,
     ) -> Option<T> {
-        let item = self.get(key);
-        if item.is_none() {
-            self.missing(&format!("`{key}`"), expected);
-        }
-        read(&item?)
+        self.require_one_of(&[key], expected);
+        self.read(key, read)
     }
 
-    /// Whether a key is left out for certain, and not lost with a syntax error.
+    /// Whether a key is left out for certain: neither misspelt nor lost with a syntax error.
     pub(super) fn is_missing(&self, key: &'static str) -> bool {
-        self.file.is_whole() && self.get(key).is_none()
+        self.file.is_whole() && self.get(key).is_none() && !self.meant.contains(&key)
     }
 
-    /// Reports something that must be given and is not.
-    pub(super) fn missing(&self, what: &str, expected: &str) {
-        if self.file.is_whole() {
-            self.fault(&format!("has no {what}, expected {expected}"));
+    /// Reports that all of some keys are missing, of which one must be given.
+    pub(super) fn require_one_of(&self, keys: &[&'static str], expected: &str) {
+        if keys.iter().all(|key| self.is_missing(key)) {
+            let keys = one_of(keys.iter().map(|key| format!("`{key}`")));
+            self.fault(&format!("has no {keys}, expected {expected}"));
         }
     }
 
     /// A subtable; an empty one if it is left out.
-    pub(super) fn table(&self, key: &'static str, keys: &'static Keys) -> Table<'a> {
+    pub(super) fn table(&self, key: &'static str, keys: &'static Keys) -> Self {
         self.optional_table(key, keys)
             .unwrap_or_else(|| Self::open(self.file, keys, "", self.offset, &self.file.nothing))
     }
 
     /// A subtable that means something by being there.
-    pub(super) fn optional_table(
-        &self,
-        key: &'static str,
-        keys: &'static Keys,
-    ) -> Option<Table<'a>> {
+    pub(super) fn optional_table(&self, key: &'static str, keys: &'static Keys) -> Option<Self> {
         self.get(key)?.table(keys, "")
     }
 
     /// The tables of an array of tables, none if it is left out; `name` as for the title.
-    pub(super) fn tables(
-        &self,
-        key: &'static str,
-        keys: &'static Keys,
-        name: &str,
-    ) -> Vec<Table<'a>> {
+    pub(super) fn tables(&self, key: &'static str, keys: &'static Keys, name: &str) -> Vec<Self> {
         let Some(item) = self.get(key) else {
             return Vec::new();
         };
@@ -267,7 +284,7 @@ impl<'a> Table<'a> {
         &self,
         key: &'static str,
         keys: &'static Keys,
-    ) -> (Names<'a>, Vec<Option<Table<'a>>>) {
+    ) -> (Names<'a>, Vec<Option<Self>>) {
         let item = self.get(key);
         let entries = item.as_ref().and_then(|item| item.value.as_table());
         if let (Some(item), None) = (&item, entries) {
@@ -292,7 +309,12 @@ impl<'a> Table<'a> {
                 Item::new(self.file, format!("`{key}.{name}`"), value).table(keys, name)
             })
             .collect();
-        (Names(names), tables)
+        let names = Names {
+            file: self.file,
+            kind: key,
+            names,
+        };
+        (names, tables)
     }
 
     /// Adds an error about the table as a whole; the message goes on after its title.
@@ -306,6 +328,23 @@ impl<'a> Table<'a> {
         let message = format!("{} {message}", self.title);
         self.file.add(Severity::Warning, self.offset, message);
     }
+}
+
+/// What `[pool.a.b.c]` was meant to name: the keys down to the first table that holds more than one.
+fn dotted(name: &str, key: &str, value: &DeValue<'_>) -> String {
+    let mut dotted = format!("{name}.{key}");
+    let mut value = value;
+    while let Some((key, inner)) = value.as_table().and_then(|table| {
+        let mut entries = table.iter();
+        entries.next().filter(|_| entries.next().is_none())
+    }) {
+        if !inner.get_ref().is_table() {
+            break;
+        }
+        dotted = format!("{dotted}.{}", key.get_ref());
+        value = inner.get_ref();
+    }
+    dotted
 }
 
 /// A name that the operator gave to a table.
@@ -327,30 +366,41 @@ impl Name<'_> {
 
     /// Adds an error about the name; the message goes on after it.
     pub(super) fn fault(&self, message: &str) {
+        self.add(Severity::Error, message);
+    }
+
+    fn add(&self, severity: Severity, message: &str) {
         let message = format!("{} {} {message}", self.kind, quoted(self.text));
-        self.file.add(Severity::Error, self.offset, message);
+        self.file.add(severity, self.offset, message);
     }
 }
 
 /// All names of one kind, those of faulty tables too, so that a reference to one is no second fault.
-pub(super) struct Names<'a>(Vec<Name<'a>>);
+pub(super) struct Names<'a> {
+    file: &'a File<'a>,
+    kind: &'static str,
+    names: Vec<Name<'a>>,
+}
 
 impl<'a> Names<'a> {
     /// The names in file order.
     pub(super) fn iter(&self) -> std::slice::Iter<'_, Name<'a>> {
-        self.0.iter()
+        self.names.iter()
     }
 
     /// The position of the name that a value refers to.
     pub(super) fn find(&self, item: &Item<'_>) -> Option<usize> {
-        let kind = self.0.first().map_or("table", |name| name.kind);
-        let text = item.text(&format!("the name of a {kind}"))?;
+        let expected = format!("the name of a {}", self.kind);
+        let text = item.text(&expected)?;
         let found = self.iter().position(|name| name.text == text);
         match found {
-            Some(at) => self.0[at].used.set(true),
-            None if item.file.is_whole() => {
-                let hint = hint(text, self.iter().map(|name| name.text));
-                item.expected(&format!("the name of a {kind} of this file{hint}"));
+            Some(at) => self.names[at].used.set(true),
+            None if self.file.is_whole() => {
+                let near = did_you_mean(text, self.iter().map(|name| name.text));
+                if let Some(meant) = self.iter().find(|name| Some(name.text) == near) {
+                    meant.used.set(true);
+                }
+                item.expected(&format!("{expected} of this file{}", hint(near)));
             }
             None => {}
         }
@@ -359,231 +409,10 @@ impl<'a> Names<'a> {
 
     /// Warns of each name that no reference was made to, unless one may have been lost.
     pub(super) fn warn_unused(&self, message: &str) {
-        for name in self.iter().filter(|name| !name.used.get()) {
-            if name.file.is_whole() {
-                let message = format!("{} {} {message}", name.kind, quoted(name.text));
-                name.file.add(Severity::Warning, name.offset, message);
+        if self.file.is_whole() {
+            for name in self.iter().filter(|name| !name.used.get()) {
+                name.add(Severity::Warning, message);
             }
         }
-    }
-}
-
-/// A value and what diagnostics call it.
-pub(super) struct Item<'a> {
-    file: &'a File<'a>,
-    what: String,
-    offset: usize,
-    value: &'a DeValue<'a>,
-}
-
-impl<'a> Item<'a> {
-    fn new(file: &'a File<'a>, what: String, value: &'a Spanned<DeValue<'a>>) -> Self {
-        Self {
-            file,
-            what,
-            offset: value.span().start,
-            value: value.get_ref(),
-        }
-    }
-
-    /// Where it stands.
-    pub(super) fn place(&self) -> Place {
-        self.file.place(self.offset)
-    }
-
-    /// Adds an error about the value; the message goes on after its name.
-    pub(super) fn fault(&self, message: &str) {
-        let message = format!("{} {message}", self.what);
-        self.file.add(Severity::Error, self.offset, message);
-    }
-
-    /// Adds a warning about the value; the message goes on after its name.
-    pub(super) fn warn(&self, message: &str) {
-        let message = format!("{} {message}", self.what);
-        self.file.add(Severity::Warning, self.offset, message);
-    }
-
-    /// Adds the error that it is not what was expected.
-    pub(super) fn expected(&self, expected: &str) {
-        let found = match self.value {
-            DeValue::String(text) if text.is_empty() => "empty".to_owned(),
-            DeValue::String(text) => quoted(text),
-            DeValue::Integer(number) => format!("the integer {number}"),
-            DeValue::Float(number) => format!("the number {number}"),
-            DeValue::Boolean(word) => format!("the boolean {word}"),
-            DeValue::Datetime(_) => "a date or time".to_owned(),
-            DeValue::Array(array) if array.is_empty() => "empty".to_owned(),
-            DeValue::Array(_) => "an array".to_owned(),
-            DeValue::Table(_) => "a table".to_owned(),
-        };
-        self.fault(&format!("is {found}, expected {expected}"));
-    }
-
-    /// A string.
-    pub(super) fn text(&self, expected: &str) -> Option<&'a str> {
-        let text = self.value.as_str();
-        if text.is_none() {
-            self.expected(expected);
-        }
-        text
-    }
-
-    /// A path; a relative one is joined to the folder of the file.
-    pub(super) fn path(&self) -> Option<PathBuf> {
-        self.parse("a path in quotes", |text| {
-            (!text.is_empty() && !text.contains('\0')).then(|| self.file.source.dir.join(text))
-        })
-    }
-
-    /// A string with a form of its own.
-    pub(super) fn parse<T>(
-        &self,
-        expected: &str,
-        parse: impl FnOnce(&str) -> Option<T>,
-    ) -> Option<T> {
-        let parsed = parse(self.text(expected)?);
-        if parsed.is_none() {
-            self.expected(expected);
-        }
-        parsed
-    }
-
-    /// One of several words.
-    pub(super) fn word<T: Copy>(&self, words: &[(&'static str, T)]) -> Option<T> {
-        self.word_or(words, None)
-    }
-
-    /// One of several words; `also` says what else the key takes.
-    pub(super) fn word_or<T: Copy>(
-        &self,
-        words: &[(&'static str, T)],
-        also: Option<&str>,
-    ) -> Option<T> {
-        let names = || words.iter().map(|(word, _)| *word);
-        let quoted = names().map(|word| format!("\"{word}\""));
-        let expected = one_of(quoted.chain(also.map(str::to_owned)));
-        let text = self.text(&expected)?;
-        let found = words.iter().find(|(word, _)| *word == text);
-        if found.is_none() {
-            let hint = hint(text, names());
-            self.expected(&format!("{expected}{hint}"));
-        }
-        found.map(|(_, value)| *value)
-    }
-
-    /// An integer in a range.
-    pub(super) fn integer(&self, range: RangeInclusive<u32>) -> Option<u32> {
-        let number = self.value.as_integer().and_then(|number| {
-            let value = i128::from_str_radix(number.as_str(), number.radix()).ok()?;
-            u32::try_from(value).ok()
-        });
-        let number = number.filter(|number| range.contains(number));
-        if number.is_none() {
-            let (low, high) = range.into_inner();
-            self.expected(&format!("an integer from {low} to {high}"));
-        }
-        number
-    }
-
-    /// A number in a range, with or without a decimal point.
-    pub(super) fn number(&self, range: RangeInclusive<f64>) -> Option<f64> {
-        let number: Option<f64> = match self.value {
-            DeValue::Integer(number) if number.radix() == 10 => number.as_str().parse().ok(),
-            DeValue::Float(number) => number.as_str().parse().ok(),
-            _ => None,
-        };
-        let number = number.filter(|number| range.contains(number));
-        if number.is_none() {
-            let (low, high) = range.into_inner();
-            self.expected(&format!("a number from {low} to {high}"));
-        }
-        number
-    }
-
-    /// `true` or `false`.
-    pub(super) fn boolean(&self) -> Option<bool> {
-        let value = self.value.as_bool();
-        if value.is_none() {
-            self.expected("true or false");
-        }
-        value
-    }
-
-    /// A duration in a range.
-    pub(super) fn duration(&self, range: RangeInclusive<Duration>) -> Option<Duration> {
-        let duration = self.parse(units::DURATION, units::duration)?;
-        if !range.contains(&duration) {
-            let (low, high) = (range.start(), range.end());
-            self.expected(&format!(
-                "a duration from {} to {}",
-                units::duration_text(*low),
-                units::duration_text(*high)
-            ));
-            return None;
-        }
-        Some(duration)
-    }
-
-    /// The entries of an array that may not be empty; `expected` describes the array.
-    pub(super) fn list<T>(
-        &self,
-        expected: &str,
-        mut read: impl FnMut(&Item<'a>) -> Option<T>,
-    ) -> Option<Vec<T>> {
-        let array = self.value.as_array().filter(|array| !array.is_empty());
-        if array.is_none() {
-            self.expected(expected);
-        }
-        let what = format!("an entry of {}", self.what);
-        let entries: Vec<_> = array?
-            .iter()
-            .map(|value| read(&Item::new(self.file, what.clone(), value)))
-            .collect();
-        // All are read before any is missed, so that every faulty entry is reported.
-        entries.into_iter().collect()
-    }
-
-    /// Whether it is an integer, for values that may also be something else.
-    pub(super) fn is_integer(&self) -> bool {
-        self.value.is_integer()
-    }
-
-    /// Whether it is a table, for values that may also be something else.
-    pub(super) fn is_table(&self) -> bool {
-        self.value.is_table()
-    }
-
-    /// A table of known keys; `name` fills the place of NAME in its title.
-    pub(super) fn table(&self, keys: &'static Keys, name: &str) -> Option<Table<'a>> {
-        let entries = self.value.as_table();
-        if entries.is_none() {
-            self.expected(&format!("a table {}", keys.title.replace("NAME", name)));
-        }
-        Some(Table::open(self.file, keys, name, self.offset, entries?))
-    }
-}
-
-/// The text in quotes, cut to a length that fits a line.
-fn quoted(text: &str) -> String {
-    const LONGEST: usize = 60;
-    let mut shown: String = text.chars().take(LONGEST).collect();
-    if shown.len() < text.len() {
-        shown.push('…');
-    }
-    format!("{shown:?}")
-}
-
-/// The end of a message about a word that may be misspelt.
-fn hint<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    did_you_mean(wrong, known).map_or_else(String::new, |near| format!("; did you mean `{near}`?"))
-}
-
-/// Lists alternatives: `a, b or c`.
-fn one_of(alternatives: impl Iterator<Item = String>) -> String {
-    let mut alternatives: Vec<_> = alternatives.collect();
-    match alternatives.pop() {
-        Some(last) if alternatives.is_empty() => last,
-        Some(last) => format!("{} or {last}", alternatives.join(", ")),
-        None => "nothing".to_owned(),
     }
 }
