@@ -95,7 +95,9 @@ impl Context<'_> {
                 self.any_monitored(pools.as_deref().unwrap_or_default()),
             )
         });
-        let answers = table.read_or("answers", defaults::ANSWERS, |item| item.integer(1..=65_535));
+        let answers = table.read_or("answers", defaults::ANSWERS, |item| {
+            item.integer(1..=65_535)
+        });
         let all_down = self.all_down(table);
         let mut matched = resolve_match::Matched::default();
         let rules: Vec<_> = table

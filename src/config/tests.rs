@@ -89,3 +89,144 @@ fn broken_files_give_every_fault_at_its_place() {
         assert!(!report.is_empty(), "{name} is not broken");
     }
 }
+
+#[test]
+fn the_examples_in_deploy_are_taken_without_a_warning() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("deploy/config");
+    let mut n_files = 0;
+    for entry in fs::read_dir(folder).expect("folder") {
+        let path = entry.expect("entry").path();
+        let name = path.file_name().expect("name").to_string_lossy();
+        if name.ends_with(".toml") {
+            let text = fs::read_to_string(&path).expect("text");
+            let report = if name.starts_with("meridian.") {
+                read_process(&text).1
+            } else {
+                read_pools(&text).1
+            };
+            assert_eq!(report.to_string(), "", "{name}");
+            n_files += 1;
+        }
+    }
+    assert_eq!(n_files, 4);
+}
+
+/// The full examples show every key, so that they cannot fall behind.
+#[test]
+fn the_full_examples_hold_every_key() {
+    let process = include_str!("../../deploy/config/meridian.full.toml");
+    let pools = include_str!("../../deploy/config/pools.full.toml");
+    for (text, tables) in [(process, keys::PROCESS_FILE), (pools, keys::POOLS_FILE)] {
+        for table in tables {
+            for key in table.values {
+                let given = format!("{key} = ");
+                let holds = |line: &str| {
+                    let line = line.trim_start_matches("# ");
+                    line.starts_with(&given)
+                        || line.contains(&format!("{{ {given}"))
+                        || line.contains(&format!(", {given}"))
+                };
+                assert!(text.lines().any(holds), "`{key}` of {}", table.title);
+            }
+        }
+    }
+}
+
+/// Headings and "`key` = " lines of docs/config.md against the keys that are read.
+#[test]
+fn every_key_is_documented_and_every_documented_key_is_read() {
+    let text = include_str!("../../docs/config.md");
+    let mut documented: Vec<(&str, Vec<&str>)> = Vec::new();
+    for line in text.lines() {
+        if let Some(title) = line.strip_prefix("## ").or(line.strip_prefix("### ")) {
+            documented.push((title, Vec::new()));
+        } else if let Some((key, _)) = line.strip_prefix('`').and_then(|l| l.split_once("` = *")) {
+            documented.last_mut().expect("a heading first").1.push(key);
+        }
+    }
+    let read: Vec<_> = [keys::PROCESS_FILE, keys::POOLS_FILE]
+        .concat()
+        .iter()
+        .map(|keys| (keys.title, keys.values.to_vec()))
+        .collect();
+    assert_eq!(documented, read);
+}
+
+#[test]
+fn empty_files_are_all_defaults() {
+    let (process, report) = read_process("");
+    assert_eq!(
+        report.to_string(),
+        "meridian.toml:1:1: warning: meridian.toml has no `zones`, so that every query is refused\n"
+    );
+    insta::assert_debug_snapshot!(process);
+    let (pools, report) = read_pools("");
+    assert_eq!((pools, report), (Some(Pools::default()), Report::default()));
+    let (pools, report) = read_pools(
+        "pool.a = { location = [1, 2.5], endpoints = ['192.0.2.1'], monitor = 'm' }\n\
+         monitor.m = { interval = '1s' }\n\
+         steer.localhost.pools = ['a']\n\
+         [[steer.localhost.rule]]\n\
+         asn = [0xfbf0]\n\
+         pools = ['a']",
+    );
+    assert_eq!(report.to_string(), "");
+    insta::assert_debug_snapshot!(pools);
+}
+
+#[test]
+fn a_refused_password_is_not_repeated() {
+    for text in [
+        "[[vantage]]\nname = 'a'\nproxy = 'http://me:secret@127.0.0.1:1'",
+        "[cluster]\nnats = ['nats://me:secret@127.0.0.1:1']",
+    ] {
+        let (process, report) = read_process(text);
+        assert!(
+            process.is_none() && !report.to_string().contains("secret"),
+            "{report}"
+        );
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_readers_panic(text in any::<String>()) {
+        read_process(&text);
+        read_pools(&text);
+    }
+
+    /// Text that looks like TOML reaches deeper than any text does.
+    #[test]
+    fn no_toml_makes_the_readers_panic(
+        text in "([a-e\\[\\]{}.,=\"'#0-9\n -]|\\[pool\\.|\\[\\[steer\\.|\\[monitor|endpoints = |true|\"a\"){0,60}"
+    ) {
+        read_process(&text);
+        read_pools(&text);
+    }
+
+    /// A character or line of an example replaced, doubled or lost.
+    #[test]
+    fn no_slip_of_the_pen_makes_the_readers_panic(
+        slips in proptest::collection::vec((any::<usize>(), any::<usize>(), 0..5, any::<char>()), 1..6)
+    ) {
+        for (original, is_process) in [(PROCESS, true), (POOLS, false)] {
+            let mut text: Vec<char> = original.chars().collect();
+            for &(at, other, kind, character) in &slips {
+                let (at, other) = (at % text.len(), other % text.len());
+                match kind {
+                    0 => text[at] = character,
+                    1 => text[at] = text[other],
+                    2 => { text.remove(at); }
+                    3 => text.insert(at, text[other]),
+                    _ => text.swap(at, other),
+                }
+            }
+            let text: String = text.into_iter().collect();
+            let report = if is_process { read_process(&text).1 } else { read_pools(&text).1 };
+            let n_lines = text.matches('\n').count() + 1;
+            for diagnostic in report.sorted() {
+                prop_assert_eq!(diagnostic.place.line.clamp(1, n_lines as u32), diagnostic.place.line);
+            }
+        }
+    }
+}
