@@ -46,13 +46,13 @@ impl<'a> Item<'a> {
     /// Adds an error about the value; the message goes on after its name.
     pub(super) fn fault(&self, message: &str) {
         let message = format!("{} {message}", self.what);
-        self.file.add(Severity::Error, self.offset, message);
+        self.file.add(Severity::Error, self.offset, &message);
     }
 
     /// Adds a warning about the value; the message goes on after its name.
     pub(super) fn warn(&self, message: &str) {
         let message = format!("{} {message}", self.what);
-        self.file.add(Severity::Warning, self.offset, message);
+        self.file.add(Severity::Warning, self.offset, &message);
     }
 
     /// Adds the error that it is not what was expected.

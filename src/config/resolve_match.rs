@@ -1,6 +1,7 @@
 //! Which clients a rule is for: continents, countries, subdivisions, AS numbers or networks.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt::Display;
 
 use crate::base::location::Continent;
@@ -64,13 +65,14 @@ impl Matched {
     ) -> Option<Vec<T>> {
         item.list(expected, |entry| {
             let value = read(entry)?;
-            let line = entry.place().line;
-            match self.0.get(&format!("{expected} {value}")) {
-                Some(first) => entry.warn(&format!(
-                    "is {value}, which line {first} has already: the first rule counts"
+            // The description of the list tells apart an AS number and a subdivision of one name.
+            match self.0.entry(format!("{expected} {value}")) {
+                Entry::Occupied(first) => entry.warn(&format!(
+                    "is {value}, which line {} has already: the first rule counts",
+                    first.get()
                 )),
-                None => {
-                    self.0.insert(format!("{expected} {value}"), line);
+                Entry::Vacant(vacant) => {
+                    vacant.insert(entry.place().line);
                 }
             }
             Some(value)

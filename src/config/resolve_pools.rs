@@ -127,6 +127,10 @@ fn kind(table: &Table<'_>) -> Option<MonitorKind> {
         }),
     };
     let kind = make?(check);
+    if matches!(kind, MonitorKind::Https(_)) && table.is_missing("host") {
+        table
+            .warn("has no `host`, so that certificates must be valid for the endpoints' addresses");
+    }
     if kind == MonitorKind::Tcp {
         for key in ["path", "host", "expect_status", "expect_body"] {
             if let Some(item) = table.get(key) {

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use proptest::prelude::any;
+use proptest::prop_assert;
 use proptest::prop_assert_eq;
 use proptest::proptest;
 
@@ -225,6 +226,7 @@ proptest! {
             let report = if is_process { read_process(&text).1 } else { read_pools(&text).1 };
             let n_lines = text.matches('\n').count() + 1;
             for diagnostic in report.sorted() {
+                prop_assert!(!diagnostic.message.contains(char::is_control));
                 prop_assert_eq!(diagnostic.place.line.clamp(1, n_lines as u32), diagnostic.place.line);
             }
         }

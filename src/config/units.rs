@@ -11,7 +11,7 @@ use crate::base::name::Name;
 use crate::config::model::Egress;
 
 /// What [`duration`] takes.
-pub(super) const DURATION: &str =
+pub const DURATION: &str =
     "a duration in quotes such as \"250ms\", \"5s\", \"1m30s\", \"2h\" or \"60d\"";
 
 /// The units in milliseconds, in the order in which a sum must name them.

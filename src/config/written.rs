@@ -69,11 +69,12 @@ impl File<'_> {
     }
 
     /// Adds a fault, unless its line is broken anyway.
-    pub(super) fn add(&self, severity: Severity, offset: usize, message: String) {
+    pub(super) fn add(&self, severity: Severity, offset: usize, message: &str) {
         let place = self.place(offset);
         if self.broken_lines.contains(&place.line) {
             return;
         }
+        let message = one_line(message);
         let mut report = self.report.borrow_mut();
         match severity {
             Severity::Error => report.error(place, message),
@@ -89,44 +90,30 @@ impl File<'_> {
             .collect();
         faults.sort_by_key(|(span, _)| span.start);
         // A bracket that never closes swallows the rest of the file: the first fault inside is real,
-        // the following ones are not.
+        // the following ones are its echo.
         let swallowed = faults.iter().any(|(_, message)| {
             message.starts_with("unclosed array") || message.starts_with("unclosed inline")
         });
         if swallowed {
-            let inside = |message: &str| {
-                ["array", "inline table", "key-value"]
-                    .iter()
-                    .any(|word| message.contains(word))
-            };
-            let first = faults.iter().position(|(_, message)| inside(message));
-            faults.truncate(first.map_or(1, |first| first + 1));
+            let echo = faults
+                .iter()
+                .position(|(_, message)| is_inside_brackets(message));
+            faults.truncate(echo.map_or(1, |first| first + 1));
         }
         let last = faults.len();
         for (at, (span, message)) in faults.into_iter().enumerate() {
             let text = self.source.text.get(span.clone()).unwrap_or_default();
-            if message == "duplicate key" {
-                let message = format!("`{text}` is given twice, expected each key and table once");
-                self.add(Severity::Error, span.start, message);
-                continue;
+            // A repeated key leaves nothing unread.
+            let is_repeat = message == DUPLICATE;
+            let mut message = syntax_message(message, text);
+            if swallowed && at + 1 == last {
+                message.push_str(" or what closes the bracket before");
             }
-            let place = self.place(span.start);
-            if self.broken_lines.contains(&place.line) {
-                continue;
+            self.add(Severity::Error, span.start, &message);
+            let line = self.place(span.start).line;
+            if !is_repeat && !self.broken_lines.contains(&line) {
+                self.broken_lines.push(line);
             }
-            self.broken_lines.push(place.line);
-            self.report.get_mut().error(
-                place,
-                if swallowed && at + 1 == last {
-                    format!("{message} or what closes the bracket before")
-                } else if !message.starts_with("string values must be quoted") {
-                    message.to_owned()
-                } else if text.is_empty() {
-                    "the value is missing, expected one behind `=`".to_owned()
-                } else {
-                    format!("`{text}` is no value, expected quotes around text")
-                },
-            );
         }
         !swallowed
     }
@@ -135,6 +122,39 @@ impl File<'_> {
     fn is_whole(&self) -> bool {
         self.broken_lines.is_empty()
     }
+}
+
+/// What the TOML library says of a key or table that is given twice.
+const DUPLICATE: &str = "duplicate key";
+
+/// Whether the TOML library says this of an array or inline table.
+fn is_inside_brackets(message: &str) -> bool {
+    ["array", "inline table", "key-value"]
+        .iter()
+        .any(|word| message.contains(word))
+}
+
+/// The TOML library's sentence, or a plainer one for what happens most; `text` is what it points at.
+fn syntax_message(message: &str, text: &str) -> String {
+    match message {
+        DUPLICATE => format!("`{text}` is given twice, expected each key and table once"),
+        _ if !message.starts_with("string values must be quoted") => message.to_owned(),
+        _ if text.is_empty() => "the value is missing, expected one behind `=`".to_owned(),
+        _ => format!("`{text}` is no value, expected quotes around text"),
+    }
+}
+
+/// A message without line breaks or terminal sequences, whatever the operator's keys hold.
+fn one_line(message: &str) -> String {
+    let mut line = String::with_capacity(message.len());
+    for character in message.chars() {
+        if character.is_control() {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    line
 }
 
 /// A table of known keys.
@@ -169,7 +189,7 @@ impl<'a> Table<'a> {
         for (key, value) in entries.iter() {
             if !keys.all().any(|known| known == key.get_ref()) {
                 let message = table.unknown_key(name, key.get_ref(), value.get_ref());
-                file.add(Severity::Error, key.span().start, message);
+                file.add(Severity::Error, key.span().start, &message);
             }
         }
         table
@@ -320,13 +340,13 @@ impl<'a> Table<'a> {
     /// Adds an error about the table as a whole; the message goes on after its title.
     pub(super) fn fault(&self, message: &str) {
         let message = format!("{} {message}", self.title);
-        self.file.add(Severity::Error, self.offset, message);
+        self.file.add(Severity::Error, self.offset, &message);
     }
 
     /// Adds a warning about the table as a whole; the message goes on after its title.
     pub(super) fn warn(&self, message: &str) {
         let message = format!("{} {message}", self.title);
-        self.file.add(Severity::Warning, self.offset, message);
+        self.file.add(Severity::Warning, self.offset, &message);
     }
 }
 
@@ -371,7 +391,7 @@ impl Name<'_> {
 
     fn add(&self, severity: Severity, message: &str) {
         let message = format!("{} {} {message}", self.kind, quoted(self.text));
-        self.file.add(severity, self.offset, message);
+        self.file.add(severity, self.offset, &message);
     }
 }
 
