@@ -1,7 +1,10 @@
 //! Floor 3: what the operator wrote and what it means.
 //!
 //! Two pure functions turn the text of the two files into the [`model`]. A file is taken whole or
-//! refused whole: a value comes back only if no fault was found, and every fault is found in one run.
+//! refused whole: a value comes back only if no fault was found, and one run finds all of them.
+//!
+//! On the way, `syntax` checks the text, `written` walks the document with the keys of `keys`,
+//! `item` reads values in the forms of `units`, and the `resolve` files say what they mean together.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,10 +17,12 @@ pub mod defaults;
 mod item;
 mod keys;
 pub mod model;
+mod names;
 mod resolve_match;
 mod resolve_pools;
 mod resolve_process;
 mod resolve_steer;
+mod syntax;
 pub mod units;
 mod written;
 
@@ -42,14 +47,14 @@ pub struct Defaults {
     pub host_name: String,
 }
 
-/// Reads `meridian.toml`; `None` if there was an error. Whether its paths exist is not looked at.
+/// Reads `meridian.toml`; `None` if there was an error. Whether its paths exist is for others.
 pub fn process(source: &Source<'_>, defaults: &Defaults, report: &mut Report) -> Option<Process> {
     written::read(source, keys::PROCESS_FILE, report, |top| {
         resolve_process::process(top, defaults)
     })
 }
 
-/// Reads `pools.toml`; `None` if there was an error. Whether its names lie in a zone is not looked at.
+/// Reads `pools.toml`; `None` if there was an error. Whether its names lie in a zone is for others.
 pub fn pools(source: &Source<'_>, report: &mut Report) -> Option<Pools> {
     written::read(source, keys::POOLS_FILE, report, resolve_pools::pools)
 }

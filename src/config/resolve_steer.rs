@@ -12,9 +12,9 @@ use crate::config::keys;
 use crate::config::model::Pool;
 use crate::config::model::Rule;
 use crate::config::model::Steered;
+use crate::config::names::Name;
+use crate::config::names::Names;
 use crate::config::resolve_match;
-use crate::config::written::Name;
-use crate::config::written::Names;
 use crate::config::written::Table;
 use crate::steer::AllDown;
 

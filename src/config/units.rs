@@ -150,7 +150,8 @@ pub(super) fn host_name(text: &str) -> Option<Box<str>> {
 }
 
 /// What [`plain_name`] takes.
-pub(super) const PLAIN_NAME: &str = "a name of at most 128 letters, digits, \"-\", \"_\" and \".\" that starts with a letter or digit";
+pub(super) const PLAIN_NAME: &str =
+    "a name of up to 128 letters, digits and any of \"-_.\", a letter or digit first";
 
 /// Reads a name that is safe as it stands in URLs, metric labels and log lines.
 pub(super) fn plain_name(text: &str) -> Option<Box<str>> {

@@ -1,12 +1,10 @@
 //! The files as written: a small typed reader over a TOML document that keeps positions.
 //!
-//! serde stops at the first fault; an operator wants all of them. So the document is parsed once,
-//! with the TOML library's recovery, and then walked: each reader returns `None` after it has put a
-//! fault at its exact place, and the walk goes on. A [`Table`] refuses unknown keys when it is
-//! opened. After a syntax error part of the document is missing, so what was read from a broken line
-//! is not judged and nothing is called missing or unknown.
+//! serde stops at the first fault; an operator wants all of them. So the document is walked: each
+//! reader returns `None` after it has put a fault at its exact place, and the walk goes on. A
+//! [`Table`] refuses unknown keys when it is opened. After a syntax error part of the document is
+//! missing, so what was read from a broken line is not judged, and nothing is called missing.
 
-use std::cell::Cell;
 use std::cell::RefCell;
 
 use toml::de::DeTable;
@@ -18,12 +16,12 @@ use crate::base::diag::Severity;
 use crate::base::diag::did_you_mean;
 use crate::config::Source;
 use crate::config::item::Item;
-use crate::config::item::hint;
 use crate::config::item::one_of;
-use crate::config::item::quoted;
 use crate::config::keys::Keys;
+use crate::config::names::Names;
+use crate::config::syntax;
 
-/// Parses a file and lets `resolve` walk it; `keys` are those of all its tables, the top level first.
+/// Parses a file and lets `resolve` walk it; `keys` are those of its tables, the top level first.
 ///
 /// Adds every fault to `report`, and returns a value only if there was no error.
 pub(super) fn read<T>(
@@ -32,7 +30,7 @@ pub(super) fn read<T>(
     report: &mut Report,
     resolve: impl FnOnce(&Table<'_>) -> Option<T>,
 ) -> Option<T> {
-    let (document, faults) = DeTable::parse_recoverable(source.text);
+    let syntax = syntax::check(source.text);
     let mut file = File {
         source,
         keys,
@@ -40,14 +38,20 @@ pub(super) fn read<T>(
         nothing: DeTable::new(),
         report: RefCell::default(),
     };
-    let resolved = file.note_syntax(&faults).then(|| {
-        let top = Table::open(&file, keys[0], "", 0, document.get_ref());
-        resolve(&top)
-    });
+    for fault in &syntax.faults {
+        file.add(Severity::Error, fault.offset, &fault.message);
+        if fault.breaks_line {
+            let line = file.place(fault.offset).line;
+            file.broken_lines.push(line);
+        }
+    }
+    let (document, _) = DeTable::parse_recoverable(&syntax.readable);
+    let top = Table::open(&file, keys[0], "", 0, document.get_ref());
+    let resolved = resolve(&top);
     let found = file.report.into_inner();
     let usable = !found.has_errors();
     report.append(found);
-    resolved.flatten().filter(|_| usable)
+    resolved.filter(|_| usable)
 }
 
 /// The file that is being read, and what was found in it.
@@ -82,65 +86,9 @@ impl File<'_> {
         }
     }
 
-    /// Reports the syntax errors, one per line; returns whether the rest is worth reading.
-    fn note_syntax(&mut self, faults: &[toml::de::Error]) -> bool {
-        let mut faults: Vec<_> = faults
-            .iter()
-            .map(|fault| (fault.span().unwrap_or(0..0), fault.message()))
-            .collect();
-        faults.sort_by_key(|(span, _)| span.start);
-        // A bracket that never closes swallows the rest of the file: the first fault inside is real,
-        // the following ones are its echo.
-        let swallowed = faults.iter().any(|(_, message)| {
-            message.starts_with("unclosed array") || message.starts_with("unclosed inline")
-        });
-        if swallowed {
-            let echo = faults
-                .iter()
-                .position(|(_, message)| is_inside_brackets(message));
-            faults.truncate(echo.map_or(1, |first| first + 1));
-        }
-        let last = faults.len();
-        for (at, (span, message)) in faults.into_iter().enumerate() {
-            let text = self.source.text.get(span.clone()).unwrap_or_default();
-            // A repeated key leaves nothing unread.
-            let is_repeat = message == DUPLICATE;
-            let mut message = syntax_message(message, text);
-            if swallowed && at + 1 == last {
-                message.push_str(" or what closes the bracket before");
-            }
-            self.add(Severity::Error, span.start, &message);
-            let line = self.place(span.start).line;
-            if !is_repeat && !self.broken_lines.contains(&line) {
-                self.broken_lines.push(line);
-            }
-        }
-        !swallowed
-    }
-
     /// Whether the document holds everything that the operator wrote.
-    fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self) -> bool {
         self.broken_lines.is_empty()
-    }
-}
-
-/// What the TOML library says of a key or table that is given twice.
-const DUPLICATE: &str = "duplicate key";
-
-/// Whether the TOML library says this of an array or inline table.
-fn is_inside_brackets(message: &str) -> bool {
-    ["array", "inline table", "key-value"]
-        .iter()
-        .any(|word| message.contains(word))
-}
-
-/// The TOML library's sentence, or a plainer one for what happens most; `text` is what it points at.
-fn syntax_message(message: &str, text: &str) -> String {
-    match message {
-        DUPLICATE => format!("`{text}` is given twice, expected each key and table once"),
-        _ if !message.starts_with("string values must be quoted") => message.to_owned(),
-        _ if text.is_empty() => "the value is missing, expected one behind `=`".to_owned(),
-        _ => format!("`{text}` is no value, expected quotes around text"),
     }
 }
 
@@ -312,16 +260,10 @@ impl<'a> Table<'a> {
         }
         let mut entries: Vec<_> = entries.into_iter().flat_map(DeTable::iter).collect();
         entries.sort_by_key(|(name, _)| name.span().start);
-        let names = entries
+        let written = entries
             .iter()
-            .map(|(name, _)| Name {
-                file: self.file,
-                kind: key,
-                text: name.get_ref(),
-                offset: name.span().start,
-                used: Cell::new(false),
-            })
-            .collect();
+            .map(|(name, _)| (name.get_ref().as_ref(), name.span().start));
+        let names = Names::new(self.file, key, written);
         let tables = entries
             .iter()
             .map(|(name, value)| {
@@ -329,11 +271,6 @@ impl<'a> Table<'a> {
                 Item::new(self.file, format!("`{key}.{name}`"), value).table(keys, name)
             })
             .collect();
-        let names = Names {
-            file: self.file,
-            kind: key,
-            names,
-        };
         (names, tables)
     }
 
@@ -350,7 +287,7 @@ impl<'a> Table<'a> {
     }
 }
 
-/// What `[pool.a.b.c]` was meant to name: the keys down to the first table that holds more than one.
+/// What `[pool.a.b.c]` was meant to name: the keys down to the first table with more than one.
 fn dotted(name: &str, key: &str, value: &DeValue<'_>) -> String {
     let mut dotted = format!("{name}.{key}");
     let mut value = value;
@@ -365,74 +302,4 @@ fn dotted(name: &str, key: &str, value: &DeValue<'_>) -> String {
         value = inner.get_ref();
     }
     dotted
-}
-
-/// A name that the operator gave to a table.
-pub(super) struct Name<'a> {
-    file: &'a File<'a>,
-    /// The table that it stands in.
-    kind: &'static str,
-    /// Without quotes.
-    pub(super) text: &'a str,
-    offset: usize,
-    used: Cell<bool>,
-}
-
-impl Name<'_> {
-    /// Where it stands.
-    pub(super) fn place(&self) -> Place {
-        self.file.place(self.offset)
-    }
-
-    /// Adds an error about the name; the message goes on after it.
-    pub(super) fn fault(&self, message: &str) {
-        self.add(Severity::Error, message);
-    }
-
-    fn add(&self, severity: Severity, message: &str) {
-        let message = format!("{} {} {message}", self.kind, quoted(self.text));
-        self.file.add(severity, self.offset, &message);
-    }
-}
-
-/// All names of one kind, those of faulty tables too, so that a reference to one is no second fault.
-pub(super) struct Names<'a> {
-    file: &'a File<'a>,
-    kind: &'static str,
-    names: Vec<Name<'a>>,
-}
-
-impl<'a> Names<'a> {
-    /// The names in file order.
-    pub(super) fn iter(&self) -> std::slice::Iter<'_, Name<'a>> {
-        self.names.iter()
-    }
-
-    /// The position of the name that a value refers to.
-    pub(super) fn find(&self, item: &Item<'_>) -> Option<usize> {
-        let expected = format!("the name of a {}", self.kind);
-        let text = item.text(&expected)?;
-        let found = self.iter().position(|name| name.text == text);
-        match found {
-            Some(at) => self.names[at].used.set(true),
-            None if self.file.is_whole() => {
-                let near = did_you_mean(text, self.iter().map(|name| name.text));
-                if let Some(meant) = self.iter().find(|name| Some(name.text) == near) {
-                    meant.used.set(true);
-                }
-                item.expected(&format!("{expected} of this file{}", hint(near)));
-            }
-            None => {}
-        }
-        found
-    }
-
-    /// Warns of each name that no reference was made to, unless one may have been lost.
-    pub(super) fn warn_unused(&self, message: &str) {
-        if self.file.is_whole() {
-            for name in self.iter().filter(|name| !name.used.get()) {
-                name.add(Severity::Warning, message);
-            }
-        }
-    }
 }

@@ -1,0 +1,99 @@
+//! The names that operators give to tables, and references to them.
+
+use std::cell::Cell;
+
+use crate::base::diag::Place;
+use crate::base::diag::Severity;
+use crate::base::diag::did_you_mean;
+use crate::config::item::Item;
+use crate::config::item::hint;
+use crate::config::item::quoted;
+use crate::config::written::File;
+
+/// A name that the operator gave to a table.
+pub(super) struct Name<'a> {
+    file: &'a File<'a>,
+    /// The table that it stands in.
+    kind: &'static str,
+    /// Without quotes.
+    pub(super) text: &'a str,
+    offset: usize,
+    used: Cell<bool>,
+}
+
+impl Name<'_> {
+    /// Where it stands.
+    pub(super) fn place(&self) -> Place {
+        self.file.place(self.offset)
+    }
+
+    /// Adds an error about the name; the message goes on after it.
+    pub(super) fn fault(&self, message: &str) {
+        self.add(Severity::Error, message);
+    }
+
+    fn add(&self, severity: Severity, message: &str) {
+        let message = format!("{} {} {message}", self.kind, quoted(self.text));
+        self.file.add(severity, self.offset, &message);
+    }
+}
+
+/// All names of one kind, those of faulty tables too: a reference to one is no second fault.
+pub(super) struct Names<'a> {
+    file: &'a File<'a>,
+    kind: &'static str,
+    names: Vec<Name<'a>>,
+}
+
+impl<'a> Names<'a> {
+    /// The keys of the table `kind`, with the offset of each.
+    pub(super) fn new(
+        file: &'a File<'a>,
+        kind: &'static str,
+        keys: impl Iterator<Item = (&'a str, usize)>,
+    ) -> Self {
+        let names = keys
+            .map(|(text, offset)| Name {
+                file,
+                kind,
+                text,
+                offset,
+                used: Cell::new(false),
+            })
+            .collect();
+        Self { file, kind, names }
+    }
+
+    /// The names in file order.
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, Name<'a>> {
+        self.names.iter()
+    }
+
+    /// The position of the name that a value refers to.
+    pub(super) fn find(&self, item: &Item<'_>) -> Option<usize> {
+        let expected = format!("the name of a {}", self.kind);
+        let text = item.text(&expected)?;
+        let found = self.iter().position(|name| name.text == text);
+        match found {
+            Some(at) => self.names[at].used.set(true),
+            None if self.file.is_whole() => {
+                let near = did_you_mean(text, self.iter().map(|name| name.text));
+                if let Some(meant) = self.iter().find(|name| Some(name.text) == near) {
+                    meant.used.set(true);
+                }
+                item.expected(&format!("{expected} of this file{}", hint(near)));
+            }
+            None => {}
+        }
+        found
+    }
+
+    /// Warns of each name that no reference was made to, unless one may have been lost.
+    pub(super) fn warn_unused(&self, message: &str) {
+        if self.file.is_whole() {
+            for name in self.iter().filter(|name| !name.used.get()) {
+                name.add(Severity::Warning, message);
+            }
+        }
+    }
+}
