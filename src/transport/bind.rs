@@ -26,14 +26,18 @@ use crate::transport::udp_sys;
 /// Sockets that are open and queue what arrives, with nobody to answer yet.
 #[derive(Debug)]
 pub struct Bound {
+    /// In the order of the list.
     pub(super) listeners: Vec<Listener>,
 }
 
 /// The sockets of one address.
 #[derive(Debug)]
 pub(super) struct Listener {
+    /// With its real port.
     pub(super) address: SocketAddr,
+    /// One per thread, sharing the port.
     pub(super) udp: Vec<UdpSocket>,
+    /// Non-blocking.
     pub(super) tcp: TcpListener,
 }
 

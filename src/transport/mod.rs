@@ -5,6 +5,13 @@
 //! what was received. A query sees one snapshot, a UDP batch as a whole the same one. Nothing that a
 //! client sends writes a line to the log.
 
+#![deny(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
+
 mod bind;
 mod tcp;
 mod udp;

@@ -395,3 +395,150 @@ const LAST_CALL: Duration = Duration::from_millis(200);
 
 /// The pause after an accept that failed for want of open files or memory: connections end meanwhile.
 const TROUBLE_PAUSE: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::DuplexStream;
+    use tokio::task::JoinHandle;
+    use tokio::time::sleep;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::transport::tests::Echo;
+    use crate::transport::tests::LIMITS;
+    use crate::transport::tests::framed;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A connection to an echo over a pipe, on a clock that jumps to where something happens.
+    struct Conversation {
+        client: DuplexStream,
+        server: JoinHandle<()>,
+        stop: watch::Sender<bool>,
+        start: Instant,
+    }
+
+    impl Conversation {
+        fn start() -> Self {
+            let (client, stream) = tokio::io::duplex(PIPE_LEN);
+            let (stop, stopping) = watch::channel(false);
+            let service = TcpService::new(LIMITS, Arc::new(Counters::new(1)), 0, || Echo);
+            let src = IpAddr::from([192, 0, 2, 1]);
+            Self {
+                client,
+                server: tokio::spawn(async move {
+                    service.converse(stream, src, stopping).await;
+                }),
+                stop,
+                start: Instant::now(),
+            }
+        }
+
+        async fn ask(&mut self) {
+            let query = framed(b"what is the time");
+            let mut reply = vec![0; query.len()];
+            self.client.write_all(&query).await.unwrap();
+            self.client.read_exact(&mut reply).await.unwrap();
+            assert_eq!(reply, query);
+        }
+
+        /// How long the server has kept the connection, in milliseconds.
+        async fn lifetime(self) -> u128 {
+            self.server.await.unwrap();
+            self.start.elapsed().as_millis()
+        }
+    }
+
+    const PIPE_LEN: usize = 10_000;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_client_is_closed_after_the_idle_timeout() {
+        assert_eq!(Conversation::start().lifetime().await, 10_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_answer_gives_the_client_its_time_again() {
+        let mut conversation = Conversation::start();
+        for _ in 0..3 {
+            sleep(9 * SECOND).await;
+            conversation.ask().await;
+        }
+        assert_eq!(conversation.lifetime().await, 37_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn octets_that_make_no_query_give_no_time() {
+        let mut conversation = Conversation::start();
+        sleep(SECOND / 2).await;
+        for octet in framed(&[7; 100]) {
+            if conversation.client.write_all(&[octet]).await.is_err() {
+                break;
+            }
+            sleep(SECOND).await;
+        }
+        let trickle = conversation.server;
+        assert!(trickle.is_finished());
+        assert_eq!(conversation.start.elapsed().as_millis(), 10_500);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn messages_without_an_answer_give_no_time() {
+        let mut conversation = Conversation::start();
+        let quiet = framed(b"! not a word of this");
+        sleep(SECOND / 2).await;
+        while conversation.client.write_all(&quiet).await.is_ok() {
+            sleep(SECOND).await;
+        }
+        assert_eq!(conversation.start.elapsed().as_millis(), 10_500);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_read_is_not_read_from_and_closed() {
+        let mut conversation = Conversation::start();
+        let queries = framed(&[7; 1000]).repeat(10);
+        let mut n_taken = 0;
+        while let Ok(Ok(n)) = timeout(SECOND, conversation.client.write(&queries)).await {
+            n_taken += n;
+        }
+        // One pipe there, one pipe back, and one reading between them.
+        assert!(n_taken <= 2 * PIPE_LEN + 3 * READ_LEN, "took {n_taken}");
+        assert_eq!(conversation.lifetime().await, 10_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn at_the_stop_a_connection_ends_with_its_last_answer() {
+        let mut conversation = Conversation::start();
+        conversation.ask().await;
+        conversation.stop.send_replace(true);
+        sleep(LAST_CALL / 2).await;
+        conversation.ask().await;
+        assert_eq!(conversation.lifetime().await, LAST_CALL.as_millis());
+    }
+
+    #[test]
+    fn clients_are_ipv4_addresses_and_ipv6_64s() {
+        for (src, client) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+            ("::1", "::"),
+        ] {
+            let [src, client]: [IpAddr; 2] = [src, client].map(|a| a.parse().unwrap());
+            assert_eq!(client_of(src), client);
+        }
+    }
+
+    #[test]
+    fn frames_are_cut_at_their_length() {
+        let message = [7; 12];
+        let input = [&framed(&message)[..], &[0, 50, 1]].concat();
+        let Frame::Message(first, after) = next_frame(&input) else {
+            panic!("a whole message is there");
+        };
+        assert_eq!((first, after), (&message[..], &[0, 50, 1][..]));
+        for part in 0..14 {
+            let part = input.get(..part).unwrap();
+            assert!(matches!(next_frame(part), Frame::Incomplete));
+        }
+        assert!(matches!(next_frame(&[0, 11]), Frame::Short));
+    }
+}

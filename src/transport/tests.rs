@@ -111,12 +111,24 @@ fn tcp_client_from(local: [u8; 4], server: SocketAddr) -> TcpStream {
     stream
 }
 
+/// Answers with the number of its thread.
+struct Teller(usize);
+
+impl Answerer for Teller {
+    fn batch(&mut self) -> impl FnMut(Arrival, &[u8], &mut [u8]) -> usize {
+        |_, _, out| {
+            out[0] = self.0 as u8;
+            1
+        }
+    }
+}
+
 /// As long as a header at least, and different for each number.
 fn message(n: usize) -> Vec<u8> {
     format!("query number {n}").into_bytes()
 }
 
-fn framed(message: &[u8]) -> Vec<u8> {
+pub(super) fn framed(message: &[u8]) -> Vec<u8> {
     let len = u16::try_from(message.len()).unwrap();
     [&len.to_be_bytes()[..], message].concat()
 }
@@ -159,6 +171,34 @@ fn every_datagram_of_a_burst_is_answered() {
         }
         server.stop();
     }
+}
+
+#[test]
+fn clients_are_spread_over_the_threads() {
+    let runtime = runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let listen = ["127.0.0.1:0", "[::1]:0"].map(|a| a.parse().unwrap());
+    let bound = bind(&listen, 2).unwrap();
+    let addresses = bound.addresses();
+    let counters = Arc::new(Counters::new(bound.n_shards()));
+    let serving = bound
+        .serve_with(Teller, || Echo, &counters, LIMITS, runtime.handle())
+        .unwrap();
+    let mut n_answers = [0; 4];
+    for (client, server) in ["127.0.0.1:0", "[::1]:0"].into_iter().zip(addresses) {
+        // The kernel chooses by a hash of the client's port: all 50 on one of two is out of the question.
+        for _ in 0..50 {
+            let client = udp_client(client, server);
+            client.send(b"who is there").unwrap();
+            let mut reply = [0; 2];
+            assert_eq!(client.recv(&mut reply).unwrap(), 1);
+            n_answers[usize::from(reply[0])] += 1;
+        }
+    }
+    assert!(n_answers.iter().all(|n| *n > 0), "{n_answers:?}");
+    runtime.block_on(serving.stop(PATIENCE));
 }
 
 #[test]

@@ -40,12 +40,14 @@ const TROUBLE_PAUSE: Duration = Duration::from_millis(10);
 /// which take a tenth of a second; what comes in later than the stop has no claim.
 const DRAIN_TIME: Duration = Duration::from_millis(500);
 
-/// One listening socket and what is kept for it; `is_wildcard` if it was bound to an unspecified
-/// address and tells the local one.
+/// One listening socket and who answers there.
 #[derive(Debug)]
 pub(super) struct UdpWorker<A> {
+    /// Blocking, with [`RECEIVE_WAIT`] and [`SEND_WAIT`] as its timeouts.
     pub(super) socket: UdpSocket,
+    /// Whether it was bound to an unspecified address and tells which one was asked.
     pub(super) is_wildcard: bool,
+    /// This thread's own.
     pub(super) answerer: A,
 }
 
@@ -57,10 +59,12 @@ impl<A: Answerer> UdpWorker<A> {
         while !stop.load(Relaxed) {
             match batch.receive(&self.socket, Wait::ForOne) {
                 Ok(_) => self.answer(&mut batch, counters),
+                // Looks for a new snapshot, so that a replaced one is not kept for want of queries.
                 Err(error) if is_timeout(&error) => drop(self.answerer.batch()),
                 Err(error) => {
                     if !is_logged {
-                        warn!(%error, "cannot receive, trying again; said once");
+                        let address = self.socket.local_addr().ok();
+                        warn!(?address, %error, "cannot receive, trying again; said once");
                         is_logged = true;
                     }
                     thread::sleep(TROUBLE_PAUSE);
