@@ -1,6 +1,6 @@
 //! Listeners: UDP by batch threads, TCP by tasks, both answered by the one engine.
 //!
-//! [`bind`] opens every socket, so that a busy port is found before anything is served;
+//! [`bind()`] opens every socket, so that a busy port is found before anything is served;
 //! [`Bound::serve`] starts the threads and tasks; [`Serving::stop`] ends them after they have answered
 //! what was received. A query sees one snapshot, a UDP batch as a whole the same one. Nothing that a
 //! client sends writes a line to the log.
@@ -12,7 +12,9 @@
     clippy::unwrap_used
 )]
 
+mod answerer;
 mod bind;
+mod seats;
 mod tcp;
 mod udp;
 mod udp_sys;
@@ -24,6 +26,9 @@ use std::io;
 use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
@@ -36,18 +41,18 @@ use tokio::sync::watch;
 use tracing::error;
 use tracing::warn;
 
+use self::answerer::Answerer;
+use self::answerer::TcpEngine;
+use self::answerer::UdpEngine;
 pub use self::bind::Bound;
 pub use self::bind::bind;
 pub use self::tcp::TcpLimits;
 use self::tcp::TcpService;
 use self::udp::UdpWorker;
-use crate::engine;
-use crate::engine::Arrival;
 use crate::engine::Scratch;
 use crate::state::counters::Counters;
 use crate::state::counters::Transport;
 use crate::state::publish::Publisher;
-use crate::state::publish::Reader;
 
 /// Why nothing is served. All are for the operator, on one line, with what to do.
 #[derive(Debug, thiserror::Error)]
@@ -80,44 +85,9 @@ pub enum TransportError {
     },
 }
 
-/// What answers: the engine, or an echo in tests.
-trait Answerer: Send + 'static {
-    /// What answers one batch, all of it from one snapshot; each call takes an arrival, the message and
-    /// room for the reply, and returns the reply's length, 0 for silence.
-    fn batch(&mut self) -> impl FnMut(Arrival, &[u8], &mut [u8]) -> usize;
-}
-
-/// The engine on a UDP thread, which looks for a new snapshot often and so may hold on to one.
-struct UdpEngine {
-    reader: Reader,
-    scratch: Scratch,
-}
-
-impl Answerer for UdpEngine {
-    fn batch(&mut self) -> impl FnMut(Arrival, &[u8], &mut [u8]) -> usize {
-        let snapshot = self.reader.current();
-        let scratch = &mut self.scratch;
-        move |arrival, message, out| engine::answer(snapshot, scratch, arrival, message, out)
-    }
-}
-
-/// The engine for TCP, where hours may pass between two batches: it never keeps a replaced snapshot.
-struct TcpEngine {
-    publisher: Publisher,
-    scratch: Scratch,
-}
-
-impl Answerer for TcpEngine {
-    fn batch(&mut self) -> impl FnMut(Arrival, &[u8], &mut [u8]) -> usize {
-        let snapshot = self.publisher.current();
-        let scratch = &mut self.scratch;
-        move |arrival, message, out| engine::answer(&snapshot, scratch, arrival, message, out)
-    }
-}
-
 impl Bound {
     /// Starts answering from what `publisher` serves. UDP threads are named `udp-0` and so on; TCP runs
-    /// on `runtime`. `counters` should have [`Bound::n_shards`] shards.
+    /// on `runtime`, which needs I/O and time. `counters` should have [`Bound::n_shards`] shards.
     pub fn serve(
         self,
         publisher: &Publisher,
@@ -237,4 +207,9 @@ impl Drop for Serving {
     fn drop(&mut self) {
         self.udp_stop.store(true, Relaxed);
     }
+}
+
+/// A lock whose holder panicked still guards whole values: no change is left half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -11,6 +11,7 @@ use std::net::TcpStream;
 use std::net::UdpSocket;
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
 use socket2::Domain;
 use socket2::Socket;
@@ -18,6 +19,7 @@ use socket2::Type;
 use tokio::runtime::Runtime;
 
 use super::*;
+use crate::engine::Arrival;
 use crate::state::counters::Dropped;
 use crate::state::snapshot::Snapshot;
 
@@ -451,6 +453,36 @@ fn stopping_answers_the_streams_that_were_received() {
     assert_eq!(replies, queries);
     assert!(is_closed(&mut idle));
     assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn stopping_ends_while_queries_keep_coming() {
+    let server = Server::start("127.0.0.1:0");
+    let address = server.addresses[0];
+    let pump = |mut send: Box<dyn FnMut() -> bool + Send>| {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let over = Arc::clone(&is_over);
+        let pumping = thread::spawn(move || while !over.load(Relaxed) && send() {});
+        (is_over, pumping)
+    };
+    let client = udp_client("127.0.0.1:0", address);
+    let mut stream = tcp_client(address);
+    assert!(is_echoing(&mut stream));
+    let pumps = [
+        // Refused once the server is gone, which is no reason to stop.
+        pump(Box::new(move || {
+            let _ = client.send(b"more");
+            true
+        })),
+        pump(Box::new(move || is_echoing(&mut stream))),
+    ];
+    let start = Instant::now();
+    server.stop();
+    assert!(start.elapsed() < PATIENCE / 2);
+    for (is_over, pumping) in pumps {
+        is_over.store(true, Relaxed);
+        pumping.join().unwrap();
+    }
 }
 
 #[test]

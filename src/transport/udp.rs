@@ -19,7 +19,7 @@ use crate::engine::Arrival;
 use crate::state::counters::Dropped;
 use crate::state::counters::Shard;
 use crate::state::counters::Transport;
-use crate::transport::Answerer;
+use crate::transport::answerer::Answerer;
 use crate::transport::udp_sys::Batch;
 use crate::transport::udp_sys::Wait;
 

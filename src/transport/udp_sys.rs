@@ -436,6 +436,59 @@ mod tests {
         assert_eq!(received(&mut batch), [expected]);
     }
 
+    /// What becomes of packet information.
+    fn freed<T: Copy>(level: c_int, kind: c_int, info: T) -> T {
+        let mut envelope = Envelope::empty();
+        let mut header = EMPTY_HEADER.msg_hdr;
+        header.msg_control = (&raw mut envelope.control).cast();
+        header.msg_controllen = CONTROL_LEN as _;
+        // SAFETY: the control buffer is aligned and has room for a header and either information.
+        let data = unsafe {
+            let first = libc::CMSG_FIRSTHDR(&raw const header);
+            (*first).cmsg_len = libc::CMSG_LEN(size_of::<T>() as c_uint) as _;
+            (*first).cmsg_level = level;
+            (*first).cmsg_type = kind;
+            let data = libc::CMSG_DATA(first).cast::<T>();
+            data.write_unaligned(info);
+            data
+        };
+        let offset = data.addr() - (&raw const envelope.control).addr();
+        envelope.control_len = CONTROL_LEN;
+        envelope.free_interface();
+        // SAFETY: the value written above, or the one that took its place.
+        unsafe {
+            let control = (&raw const envelope.control).cast::<u8>();
+            control.add(offset).cast::<T>().read_unaligned()
+        }
+    }
+
+    #[test]
+    fn replies_are_bound_to_an_interface_only_for_link_local_addresses() {
+        for (asked, expected) in [("192.0.2.1", 0), ("169.254.1.2", 7), ("127.0.0.2", 0)] {
+            let address: Ipv4Addr = asked.parse().unwrap();
+            let s_addr = u32::from(address).to_be();
+            let info = libc::in_pktinfo {
+                ipi_ifindex: 7,
+                ipi_spec_dst: libc::in_addr { s_addr },
+                ipi_addr: libc::in_addr { s_addr },
+            };
+            let info = freed(libc::IPPROTO_IP, libc::IP_PKTINFO, info);
+            let found = (info.ipi_ifindex, info.ipi_spec_dst.s_addr);
+            assert_eq!(found, (expected, s_addr), "{asked}");
+        }
+        for (asked, expected) in [("2001:db8::1", 0), ("fe80::1", 7), ("::1", 0)] {
+            let address: Ipv6Addr = asked.parse().unwrap();
+            let s6_addr = address.octets();
+            let info = libc::in6_pktinfo {
+                ipi6_addr: libc::in6_addr { s6_addr },
+                ipi6_ifindex: 7,
+            };
+            let info = freed(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, info);
+            let found = (info.ipi6_ifindex, info.ipi6_addr.s6_addr);
+            assert_eq!(found, (expected, s6_addr), "{asked}");
+        }
+    }
+
     #[test]
     fn replies_that_the_kernel_refuses_are_counted_and_passed_over() {
         let (server, client) = (socket("127.0.0.1:0"), socket("127.0.0.1:0"));

@@ -1,0 +1,49 @@
+//! What the listeners ask: the engine with the snapshot of the moment. Tests put an echo in its place,
+//! so that a listener is tested without a zone.
+//!
+//! The snapshot is taken once for each batch: all messages of a batch are answered from one generation.
+
+use crate::engine;
+use crate::engine::Arrival;
+use crate::engine::Scratch;
+use crate::state::publish::Publisher;
+use crate::state::publish::Reader;
+
+/// What answers: the engine, or an echo in tests.
+pub(super) trait Answerer: Send + 'static {
+    /// What answers one batch, all of it from one snapshot; each call takes an arrival, the message and
+    /// room for the reply, and returns the reply's length, 0 for silence.
+    fn batch(&mut self) -> impl FnMut(Arrival, &[u8], &mut [u8]) -> usize;
+}
+
+/// The engine on a UDP thread, which looks for a new snapshot often and so may hold on to one.
+pub(super) struct UdpEngine {
+    /// This thread's own.
+    pub(super) reader: Reader,
+    /// This thread's own.
+    pub(super) scratch: Scratch,
+}
+
+impl Answerer for UdpEngine {
+    fn batch(&mut self) -> impl FnMut(Arrival, &[u8], &mut [u8]) -> usize {
+        let snapshot = self.reader.current();
+        let scratch = &mut self.scratch;
+        move |arrival, message, out| engine::answer(snapshot, scratch, arrival, message, out)
+    }
+}
+
+/// The engine for TCP, where hours may pass between two batches: it never keeps a replaced snapshot.
+pub(super) struct TcpEngine {
+    /// Where each batch takes its snapshot.
+    pub(super) publisher: Publisher,
+    /// This desk's own.
+    pub(super) scratch: Scratch,
+}
+
+impl Answerer for TcpEngine {
+    fn batch(&mut self) -> impl FnMut(Arrival, &[u8], &mut [u8]) -> usize {
+        let snapshot = self.publisher.current();
+        let scratch = &mut self.scratch;
+        move |arrival, message, out| engine::answer(&snapshot, scratch, arrival, message, out)
+    }
+}

@@ -1,0 +1,107 @@
+//! Who is connected over TCP: how many in all, and how many of each client.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::IpAddr;
+use std::net::Ipv6Addr;
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use crate::state::counters::Dropped;
+use crate::transport::lock;
+use crate::transport::tcp::TcpLimits;
+
+/// The places that are taken.
+#[derive(Debug, Default)]
+pub(super) struct Seats {
+    taken: Mutex<Taken>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    n: usize,
+    by_client: HashMap<IpAddr, usize>,
+}
+
+/// One connection's place; dropping it frees the place.
+#[derive(Debug)]
+pub(super) struct Seat {
+    seats: Arc<Seats>,
+    client: IpAddr,
+}
+
+impl Seat {
+    /// Takes a place for a connection from `src`, or tells which limit it would pass.
+    pub(super) fn take(
+        seats: &Arc<Seats>,
+        src: IpAddr,
+        limits: &TcpLimits,
+    ) -> Result<Self, Dropped> {
+        let client = client_of(src);
+        let mut taken = lock(&seats.taken);
+        if taken.n >= limits.max_connections {
+            return Err(Dropped::ConnectionLimit);
+        }
+        let n_of_client = taken.by_client.get(&client).copied().unwrap_or(0);
+        if n_of_client >= limits.max_connections_per_client {
+            return Err(Dropped::ClientConnectionLimit);
+        }
+        taken.by_client.insert(client, n_of_client + 1);
+        taken.n += 1;
+        Ok(Self {
+            seats: Arc::clone(seats),
+            client,
+        })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut taken = lock(&self.seats.taken);
+        taken.n -= 1;
+        if let Entry::Occupied(mut n_of_client) = taken.by_client.entry(self.client) {
+            *n_of_client.get_mut() -= 1;
+            if *n_of_client.get() == 0 {
+                n_of_client.remove();
+            }
+        }
+    }
+}
+
+/// Whom a connection is counted for.
+fn client_of(src: IpAddr) -> IpAddr {
+    match src {
+        IpAddr::V4(_) => src,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (!0 << 64)).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::tests::LIMITS;
+
+    #[test]
+    fn clients_are_ipv4_addresses_and_ipv6_64s() {
+        for (src, client) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+            ("::1", "::"),
+        ] {
+            let [src, client]: [IpAddr; 2] = [src, client].map(|a| a.parse().unwrap());
+            assert_eq!(client_of(src), client);
+        }
+    }
+
+    #[test]
+    fn nothing_is_kept_of_clients_that_have_gone() {
+        let seats = Arc::default();
+        for n in 0..10 {
+            let pair = [n, n].map(|n| Seat::take(&seats, [192, 0, 2, n].into(), &LIMITS).unwrap());
+            assert_eq!(lock(&seats.taken).n, 2);
+            drop(pair);
+        }
+        let taken = lock(&seats.taken);
+        assert_eq!((taken.n, taken.by_client.len()), (0, 0));
+    }
+}
