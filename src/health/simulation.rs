@@ -246,11 +246,11 @@ fn an_old_report_leaves_the_vote_after_its_age() {
 #[test]
 fn slow_monitors_keep_their_vantages_in_the_vote_between_probes() {
     let mut slow = monitor(Quorum::Majority, 2, 2);
-    slow.interval = Duration::from_secs(60);
+    slow.interval = Duration::from_secs(120);
     let mut sim = Simulation::new(3, slow);
     for _ in 0..4 {
         for (vantage, result) in [good(), good(), bad()].into_iter().enumerate() {
-            sim.second += 20;
+            sim.second += 40;
             assert!(sim.board.tick(sim.now()).is_empty());
             sim.see(vantage, result);
         }

@@ -89,9 +89,10 @@ impl Streak {
             ProbeResult::Success => Health::Up,
         };
         self.reported = Some(now.elapsed);
-        self.run = match self.latest == says {
-            true => self.run.saturating_add(1),
-            false => 1,
+        self.run = if self.latest == says {
+            self.run.saturating_add(1)
+        } else {
+            1
         };
         self.latest = says;
         if self.verdict != says && self.run >= self.threshold(says, monitor, standing) {

@@ -129,7 +129,7 @@ async fn find(mut body: Incoming, wanted: &str) -> Result<(), ProbeFailure> {
 
 fn failure(error: &hyper::Error, phase: Phase) -> ProbeFailure {
     if error.is_parse_too_large() {
-        return ProbeFailure::Protocol("response head is larger than 16 KiB");
+        return ProbeFailure::Protocol("response head is too large");
     }
     if error.is_parse() {
         return ProbeFailure::Protocol("response is not HTTP/1.1");
@@ -156,5 +156,52 @@ fn io_failure(error: &io::Error, phase: Phase) -> ProbeFailure {
             ProbeFailure::Protocol("response is not HTTP/1.1")
         }
         _ => ProbeFailure::Closed(phase),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_header_is_the_monitors_or_the_address() {
+        for (host, endpoint, default_port, expected) in [
+            (
+                Some("app.example.com"),
+                "192.0.2.1:8081",
+                80,
+                "app.example.com",
+            ),
+            (None, "192.0.2.1:80", 80, "192.0.2.1"),
+            (None, "192.0.2.1:80", 443, "192.0.2.1:80"),
+            (None, "[2001:db8::1]:443", 443, "[2001:db8::1]"),
+            (None, "[2001:db8::1]:8081", 80, "[2001:db8::1]:8081"),
+        ] {
+            let check = HttpCheck {
+                path: "/_ready?deep=1".into(),
+                host: host.map(Into::into),
+                expect_status: Box::default(),
+                expect_body: "".into(),
+            };
+            let endpoint = endpoint.parse().expect("an address");
+            let request = request(&check, endpoint, default_port).expect("a request");
+            assert_eq!(request.uri(), "/_ready?deep=1");
+            assert_eq!(request.headers()[header::HOST], expected);
+        }
+    }
+
+    #[test]
+    fn a_request_that_cannot_be_made_is_our_fault() {
+        let check = HttpCheck {
+            path: "/a b".into(),
+            host: None,
+            expect_status: Box::default(),
+            expect_body: "".into(),
+        };
+        let endpoint = "192.0.2.1:80".parse().expect("an address");
+        assert_eq!(
+            request(&check, endpoint, 80).expect_err("no URI").label(),
+            "local"
+        );
     }
 }
