@@ -1,7 +1,7 @@
 //! Probing: asks each endpoint from each vantage whether it serves, and reports what came of it.
 //!
-//! One probe is a fresh connection ([`connect`], through a [`proxy`] where the vantage has one),
-//! for HTTPS a [`tls`] handshake, and one [`http`] exchange, all before one deadline. The
+//! One probe is a fresh connection (`connect`, through a `proxy` where the vantage has one),
+//! for HTTPS a [`tls`] handshake, and one `http` exchange, all before one deadline. The
 //! [`schedule`] repeats it for every pair of endpoint and vantage. What is judged from the results
 //! is `health`'s business: they leave through a channel, as observations.
 //!
