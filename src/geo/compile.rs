@@ -136,3 +136,207 @@ impl GeoTable {
         self.table.n_bytes() + self.v4_sums.n_bytes() + self.v6_sums.n_bytes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::ProptestConfig;
+    use proptest::prop_assert_eq;
+    use proptest::proptest;
+
+    use crate::base::ix::PoolIx;
+    use crate::base::location::Continent;
+    use crate::base::location::Location;
+    use crate::base::location::Point;
+    use crate::base::prefix::Family;
+    use crate::base::rank::Policy;
+    use crate::geo::fixture::Scan;
+    use crate::geo::fixture::Value;
+    use crate::geo::fixture::city;
+    use crate::geo::fixture::database;
+    use crate::geo::fixture::prefixes;
+    use crate::geo::fixture::system;
+    use crate::geo::rules::Matcher;
+    use crate::geo::rules::Rule;
+    use crate::geo::rules::Site;
+
+    use super::*;
+
+    fn p(text: &str) -> Prefix {
+        text.parse().expect(text)
+    }
+
+    fn site(pool: u32, latitude: f64, longitude: f64) -> Site {
+        Site {
+            pool: PoolIx(pool),
+            point: Point::new(latitude, longitude).expect("in range"),
+            weight: 1,
+            bias_km: 0.0,
+        }
+    }
+
+    /// One rule of each kind, each with a pool of its own: 0 and 1 are the name's.
+    fn spec(networks: Vec<Prefix>) -> Spec {
+        let matchers = [
+            Matcher::Continent(vec![Continent::Eu]),
+            Matcher::Country(vec!["US".parse().expect("a code")]),
+            Matcher::Asn(vec![2]),
+            Matcher::Network(networks),
+        ];
+        let rule = |(matcher, pool)| Rule {
+            matcher,
+            sites: vec![site(pool, 0.0, 0.0)],
+            policy: Policy::Nearest,
+            fence: true,
+        };
+        Spec {
+            policy: Policy::Nearest,
+            sites: vec![site(0, 0.0, 0.0), site(1, 35.0, 139.0)],
+            rules: matchers.into_iter().zip(2..).map(rule).collect(),
+        }
+    }
+
+    /// What the invented database says under each value.
+    fn record(value: u32) -> Value {
+        match value {
+            0 => city("AS", "JP", "13", Some((35.7, 139.7))),
+            1 => city("EU", "FR", "IDF", Some((48.9, 2.4))),
+            2 => city("NA", "US", "CA", Some((37.8, -122.4))),
+            _ => city("XX", "", "", None),
+        }
+    }
+
+    /// Prefixes that a database can hold beside aliases, outermost first, no two equal.
+    fn storable(known: &[(Prefix, u32)]) -> Vec<(Prefix, u32)> {
+        let is_global = |prefix: Prefix| {
+            prefix.family() == Family::V4
+                || p("2000::/3").covers(prefix)
+                    && !p("2002::/16").covers(prefix)
+                    && prefix.len() > 15
+        };
+        let mut kept: Vec<_> = known.iter().filter(|k| is_global(k.0)).copied().collect();
+        kept.sort_by_key(|(prefix, _)| (prefix.len(), *prefix));
+        kept.dedup_by_key(|(prefix, _)| *prefix);
+        kept
+    }
+
+    fn atlas(places: &[(Prefix, u32)], systems: &[(Prefix, u32)]) -> Atlas {
+        // One network of each, so that neither database is empty.
+        let mut cities = vec![(p("203.0.113.9/32"), record(1))];
+        cities.extend(
+            places
+                .iter()
+                .map(|(prefix, value)| (*prefix, record(*value))),
+        );
+        cities.sort_by_key(|(prefix, _)| prefix.len());
+        let mut numbers = vec![(p("203.0.113.9/32"), system(9))];
+        numbers.extend(
+            systems
+                .iter()
+                .map(|(prefix, value)| (*prefix, system(*value))),
+        );
+        numbers.sort_by_key(|(prefix, _)| prefix.len());
+        let (cities, numbers) = (database("City", 6, &cities), database("ASN", 6, &numbers));
+        Atlas::read(cities, Some(numbers), &|_| None).expect("sound databases")
+    }
+
+    /// The first pool and the rule that the contract asks for.
+    fn expected(network: u32, asn: u32, location: &Location) -> (u32, Option<u32>) {
+        let country = location.country.map(|country| country.to_string());
+        match (network, asn, country.as_deref()) {
+            (1.., ..) => (5, Some(3)),
+            (_, 2, _) => (4, Some(2)),
+            (.., Some("US")) => (3, Some(1)),
+            (.., Some("FR")) => (2, Some(0)),
+            (.., Some(_)) => (1, None),
+            (.., None) => (0, None),
+        }
+    }
+
+    #[test]
+    fn network_rules_cut_through_database_networks_and_reach_beyond_them() {
+        let atlas = atlas(&[(p("192.0.2.0/24"), 0), (p("2001:db8::/64"), 1)], &[]);
+        let mut spec = spec(vec![
+            p("192.0.2.7/32"),
+            p("2001:db8::7/128"),
+            p("10.0.0.0/8"),
+        ]);
+        spec.rules.push(Rule {
+            matcher: Matcher::Network(vec![p("10.1.0.0/16"), p("10.0.0.0/8")]),
+            ..spec.rules[0].clone()
+        });
+        let table = compile(&spec, &atlas);
+        for (client, rule, located) in [
+            ("192.0.2.6", None, true),
+            ("192.0.2.7", Some(3), true),
+            ("192.0.2.8", None, true),
+            ("10.0.0.1", Some(3), false),
+            ("10.1.0.1", Some(4), false),
+            ("2001:db8::6", Some(0), true),
+            ("2001:db8::7", Some(3), true),
+            ("2001:db8::8", Some(0), true),
+            ("2001:db8:0:1::", None, false),
+        ] {
+            let list = &table.ranks()[table.rank_of(client.parse().expect("address")).at()];
+            assert_eq!((list.rule, list.located), (rule, located), "{client}");
+        }
+        let key_of: Vec<u32> = (0..).take(table.ranks().len()).collect();
+        let Hit::Uniform { key, scope_len } = table.lookup(p("2001:db8::7/128"), &key_of) else {
+            panic!("one address has one answer");
+        };
+        assert_eq!(
+            (table.ranks()[key as usize].rule, scope_len),
+            (Some(3), 128)
+        );
+    }
+
+    #[test]
+    fn equal_answers_join_into_shorter_scopes() {
+        let atlas = atlas(&[(p("192.0.2.0/25"), 0), (p("192.0.2.128/25"), 1)], &[]);
+        let table = compile(&spec(Vec::new()), &atlas);
+        let asked = p("192.0.2.0/24");
+        let same: Vec<u32> = table
+            .ranks()
+            .iter()
+            .map(|list| list.located.into())
+            .collect();
+        assert_eq!(table.lookup(asked, &same), Hit::Mixed { scope_len: 25 });
+        let majority = table.majority(asked, &same, &mut MajorityScratch::default());
+        assert_eq!((majority.key, majority.unanimous), (1, true));
+        let joined = Hit::Uniform {
+            key: 1,
+            scope_len: 24,
+        };
+        assert_eq!(table.merged(&same).lookup(asked), joined);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(500))]
+
+        #[test]
+        fn every_address_gets_the_rank_that_the_contract_says(
+            places in prefixes(),
+            systems in prefixes(),
+            networks in prefixes(),
+        ) {
+            let (places, systems) = (storable(&places), storable(&systems));
+            let atlas = atlas(&places, &systems);
+            let networks: Vec<_> = networks.into_iter().map(|(prefix, _)| (prefix, 1)).collect();
+            let mut spec = spec(networks.iter().map(|(prefix, _)| *prefix).collect());
+            if networks.is_empty() {
+                spec.rules.pop();
+            }
+            let table = compile(&spec, &atlas);
+            let all = places.iter().chain(&systems).chain(&networks);
+            for addr in all.flat_map(|(prefix, _)| [prefix.addr(), prefix.last()]) {
+                let (location, _) = atlas.locate(addr);
+                let asn = Scan(&systems).value(addr);
+                prop_assert_eq!(location.asn.unwrap_or(0), asn, "{}", addr);
+                let list = &table.ranks()[table.rank_of(addr).at()];
+                let found = (list.groups[0][0].pool.0, list.rule);
+                let network = Scan(&networks).value(addr);
+                prop_assert_eq!(found, expected(network, asn, &location), "{}", addr);
+                prop_assert_eq!(list.located, location.is_located());
+            }
+        }
+    }
+}

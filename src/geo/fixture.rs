@@ -19,7 +19,9 @@ use crate::base::prefix::Prefix;
 pub(super) enum Value {
     Text(String),
     Double(f64),
+    Short(u16),
     Number(u32),
+    Long(u64),
     Map(Vec<(&'static str, Self)>),
     List(Vec<Self>),
 }
@@ -48,8 +50,16 @@ impl Value {
                 head(out, 3, 8);
                 out.extend(number.to_be_bytes());
             }
+            Self::Short(number) => {
+                head(out, 5, 2);
+                out.extend(number.to_be_bytes());
+            }
             Self::Number(number) => {
                 head(out, 6, 4);
+                out.extend(number.to_be_bytes());
+            }
+            Self::Long(number) => {
+                head(out, 9, 8);
                 out.extend(number.to_be_bytes());
             }
             Self::Map(entries) => {
@@ -128,28 +138,34 @@ pub(super) fn database(kind: &str, ip_version: u16, networks: &[(Prefix, Value)]
         insert(&mut nodes, 0x2002 << 112, 16, Branch::Node(v4_tree));
     }
     let n_nodes = nodes.len();
+    let record = |branch: &Branch| match *branch {
+        Branch::Empty => n_nodes as u32,
+        Branch::Node(node) => node as u32,
+        Branch::Data(offset) => (n_nodes + 16 + offset) as u32,
+    };
+    let nodes: Vec<[u32; 2]> = nodes.iter().map(|[a, b]| [record(a), record(b)]).collect();
+    file(kind, ip_version, &nodes, &data)
+}
+
+/// A database of these nodes and this data section, sound or not.
+pub(super) fn file(kind: &str, ip_version: u16, nodes: &[[u32; 2]], data: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    for branch in nodes.as_flattened() {
-        let record = match *branch {
-            Branch::Empty => n_nodes,
-            Branch::Node(node) => node,
-            Branch::Data(offset) => n_nodes + 16 + offset,
-        };
-        out.extend((record as u32).to_be_bytes());
+    for record in nodes.as_flattened() {
+        out.extend(record.to_be_bytes());
     }
     out.extend([0; 16]);
     out.extend(data);
     out.extend(b"\xab\xcd\xefMaxMind.com");
     Value::Map(vec![
-        ("binary_format_major_version", Value::Number(2)),
-        ("binary_format_minor_version", Value::Number(0)),
-        ("build_epoch", Value::Number(1_700_000_000)),
+        ("binary_format_major_version", Value::Short(2)),
+        ("binary_format_minor_version", Value::Short(0)),
+        ("build_epoch", Value::Long(1_700_000_000)),
         ("database_type", text(kind)),
         ("description", Value::Map(vec![("en", text("invented"))])),
-        ("ip_version", Value::Number(ip_version.into())),
+        ("ip_version", Value::Short(ip_version)),
         ("languages", Value::List(vec![text("en")])),
-        ("node_count", Value::Number(n_nodes as u32)),
-        ("record_size", Value::Number(32)),
+        ("node_count", Value::Number(nodes.len() as u32)),
+        ("record_size", Value::Short(32)),
     ])
     .encode(&mut out);
     out

@@ -83,9 +83,12 @@ pub(super) struct Sums {
 impl Sums {
     /// Counts a table of ranks, `n_ranks` different ones.
     ///
-    /// Blocks are long enough for a row to be cheap beside its block: 4 octets a range at most.
+    /// Blocks are long enough for a row to be cheap beside its block: at most 4 octets a range.
     pub(super) fn new<A: Address>(table: &Flat<A>, n_ranks: usize) -> Self {
-        let block = (4 * n_ranks).max(256);
+        Self::with_block(table, n_ranks, (4 * n_ranks).max(256))
+    }
+
+    fn with_block<A: Address>(table: &Flat<A>, n_ranks: usize, block: usize) -> Self {
         let n_blocks = table.n_ranges() / block;
         let mut rows = Vec::with_capacity((n_blocks + 1) * n_ranks);
         let mut sums = vec![0_u128; n_ranks];
@@ -181,6 +184,125 @@ impl<A: Address> Vote<'_, A> {
                 .map(|at| self.key_of[self.table.value_at(at) as usize])
                 .find(|key| votes(*key) == most)
                 .unwrap_or(0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use proptest::prelude::ProptestConfig;
+    use proptest::prop_assert_eq;
+    use proptest::proptest;
+
+    use crate::base::prefix::Prefix;
+    use crate::geo::fixture::Scan;
+    use crate::geo::fixture::prefixes;
+    use crate::geo::table::PrefixTable;
+
+    use super::*;
+
+    /// The vote as the contract says it, over every part of the prefix in turn.
+    fn naive(scan: &Scan<'_>, prefix: Prefix, located: &[bool], key_of: &[u32]) -> Majority {
+        let parts = scan.parts(prefix);
+        let any_located = parts.iter().any(|part| located[part.2 as usize]);
+        let mut shares: Vec<(u32, u128)> = Vec::new();
+        for (_, size_less_one, rank) in parts {
+            let key = key_of[rank as usize];
+            if !shares.iter().any(|share| share.0 == key) {
+                shares.push((key, 0));
+            }
+            for share in shares.iter_mut().filter(|share| share.0 == key) {
+                if located[rank as usize] || !any_located {
+                    share.1 = share.1.saturating_add(size_less_one).saturating_add(1);
+                }
+            }
+        }
+        let most = shares.iter().map(|share| share.1).max();
+        let first = shares.iter().find(|share| Some(share.1) == most);
+        Majority {
+            key: first.expect("a prefix has addresses").0,
+            unanimous: shares.len() == 1,
+        }
+    }
+
+    fn vote(
+        table: &PrefixTable,
+        prefix: Prefix,
+        (located, key_of): (&[bool], &[u32]),
+        block: usize,
+        scratch: &mut MajorityScratch,
+    ) -> Majority {
+        let n_ranks = key_of.len();
+        match (prefix.addr(), prefix.last()) {
+            (IpAddr::V4(first), IpAddr::V4(last)) => Vote {
+                table: &table.v4,
+                sums: &Sums::with_block(&table.v4, n_ranks, block),
+                located,
+                key_of,
+                first: first.to_bits(),
+                last: last.to_bits(),
+            }
+            .count(scratch),
+            (IpAddr::V6(first), IpAddr::V6(last)) => Vote {
+                table: &table.v6,
+                sums: &Sums::with_block(&table.v6, n_ranks, block),
+                located,
+                key_of,
+                first: first.to_bits(),
+                last: last.to_bits(),
+            }
+            .count(scratch),
+            _ => unreachable!("both ends of a prefix are of one family"),
+        }
+    }
+
+    #[test]
+    fn located_addresses_outvote_the_many_that_are_not() {
+        let p = |text: &str| text.parse::<Prefix>().expect(text);
+        let known = [
+            (p("192.0.2.0/30"), 1),
+            (p("192.0.2.64/27"), 2),
+            (p("192.0.2.128/26"), 1),
+            (p("198.51.100.0/25"), 3),
+            (p("198.51.100.128/25"), 2),
+        ];
+        let table = PrefixTable::longest_match(&known);
+        let mut scratch = MajorityScratch::default();
+        // Ranks 0 and 3 are of unlocated clients; 2 and 3 have the same answer.
+        let (located, key_of) = ([false, true, true, false], [0, 1, 2, 2]);
+        for (asked, key, unanimous) in [
+            ("192.0.2.0/24", 1, false),
+            ("192.0.2.0/25", 2, false),
+            ("192.0.2.0/26", 1, false),
+            ("198.51.100.0/24", 2, true),
+            ("203.0.113.0/24", 0, true),
+            ("0.0.0.0/0", 2, false),
+            ("::/0", 0, true),
+        ] {
+            let found = vote(&table, p(asked), (&located, &key_of), 256, &mut scratch);
+            assert_eq!(found, Majority { key, unanimous }, "{asked}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn votes_agree_with_a_naive_count(
+            known in prefixes(),
+            asked in prefixes(),
+            located in proptest::array::uniform4(proptest::bool::ANY),
+            key_of in proptest::array::uniform4(0..3_u32),
+            block in 1..6_usize,
+        ) {
+            let (table, scan) = (PrefixTable::longest_match(&known), Scan(&known));
+            let mut scratch = MajorityScratch::default();
+            for (prefix, _) in known.iter().chain(&asked) {
+                let found = vote(&table, *prefix, (&located, &key_of), block, &mut scratch);
+                prop_assert_eq!(found, naive(&scan, *prefix, &located, &key_of), "{}", prefix);
+            }
         }
     }
 }

@@ -140,3 +140,140 @@ fn share(site: &Site) -> Share {
         weight: site.weight,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::base::ix::PoolIx;
+    use crate::base::location::Continent;
+    use crate::base::location::Subdivision;
+    use crate::geo::rules::Matcher;
+    use crate::geo::rules::Rule;
+
+    use super::*;
+
+    /// Pools along the equator by longitude, with weight 1 and no bias.
+    fn sites(longitudes: &[f64]) -> Vec<Site> {
+        let site = |(longitude, at): (&f64, u32)| Site {
+            pool: PoolIx(at),
+            point: Point::new(0.0, *longitude).expect("in range"),
+            weight: 1,
+            bias_km: 0.0,
+        };
+        longitudes.iter().zip(0..).map(site).collect()
+    }
+
+    fn spec(policy: Policy, longitudes: &[f64]) -> Spec {
+        Spec {
+            policy,
+            sites: sites(longitudes),
+            rules: Vec::new(),
+        }
+    }
+
+    fn at(longitude: f64) -> Location {
+        Location {
+            point: Point::new(0.0, longitude),
+            ..Location::default()
+        }
+    }
+
+    /// Pools of each group, as `0,2|1`.
+    fn order(list: &RankList) -> String {
+        let pool = |share: &Share| share.pool.0.to_string();
+        let group = |group: &Group| group.iter().map(pool).collect::<Vec<_>>().join(",");
+        list.groups.iter().map(group).collect::<Vec<_>>().join("|")
+    }
+
+    #[test]
+    fn policies_order_the_pools() {
+        // A degree of the equator is 111 km, so 0.008 is 0.9 km and 0.01 is 1.1 km.
+        for (policy, pools, client, expected) in [
+            (Policy::Nearest, &[30.0, 0.0, 10.0][..], at(2.0), "1|2|0"),
+            (Policy::Nearest, &[30.0, 0.0, 10.0], at(5.0), "1,2|0"),
+            (Policy::Nearest, &[0.016, 0.0, 0.008], at(0.0), "1,2|0"),
+            (Policy::Nearest, &[0.01, 0.0], at(0.0), "1|0"),
+            (Policy::Nearest, &[-179.0, 170.0], at(179.0), "0|1"),
+            (
+                Policy::Nearest,
+                &[30.0, 0.0, 10.0],
+                Location::default(),
+                "0|1|2",
+            ),
+            (Policy::Failover, &[30.0, 0.0, 10.0], at(2.0), "0|1|2"),
+            (Policy::Weighted, &[30.0, 0.0, 10.0], at(2.0), "0,1,2"),
+            (Policy::Weighted, &[30.0, 0.0], Location::default(), "0,1"),
+        ] {
+            let list = list(&spec(policy, pools), None, &client);
+            assert_eq!(order(&list), expected, "{policy:?} {pools:?}");
+            assert_eq!(list.located, client.is_located());
+        }
+    }
+
+    #[test]
+    fn bias_moves_a_pool_nearer() {
+        let mut spec = spec(Policy::Nearest, &[0.0, 10.0]);
+        assert_eq!(order(&list(&spec, None, &at(4.0))), "0|1");
+        spec.sites[1].bias_km = 300.0;
+        assert_eq!(order(&list(&spec, None, &at(4.0))), "1|0");
+        spec.sites[1].bias_km = f64::MAX;
+        assert_eq!(order(&list(&spec, None, &at(4.0))), "1|0");
+    }
+
+    #[test]
+    fn rules_lead_and_the_other_pools_follow_unless_fenced() {
+        let mut spec = spec(Policy::Nearest, &[0.0, 10.0, 20.0]);
+        spec.rules.push(Rule {
+            matcher: Matcher::Continent(vec![Continent::Eu]),
+            sites: vec![spec.sites[2], spec.sites[1]],
+            policy: Policy::Failover,
+            fence: false,
+        });
+        let mut client = at(1.0);
+        assert_eq!(order(&list(&spec, Some(0), &client)), "2|1|0");
+        spec.rules[0].fence = true;
+        let fenced = list(&spec, Some(0), &client);
+        assert_eq!(
+            (&*order(&fenced), fenced.fenced, fenced.rule),
+            ("2|1", true, Some(0))
+        );
+        client.continent = Some(Continent::Eu);
+        let locations = [Location::default(), client];
+        let mut ranker = Ranker::new(&spec, &locations);
+        let ranks = [(0, None), (1, None), (1, Some(0)), (0, None), (0, Some(0))];
+        let ranks = ranks.map(|(location, rule)| ranker.rank(location, rule).0);
+        assert_eq!(ranks, [0, 1, 1, 0, 2], "equal lists are one");
+        assert_eq!(ranker.into_lists().len(), 3);
+    }
+
+    #[test]
+    fn the_most_specific_rule_wins() {
+        let country = "GB".parse().expect("a code");
+        let [england, london] = ["ENG", "LND"].map(|code| Subdivision::new(country, code));
+        let (england, london) = (england.expect("a code"), london.expect("a code"));
+        let location = Location {
+            continent: Some(Continent::Eu),
+            country: Some(country),
+            subdivisions: vec![england, london],
+            ..Location::default()
+        };
+        let rules = [
+            Matcher::Continent(vec![Continent::Eu]),
+            Matcher::Continent(vec![Continent::As, Continent::Eu]),
+            Matcher::Country(vec![country]),
+            Matcher::Subdivision(vec![england]),
+            Matcher::Subdivision(vec![london]),
+        ];
+        let mut spec = spec(Policy::Nearest, &[0.0]);
+        let expected = [Some(0), Some(0), Some(2), Some(3), Some(4)];
+        for (matcher, expected) in rules.into_iter().zip(expected) {
+            spec.rules.push(Rule {
+                matcher,
+                sites: spec.sites.clone(),
+                policy: Policy::Nearest,
+                fence: false,
+            });
+            assert_eq!(spec.rule_for(&location), expected);
+        }
+        assert_eq!(spec.rule_for(&Location::default()), None);
+    }
+}
