@@ -232,7 +232,7 @@ impl Control {
             match flip.to {
                 Health::Down => warn!(%pool, %endpoint, "endpoint is down"),
                 Health::Up if flip.from == Health::Down => {
-                    info!(%pool, %endpoint, "endpoint is up")
+                    info!(%pool, %endpoint, "endpoint is up");
                 }
                 Health::Up | Health::Unknown => {}
             }

@@ -66,6 +66,9 @@ fn host_name() -> String {
     }
 }
 
+/// Files as they were when they were read.
+type Stamps = Vec<(PathBuf, Option<Stamp>)>;
+
 /// Loads plans for one process, again and again.
 #[derive(Debug)]
 pub struct Loader {
@@ -81,7 +84,7 @@ pub struct Loader {
 struct LoadedZone {
     path: PathBuf,
     /// The file and everything it includes.
-    stamps: Vec<(PathBuf, Option<Stamp>)>,
+    stamps: Stamps,
     owners: Vec<SteeredOwner>,
     zone: Arc<Zone>,
     warnings: Report,
@@ -279,9 +282,9 @@ impl Loader {
                     Which::Locations => (&geoip.database, &geoip.database_place),
                     Which::Systems => (&geoip.asn_database, &geoip.asn_database_place),
                 };
-                let path = path.clone().unwrap_or_default();
+                let path = path.as_deref().unwrap_or(Path::new("embedded database"));
                 let message = format!("`{}`: {error}", path.display());
-                report.error(place(&path, written), message);
+                report.error(place(path, written), message);
                 None
             }
         }
@@ -301,10 +304,10 @@ fn read_zone(
     file: &Arc<str>,
     apex: &Name,
     report: &mut Report,
-) -> (Option<Vec<Record>>, Vec<(PathBuf, Option<Stamp>)>) {
+) -> (Option<Vec<Record>>, Stamps) {
     let mut own = Seen::default();
     let Some(text) = read_text(&mut own, path, file, None, report) else {
-        return (None, stamps(seen, path, &[], own));
+        return (None, stamps(seen, path, &[], &own));
     };
     let mut included = Vec::new();
     let mut include = |written: &str, from: &Arc<str>| {
@@ -318,19 +321,14 @@ fn read_zone(
         Ok((path.to_string_lossy().into(), text))
     };
     let records = master::read(file, &text, apex, &mut include, report);
-    let stamps = stamps(seen, path, &included, own);
+    let stamps = stamps(seen, path, &included, &own);
     ((!report.has_errors()).then_some(records), stamps)
 }
 
 /// Notes the files of one zone in `seen`.
-fn stamps(
-    seen: &mut Seen,
-    path: &Path,
-    included: &[PathBuf],
-    own: Seen,
-) -> Vec<(PathBuf, Option<Stamp>)> {
+fn stamps(seen: &mut Seen, path: &Path, included: &[PathBuf], own: &Seen) -> Stamps {
     let paths = std::iter::once(path).chain(included.iter().map(PathBuf::as_path));
-    let stamps: Vec<_> = paths
+    let stamps: Stamps = paths
         .map(|path| (path.to_owned(), own.stamp(path)))
         .collect();
     for (path, stamp) in &stamps {

@@ -161,15 +161,10 @@ async fn serve(
             .as_ref()
             .and_then(|listener| listener.local_addr().ok()),
     };
-    let limits = TcpLimits {
-        idle_timeout: config.process.server.tcp_idle_timeout,
-        max_connections: config.process.server.max_tcp_connections,
-        max_connections_per_client: config.process.server.max_tcp_connections_per_client,
-    };
     let serving = bound.serve(
         &live.publisher,
         &live.counters,
-        limits,
+        tcp_limits(&config.process),
         &runtime::Handle::current(),
     )?;
     let (observed, observations) = mpsc::channel(OBSERVATIONS);
@@ -204,6 +199,14 @@ async fn serve(
         let _ = tokio::time::timeout(Duration::from_secs(1), admin).await;
     }
     Ok(())
+}
+
+fn tcp_limits(process: &Process) -> TcpLimits {
+    TcpLimits {
+        idle_timeout: process.server.tcp_idle_timeout,
+        max_connections: process.server.max_tcp_connections,
+        max_connections_per_client: process.server.max_tcp_connections_per_client,
+    }
 }
 
 /// The first snapshot, with the verdicts and overrides of the last run.

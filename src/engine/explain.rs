@@ -251,7 +251,7 @@ fn candidates(
             ) else {
                 continue;
             };
-            let standing = now.standing[traced.family.ix()];
+            let standing = now.standing(traced.family);
             let chosen = Some(pool) == traced.pool;
             candidates.push(Candidate {
                 pool,

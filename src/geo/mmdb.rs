@@ -90,7 +90,7 @@ pub enum MmdbFault {
     #[error("not a sound MMDB file: {0}")]
     Corrupt(#[from] MaxMindDbError),
     /// Branches of the search tree meet again; walking it could take for ever.
-    #[error("not a sound MMDB file: branches of its search tree meet again")]
+    #[error("not a sound MMDB file: branches of its search tree meet again and again")]
     Tangled,
     /// No record has a location.
     #[error(
@@ -229,11 +229,12 @@ fn read_systems(bytes: Vec<u8>) -> Result<(PrefixTable, About), MmdbFault> {
     Ok((systems, about))
 }
 
-/// A reader of a file whose search tree is a tree.
+/// A reader of a file whose search tree can be walked in reasonable time.
 ///
 /// A file of a kilobyte can have 2^128 paths through its nodes if they meet again, and the library
-/// would walk them all. Only the root of the IPv4 tree may be reached several times, as aliases of
-/// it are skipped.
+/// would walk them all. Nodes may be shared, as writers of small files do, as long as there are no
+/// more networks than the library's own check allows. Aliases of the IPv4 tree are skipped when
+/// walking, and count as one network each.
 fn open(bytes: Vec<u8>) -> Result<Reader<Vec<u8>>, MmdbFault> {
     let header = Reader::from_source(&*bytes)?;
     let metadata = header.metadata();
@@ -249,17 +250,54 @@ fn open(bytes: Vec<u8>) -> Result<Reader<Vec<u8>>, MmdbFault> {
         6 => (0..96).try_fold(0, |node, _| left(node)),
         _ => None,
     };
-    let mut reached = vec![false; n_nodes];
-    for branch in std::iter::once(&0).chain(nodes.as_flattened()) {
-        // A branch beyond the nodes leads to data or nowhere.
-        if let Some(reached) = reached.get_mut(*branch as usize) {
-            if *reached && v4_root != Some(*branch) {
-                return Err(MmdbFault::Tangled);
-            }
-            *reached = true;
-        }
+    let mut leaves = Leaves {
+        nodes: &nodes,
+        v4_root,
+        counts: vec![0; n_nodes],
+    };
+    let n_leaves = leaves
+        .below(0, 0)
+        .zip(v4_root.map_or(Some(0), |root| leaves.below(root, 96)));
+    let n_leaves = n_leaves.map_or(u64::MAX, |(all, v4)| all.saturating_add(v4));
+    if n_leaves > 3 * n_nodes as u64 + 1 {
+        return Err(MmdbFault::Tangled);
     }
     Ok(Reader::from_source(bytes)?)
+}
+
+/// Counts the leaves of a search tree whose nodes may be shared.
+struct Leaves<'a> {
+    nodes: &'a [[u32; 2]],
+    v4_root: Option<u32>,
+    /// For each node, 0 until it is counted.
+    counts: Vec<u64>,
+}
+
+impl Leaves<'_> {
+    /// The leaves below a node at a depth; `None` if a path is longer than an address, as in a cycle.
+    fn below(&mut self, node: u32, depth: u8) -> Option<u64> {
+        let Some(&[left, right]) = self.nodes.get(node as usize) else {
+            // What lies beyond the nodes is data, or nothing.
+            return Some(1);
+        };
+        if depth == 128 {
+            return None;
+        }
+        if self.counts[node as usize] == 0 {
+            let mut n_leaves: u64 = 0;
+            for branch in [left, right] {
+                let is_v4 = Some(branch) == self.v4_root;
+                let n = if is_v4 {
+                    1
+                } else {
+                    self.below(branch, depth + 1)?
+                };
+                n_leaves = n_leaves.saturating_add(n);
+            }
+            self.counts[node as usize] = n_leaves;
+        }
+        Some(self.counts[node as usize])
+    }
 }
 
 /// The two branches of a node of three sizes, by the MaxMind DB format 2.0.

@@ -9,3 +9,6 @@ pub mod plan;
 pub mod publish;
 pub mod snapshot;
 pub mod steered;
+
+#[cfg(test)]
+pub(crate) mod fixture;

@@ -34,10 +34,15 @@ pub struct PoolNow {
     /// Each endpoint's health, by `EndpointIx`.
     pub endpoints: Box<[Health]>,
     /// What the pool is worth in each family, by [`Family::ix`].
-    pub standing: [Standing; 2],
+    pub(super) standing: [Standing; 2],
 }
 
 impl PoolNow {
+    /// What the pool is worth in a family.
+    pub fn standing(&self, family: Family) -> Standing {
+        self.standing[family.ix()]
+    }
+
     /// The pool's health in a family, for people; `None` if it has no endpoint there.
     pub fn health(&self, plan: &Plan, pool: usize, family: Family) -> Option<Health> {
         let endpoints = &plan.config.pools.pools[pool].endpoints;
@@ -48,7 +53,7 @@ impl PoolNow {
             .map(|(_, health)| *health)
             .peekable();
         judged.peek()?;
-        Some(match self.standing[family.ix()] {
+        Some(match self.standing(family) {
             Standing::Down => Health::Down,
             _ if judged.all(|health| health == Health::Unknown) => Health::Unknown,
             _ => Health::Up,

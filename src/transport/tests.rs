@@ -21,7 +21,7 @@ use tokio::runtime::Runtime;
 use super::*;
 use crate::engine::Arrival;
 use crate::state::counters::Dropped;
-use crate::state::snapshot::Snapshot;
+use crate::state::fixture::empty_snapshot;
 
 /// Answers with the message itself; silent when it begins with `!`.
 pub(super) struct Echo;
@@ -503,7 +503,7 @@ fn the_engine_is_asked_over_both_transports() {
     let bound = open("127.0.0.1:0");
     let address = bound.addresses()[0];
     let counters = Arc::new(Counters::new(bound.n_shards()));
-    let publisher = Publisher::new(Snapshot::default());
+    let publisher = Publisher::new(empty_snapshot());
     let serving = bound
         .serve(&publisher, &counters, LIMITS, runtime.handle())
         .unwrap();
