@@ -4,6 +4,8 @@
 //! drawn from all of it (`spread`) and from a few hot prefixes (`hot`). If `MERIDIAN_GEODATA` names
 //! a folder with `synthetic-city.mmdb`, the database is read, compiled for eight pools and asked.
 
+#![expect(clippy::print_stdout, reason = "sizes belong beside the times")]
+
 use std::hint::black_box;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
@@ -153,7 +155,7 @@ fn real(c: &mut Criterion) {
         b.iter(|| {
             subnets
                 .iter()
-                .for_each(|p| _ = black_box(table.lookup(*p, &key_of)))
+                .for_each(|p| _ = black_box(table.lookup(*p, &key_of)));
         });
     });
     group.bench_function("today", |b| {

@@ -6,8 +6,8 @@
 
 use std::ops::Range;
 
-use crate::geo::table::Address;
-use crate::geo::table::Flat;
+use crate::geo::flat::Address;
+use crate::geo::flat::Flat;
 
 /// The outcome of a vote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 pub mod build;
 pub mod compile;
 pub mod countries;
+mod flat;
 pub mod info;
 pub mod majority;
 pub mod mmdb;

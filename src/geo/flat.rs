@@ -1,0 +1,327 @@
+//! `Flat`: the ranges of one address family, the product's core.
+//!
+//! One sorted run of range starts stands beside one run of values: the range at position i reaches
+//! from its start to the address before the next start, so there are no gaps, no pointers and no
+//! levels. Neighbours never hold the same value, which makes every range as long as it can be; the
+//! shortest prefix around an address that lies inside its range, the ECS scope, is then two
+//! leading-zero counts. A small index over the leading bits leaves a short bisection.
+
+/// What a table says of a whole prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hit {
+    /// Every address of the prefix has this value.
+    Uniform {
+        /// The value.
+        key: u32,
+        /// Length of the shortest prefix around it that is uniform as well; at most its own.
+        scope_len: u8,
+    },
+    /// The prefix holds several values.
+    Mixed {
+        /// Length of the shortest uniform prefix around its first address; more than its own.
+        scope_len: u8,
+    },
+}
+
+/// An address as a number.
+pub(super) trait Address: Copy + Ord + Default + std::fmt::Debug {
+    /// The highest address.
+    const LAST: Self;
+    /// The leading 64 bits at which the index begins.
+    const INDEX_BASE: u64;
+    /// The base-2 logarithm of how much of the leading 64 bits the index spans.
+    const INDEX_SPAN: u8;
+
+    /// The leading 64 bits, of IPv4 with zeros behind them.
+    fn head(self) -> u64;
+    /// The first address with these leading bits.
+    fn from_head(head: u64) -> Self;
+    /// The number of leading bits that both have in common.
+    fn common_len(self, other: Self) -> u8;
+    /// The address before; `None` for the first of all.
+    fn before(self) -> Option<Self>;
+    /// The address behind; `None` for the last of all.
+    fn after(self) -> Option<Self>;
+    /// How many addresses there are up to and with `last`; one less for all of IPv6.
+    fn count_to(self, last: Self) -> u128;
+}
+
+impl Address for u32 {
+    const LAST: Self = Self::MAX;
+    const INDEX_BASE: u64 = 0;
+    const INDEX_SPAN: u8 = 64;
+
+    fn head(self) -> u64 {
+        u64::from(self) << 32
+    }
+
+    fn from_head(head: u64) -> Self {
+        (head >> 32) as Self
+    }
+
+    fn common_len(self, other: Self) -> u8 {
+        (self ^ other).leading_zeros() as u8
+    }
+
+    fn before(self) -> Option<Self> {
+        self.checked_sub(1)
+    }
+
+    fn after(self) -> Option<Self> {
+        self.checked_add(1)
+    }
+
+    fn count_to(self, last: Self) -> u128 {
+        u128::from(last - self) + 1
+    }
+}
+
+impl Address for u128 {
+    const LAST: Self = Self::MAX;
+    /// 2000::/3, which holds all global unicast addresses (RFC 4291 s2.4).
+    const INDEX_BASE: u64 = 0x2000 << 48;
+    const INDEX_SPAN: u8 = 61;
+
+    fn head(self) -> u64 {
+        (self >> 64) as u64
+    }
+
+    fn from_head(head: u64) -> Self {
+        Self::from(head) << 64
+    }
+
+    fn common_len(self, other: Self) -> u8 {
+        (self ^ other).leading_zeros() as u8
+    }
+
+    fn before(self) -> Option<Self> {
+        self.checked_sub(1)
+    }
+
+    fn after(self) -> Option<Self> {
+        self.checked_add(1)
+    }
+
+    fn count_to(self, last: Self) -> u128 {
+        (last - self).saturating_add(1)
+    }
+}
+
+/// The ranges of one family.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Flat<A> {
+    /// The first address of each range, ascending; the first is the lowest address there is.
+    starts: Vec<A>,
+    /// The value of each range; neighbours differ.
+    values: Vec<u32>,
+    /// For each slot of the indexed span the range of the slot's first address. One slot stands in
+    /// front for what lies below the span and one behind for what lies above.
+    index: Vec<u32>,
+    /// How far leading bits are shifted to become a slot.
+    shift: u32,
+}
+
+impl<A: Address> Flat<A> {
+    /// The value of one address.
+    pub(super) fn value(&self, addr: A) -> u32 {
+        self.values[self.find(addr)]
+    }
+
+    /// The value of a range.
+    pub(super) fn value_at(&self, position: usize) -> u32 {
+        self.values[position]
+    }
+
+    /// The first and the last address of a range.
+    pub(super) fn extent(&self, position: usize) -> (A, A) {
+        let next = self.starts.get(position + 1);
+        let last = next.and_then(|next| next.before()).unwrap_or(A::LAST);
+        (self.starts[position], last)
+    }
+
+    /// The number of ranges, at least one.
+    pub(super) fn n_ranges(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// Heap memory in bytes.
+    pub(super) fn n_bytes(&self) -> usize {
+        size_of_val(&*self.starts) + size_of_val(&*self.values) + size_of_val(&*self.index)
+    }
+
+    /// The position of the range that holds an address.
+    pub(super) fn find(&self, addr: A) -> usize {
+        let slot = match addr.head().checked_sub(A::INDEX_BASE) {
+            Some(head) => 1 + ((head >> self.shift) as usize).min(self.index.len() - 3),
+            None => 0,
+        };
+        let mut at = self.index[slot] as usize;
+        let mut n_left = self.index[slot + 1] as usize - at + 1;
+        while n_left > 1 {
+            let half = n_left / 2;
+            // A conditional move: which half it will be cannot be predicted.
+            at = if self.starts[at + half] <= addr {
+                at + half
+            } else {
+                at
+            };
+            n_left -= half;
+        }
+        at
+    }
+
+    /// What is said of the addresses `first` to `last`, which are a prefix.
+    pub(super) fn lookup(&self, first: A, last: A) -> Hit {
+        let at = self.find(first);
+        let next = self.starts.get(at + 1);
+        // A prefix around `first` stays inside the range while it leaves out both neighbours of it.
+        let outside = [self.starts[at].before(), next.copied()];
+        let scope_len = outside
+            .into_iter()
+            .flatten()
+            .map(|neighbour| neighbour.common_len(first) + 1)
+            .max()
+            .unwrap_or(0);
+        if next.is_none_or(|next| last < *next) {
+            let key = self.values[at];
+            Hit::Uniform { key, scope_len }
+        } else {
+            Hit::Mixed { scope_len }
+        }
+    }
+
+    /// The table with every value replaced.
+    pub(super) fn map(&self, value_of: &mut impl FnMut(u32) -> u32) -> Self {
+        let mut built = Builder::default();
+        for (start, value) in self.starts.iter().zip(&self.values) {
+            built.begin(*start, value_of(*value));
+        }
+        built.finish()
+    }
+
+    /// The table of what `value_of` makes of the values of this one and another.
+    pub(super) fn zip(&self, other: &Self, value_of: &mut impl FnMut(u32, u32) -> u32) -> Self {
+        let mut built = Builder::default();
+        let (mut i, mut j, mut start) = (0, 0, A::default());
+        loop {
+            built.begin(start, value_of(self.values[i], other.values[j]));
+            let (a, b) = (self.starts.get(i + 1), other.starts.get(j + 1));
+            start = match (a, b) {
+                (None, None) => return built.finish(),
+                (Some(a), Some(b)) => *a.min(b),
+                (Some(start), None) | (None, Some(start)) => *start,
+            };
+            i += usize::from(a == Some(&start));
+            j += usize::from(b == Some(&start));
+        }
+    }
+
+    /// The longest match among prefixes given by first address, last address and value.
+    pub(super) fn nested(mut prefixes: Vec<(A, A, u32)>) -> Self {
+        // Outer before inner; the sort is stable, so that of equal ones the first in file leads.
+        prefixes.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
+        prefixes.dedup_by(|later, kept| (later.0, later.1) == (kept.0, kept.1));
+        let mut built = Builder::default();
+        let mut around: Vec<(A, u32)> = Vec::new();
+        for (first, last, value) in prefixes {
+            built.close(&mut around, Some(first));
+            built.begin(first, value);
+            around.push((last, value));
+        }
+        built.close(&mut around, None);
+        built.finish()
+    }
+}
+
+/// Builds a table from its first address to its last.
+#[derive(Debug)]
+pub(super) struct Builder<A> {
+    starts: Vec<A>,
+    values: Vec<u32>,
+}
+
+impl<A: Address> Default for Builder<A> {
+    fn default() -> Self {
+        Self {
+            starts: vec![A::default()],
+            values: vec![0],
+        }
+    }
+}
+
+impl<A: Address> Builder<A> {
+    /// From this address on the value is this one, until told otherwise. Starts never decrease; the
+    /// last word about a start counts.
+    pub(super) fn begin(&mut self, start: A, value: u32) {
+        debug_assert!(self.starts.last() <= Some(&start), "ranges come in order");
+        if self.starts.last() == Some(&start) {
+            self.starts.pop();
+            self.values.pop();
+        }
+        if self.values.last() != Some(&value) {
+            self.starts.push(start);
+            self.values.push(value);
+        }
+    }
+
+    /// The value of the addresses `first` to `last`; those behind have 0 until told otherwise.
+    pub(super) fn fill(&mut self, first: A, last: A, value: u32) {
+        self.begin(first, value);
+        if let Some(next) = last.after() {
+            self.begin(next, 0);
+        }
+    }
+
+    /// Leaves the prefixes in `around` that end in front of `first`, innermost first.
+    fn close(&mut self, around: &mut Vec<(A, u32)>, first: Option<A>) {
+        while let Some((last, _)) = around.pop_if(|(last, _)| first.is_none_or(|f| *last < f)) {
+            if let Some(next) = last.after() {
+                self.begin(next, around.last().map_or(0, |(_, value)| *value));
+            }
+        }
+    }
+
+    /// The table, with its index.
+    pub(super) fn finish(mut self) -> Flat<A> {
+        self.starts.shrink_to_fit();
+        self.values.shrink_to_fit();
+        // Some one slot per range, but never more than 4 MiB of slots.
+        let bits = self.starts.len().ilog2().min(20);
+        let span = u32::from(A::INDEX_SPAN);
+        let shift = (span - bits).min(63);
+        let n_slots = 1_u64 << (span - shift);
+        let last = self.starts.len() - 1;
+        let mut index = Vec::with_capacity(n_slots as usize + 3);
+        index.push(0);
+        let mut at = 0;
+        for slot in 0..=n_slots {
+            let head = u128::from(A::INDEX_BASE) + (u128::from(slot) << shift);
+            at = match u64::try_from(head).map(A::from_head) {
+                Ok(first) => {
+                    let beyond = self.starts[at + 1..].iter().take_while(|s| **s <= first);
+                    at + beyond.count()
+                }
+                Err(_) => last,
+            };
+            index.push(at as u32);
+        }
+        index.push(last as u32);
+        Flat {
+            starts: self.starts,
+            values: self.values,
+            index,
+            shift,
+        }
+    }
+}
+
+#[cfg(test)]
+impl<A: Address> Flat<A> {
+    /// Whether ranges ascend from the lowest address and neighbours differ.
+    pub(super) fn is_sound(&self) -> bool {
+        self.starts[0] == A::default()
+            && self.starts.is_sorted_by(|a, b| a < b)
+            && self.values.is_sorted_by(|a, b| a != b)
+            && self.values.len() == self.starts.len()
+    }
+}
