@@ -79,7 +79,6 @@ pub struct MmdbError {
     /// Which file.
     pub which: Which,
     /// What is wrong with it.
-    #[source]
     pub fault: MmdbFault,
 }
 

@@ -191,6 +191,7 @@ mod tests {
             (Policy::Nearest, &[30.0, 0.0, 10.0][..], at(2.0), "1|2|0"),
             (Policy::Nearest, &[30.0, 0.0, 10.0], at(5.0), "1,2|0"),
             (Policy::Nearest, &[0.016, 0.0, 0.008], at(0.0), "1,2|0"),
+            (Policy::Nearest, &[0.008, 0.0], at(0.0), "0,1"),
             (Policy::Nearest, &[0.01, 0.0], at(0.0), "1|0"),
             (Policy::Nearest, &[-179.0, 170.0], at(179.0), "0|1"),
             (
