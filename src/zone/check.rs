@@ -243,6 +243,8 @@ fn occlusion(records: &[Record], occluder: &Node, glue: &HashSet<Name>, report: 
         let of_use = match record.rtype {
             RrType::A | RrType::AAAA => glue.contains(owner),
             RrType::NS | RrType::DS | RrType::NSEC => at_cut,
+            // Reported as an error of its own.
+            RrType::DNAME => at_cut,
             RrType::RRSIG => true,
             _ => false,
         };

@@ -13,6 +13,9 @@ mod rdata;
 pub mod set;
 mod tree;
 
+#[cfg(test)]
+mod tests;
+
 pub use find::Found;
 pub use tree::Node;
 pub use tree::SteeredOwner;

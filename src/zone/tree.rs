@@ -205,39 +205,62 @@ struct Plot<'a> {
 
 /// Makes the nodes of records and steered owners that are sorted and lie at or below the apex.
 fn plant(apex: &Name, records: &[Record], steered: &[&SteeredOwner]) -> Vec<Node> {
-    let mut nodes = Vec::new();
-    // The nodes from the apex down to the last one made.
-    let mut path: Vec<usize> = Vec::new();
+    let mut planting = Planting::default();
     for plot in plots(apex, records, steered) {
-        let mut missing = vec![plot.owner.clone()];
-        let deepest =
-            |nodes: &[Node], path: &[usize]| path.last().map(|at| nodes[*at].owner.clone());
-        while let Some(top) = deepest(&nodes, &path)
-            && !plot.owner.is_at_or_below(&top)
-        {
-            path.pop();
+        let depth = plot.owner.n_labels() - apex.n_labels();
+        planting.leave_other_branches(plot.owner);
+        // Names between the deepest ancestor so far and the owner are empty non-terminals.
+        let n_between = depth - planting.path.len();
+        let ancestors = std::iter::successors(plot.owner.parent(), Name::parent);
+        let between: Vec<Name> = ancestors.take(n_between).collect();
+        for owner in between.into_iter().rev() {
+            planting.add(owner, Box::default(), None);
         }
-        // Names between the deepest ancestor and the owner are empty non-terminals (RFC 8020).
-        while let Some(last) = missing.last()
-            && last.n_labels() > path.len() + apex.n_labels()
-            && let Some(parent) = last.parent()
-        {
-            missing.push(parent);
-        }
-        while let Some(owner) = missing.pop() {
-            let is_plot = missing.is_empty();
-            let rrsets = if is_plot {
-                rrsets(&records[plot.records.clone()])
-            } else {
-                Box::default()
-            };
-            let steered = plot.steered.filter(|_| is_plot);
-            let node = node(&mut nodes, path.last().copied(), owner, rrsets, steered);
-            path.push(nodes.len());
-            nodes.push(node);
-        }
+        let rrsets = rrsets(&records[plot.records]);
+        planting.add(plot.owner.clone(), rrsets, plot.steered);
     }
-    nodes
+    planting.nodes
+}
+
+/// The nodes so far, and the positions of those from the apex down to the last one.
+#[derive(Default)]
+struct Planting {
+    nodes: Vec<Node>,
+    path: Vec<usize>,
+}
+
+impl Planting {
+    /// Shortens the path to the ancestors of a name.
+    fn leave_other_branches(&mut self, owner: &Name) {
+        let is_ancestor = |at: &usize| owner.is_at_or_below(&self.nodes[*at].owner);
+        let n_ancestors = self.path.iter().take_while(|at| is_ancestor(at)).count();
+        self.path.truncate(n_ancestors);
+    }
+
+    /// Adds a node below the end of the path; a wildcard makes itself known to its parent.
+    fn add(&mut self, owner: Name, rrsets: Box<[RrSet]>, steered: Option<SteeredIx>) {
+        let ix = self.nodes.len() as u32;
+        let has = |rrsets: &[RrSet], rtype| rrsets.iter().any(|rrset| rrset.rtype == rtype);
+        let is_cut = !self.path.is_empty() && has(&rrsets, RrType::NS);
+        let mut occluder = None;
+        if let Some(at) = self.path.last() {
+            let parent = &mut self.nodes[*at];
+            let has_dname = has(&parent.rrsets, RrType::DNAME);
+            occluder = parent.occluder.or(has_dname.then_some(*at as u32));
+            if owner.is_wildcard() {
+                parent.wildcard = Some(ix);
+            }
+        }
+        self.path.push(self.nodes.len());
+        self.nodes.push(Node {
+            owner,
+            rrsets,
+            steered,
+            occluder: occluder.or(is_cut.then_some(ix)),
+            wildcard: None,
+            is_cut,
+        });
+    }
 }
 
 /// The owners in canonical order, the apex among them in any case.
@@ -286,34 +309,4 @@ fn rrsets(records: &[Record]) -> Box<[RrSet]> {
         rdatas: group.iter().map(|r| r.rdata.clone()).collect(),
     };
     groups.map(rrset).collect()
-}
-
-/// Makes a node below its parent and makes itself known there if it is a wildcard.
-fn node(
-    nodes: &mut [Node],
-    parent: Option<usize>,
-    owner: Name,
-    rrsets: Box<[RrSet]>,
-    steered: Option<SteeredIx>,
-) -> Node {
-    let ix = nodes.len() as u32;
-    let has = |rrsets: &[RrSet], rtype| rrsets.iter().any(|rrset| rrset.rtype == rtype);
-    let is_cut = parent.is_some() && has(&rrsets, RrType::NS);
-    let mut occluder = None;
-    if let Some(at) = parent {
-        let parent = &mut nodes[at];
-        let has_dname = has(&parent.rrsets, RrType::DNAME);
-        occluder = parent.occluder.or(has_dname.then_some(at as u32));
-        if owner.is_wildcard() {
-            parent.wildcard = Some(ix);
-        }
-    }
-    Node {
-        owner,
-        rrsets,
-        steered,
-        occluder: occluder.or(is_cut.then_some(ix)),
-        wildcard: None,
-        is_cut,
-    }
 }

@@ -66,6 +66,7 @@ pub(super) enum Kind {
 pub(super) struct Field(pub(super) Kind, pub(super) &'static str);
 
 /// The fields of a type; `None` for types that are only ever written as `\# LENGTH HEX`.
+#[expect(clippy::too_many_lines, reason = "one table, a row per type")]
 pub(super) fn layout(rtype: RrType) -> Option<&'static [Field]> {
     macro_rules! row {
         ($($kind:ident $(($arg:literal))? $name:literal),+) => {

@@ -11,6 +11,7 @@ use crate::zone::rdata::text::Fields;
 use crate::zone::rdata::text::base64_digits;
 use crate::zone::rdata::text::decimal;
 use crate::zone::rdata::text::unescape;
+use crate::zone::rdata::wire;
 
 const MANDATORY: u16 = 0;
 const ALPN: u16 = 1;
@@ -19,6 +20,7 @@ const PORT: u16 = 3;
 const IPV4HINT: u16 = 4;
 const ECH: u16 = 5;
 const IPV6HINT: u16 = 6;
+const DOHPATH: u16 = 7;
 const OHTTP: u16 = 8;
 
 /// The registry's names, by key.
@@ -132,59 +134,81 @@ fn key_name(key: u16) -> String {
         .map_or_else(|| format!("key{key}"), |name| (*name).to_owned())
 }
 
-/// The wire form of a value, or what was expected instead.
+/// Whether a value in wire form is one that its key can have (RFC 9460 s7 and s8).
+pub(super) fn is_valid(key: u16, value: &[u8]) -> bool {
+    match key {
+        MANDATORY => {
+            let (keys, rest) = value.as_chunks::<2>();
+            let ascending = keys.windows(2).all(|pair| pair[0] < pair[1]);
+            rest.is_empty() && !keys.is_empty() && ascending && keys[0] != [0, 0]
+        }
+        ALPN => {
+            let item_len = |rest: &[u8]| {
+                rest.first()
+                    .filter(|len| **len > 0)
+                    .map(|len| 1 + usize::from(*len))
+            };
+            !value.is_empty() && wire::are_items(value, item_len)
+        }
+        NO_DEFAULT_ALPN | OHTTP => value.is_empty(),
+        PORT => value.len() == 2,
+        IPV4HINT => !value.is_empty() && value.len().is_multiple_of(4),
+        IPV6HINT => !value.is_empty() && value.len().is_multiple_of(16),
+        ECH | DOHPATH => !value.is_empty(),
+        _ => true,
+    }
+}
+
+/// The wire form of a value; `Err` tells what was expected.
 fn value(key: u16, raw: Option<&[u8]>, generic: bool) -> Result<Vec<u8>, &'static str> {
-    let text = raw
-        .and_then(|raw| std::str::from_utf8(raw).ok())
-        .unwrap_or("");
-    let items = || text.split(',');
-    let value = match key {
-        _ if generic => raw.unwrap_or(&[]).to_vec(),
-        MANDATORY => return mandatory(text).ok_or("a list of other keys, each once"),
-        ALPN => return alpn(raw.unwrap_or(&[])).ok_or("protocols such as `h2,h3`"),
-        NO_DEFAULT_ALPN | OHTTP if raw.is_none() => Vec::new(),
-        NO_DEFAULT_ALPN | OHTTP => return Err("no value"),
-        PORT => match text.parse::<u16>() {
-            Ok(port) if text.starts_with(|c: char| c.is_ascii_digit()) => port.to_be_bytes().into(),
-            _ => return Err("a number from 0 to 65535"),
-        },
+    let text = raw.and_then(|raw| std::str::from_utf8(raw).ok());
+    let text = text.unwrap_or("");
+    let octets = raw.unwrap_or(&[]);
+    let (value, expected) = match key {
+        _ if generic => (
+            Some(octets.to_vec()),
+            "the octets of one that its key can have",
+        ),
+        MANDATORY => (mandatory(text), "a list of other keys, each once"),
+        ALPN => (alpn(octets), "protocols such as `h2,h3`"),
+        NO_DEFAULT_ALPN | OHTTP => (raw.is_none().then(Vec::new), "none"),
+        PORT => {
+            let port = decimal(text).and_then(|port| u16::try_from(port).ok());
+            (
+                port.map(|port| port.to_be_bytes().into()),
+                "a number from 0 to 65535",
+            )
+        }
         IPV4HINT => {
-            let addresses: Option<Vec<[u8; 4]>> = items()
-                .map(|a| a.parse::<Ipv4Addr>().ok().map(|a| a.octets()))
-                .collect();
-            addresses
-                .ok_or("IPv4 addresses such as `192.0.2.1,192.0.2.2`")?
-                .concat()
+            let octets = |a: &str| Some(a.parse::<Ipv4Addr>().ok()?.octets());
+            let addresses: Option<Vec<_>> = text.split(',').map(octets).collect();
+            (
+                addresses.map(|a| a.concat()),
+                "IPv4 addresses such as `192.0.2.1,192.0.2.2`",
+            )
         }
         IPV6HINT => {
-            let addresses: Option<Vec<[u8; 16]>> = items()
-                .map(|a| a.parse::<Ipv6Addr>().ok().map(|a| a.octets()))
-                .collect();
-            addresses
-                .ok_or("IPv6 addresses such as `2001:db8::1`")?
-                .concat()
+            let octets = |a: &str| Some(a.parse::<Ipv6Addr>().ok()?.octets());
+            let addresses: Option<Vec<_>> = text.split(',').map(octets).collect();
+            (
+                addresses.map(|a| a.concat()),
+                "IPv6 addresses such as `2001:db8::1`",
+            )
         }
-        ECH => match base64_digits(text) {
-            Some(ech) if !ech.is_empty() => ech,
-            _ => return Err("Base64 with its `=` padding"),
-        },
-        _ => match raw {
-            Some(raw) if !raw.is_empty() => raw.to_vec(),
-            _ => return Err("a value"),
-        },
+        ECH => (base64_digits(text), "Base64 with its `=` padding"),
+        _ => (
+            Some(octets.to_vec()),
+            "one of at most 65535 octets, not empty",
+        ),
     };
-    if value.len() > usize::from(u16::MAX) {
-        return Err("at most 65535 octets");
-    }
-    Ok(value)
+    let fits = |value: &Vec<u8>| value.len() <= usize::from(u16::MAX) && is_valid(key, value);
+    value.filter(fits).ok_or(expected)
 }
 
 fn mandatory(text: &str) -> Option<Vec<u8>> {
     let mut keys: Vec<u16> = text.split(',').map(key).collect::<Option<_>>()?;
     keys.sort_unstable();
-    let repeated = keys.windows(2).any(|pair| pair[0] == pair[1]);
-    let valid = !repeated && !keys.contains(&MANDATORY);
-    valid.then(|| keys.iter().flat_map(|key| key.to_be_bytes()).collect())
+    Some(keys.iter().flat_map(|key| key.to_be_bytes()).collect())
 }
 
 /// Protocol identifiers, each with a length octet; `\,` and `\\` stand for themselves in an item,
@@ -201,7 +225,7 @@ fn alpn(raw: &[u8]) -> Option<Vec<u8>> {
     }
     let mut out = Vec::new();
     for item in items {
-        out.push(u8::try_from(item.len()).ok().filter(|len| *len > 0)?);
+        out.push(u8::try_from(item.len()).ok()?);
         out.extend_from_slice(&item);
     }
     Some(out)

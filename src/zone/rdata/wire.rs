@@ -6,6 +6,7 @@ use crate::base::name::Name;
 use crate::base::rr::RrType;
 use crate::zone::rdata::layout::Kind;
 use crate::zone::rdata::layout::layout;
+use crate::zone::rdata::svcb;
 
 /// Checks RDATA against its type's row; the error names the field that does not fit.
 ///
@@ -97,7 +98,7 @@ fn len(kind: Kind, rest: &[u8]) -> Option<usize> {
 }
 
 /// Whether the octets are items one after the other, with nothing left.
-fn are_items(mut rest: &[u8], mut len: impl FnMut(&[u8]) -> Option<usize>) -> bool {
+pub(super) fn are_items(mut rest: &[u8], mut len: impl FnMut(&[u8]) -> Option<usize>) -> bool {
     while !rest.is_empty() {
         let Some((_, tail)) = len(rest).and_then(|len| rest.split_at_checked(len)) else {
             return false;
@@ -140,9 +141,10 @@ fn params_are_valid(rest: &[u8]) -> bool {
             return None;
         };
         let key = u32::from(u16::from_be_bytes([key_high, key_low]));
-        let in_order = key >= next_key;
+        let len = 4 + usize::from(u16::from_be_bytes([len_high, len_low]));
+        let valid = key >= next_key && svcb::is_valid(key as u16, rest.get(4..len)?);
         next_key = key + 1;
-        in_order.then_some(4 + usize::from(u16::from_be_bytes([len_high, len_low])))
+        valid.then_some(len)
     })
 }
 
