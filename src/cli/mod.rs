@@ -39,7 +39,7 @@ enum Command {
     /// Run the server
     Serve,
     /// Run everything on loopback, with four regions to switch off and on
-    Demo,
+    Demo(demo::Options),
     /// Load everything as `serve` would and report every fault
     Check,
     /// Tell why a client gets its answer
@@ -55,7 +55,7 @@ pub fn run() -> ExitCode {
     let config = || config_path(arguments.config.as_deref());
     let result = match arguments.command {
         Command::Serve => serve::run(&config()),
-        Command::Demo => demo::run(),
+        Command::Demo(options) => demo::run(&options),
         Command::Check => check::run(&config()),
         Command::Explain(options) => explain::run(&config(), options),
         Command::Geoip(command) => geoip::run(command),
