@@ -1,7 +1,13 @@
 //! Meridian: an authoritative nameserver that answers with the nearest healthy region.
 //!
-//! Pure values at the bottom, one immutable snapshot in the middle, sockets at the edge. A module
-//! imports only from lower floors; `tests/tidy.rs` holds that.
+//! One sentence: pure values at the bottom, one immutable snapshot in the middle, sockets at the edge.
+//!
+//! The modules below stand in order of their floors; a module imports only from lower ones, which
+//! `tests/tidy.rs` holds. Floors 0 to 5 do no I/O, read no clock and start no task.
+//!
+//! Read in this order: [`engine`] (what an answer is), [`state`] (what it is made from), [`geo`] and
+//! [`steer`] (who gets which), [`health`] (what is up), [`daemon::control`] (how changes get in), then
+//! the edges. `ARCHITECTURE.md` follows a query, a probe and a reload through them.
 
 // Floor 0: words.
 pub mod base;
