@@ -3,8 +3,10 @@
 //! Reads go straight to what is shared ([`Live`]); whatever changes something is a [`Request`] to the
 //! one loop that owns it, so that nothing here publishes or judges.
 
+pub mod clock;
 pub mod meters;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::RwLock;
 use std::sync::atomic::AtomicBool;
@@ -12,6 +14,7 @@ use std::sync::atomic::AtomicBool;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 
+use crate::admin::clock::Clock;
 use crate::base::diag::Report;
 use crate::health::board::Board;
 use crate::health::overrides::Override;
@@ -38,6 +41,19 @@ pub struct Live {
     pub is_ready: AtomicBool,
     /// When the process started, in Unix seconds.
     pub started: u64,
+    /// What the board's times are measured by.
+    pub clock: Clock,
+    /// Where the process listens.
+    pub addresses: Addresses,
+}
+
+/// Where a running server can be reached.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    /// UDP and TCP.
+    pub dns: Vec<SocketAddr>,
+    /// HTTP.
+    pub admin: Option<SocketAddr>,
 }
 
 /// How the latest load of the operator's files went.

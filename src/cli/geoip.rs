@@ -72,7 +72,7 @@ fn make(ipv4: &Path, ipv6: &Path, output: &Path, date: Option<Date>) -> Result<E
     let epoch = date
         .map(|date| date.epoch())
         .or_else(|| build::generated(&ipv4_text))
-        .unwrap_or_else(crate::daemon::clock::unix);
+        .unwrap_or_else(crate::admin::clock::unix);
     let mut report = Report::default();
     let database = build::build(
         (&name(ipv4), &ipv4_text),

@@ -4,7 +4,6 @@
 //! owns health, overrides and plan and publishes snapshots; [`load`] is the only code that opens the
 //! operator's files.
 
-pub mod clock;
 pub mod control;
 pub mod files;
 pub mod load;

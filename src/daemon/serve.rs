@@ -29,15 +29,16 @@ use tracing::info;
 use tracing::warn;
 
 use crate::admin;
+use crate::admin::Addresses;
 use crate::admin::LastReload;
 use crate::admin::Live;
 use crate::admin::Request;
+use crate::admin::clock::Clock;
+use crate::admin::clock::unix;
 use crate::admin::meters::Meters;
 use crate::base::date::Date;
 use crate::base::diag::Report;
 use crate::config::model::Process;
-use crate::daemon::clock::Clock;
-use crate::daemon::clock::unix;
 use crate::daemon::control;
 use crate::daemon::control::Control;
 use crate::daemon::control::Events;
@@ -91,15 +92,6 @@ pub enum ServeError {
     Transport(#[from] TransportError),
 }
 
-/// Where a running server can be reached.
-#[derive(Clone, Debug)]
-pub struct Addresses {
-    /// UDP and TCP.
-    pub dns: Vec<SocketAddr>,
-    /// HTTP.
-    pub admin: Option<SocketAddr>,
-}
-
 /// Runs a server until SIGTERM or SIGINT; `running` is called once it answers.
 ///
 /// # Errors
@@ -148,7 +140,6 @@ async fn serve(
     let mut signals = Signals::install()?;
     let clock = Clock::start();
     let config = Arc::clone(&loaded.plan.config);
-    let live = live(loaded.plan, report, n_shards, &clock);
     let (stop, stopping) = watch::channel(false);
     let (requests, requested) = mpsc::channel(REQUESTS);
     let admin = match &config.process.admin {
@@ -161,6 +152,7 @@ async fn serve(
             .as_ref()
             .and_then(|listener| listener.local_addr().ok()),
     };
+    let live = live(loaded.plan, report, n_shards, clock, addresses.clone());
     let serving = bound.serve(
         &live.publisher,
         &live.counters,
@@ -210,7 +202,13 @@ fn tcp_limits(process: &Process) -> TcpLimits {
 }
 
 /// The first snapshot, with the verdicts and overrides of the last run.
-fn live(plan: Plan, report: Report, n_shards: usize, clock: &Clock) -> Arc<Live> {
+fn live(
+    plan: Plan,
+    report: Report,
+    n_shards: usize,
+    clock: Clock,
+    addresses: Addresses,
+) -> Arc<Live> {
     let state = match &plan.config.process.state_dir {
         Some(state_dir) => saved::read(state_dir).unwrap_or_else(|error| {
             let file = saved::path(state_dir);
@@ -237,6 +235,8 @@ fn live(plan: Plan, report: Report, n_shards: usize, clock: &Clock) -> Arc<Live>
         }),
         meters: Meters::new(),
         started: unix(),
+        clock,
+        addresses,
     })
 }
 

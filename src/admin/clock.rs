@@ -1,4 +1,4 @@
-//! The clock: the one place below the sockets' floor where time is read.
+//! The clock: the one place below the daemon where time is read.
 
 use std::time::Duration;
 use std::time::Instant;
