@@ -4,6 +4,7 @@
 //! one loop that owns it, so that nothing here publishes or judges.
 
 pub mod clock;
+pub mod json;
 pub mod meters;
 
 use std::net::SocketAddr;
