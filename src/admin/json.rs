@@ -31,7 +31,7 @@ use crate::state::snapshot::Snapshot;
 /// `explain --json`: fields that do not apply are null.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Explanation {
-    /// The name asked for, with its final dot.
+    /// The name asked for, without final dot.
     pub name: String,
     /// The type asked for.
     pub r#type: String,
@@ -109,7 +109,7 @@ pub fn explanation(explained: &explain::Explanation, snapshot: &Snapshot) -> Exp
     };
     let place = &explained.location;
     Explanation {
-        name: explained.question.name.to_string(),
+        name: explained.question.name.plain(),
         r#type: explained.question.qtype.to_string(),
         client: match explained.question.client {
             Asker::Resolver(address) => address.to_string(),
@@ -332,7 +332,7 @@ pub fn status(live: &Live) -> Status {
     let about = std::iter::once(plan.atlas.about()).chain(plan.atlas.about_asn());
     let reload = read(&live.last_reload);
     let steered = plan.config.pools.steered.iter().map(|steered| Steered {
-        name: steered.owner.to_string(),
+        name: steered.owner.plain(),
         policy: steered.policy.as_str().into(),
         pools: steered
             .pools
@@ -353,7 +353,7 @@ pub fn status(live: &Live) -> Status {
             .zones
             .iter()
             .map(|zone| Zone {
-                apex: zone.apex().to_string(),
+                apex: zone.apex().plain(),
                 serial: zone.serial(),
                 names: zone.n_names(),
             })

@@ -167,6 +167,15 @@ impl Name {
         (starts, n)
     }
 
+    /// Presentation form without the final dot, as operators write names in `pools.toml`.
+    pub fn plain(&self) -> String {
+        let text = self.to_string();
+        match text.strip_suffix('.') {
+            Some(plain) if !self.is_root() => plain.to_owned(),
+            _ => text,
+        }
+    }
+
     /// Whether this is the root.
     pub fn is_root(&self) -> bool {
         self.wire.len() == 1
@@ -349,6 +358,7 @@ mod tests {
         for (text, wire, printed) in cases {
             assert_eq!(n(text).wire(), *wire, "{text}");
             assert_eq!(n(text).to_string(), *printed, "{text}");
+            assert_eq!(n(&n(text).plain()), n(text), "{text}");
             assert_eq!(Name::from_wire(wire).expect("wire"), n(text), "{text}");
         }
     }

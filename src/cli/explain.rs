@@ -1,14 +1,30 @@
 //! `explain`: why a client gets its answer.
 
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Result;
+use comfy_table::ContentArrangement;
+use comfy_table::Table;
+use comfy_table::presets::NOTHING;
 
+use crate::admin::json;
+use crate::admin::json::Explanation;
+use crate::base::diag::did_you_mean;
+use crate::cli::EXIT_CONFIG;
+use crate::cli::EXIT_USAGE;
 use crate::cli::check;
 use crate::cli::out;
+use crate::cli::remote::Remote;
+use crate::engine::explain::Question;
+use crate::engine::explain::explain;
+use crate::health::overrides::Forced;
 use crate::state::build::Evidence;
+use crate::state::plan::Plan;
 use crate::state::snapshot::Snapshot;
 
 /// What is asked.
@@ -16,18 +32,184 @@ use crate::state::snapshot::Snapshot;
 pub struct Options {
     /// The name
     name: String,
+    /// The record type
+    #[arg(long, value_name = "TYPE", default_value = "A")]
+    r#type: String,
+    /// Who asks: ADDR is a resolver without ECS, ADDR/LEN a client subnet [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDR[/LEN]")]
+    client: Option<String>,
+    /// Suppose that this pool is down; may be given again
+    #[arg(long, value_name = "POOL", conflicts_with = "live")]
+    down: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Ask the running server, which knows what is up, instead of reading the files
+    #[arg(long)]
+    live: bool,
 }
 
-/// Explains.
-pub fn run(config: &Path, options: Options) -> Result<ExitCode> {
-    let loaded = match check::load(config) {
-        Ok((loaded, _)) => loaded,
-        Err(report) => {
-            out::complain(&report.to_string());
-            return Ok(ExitCode::from(crate::cli::EXIT_CONFIG));
+/// Explains; exit code 1 if there is no address in the answer.
+pub fn run(config: &Path, options: &Options) -> Result<ExitCode> {
+    let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let client = options.client.as_deref();
+    let question = match Question::parse(&options.name, Some(&options.r#type), client, peer) {
+        Ok(question) => question,
+        Err(error) => {
+            out::complain(&format!("meridian: {error}"));
+            return Ok(ExitCode::from(EXIT_USAGE));
         }
     };
-    let snapshot = Snapshot::build(Arc::new(loaded.plan), &Evidence::default(), 1, None);
-    let _ = (snapshot, options);
-    Ok(ExitCode::SUCCESS)
+    let explanation = if options.live {
+        let Some(remote) = Remote::of(config)? else {
+            return Ok(ExitCode::from(EXIT_CONFIG));
+        };
+        let mut query = vec![("name", &*options.name), ("type", &options.r#type)];
+        query.extend(client.map(|client| ("client", client)));
+        remote.get("/api/v1/explain", &query)?
+    } else {
+        let plan = match check::load(config) {
+            Ok((loaded, _)) => Arc::new(loaded.plan),
+            Err(report) => {
+                out::complain(&report.to_string());
+                return Ok(ExitCode::from(EXIT_CONFIG));
+            }
+        };
+        let evidence = match suppose_down(&plan, &options.down) {
+            Ok(evidence) => evidence,
+            Err(error) => {
+                out::complain(&format!("meridian: {error}"));
+                return Ok(ExitCode::from(EXIT_USAGE));
+            }
+        };
+        let snapshot = Snapshot::build(plan, &evidence, 1, None).with_all_todays();
+        json::explanation(&explain(&snapshot, question), &snapshot)
+    };
+    let text = match options.json {
+        true => format!("{}\n", serde_json::to_string_pretty(&explanation)?),
+        false => render(&explanation),
+    };
+    out::print(&text)?;
+    Ok(match explanation.answer.is_empty() {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    })
+}
+
+/// The evidence that some pools are down and nothing is known of the others.
+fn suppose_down(plan: &Plan, down: &[String]) -> Result<Evidence, String> {
+    let pools = &plan.config.pools.pools;
+    for wrong in down
+        .iter()
+        .filter(|name| pools.iter().all(|pool| *pool.name != ***name))
+    {
+        let hint = match did_you_mean(wrong, pools.iter().map(|pool| &*pool.name)) {
+            Some(name) => format!("; did you mean `{name}`?"),
+            None => String::new(),
+        };
+        return Err(format!("no pool is named `{wrong}`{hint}"));
+    }
+    let is_down = |name: &str| down.iter().any(|other| other == name);
+    let forced = pools
+        .iter()
+        .map(|pool| is_down(&pool.name).then_some(Forced::Down));
+    Ok(Evidence {
+        forced: forced.collect(),
+        ..Evidence::default()
+    })
+}
+
+/// The explanation for a person.
+fn render(explanation: &Explanation) -> String {
+    let Explanation {
+        name,
+        r#type,
+        client,
+        client_source,
+        ..
+    } = explanation;
+    let mut text = format!(
+        "{name} {type} for {client} ({})\n",
+        match &**client_source {
+            "ecs" => "client subnet",
+            _ => "resolver's address",
+        }
+    );
+    let _ = writeln!(text, "location   {}", place(explanation));
+    if let Some(rule) = &explanation.rule {
+        let _ = writeln!(text, "rule       {rule}");
+    }
+    if !explanation.candidates.is_empty() {
+        let _ = writeln!(text, "\n{}\n", candidates(explanation));
+    }
+    let addresses: Vec<String> = explanation.answer.iter().map(ToString::to_string).collect();
+    let answer = match addresses.is_empty() {
+        true => "no address".into(),
+        false => addresses.join(" "),
+    };
+    let _ = writeln!(text, "answer     {} {answer}", explanation.rcode);
+    if let Some(pool) = &explanation.pool {
+        let _ = writeln!(text, "pool       {pool}");
+    }
+    if let Some(ttl) = explanation.ttl {
+        let _ = writeln!(text, "ttl        {ttl} s");
+    }
+    if let Some(scope) = explanation.scope {
+        let _ = writeln!(text, "scope      /{scope}");
+    }
+    text
+}
+
+fn place(explanation: &Explanation) -> String {
+    let place = &explanation.location;
+    let words = [
+        &place.city,
+        &place.subdivision,
+        &place.country,
+        &place.continent,
+    ];
+    let mut parts: Vec<String> = words.into_iter().flatten().cloned().collect();
+    if parts.is_empty() && place.latitude.is_none() {
+        parts.push("unknown".into());
+    }
+    if let (Some(latitude), Some(longitude)) = (place.latitude, place.longitude) {
+        parts.push(format!("({latitude:.2}, {longitude:.2})"));
+    }
+    parts.extend(place.asn.map(|asn| format!("AS{asn}")));
+    parts.extend(
+        place
+            .network
+            .as_ref()
+            .map(|network| format!("from {network}")),
+    );
+    parts.join(" ")
+}
+
+fn candidates(explanation: &Explanation) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(["", "pool", "distance", "health", "why"]);
+    for candidate in &explanation.candidates {
+        let distance = candidate
+            .distance_km
+            .map_or("-".into(), |km| format!("{km:.0} km"));
+        table.add_row([
+            if candidate.chosen { "→" } else { " " },
+            &candidate.pool,
+            &distance,
+            if candidate.drained {
+                "drained"
+            } else {
+                &candidate.health
+            },
+            &candidate.reason,
+        ]);
+    }
+    let lines: Vec<String> = table
+        .lines()
+        .map(|line| line.trim_end().to_owned())
+        .collect();
+    lines.join("\n")
 }

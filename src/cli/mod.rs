@@ -5,10 +5,13 @@
 
 mod check;
 mod demo;
+mod drain;
 mod explain;
 mod geoip;
 mod out;
+mod remote;
 mod serve;
+mod status;
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -16,6 +19,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::Subcommand;
+
+/// The arguments make no sense.
+const EXIT_USAGE: u8 = 2;
 
 /// The configuration was refused (sysexits.h EX_CONFIG).
 const EXIT_CONFIG: u8 = 78;
@@ -44,6 +50,15 @@ enum Command {
     Check,
     /// Tell why a client gets its answer
     Explain(explain::Options),
+    /// Show what the running server knows: pools, vantages, since when and why
+    Status(status::Options),
+    /// Take a pool out of the answers; its probes go on
+    Drain(drain::Options),
+    /// Take a drained pool back in
+    Undrain {
+        /// The pool
+        pool: String,
+    },
     /// Show what a GeoIP database holds, or make the embedded one
     #[command(subcommand)]
     Geoip(geoip::Command),
@@ -57,7 +72,10 @@ pub fn run() -> ExitCode {
         Command::Serve => serve::run(&config()),
         Command::Demo(options) => demo::run(&options),
         Command::Check => check::run(&config()),
-        Command::Explain(options) => explain::run(&config(), options),
+        Command::Explain(options) => explain::run(&config(), &options),
+        Command::Status(options) => status::run(&config(), &options),
+        Command::Drain(options) => drain::drain(&config(), &options),
+        Command::Undrain { pool } => drain::undrain(&config(), &pool),
         Command::Geoip(command) => geoip::run(command),
     };
     result.unwrap_or_else(|error| {

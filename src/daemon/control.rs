@@ -47,6 +47,7 @@ use crate::probe::pairs;
 use crate::probe::schedule::Prober;
 use crate::state::build::Evidence;
 use crate::state::build::TodayJob;
+use crate::state::build::make_todays;
 use crate::state::plan::Plan;
 use crate::state::snapshot::Snapshot;
 
@@ -82,15 +83,6 @@ pub fn evidence(plan: &Plan, board: &Board, overrides: &Overrides) -> Evidence {
         endpoints: endpoints.collect(),
         forced: forced.collect(),
     }
-}
-
-/// Makes merged tables; each takes milliseconds for a database of millions of networks.
-pub fn make_todays(jobs: Vec<TodayJob>) -> Vec<(TodayJob, Arc<Today>)> {
-    let make = |job: TodayJob| {
-        let today = Arc::new(job.0.merged(&job.1));
-        (job, today)
-    };
-    jobs.into_iter().map(make).collect()
 }
 
 /// Something that a blocking thread has finished.

@@ -221,9 +221,8 @@ fn live(
     board.restore(&state.verdicts, clock.now());
     let evidence = control::evidence(&plan, &board, &state.overrides);
     let first = Snapshot::build(Arc::new(plan), &evidence, 1, None);
-    let todays = control::make_todays(first.missing_todays());
     Arc::new(Live {
-        publisher: Publisher::new(first.with_todays(&todays, 1)),
+        publisher: Publisher::new(first.with_all_todays()),
         counters: Arc::new(Counters::new(n_shards)),
         is_ready: AtomicBool::new(board.n_awaited() == 0),
         board: RwLock::new(board),

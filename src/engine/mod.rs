@@ -19,6 +19,7 @@ mod chain;
 pub mod client;
 mod compose;
 pub mod explain;
+pub mod question;
 mod special;
 mod steered;
 

@@ -99,6 +99,13 @@ impl Snapshot {
         jobs
     }
 
+    /// The same snapshot with all merged tables made here and now.
+    #[must_use]
+    pub fn with_all_todays(self) -> Self {
+        let made = make_todays(self.missing_todays());
+        self.with_todays(&made, self.generation)
+    }
+
     /// The same snapshot with merged tables put in where they belong.
     #[must_use]
     pub fn with_todays(&self, made: &[(TodayJob, Arc<Today>)], generation: u64) -> Self {
@@ -126,6 +133,15 @@ impl Snapshot {
             steered: steered.collect(),
         }
     }
+}
+
+/// Makes merged tables; each takes milliseconds for a database of millions of networks.
+pub fn make_todays(jobs: Vec<TodayJob>) -> Vec<(TodayJob, Arc<Today>)> {
+    let make = |job: TodayJob| {
+        let today = Arc::new(job.0.merged(&job.1));
+        (job, today)
+    };
+    jobs.into_iter().map(make).collect()
 }
 
 fn same_job(a: &TodayJob, b: &TodayJob) -> bool {

@@ -183,12 +183,10 @@ impl AnswerCounters {
             own.sort_unstable();
             own.dedup();
             let start = labels.len();
-            labels.extend(own.iter().map(|pool| {
-                (
-                    steered.owner.to_string(),
-                    pools.pools[pool.at()].name.clone(),
-                )
-            }));
+            labels.extend(
+                own.iter()
+                    .map(|pool| (steered.owner.plain(), pools.pools[pool.at()].name.clone())),
+            );
             names.push((start, own));
         }
         let totals: HashMap<_, _> = before.iter().flat_map(|b| b.totals()).collect();

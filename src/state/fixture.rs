@@ -68,16 +68,7 @@ pub fn plan(process: &str, pools: &str, zones: &[(&str, &str)], atlas: Arc<Atlas
 
 /// A snapshot with merged tables.
 pub fn snapshot(plan: Plan, evidence: &Evidence) -> Snapshot {
-    let snapshot = Snapshot::build(Arc::new(plan), evidence, 1, None);
-    let made: Vec<_> = snapshot
-        .missing_todays()
-        .into_iter()
-        .map(|job| {
-            let today = Arc::new(job.0.merged(&job.1));
-            (job, today)
-        })
-        .collect();
-    snapshot.with_todays(&made, 1)
+    Snapshot::build(Arc::new(plan), evidence, 1, None).with_all_todays()
 }
 
 /// A snapshot that has nothing to serve.

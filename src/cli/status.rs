@@ -1,0 +1,175 @@
+//! `status`: what the running server knows, as a table of pools and vantages.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use comfy_table::ContentArrangement;
+use comfy_table::Table;
+use comfy_table::presets::NOTHING;
+
+use crate::admin::json::Endpoint;
+use crate::admin::json::Pool;
+use crate::admin::json::Status;
+use crate::cli::EXIT_CONFIG;
+use crate::cli::out;
+use crate::cli::remote::Remote;
+
+/// How it is printed.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Shows the running server; exit code 1 if it is not ready or cannot be reached.
+pub fn run(config: &Path, options: &Options) -> Result<ExitCode> {
+    let Some(remote) = Remote::of(config)? else {
+        return Ok(ExitCode::from(EXIT_CONFIG));
+    };
+    let status: Status = remote.get("/api/v1/status", &[])?;
+    let text = match options.json {
+        true => format!("{}\n", serde_json::to_string_pretty(&status)?),
+        false => render(&status),
+    };
+    out::print(&text)?;
+    Ok(if status.ready {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// The status for a person.
+fn render(status: &Status) -> String {
+    let listen: Vec<String> = status.listen.iter().map(ToString::to_string).collect();
+    let mut text = format!(
+        "meridian {} on {}, up {}, generation {}{}\n",
+        status.version,
+        listen.join(" "),
+        span(status.now.saturating_sub(status.started)),
+        status.generation,
+        match &status.waiting_for {
+            Some(reason) => format!(", not ready: {reason}"),
+            None => String::new(),
+        },
+    );
+    for database in &status.databases {
+        let age = if database.is_old { " (old)" } else { "" };
+        let _ = writeln!(
+            text,
+            "database {} of {}{age}",
+            database.r#type, database.build_date
+        );
+    }
+    for zone in &status.zones {
+        let _ = writeln!(
+            text,
+            "zone {} serial {}, {} names",
+            zone.apex, zone.serial, zone.names
+        );
+    }
+    for steered in &status.steered {
+        let pools = steered.pools.join(" ");
+        let _ = writeln!(text, "name {} {}: {pools}", steered.name, steered.policy);
+    }
+    if status.last_reload.refused {
+        let ago = span(status.now.saturating_sub(status.last_reload.at));
+        let _ = writeln!(
+            text,
+            "\nreload refused {ago} ago, the state before is served:"
+        );
+        for fault in &status.last_reload.faults {
+            let _ = writeln!(text, "  {fault}");
+        }
+    }
+    let _ = writeln!(text, "\n{}", table(status));
+    text
+}
+
+/// One row for each endpoint, one column for each vantage.
+fn table(status: &Status) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
+    let fixed = ["pool", "endpoint", "health", "since"].map(str::to_owned);
+    table.set_header(fixed.into_iter().chain(status.vantages.iter().cloned()));
+    for pool in &status.pools {
+        for endpoint in &pool.endpoints {
+            table.add_row(row(status, pool, endpoint));
+        }
+    }
+    let lines: Vec<String> = table
+        .lines()
+        .map(|line| line.trim_end().to_owned())
+        .collect();
+    lines.join("\n")
+}
+
+fn row(status: &Status, pool: &Pool, endpoint: &Endpoint) -> Vec<String> {
+    let name = match &pool.r#override {
+        Some(word) => format!("{} [{}]", pool.name, word.state),
+        None => pool.name.clone(),
+    };
+    let since = endpoint
+        .since
+        .map_or("-".into(), |at| span(status.now.saturating_sub(at)));
+    let mut row = vec![
+        name,
+        endpoint.address.to_string(),
+        endpoint.health.clone(),
+        since,
+    ];
+    for name in &status.vantages {
+        let vantage = endpoint
+            .vantages
+            .iter()
+            .find(|vantage| vantage.name == *name);
+        row.push(vantage.map_or("-".into(), |vantage| {
+            let stale = if vantage.fresh { "" } else { " (stale)" };
+            let why = match (&vantage.no_evidence, &vantage.last_failure) {
+                (Some(remark), _) => format!(": {}", remark.reason),
+                (None, Some(remark)) if vantage.verdict == "down" => format!(": {}", remark.reason),
+                _ => String::new(),
+            };
+            format!("{}{stale}{why}", vantage.verdict)
+        }));
+    }
+    row
+}
+
+/// A span of time in its largest two units.
+fn span(seconds: u64) -> String {
+    match (
+        seconds / 86_400,
+        seconds / 3_600 % 24,
+        seconds / 60 % 60,
+        seconds % 60,
+    ) {
+        (0, 0, 0, s) => format!("{s}s"),
+        (0, 0, m, s) => format!("{m}m{s}s"),
+        (0, h, m, _) => format!("{h}h{m}m"),
+        (d, h, _, _) => format!("{d}d{h}h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_have_two_units() {
+        for (seconds, text) in [
+            (0, "0s"),
+            (59, "59s"),
+            (61, "1m1s"),
+            (3_660, "1h1m"),
+            (90_000, "1d1h"),
+        ] {
+            assert_eq!(span(seconds), text);
+        }
+    }
+}
