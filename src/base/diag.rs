@@ -4,11 +4,12 @@
 //! `serve`, a reload, the API) prints them the same way: `FILE:LINE:COLUMN: what is wrong, what was
 //! expected`. A warning has `warning: ` in front of its sentence.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
 /// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// The file is refused.
     Error,
@@ -17,7 +18,7 @@ pub enum Severity {
 }
 
 /// A position in a file; lines and columns count from 1, columns in characters.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     /// The file as the operator would name it.
     pub file: Arc<str>,
@@ -61,7 +62,7 @@ impl fmt::Display for Place {
 }
 
 /// One thing to tell the operator.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Diagnostic {
     /// Error or warning.
     pub severity: Severity,
@@ -86,6 +87,8 @@ impl fmt::Display for Diagnostic {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     diagnostics: Vec<Diagnostic>,
+    /// The same again, so that a repeat is found at once: a large zone can have many.
+    seen: HashSet<Diagnostic>,
 }
 
 impl Report {
@@ -105,7 +108,7 @@ impl Report {
             place,
             message,
         };
-        if !self.diagnostics.contains(&diagnostic) {
+        if self.seen.insert(diagnostic.clone()) {
             self.diagnostics.push(diagnostic);
         }
     }
