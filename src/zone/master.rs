@@ -287,3 +287,102 @@ fn ttl(token: Token<'_>) -> Result<u32, Fault> {
 fn soa_minimum(rdata: &[u8]) -> Option<u32> {
     rdata.last_chunk().copied().map(u32::from_be_bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Records as `OWNER TTL TYPE` and diagnostics, of a file `z.zone` with origin `z.`; the only file
+    /// to include is `i`.
+    fn shown(text: &str, included: &str) -> Vec<String> {
+        let file: Arc<str> = "z.zone".into();
+        let origin = Name::parse("z.").expect("name");
+        let mut include = |path: &str, from: &Arc<str>| match path {
+            "i" => Ok((path.into(), included.to_owned())),
+            deeper if deeper.starts_with('d') => {
+                Ok((deeper.into(), format!("$INCLUDE {deeper}d\n")))
+            }
+            _ => Err(format!("not found beside {from}")),
+        };
+        let mut report = Report::default();
+        let records = read(&file, text, &origin, &mut include, &mut report);
+        let records = records
+            .iter()
+            .map(|r| format!("{} {} {}", r.owner, r.ttl, r.rtype));
+        let diagnostics = report.sorted().into_iter().map(ToString::to_string);
+        records.chain(diagnostics).collect()
+    }
+
+    #[test]
+    fn owners_origins_and_ttls_are_inherited() {
+        let cases: &[(&str, &[&str])] = &[
+            ("a 1 A 1.1.1.1\n A 1.1.1.1\n", &["a.z. 1 A", "a.z. 1 A"]),
+            (
+                "a 1m IN A 1.1.1.1\nB in 2 a 1.1.1.1",
+                &["a.z. 60 A", "B.z. 2 A"],
+            ),
+            (
+                "$TTL 9\na A 1.1.1.1\nb 1 A 1.1.1.1\nc A 1.1.1.1",
+                &["a.z. 9 A", "b.z. 1 A", "c.z. 9 A"],
+            ),
+            ("@ SOA . . 1 2 3 4 5\n. 6 A 1.1.1.1", &["z. 5 SOA", ". 6 A"]),
+            (
+                "@ 7 SOA . . 1 2 3 4 5\na A 1.1.1.1",
+                &["z. 7 SOA", "a.z. 7 A"],
+            ),
+            (
+                "$TTL 1\n$ORIGIN a\n$origin b\nc A 1.1.1.1",
+                &["c.b.a.z. 1 A"],
+            ),
+            (
+                "$TTL 1\nIN A 1.1.1.1\nA A 1.1.1.1",
+                &["IN.z. 1 A", "A.z. 1 A"],
+            ),
+            (
+                "$TTL 1\n\\@ A 1.1.1.1\n\\$TTL A 1.1.1.1",
+                &["\\@.z. 1 A", "\\$TTL.z. 1 A"],
+            ),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(shown(text, ""), *expected, "{text}");
+            assert_eq!(shown(&text.replace('\n', "\r\n"), ""), *expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_include_keeps_its_origin_and_owner_to_itself() {
+        let included = " A 1.1.1.1\nx A 1.1.1.1\n$ORIGIN o.\n$TTL 2\ny A 1.1.1.1\n";
+        let text = "$TTL 1\na A 1.1.1.1\n$INCLUDE i\n A 1.1.1.1\n$INCLUDE \"i\" sub\nb A 1.1.1.1";
+        let expected = [
+            "a.z. 1 A",
+            "a.z. 1 A",
+            "x.z. 1 A",
+            "y.o. 2 A",
+            "a.z. 2 A",
+            "a.z. 2 A",
+            "x.sub.z. 2 A",
+            "y.o. 2 A",
+            "b.z. 2 A",
+        ];
+        assert_eq!(shown(text, included), expected);
+    }
+
+    #[test]
+    fn faults_of_included_files_point_into_them() {
+        assert_eq!(
+            shown("$TTL 1\n$INCLUDE i\n$INCLUDE x", "\na A x\n"),
+            [
+                "i:2:5: bad address `x`, expected an IPv4 address such as 192.0.2.1",
+                "z.zone:3:10: cannot include `x`: not found beside z.zone",
+            ]
+        );
+        assert_eq!(
+            shown("$INCLUDE i", "$INCLUDE i"),
+            ["i:1:10: `i` includes itself"]
+        );
+        assert_eq!(
+            shown("$INCLUDE d", ""),
+            ["dddddddd:1:10: more than 8 files include one another"]
+        );
+    }
+}

@@ -76,3 +76,69 @@ impl<'s> IntoIterator for &'s ZoneSet {
         self.iter()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::diag::Report;
+    use crate::base::name::Name;
+    use crate::zone::master;
+
+    fn zone(apex: &str) -> Arc<Zone> {
+        let file: Arc<str> = apex.into();
+        let apex = Name::parse(apex).expect(apex);
+        let text = "@ 60 SOA . . 7 1 1 1 30\n@ 60 NS ns.elsewhere.\n";
+        let mut report = Report::default();
+        let mut include = |_: &str, _: &Arc<str>| Err(String::new());
+        let records = master::read(&file, text, &apex, &mut include, &mut report);
+        Zone::compile(&apex, &file, records, &[], &mut report)
+            .expect("a zone")
+            .into()
+    }
+
+    #[test]
+    fn the_deepest_zone_wins_and_its_parent_is_the_next() {
+        let apexes = ["example.com.", "a.b.EXAMPLE.com.", "com.", "example.org."];
+        let with_root = ZoneSet::new(apexes.into_iter().chain(["."]).map(zone).collect());
+        let without = ZoneSet::new(apexes.into_iter().map(zone).collect());
+        for (qname, expected, parent) in [
+            ("www.example.com.", "example.com.", "com."),
+            ("Example.COM.", "example.com.", "com."),
+            ("b.example.com.", "example.com.", "com."),
+            ("x.A.b.example.com.", "a.b.EXAMPLE.com.", "example.com."),
+            ("com.", "com.", "."),
+            ("example.org.", "example.org.", "."),
+            ("badexample.com.", "com.", "."),
+            ("org.", ".", ""),
+            (".", ".", ""),
+        ] {
+            let name = QName::from_name(&Name::parse(qname).expect(qname));
+            let shown = |zone: Option<&Zone>| zone.map_or(String::new(), |z| z.apex().to_string());
+            assert_eq!(shown(with_root.zone_for(&name)), expected, "{qname}");
+            assert_eq!(shown(with_root.parent_zone_for(&name)), parent, "{qname}");
+            let unless_root = |apex: &str| {
+                if apex == "." {
+                    String::new()
+                } else {
+                    apex.to_owned()
+                }
+            };
+            assert_eq!(
+                shown(without.zone_for(&name)),
+                unless_root(expected),
+                "{qname}"
+            );
+            assert_eq!(
+                shown(without.parent_zone_for(&name)),
+                unless_root(parent),
+                "{qname}"
+            );
+        }
+        assert!(ZoneSet::new(Vec::new()).zone_for(&QName::root()).is_none());
+        let serials: Vec<_> = with_root
+            .iter()
+            .map(|z| (z.serial(), z.negative_ttl()))
+            .collect();
+        assert_eq!(serials, [(7, 30); 5]);
+    }
+}

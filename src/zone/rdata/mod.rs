@@ -12,6 +12,9 @@ mod svcb;
 mod text;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 pub(super) use text::Fields;
 pub(super) use text::name;
 pub(super) use text::ttl;
