@@ -1,0 +1,140 @@
+//! What an operator types, and the exit codes.
+
+use crate::harness::FRANCE;
+use crate::harness::Folder;
+use crate::harness::still_world;
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn check_reports_every_fault_of_every_file() {
+    let folder = Folder::usual(&still_world(70), "");
+    let output = folder.meridian(&["check"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).starts_with("ok: 1 zones, 4 pools, 1 steered names"));
+
+    folder.write(
+        "pools.toml",
+        still_world(70).replace("\"eu\"", "\"ue\"") + "answer = 2\n",
+    );
+    folder.write(
+        "zones/example.com.zone",
+        "@ SOA a b 1 2 3 4 5\n@ NS ns\nx A 1.2.3\n",
+    );
+    folder.write("zones/example.org.zone", "@ A 192.0.2.1\n");
+    let output = folder.meridian(&["check"]);
+    assert_eq!(output.status.code(), Some(1));
+    let faults = text(&output.stderr);
+    for wanted in [
+        "pools.toml:14:17: no pool is named",
+        "pools.toml:15:1: ",
+        "did you mean `answers`",
+        "zones/example.com.zone:3:5: ",
+        "zones/example.org.zone:1:1: ",
+    ] {
+        assert!(faults.contains(wanted), "{wanted}\n{faults}");
+    }
+    assert_eq!(folder.meridian(&["serve"]).status.code(), Some(78));
+    assert_eq!(
+        folder
+            .meridian(&["-c", "missing.toml", "check"])
+            .status
+            .code(),
+        Some(1)
+    );
+    assert_eq!(folder.meridian(&["no-such-command"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_missing_database_is_refused_at_start() {
+    let folder = Folder::usual(&still_world(71), "[geoip]\ndatabase = \"gone.mmdb\"");
+    let output = folder.meridian(&["serve"]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(
+        text(&output.stderr).contains("gone.mmdb"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn a_busy_port_is_one_line_that_names_it() {
+    let server = Folder::usual("", "").serve();
+    let folder = Folder::usual("", "");
+    let config = std::fs::read_to_string(folder.path("meridian.toml")).expect("the file");
+    folder.write(
+        "meridian.toml",
+        config.replacen("127.0.0.1:0", &server.dns.to_string(), 1),
+    );
+    let output = folder.meridian(&["serve"]);
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = text(&output.stderr);
+    let lines: Vec<&str> = stderr
+        .lines()
+        .filter(|line| !line.contains(" WARN "))
+        .collect();
+    assert_eq!(lines.len(), 1, "{stderr}");
+    assert!(lines[0].contains(&server.dns.to_string()), "{stderr}");
+}
+
+#[test]
+fn explain_says_what_the_wire_says() {
+    let folder = Folder::usual(&still_world(72), "");
+    let output = folder.meridian(&["explain", "app.example.com", "--client", FRANCE, "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(json["pool"], "eu");
+    assert_eq!(json["location"]["country"], "FR");
+    let down = [
+        "explain",
+        "app.example.com",
+        "--client",
+        FRANCE,
+        "--down",
+        "eu",
+        "--json",
+    ];
+    let output = folder.meridian(&down);
+    let moved: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(moved["pool"], "us");
+    assert_eq!(
+        folder
+            .meridian(&["explain", "nope.example.com"])
+            .status
+            .code(),
+        Some(1)
+    );
+    assert_eq!(folder.meridian(&["explain", "a..b"]).status.code(), Some(2));
+
+    let server = folder.serve();
+    let reply = server.ask(
+        "app.example.com.",
+        hickory_proto::rr::RecordType::A,
+        Some(FRANCE),
+    );
+    assert_eq!(json["answer"][0], reply.addresses()[0].to_string());
+    assert_eq!(json["scope"], reply.scope().expect("a scope"));
+}
+
+#[test]
+fn geoip_tells_what_a_database_holds() {
+    let folder = Folder::new();
+    let database = concat!(env!("CARGO_MANIFEST_DIR"), "/geoip/world-country.mmdb");
+    let output = folder.meridian(&["geoip", "info", database]);
+    assert_eq!(output.status.code(), Some(0));
+    let info = text(&output.stdout);
+    assert!(
+        info.contains("CC BY-SA 4.0") && info.contains("Meridian-Country"),
+        "{info}"
+    );
+    folder.write("broken.mmdb", "nothing");
+    assert_eq!(
+        folder
+            .meridian(&["geoip", "info", "broken.mmdb"])
+            .status
+            .code(),
+        Some(1)
+    );
+}

@@ -1,0 +1,118 @@
+//! Backends that fail in every way, with queries running all the time.
+
+use std::net::IpAddr;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::RecordType;
+
+use crate::harness::Backends;
+use crate::harness::FRANCE;
+use crate::harness::Folder;
+use crate::harness::Mood;
+use crate::harness::exchange;
+use crate::harness::http;
+use crate::harness::query;
+use crate::harness::world;
+
+const APP: &str = "app.example.com.";
+
+/// `failure_threshold × interval + timeout + 1 s`, as the contract bounds it.
+const BOUND: Duration = Duration::from_millis(2 * 200 + 150 + 1_000);
+
+#[test]
+fn every_fault_moves_the_answer_in_time_and_loses_no_query() {
+    let backends = Backends::start(40, 4);
+    let server = Folder::usual(&world(40, backends.port), "").serve().ready();
+    server.moves_to(APP, FRANCE, "127.0.40.2");
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let mut n: u32 = 0;
+            while !stop.load(SeqCst) {
+                let reply = exchange(server.dns, &query(APP, RecordType::A, Some(FRANCE)));
+                assert_eq!(reply.rcode(), ResponseCode::NoError);
+                // Only ever the nearest pool or the next one.
+                let near: [IpAddr; 2] = [[127, 0, 40, 2].into(), [127, 0, 40, 1].into()];
+                assert!(matches!(reply.addresses()[..], [address] if near.contains(&address)));
+                n += 1;
+            }
+            n
+        });
+        let faults = [
+            (Mood::Unavailable, "status 503"),
+            (Mood::Hangs, "timed out"),
+            (Mood::Resets, "connection"),
+        ];
+        for (mood, reason) in faults {
+            backends.set(2, mood);
+            let since = Instant::now();
+            server.moves_to(APP, FRANCE, "127.0.40.1");
+            assert!(
+                since.elapsed() < BOUND,
+                "{mood:?} took {:?}",
+                since.elapsed()
+            );
+            let (_, status) = http(server.admin, "GET", "/api/v1/status");
+            assert!(status.contains(reason), "{mood:?}: {status}");
+            backends.set(2, Mood::Ready);
+            server.moves_to(APP, FRANCE, "127.0.40.2");
+        }
+        stop.store(true, SeqCst);
+        assert!(asking.join().expect("no wrong answer") > 100);
+    });
+}
+
+#[test]
+fn all_down_is_answered_as_the_name_says() {
+    let backends = Backends::start(41, 4);
+    let mut pools = world(41, backends.port);
+    for (name, how) in [
+        ("empty", "empty"),
+        ("fail", "servfail"),
+        ("back", "fallback"),
+    ] {
+        pools += &format!(
+            "[steer.\"{name}.example.com\"]\npools = [\"us\", \"eu\"]\nall_down = \"{how}\"\n"
+        );
+    }
+    pools += "fallback = \"jp\"\n";
+    let server = Folder::usual(&pools, "").serve().ready();
+    for at in 1..=4 {
+        backends.set(at, Mood::Unavailable);
+    }
+    server.moves_to("back.example.com.", FRANCE, "127.0.41.3");
+    server.moves_to(APP, FRANCE, "127.0.41.2");
+    let ask = |name| server.ask(name, RecordType::A, Some(FRANCE));
+    assert_eq!(ask("fail.example.com.").rcode(), ResponseCode::ServFail);
+    let empty = ask("empty.example.com.");
+    assert_eq!(
+        (empty.rcode(), empty.message.answers.len()),
+        (ResponseCode::NoError, 0)
+    );
+}
+
+#[test]
+fn a_vantage_whose_proxy_is_gone_moves_nothing() {
+    let backends = Backends::start(42, 4);
+    // Nobody listens on port 1: the vantage learns nothing about any endpoint.
+    let vantages = "[[vantage]]\nname = \"gone\"\nproxy = \"socks5h://127.0.0.1:1\"\n\
+                    [[vantage]]\nname = \"source\"\nsource = \"127.0.0.3\"\n";
+    let pools = world(42, backends.port).replacen("[pool", "quorum = \"any\"\n[pool", 1);
+    let folder = Folder::usual(&pools, "");
+    let text = std::fs::read_to_string(folder.path("meridian.toml")).expect("the file");
+    folder.write("meridian.toml", text + vantages);
+    let server = folder.serve().ready();
+    let (_, status) = http(server.admin, "GET", "/api/v1/status");
+    assert!(
+        status.contains("\"gone\"") && status.contains("\"source\""),
+        "{status}"
+    );
+    assert_eq!(server.steer(APP, FRANCE), [IpAddr::from([127, 0, 42, 2])]);
+    backends.set(2, Mood::Unavailable);
+    server.moves_to(APP, FRANCE, "127.0.42.1");
+}

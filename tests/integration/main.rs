@@ -1,0 +1,11 @@
+//! The real program over real sockets, with real faults. One file per feature; `harness` starts servers
+//! and backends on ports that the kernel gives, and waits for conditions, never for time.
+
+mod harness;
+
+mod answers;
+mod cli;
+mod health;
+mod reload;
+mod restart;
+mod steering;
