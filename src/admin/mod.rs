@@ -3,9 +3,17 @@
 //! Reads go straight to what is shared ([`Live`]); whatever changes something is a [`Request`] to the
 //! one loop that owns it, so that nothing here publishes or judges.
 
+pub mod api;
+pub mod auth;
 pub mod clock;
 pub mod json;
 pub mod meters;
+pub mod metrics;
+pub mod page;
+pub mod process;
+pub mod server;
+
+pub use server::serve;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -96,14 +104,3 @@ pub enum Request {
 
 /// How requests reach the control loop.
 pub type Requests = mpsc::Sender<Request>;
-
-/// Stand-in until the server is there.
-pub async fn serve(
-    listener: tokio::net::TcpListener,
-    live: Arc<Live>,
-    requests: Requests,
-    mut stop: tokio::sync::watch::Receiver<bool>,
-) {
-    let _ = (listener, live, requests);
-    let _ = stop.wait_for(|stop| *stop).await;
-}

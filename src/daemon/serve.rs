@@ -33,11 +33,14 @@ use crate::admin::Addresses;
 use crate::admin::LastReload;
 use crate::admin::Live;
 use crate::admin::Request;
+use crate::admin::auth::Token;
 use crate::admin::clock::Clock;
 use crate::admin::clock::unix;
 use crate::admin::meters::Meters;
 use crate::base::date::Date;
+use crate::base::diag::Place;
 use crate::base::diag::Report;
+use crate::config::model::Admin;
 use crate::config::model::Process;
 use crate::daemon::control;
 use crate::daemon::control::Control;
@@ -140,6 +143,10 @@ async fn serve(
     let mut signals = Signals::install()?;
     let clock = Clock::start();
     let config = Arc::clone(&loaded.plan.config);
+    let token = match &config.process.admin {
+        Some(admin) => token(admin)?,
+        None => None,
+    };
     let (stop, stopping) = watch::channel(false);
     let (requests, requested) = mpsc::channel(REQUESTS);
     let admin = match &config.process.admin {
@@ -176,6 +183,7 @@ async fn serve(
             listener,
             Arc::clone(&live),
             requests.clone(),
+            token,
             stopping.clone(),
         ))
     });
@@ -237,6 +245,23 @@ fn live(
         clock,
         addresses,
     })
+}
+
+/// The token that calls which change something need.
+fn token(admin: &Admin) -> Result<Option<Token>, ServeError> {
+    let Some(path) = &admin.token_file else {
+        return Ok(None);
+    };
+    let read = std::fs::read_to_string(path).map_err(|error| error.to_string());
+    match read.and_then(|text| Token::parse(&text).map_err(|error| error.to_string())) {
+        Ok(token) => Ok(Some(token)),
+        Err(fault) => {
+            let mut report = Report::default();
+            let place = Place::file(&path.to_string_lossy().into());
+            report.error(place, format!("[admin] token_file: {fault}"));
+            Err(ServeError::Config(report))
+        }
+    }
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
