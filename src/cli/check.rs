@@ -34,7 +34,12 @@ pub fn run(config: &Path) -> Result<ExitCode> {
 /// Loads a plan for a command that serves nothing: everything, with the warnings of both steps.
 pub fn load(config: &Path) -> Result<(Loaded, Report), Report> {
     let (process, mut warnings) = load::process(config)?;
+    load::token(&process, &mut warnings);
     match Loader::new(process, 1).load(None) {
+        Ok(loaded) if warnings.has_errors() => {
+            warnings.append(loaded.report);
+            Err(warnings)
+        }
         Ok(loaded) => {
             warnings.append(loaded.report.clone());
             Ok((loaded, warnings))

@@ -99,10 +99,8 @@ pub fn run(config: &Path, options: &Options) -> Result<ExitCode> {
 /// The evidence that some pools are down and nothing is known of the others.
 fn suppose_down(plan: &Plan, down: &[String]) -> Result<Evidence, String> {
     let pools = &plan.config.pools.pools;
-    for wrong in down
-        .iter()
-        .filter(|name| pools.iter().all(|pool| *pool.name != ***name))
-    {
+    let unknown = |name: &&String| pools.iter().all(|pool| *pool.name != *name.as_str());
+    if let Some(wrong) = down.iter().find(unknown) {
         let hint = match did_you_mean(wrong, pools.iter().map(|pool| &*pool.name)) {
             Some(name) => format!("; did you mean `{name}`?"),
             None => String::new(),

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::admin::auth::Token;
 use crate::base::diag::Place;
 use crate::base::diag::Report;
 use crate::base::name::Name;
@@ -54,6 +55,20 @@ pub fn process(path: &Path) -> Result<(Process, Report), Report> {
     match config::process(&source, &defaults, &mut report) {
         Some(process) if !report.has_errors() => Ok((process, report)),
         _ => Err(report),
+    }
+}
+
+/// Reads the admin API's token; `None` if no file is configured, or after a fault, which is reported.
+pub fn token(process: &Process, report: &mut Report) -> Option<Token> {
+    let path = process.admin.as_ref()?.token_file.as_ref()?;
+    let file: Arc<str> = path.to_string_lossy().into();
+    let text = read_text(&mut Seen::default(), path, &file, None, report)?;
+    match Token::parse(&text) {
+        Ok(token) => Some(token),
+        Err(fault) => {
+            report.error(Place::file(&file), fault.to_string());
+            None
+        }
     }
 }
 

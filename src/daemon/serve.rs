@@ -38,9 +38,7 @@ use crate::admin::clock::Clock;
 use crate::admin::clock::unix;
 use crate::admin::meters::Meters;
 use crate::base::date::Date;
-use crate::base::diag::Place;
 use crate::base::diag::Report;
-use crate::config::model::Admin;
 use crate::config::model::Process;
 use crate::daemon::control;
 use crate::daemon::control::Control;
@@ -103,11 +101,15 @@ pub fn run(path: &Path, running: impl FnOnce(&Addresses)) -> Result<(), ServeErr
     raise_file_limit();
     let (process, mut report) = load::process(path).map_err(ServeError::Config)?;
     let n_shards = n_shards(&process);
+    let token = load::token(&process, &mut report);
     let mut loader = Loader::new(process, n_shards);
-    let loaded = loader.load(None).map_err(|mut faults| {
-        faults.append(report.clone());
-        ServeError::Config(faults)
-    })?;
+    let loaded = match loader.load(None) {
+        Ok(loaded) if !report.has_errors() => loaded,
+        Ok(Loaded { report: found, .. }) | Err(found) => {
+            report.append(found);
+            return Err(ServeError::Config(report));
+        }
+    };
     report.append(loaded.report.clone());
     for warning in report.sorted() {
         warn!("{warning}");
@@ -115,7 +117,9 @@ pub fn run(path: &Path, running: impl FnOnce(&Addresses)) -> Result<(), ServeErr
     let server = &loaded.plan.config.process.server;
     let bound = transport::bind(&server.listen, server.workers)?;
     let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(serve(loader, loaded, report, bound, n_shards, running));
+    let result = runtime.block_on(serve(
+        loader, loaded, report, bound, token, n_shards, running,
+    ));
     // What still runs are probes and reads that nobody waits for.
     runtime.shutdown_timeout(Duration::from_millis(200));
     result
@@ -137,16 +141,13 @@ async fn serve(
     loaded: Loaded,
     report: Report,
     bound: Bound,
+    token: Option<Token>,
     n_shards: usize,
     running: impl FnOnce(&Addresses),
 ) -> Result<(), ServeError> {
     let mut signals = Signals::install()?;
     let clock = Clock::start();
     let config = Arc::clone(&loaded.plan.config);
-    let token = match &config.process.admin {
-        Some(admin) => token(admin)?,
-        None => None,
-    };
     let (stop, stopping) = watch::channel(false);
     let (requests, requested) = mpsc::channel(REQUESTS);
     let admin = match &config.process.admin {
@@ -245,23 +246,6 @@ fn live(
         clock,
         addresses,
     })
-}
-
-/// The token that calls which change something need.
-fn token(admin: &Admin) -> Result<Option<Token>, ServeError> {
-    let Some(path) = &admin.token_file else {
-        return Ok(None);
-    };
-    let read = std::fs::read_to_string(path).map_err(|error| error.to_string());
-    match read.and_then(|text| Token::parse(&text).map_err(|error| error.to_string())) {
-        Ok(token) => Ok(Some(token)),
-        Err(fault) => {
-            let mut report = Report::default();
-            let place = Place::file(&path.to_string_lossy().into());
-            report.error(place, format!("[admin] token_file: {fault}"));
-            Err(ServeError::Config(report))
-        }
-    }
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {

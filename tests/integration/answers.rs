@@ -52,6 +52,12 @@ fn zones_are_answered_as_the_rfcs_say() {
         Reply::texts(&reply.message.additionals),
         ["ns.sub.example.com. A 192.0.2.99"]
     );
+}
+
+#[test]
+fn wildcards_and_aliases_are_followed_inside_the_zone() {
+    let server = Folder::usual("", "").serve();
+    let ask = |name, rtype| server.ask(name, rtype, None);
 
     let reply = ask("x.y.wild.example.com.", RecordType::TXT);
     assert_eq!(
@@ -59,10 +65,12 @@ fn zones_are_answered_as_the_rfcs_say() {
         ["x.y.wild.example.com. TXT any"]
     );
     let reply = ask("x.old.example.com.", RecordType::A);
+    let texts = Reply::texts(&reply.message.answers);
+    // hickory has no text form for DNAME.
+    assert!(texts[0].starts_with("old.example.com. DNAME "), "{texts:?}");
     assert_eq!(
-        Reply::texts(&reply.message.answers),
+        texts[1..],
         [
-            "old.example.com. DNAME new.example.com.",
             "x.old.example.com. CNAME x.new.example.com.",
             "x.new.example.com. A 192.0.2.77",
         ]
@@ -76,9 +84,11 @@ fn zones_are_answered_as_the_rfcs_say() {
         ask("example.net.", RecordType::A).rcode(),
         ResponseCode::Refused
     );
-    assert_eq!(
-        ask("example.com.", RecordType::ANY).message.answers.len(),
-        1
+    let any = ask("example.com.", RecordType::ANY).message.answers;
+    assert!(!any.is_empty(), "RFC 8482: one RRset");
+    assert!(
+        any.iter()
+            .all(|record| record.record_type() == any[0].record_type())
     );
     assert_eq!(
         ask("example.com.", RecordType::AXFR).rcode(),
@@ -125,7 +135,7 @@ fn malformed_messages_get_an_error_or_nothing_and_no_log_line() {
             .lines()
             .filter(|line| !line.contains(" WARN "))
             .count(),
-        2
+        1
     );
 }
 

@@ -28,7 +28,7 @@ fn check_reports_every_fault_of_every_file() {
     assert_eq!(output.status.code(), Some(1));
     let faults = text(&output.stderr);
     for wanted in [
-        "pools.toml:14:17: no pool is named",
+        "pools.toml:14:16: an entry of `pools` is \"ue\", expected",
         "pools.toml:15:1: ",
         "did you mean `answers`",
         "zones/example.com.zone:3:5: ",

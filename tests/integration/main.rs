@@ -1,6 +1,8 @@
 //! The real program over real sockets, with real faults. One file per feature; `harness` starts servers
 //! and backends on ports that the kernel gives, and waits for conditions, never for time.
 
+#![expect(clippy::print_stderr, reason = "a failed test shows its server's log")]
+
 mod harness;
 
 mod answers;

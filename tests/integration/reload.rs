@@ -81,7 +81,7 @@ fn bad_edits_change_nothing_and_are_reported() {
     );
     let (status, body) = reload();
     assert_eq!(
-        (status, body.contains("example.com.zone:7:")),
+        (status, body.contains("example.com.zone:8:")),
         (422, true),
         "{body}"
     );
