@@ -57,7 +57,7 @@ pub struct Explanation {
     pub question: Question,
     /// Whether the client subnet decided; otherwise the resolver's address did.
     pub by_subnet: bool,
-    /// What the databases say about the client's first address.
+    /// What the databases say about the client's address: of a subnet, the one it was given by.
     pub location: Location,
     /// The database network that says so.
     pub network: Option<Prefix>,
@@ -110,8 +110,8 @@ pub fn explain(snapshot: &Snapshot, question: Question) -> Explanation {
     let len = answer(snapshot, &mut scratch, arrival, &message, &mut out);
     let wire = read(out.get(..len).unwrap_or_default());
     let traced = scratch.trace.and_then(|trace| trace.steered);
-    let first = traced.map_or(src, |traced| traced.client.prefix.addr());
-    let (location, network) = snapshot.plan.atlas.locate(first);
+    // Of a prefix that holds several places, the one that was asked about tells most.
+    let (location, network) = snapshot.plan.atlas.locate(src);
     let rank = traced.and_then(|traced| rank_of(snapshot, &traced));
     let rule = match (traced, rank.and_then(|rank| rank.rule)) {
         (Some(traced), Some(rule)) => snapshot
