@@ -1,5 +1,6 @@
 //! The meters that the control loop moves; the answer path has its own sharded counters.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use prometheus::Histogram;
@@ -7,6 +8,8 @@ use prometheus::HistogramOpts;
 use prometheus::HistogramVec;
 use prometheus::IntCounterVec;
 use prometheus::Opts;
+use prometheus::core::Collector;
+use prometheus::proto::MetricFamily;
 
 use crate::health::observation::Observation;
 
@@ -83,6 +86,21 @@ impl Meters {
             .observe(observation.took.as_secs_f64());
     }
 
+    /// Drops the series of all pools but these: those that a reload took away must not be told for
+    /// ever.
+    pub fn forget_all_but(&self, pools: &HashSet<&str>) {
+        for labels in stale(&self.probes, ["pool", "vantage", "result"], pools) {
+            // Another thread may have dropped it already.
+            let _ = self
+                .probes
+                .remove_label_values(&labels.each_ref().map(String::as_str));
+        }
+        for labels in stale(&self.probe_duration, ["pool", "vantage"], pools) {
+            let labels = labels.each_ref().map(String::as_str);
+            let _ = self.probe_duration.remove_label_values(&labels);
+        }
+    }
+
     /// Counts a published snapshot.
     pub fn published(&self, took: Duration) {
         self.publish.observe(took.as_secs_f64());
@@ -94,6 +112,25 @@ impl Meters {
             .with_label_values(&[if refused { "refused" } else { "ok" }])
             .inc();
     }
+}
+
+/// The label values, in the order of `names`, of the series that are of other pools than these.
+fn stale<const N: usize>(
+    metric: &impl Collector,
+    names: [&str; N],
+    pools: &HashSet<&str>,
+) -> Vec<[String; N]> {
+    let families = metric.collect();
+    let series = families.iter().flat_map(MetricFamily::get_metric);
+    let labels = series.map(|series| {
+        names.map(|name| {
+            let label = series.get_label().iter().find(|label| label.name() == name);
+            label.map_or(String::new(), |label| label.value().to_owned())
+        })
+    });
+    labels
+        .filter(|values| !pools.contains(&*values[0]))
+        .collect()
 }
 
 impl Default for Meters {

@@ -12,6 +12,8 @@ pub mod metrics;
 pub mod page;
 pub mod process;
 pub mod server;
+#[cfg(test)]
+mod tests;
 
 pub use server::serve;
 

@@ -1,14 +1,303 @@
-//! The status page.
+//! The status page: what `/api/v1/status` tells, for people.
+//!
+//! The page is whole as it is served and works without scripts; its script only fetches it again and
+//! puts the new `main` in the place of the old, so that there is one renderer. It loads nothing from
+//! elsewhere. Colours never stand without words, and every text is escaped, wherever it comes from.
 
+use std::fmt;
+use std::fmt::Display;
+use std::fmt::Write as _;
+
+use crate::admin::json::Database;
+use crate::admin::json::Endpoint;
+use crate::admin::json::LastReload;
+use crate::admin::json::Override;
+use crate::admin::json::Pool;
+use crate::admin::json::Remark;
 use crate::admin::json::Status;
+use crate::admin::json::Vantage;
+use crate::admin::json::Zone;
+use crate::base::date::Date;
 
-/// Nothing from elsewhere, and no scripts.
-pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
+/// Nothing from elsewhere, no frames, no forms; style and script stand in the page.
+pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; \
+     script-src 'unsafe-inline'; connect-src 'self'; img-src data:; base-uri 'none'; \
+     form-action 'none'; frame-ancestors 'none'";
+
+const TEMPLATE: &str = include_str!("status.html");
 
 /// The page for one status.
 pub fn html(status: &Status) -> String {
-    format!(
-        "<!doctype html><title>Meridian</title><p>Meridian {}\n",
-        status.version
-    )
+    let n_down = status.pools.iter().filter(|pool| is_down(pool)).count();
+    let title = match n_down {
+        0 => "Meridian".to_owned(),
+        n => format!("({n} down) Meridian"),
+    };
+    let mut main = String::from("<main>");
+    // Writing to a string cannot fail.
+    let _ = write_main(&mut main, status);
+    main.push_str("</main>");
+    // The title first: what comes from configuration stands in `main` only.
+    TEMPLATE
+        .replacen("{{title}}", &title, 1)
+        .replacen("{{main}}", &main, 1)
+}
+
+fn is_down(pool: &Pool) -> bool {
+    [&pool.ipv4, &pool.ipv6].contains(&&Some("down".to_owned()))
+}
+
+fn write_main(out: &mut String, status: &Status) -> fmt::Result {
+    let ready = match &status.waiting_for {
+        None => Badge("up", "ready"),
+        Some(_) => Badge("drain", "not ready"),
+    };
+    write!(out, "<h1>Meridian {ready}</h1>")?;
+    if let Some(reason) = &status.waiting_for {
+        write!(out, "<p>{}</p>", Text(reason))?;
+    }
+    let listen: Vec<String> = status.listen.iter().map(ToString::to_string).collect();
+    write!(
+        out,
+        "<p class=soft>version {}, generation {}, up {}, DNS on {}</p>",
+        Text(&status.version),
+        status.generation,
+        Span(status.now.saturating_sub(status.started)),
+        Text(&listen.join(" ")),
+    )?;
+    write_reload(out, &status.last_reload, status.now)?;
+    write_pools(out, status)?;
+    write_steered(out, status)?;
+    write_databases(out, &status.databases, status.now)?;
+    write_zones(out, &status.zones)
+}
+
+fn write_reload(out: &mut String, reload: &LastReload, now: u64) -> fmt::Result {
+    let (class, said, lines) = match reload.refused {
+        true => (
+            "bad",
+            "Files refused: older ones are served",
+            &reload.faults,
+        ),
+        false if reload.warnings.is_empty() => return Ok(()),
+        false => ("", "Files taken, with warnings", &reload.warnings),
+    };
+    let at = Ago(reload.at, now);
+    write!(
+        out,
+        "<div class=\"alert {class}\"><b>{said}</b> <span class=soft>{at}</span><ul>"
+    )?;
+    for line in lines {
+        write!(out, "<li><code>{}</code>", Text(line))?;
+    }
+    out.push_str("</ul></div>");
+    Ok(())
+}
+
+/// Pools and their endpoints down, vantages across.
+fn write_pools(out: &mut String, status: &Status) -> fmt::Result {
+    out.push_str("<h2>Pools</h2><section><table><thead><tr><th>Endpoint<th>Together");
+    for vantage in &status.vantages {
+        write!(out, "<th>{}", Text(vantage))?;
+    }
+    out.push_str("<th>Last failure</thead>");
+    let n_columns = status.vantages.len() + 3;
+    for pool in &status.pools {
+        write!(
+            out,
+            "<tbody><tr class=pool><th colspan={n_columns}>{}",
+            Text(&pool.name)
+        )?;
+        for (family, health) in [("IPv4", &pool.ipv4), ("IPv6", &pool.ipv6)] {
+            if let Some(health) = health {
+                write!(out, "{}", Badge(health, &format!("{family} {health}")))?;
+            }
+        }
+        if let Some(word) = &pool.r#override {
+            write_override(out, word, status.now)?;
+        }
+        if pool.monitor.is_none() {
+            out.push_str("<small>no monitor: always up</small>");
+        }
+        for endpoint in &pool.endpoints {
+            write_endpoint(out, endpoint, status)?;
+        }
+    }
+    out.push_str("</table></section>");
+    Ok(())
+}
+
+fn write_override(out: &mut String, word: &Override, now: u64) -> fmt::Result {
+    let (class, said) = match &*word.state {
+        "drain" => ("drain", "drained"),
+        "up" => ("up", "forced up"),
+        _ => ("down", "forced down"),
+    };
+    let badge = Badge(class, said);
+    write!(out, "{badge}<small>{said} {}", Ago(word.since, now))?;
+    match word.until {
+        Some(until) => write!(out, ", for another {}", Span(until.saturating_sub(now)))?,
+        None => out.push_str(", until taken back"),
+    }
+    if !word.reason.is_empty() {
+        write!(out, ": {}", Text(&word.reason))?;
+    }
+    out.push_str("</small>");
+    Ok(())
+}
+
+fn write_endpoint(out: &mut String, endpoint: &Endpoint, status: &Status) -> fmt::Result {
+    let badge = Badge(&endpoint.health, &endpoint.health);
+    write!(out, "<tr><td><code>{}</code><td>{badge}", endpoint.address)?;
+    if let Some(since) = endpoint.since {
+        write!(out, "<small>changed {}</small>", Ago(since, status.now))?;
+    }
+    for name in &status.vantages {
+        out.push_str("<td>");
+        match endpoint.vantages.iter().find(|v| v.name == *name) {
+            Some(vantage) => write_vantage(out, vantage, status.now)?,
+            None => out.push_str("<span class=soft>does not probe it</span>"),
+        }
+    }
+    let failures = endpoint.vantages.iter().filter_map(|vantage| {
+        let failure = vantage.last_failure.as_ref()?;
+        Some((failure, &vantage.name))
+    });
+    out.push_str("<td>");
+    if let Some((Remark { reason, at }, vantage)) = failures.max_by_key(|(failure, _)| failure.at) {
+        let (vantage, ago) = (Text(vantage), Ago(*at, status.now));
+        write!(out, "{}<small>{vantage}, {ago}</small>", Text(reason))?;
+    }
+    Ok(())
+}
+
+fn write_vantage(out: &mut String, vantage: &Vantage, now: u64) -> fmt::Result {
+    write!(out, "{}", Badge(&vantage.verdict, &vantage.verdict))?;
+    if let Some(since) = vantage.since {
+        write!(out, "<small>changed {}</small>", Ago(since, now))?;
+    }
+    if !vantage.fresh {
+        out.push_str("<small>report too old to count</small>");
+    }
+    if let Some(remark) = &vantage.no_evidence {
+        write!(
+            out,
+            "<small>learns nothing: {}</small>",
+            Text(&remark.reason)
+        )?;
+    }
+    Ok(())
+}
+
+fn write_steered(out: &mut String, status: &Status) -> fmt::Result {
+    out.push_str("<h2>Steered names</h2><section><table>");
+    out.push_str("<thead><tr><th>Name<th>Policy<th>Pools<th>TTL</thead>");
+    for steered in &status.steered {
+        write!(
+            out,
+            "<tr><td>{}<td>{}<td>{}<td>{} s",
+            Text(&steered.name),
+            Text(&steered.policy),
+            Text(&steered.pools.join(", ")),
+            steered.ttl,
+        )?;
+    }
+    out.push_str("</table></section>");
+    Ok(())
+}
+
+fn write_databases(out: &mut String, databases: &[Database], now: u64) -> fmt::Result {
+    out.push_str("<h2>GeoIP databases</h2><section><table>");
+    out.push_str("<thead><tr><th>Type<th>Built<th>Networks</thead>");
+    for database in databases {
+        let age = Span(now.saturating_sub(database.built));
+        write!(
+            out,
+            "<tr><td>{}<td>{} <span class=soft>{age} ago</span>",
+            Text(&database.r#type),
+            Text(&database.build_date),
+        )?;
+        if database.is_old {
+            write!(out, " {}", Badge("drain", "older than max_age"))?;
+        }
+        write!(out, "<td>{}", database.networks)?;
+    }
+    out.push_str("</table></section>");
+    Ok(())
+}
+
+/// The first zones: a page that is fetched every other second should not hold a million.
+fn write_zones(out: &mut String, zones: &[Zone]) -> fmt::Result {
+    out.push_str("<h2>Zones</h2><section><table><thead><tr><th>Apex<th>Serial<th>Names</thead>");
+    for zone in zones.iter().take(MAX_ZONES) {
+        let apex = Text(&zone.apex);
+        write!(out, "<tr><td>{apex}<td>{}<td>{}", zone.serial, zone.names)?;
+    }
+    if let Some(more @ 1..) = zones.len().checked_sub(MAX_ZONES) {
+        write!(out, "<tr><td colspan=3 class=soft>and {more} more")?;
+    }
+    out.push_str("</table></section>");
+    Ok(())
+}
+
+const MAX_ZONES: usize = 100;
+
+/// Text that cannot be taken for markup, in content and in quoted attributes.
+struct Text<'a>(&'a str);
+
+impl Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            match c {
+                '&' => f.write_str("&amp;")?,
+                '<' => f.write_str("&lt;")?,
+                '>' => f.write_str("&gt;")?,
+                '"' => f.write_str("&quot;")?,
+                '\'' => f.write_str("&#39;")?,
+                c => f.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A word on the colour of a class.
+struct Badge<'a>(&'a str, &'a str);
+
+impl Display for Badge<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (class, word) = (Text(self.0), Text(self.1));
+        write!(f, "<span class=\"badge {class}\">{word}</span>")
+    }
+}
+
+/// A time in Unix seconds as seen from another.
+struct Ago(u64, u64);
+
+impl Display for Ago {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(at, now) = *self;
+        let (day, second) = (Date::from_epoch(at), at % 86_400);
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        let time = format!("{day}T{hour:02}:{minute:02}:{second:02}Z");
+        let span = Span(now.saturating_sub(at));
+        write!(
+            f,
+            "<time datetime=\"{time}\" title=\"{time}\">{span} ago</time>"
+        )
+    }
+}
+
+/// A number of seconds by its two largest units.
+struct Span(u64);
+
+impl Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            s @ 0..60 => write!(f, "{s}s"),
+            s @ 60..3600 => write!(f, "{}m {}s", s / 60, s % 60),
+            s @ 3600..86_400 => write!(f, "{}h {}m", s / 3600, s / 60 % 60),
+            s => write!(f, "{}d {}h", s / 86_400, s / 3600 % 24),
+        }
+    }
 }

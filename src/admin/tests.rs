@@ -1,0 +1,737 @@
+//! The API over real sockets on loopback, with a control loop that only notes what it is asked.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::collections::HashSet;
+use std::net::Ipv4Addr;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::RwLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::AsyncReadExt as _;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::admin::Addresses;
+use crate::admin::LastReload;
+use crate::admin::Live;
+use crate::admin::Request;
+use crate::admin::auth::Token;
+use crate::admin::clock::Clock;
+use crate::admin::json;
+use crate::admin::meters::Meters;
+use crate::admin::metrics;
+use crate::admin::page;
+use crate::admin::serve;
+use crate::base::diag::Place;
+use crate::base::diag::Report;
+use crate::health::board::Board;
+use crate::health::failure::ProbeFailure;
+use crate::health::observation::Moment;
+use crate::health::observation::Observation;
+use crate::health::observation::ProbeResult;
+use crate::health::observation::Target;
+use crate::health::overrides::Forced;
+use crate::health::overrides::Override;
+use crate::health::overrides::Overrides;
+use crate::state::build::Evidence;
+use crate::state::counters::Counters;
+use crate::state::counters::Transport;
+use crate::state::fixture;
+use crate::state::publish::Publisher;
+
+const PROCESS: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";
+
+const POOLS: &str = r#"
+[monitor.ready]
+type = "http"
+port = 8081
+path = "/_ready"
+[pool.us-west]
+location = [45.60, -121.18]
+endpoints = ["192.0.2.10", "2001:db8::10"]
+monitor = "ready"
+[pool.europe-west]
+location = [50.45, 3.82]
+endpoints = ["192.0.2.20"]
+[steer."app.example.com"]
+pools = ["us-west", "europe-west"]
+ttl = "30s"
+[[steer."app.example.com".rule]]
+continent = ["SA", "AF"]
+pools = ["europe-west"]
+"#;
+
+const ZONE: &str = "@ 300 SOA ns1 admin 7 3600 600 86400 300\n@ 300 NS ns1\nns1 300 A 192.0.2.53\n";
+
+/// A process without probes yet.
+fn live() -> Live {
+    let zones = [("example.com", ZONE)];
+    let plan = fixture::plan(PROCESS, POOLS, &zones, fixture::embedded_atlas());
+    let monitor = Arc::new(plan.config.pools.monitors[0].clone());
+    let targets = plan.config.pools.pools[0].endpoints.iter().map(|endpoint| {
+        let target = Target {
+            pool: "us-west".into(),
+            address: endpoint.address,
+            monitor: Arc::clone(&monitor),
+        };
+        (Arc::new(target), "ns1".into())
+    });
+    let board = Board::new(targets, Duration::from_secs(30));
+    Live {
+        publisher: Publisher::new(fixture::snapshot(plan, &Evidence::default())),
+        counters: Arc::new(Counters::new(1)),
+        board: RwLock::new(board),
+        overrides: RwLock::new(Overrides::default()),
+        last_reload: RwLock::new(LastReload::default()),
+        meters: Meters::new(),
+        is_ready: AtomicBool::new(false),
+        started: 1_795_000_000,
+        clock: Clock::start(),
+        addresses: Addresses {
+            dns: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 5300))],
+            admin: None,
+        },
+    }
+}
+
+/// Has the local vantage see both endpoints of us-west fail once.
+fn see_failures(live: &Live) {
+    let mut board = live.board.write().expect("board");
+    let targets: Vec<_> = board
+        .view(Moment::default())
+        .map(|view| Arc::clone(view.target))
+        .collect();
+    for target in targets {
+        let status = ProbeFailure::Status {
+            status: 503,
+            expected: [(200, 399)].into(),
+        };
+        let observation = Observation {
+            target,
+            vantage: "ns1".into(),
+            result: ProbeResult::Failure(status),
+            took: Duration::from_millis(3),
+        };
+        live.meters.probe(&observation);
+        board.observe(&observation, live.clock.now());
+    }
+}
+
+/// A running server and a control loop that does as it is told, save that reloads are refused.
+struct Running {
+    address: SocketAddr,
+    live: Arc<Live>,
+    stop: watch::Sender<bool>,
+    server: JoinHandle<()>,
+}
+
+async fn run(token: Option<&str>) -> Running {
+    let live = Arc::new(live());
+    let (requests, mut asked) = mpsc::channel(8);
+    let controlled = Arc::clone(&live);
+    tokio::spawn(async move {
+        while let Some(request) = asked.recv().await {
+            let mut overrides = controlled.overrides.write().expect("overrides");
+            match request {
+                Request::ClearOverride { pool, reply } => {
+                    let _ = reply.send(overrides.clear(&pool));
+                }
+                Request::Reload { reply } => {
+                    let mut report = Report::default();
+                    let place = Place::file(&"pools.toml".into());
+                    report.error(place.clone(), "unknown key `poool`");
+                    report.warning(place, "odd");
+                    let _ = reply.send(Err(report));
+                }
+                Request::SetOverride { pool, word, reply } => {
+                    overrides.set(&pool, word);
+                    let _ = reply.send(());
+                }
+            }
+        }
+    });
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let token = token.map(|token| Token::parse(token).expect("a token"));
+    let (stop, stopping) = watch::channel(false);
+    let server = tokio::spawn(serve(
+        listener,
+        Arc::clone(&live),
+        requests,
+        token,
+        stopping,
+    ));
+    Running {
+        address,
+        live,
+        stop,
+        server,
+    }
+}
+
+/// What a call was answered.
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.body))
+    }
+}
+
+impl Running {
+    async fn call(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+        let len = body.len();
+        self.send(&format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len}\r\n{headers}\r\n{body}"
+        ))
+        .await
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.call("GET", path, "", "").await
+    }
+
+    /// Sends octets and reads until the server closes, as it does after each answer.
+    async fn send(&self, octets: &str) -> Answer {
+        let mut stream = TcpStream::connect(self.address)
+            .await
+            .expect("a connection");
+        stream.write_all(octets.as_bytes()).await.expect("sent");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.expect("an answer");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+        Answer {
+            status: head[9..12].parse().expect("a status"),
+            head: head.to_lowercase(),
+            body: body.to_owned(),
+        }
+    }
+}
+
+const BEARER: &str = "Authorization: Bearer s3cret\r\n";
+
+#[expect(clippy::too_many_lines, reason = "one table of every error")]
+#[tokio::test]
+async fn every_error_is_json_with_a_fitting_status() {
+    let running = run(Some("s3cret")).await;
+    let long = format!("{{\"reason\":\"{}\"}}", "x".repeat(70_000));
+    let control = r#"{"state":"up","reason":"a\u001b[2J"}"#;
+    let pool = "/api/v1/overrides/us-west";
+    let explain = "/api/v1/explain";
+    for (method, path, headers, body, status, error) in [
+        ("GET", "/nope", "", "", 404, "no such path"),
+        ("GET", "/api/v1/status/", "", "", 404, "no such path"),
+        (
+            "POST",
+            "/metrics",
+            "",
+            "",
+            405,
+            "this path does not take that method",
+        ),
+        (
+            "GET",
+            pool,
+            BEARER,
+            "",
+            405,
+            "this path does not take that method",
+        ),
+        ("GET", explain, "", "", 400, "`name` is missing"),
+        (
+            "GET",
+            "/api/v1/explain?name=a..b",
+            "",
+            "",
+            400,
+            "`a..b` is no name",
+        ),
+        (
+            "GET",
+            "/api/v1/explain?name=a&type=Q",
+            "",
+            "",
+            400,
+            "`Q` is no record type",
+        ),
+        (
+            "GET",
+            "/api/v1/explain?name=a&client=b",
+            "",
+            "",
+            400,
+            "`b` is no client",
+        ),
+        (
+            "GET",
+            "/api/v1/explain?name=a&nmae=b",
+            "",
+            "",
+            400,
+            "Failed to deserialize query",
+        ),
+        ("PUT", pool, "", "{", 401, "this call needs the header"),
+        (
+            "PUT",
+            pool,
+            "Authorization: Bearer s3cre\r\n",
+            "{",
+            401,
+            "the bearer token is not",
+        ),
+        ("DELETE", pool, "", "", 401, "this call needs the header"),
+        (
+            "POST",
+            "/api/v1/reload",
+            "",
+            "",
+            401,
+            "this call needs the header",
+        ),
+        (
+            "PUT",
+            "/api/v1/overrides/us",
+            BEARER,
+            "{",
+            404,
+            "pool `us` is not defined",
+        ),
+        (
+            "DELETE",
+            "/api/v1/overrides/us",
+            BEARER,
+            "",
+            404,
+            "pool `us` is not defined",
+        ),
+        ("PUT", pool, BEARER, "", 400, "EOF while parsing"),
+        ("PUT", pool, BEARER, "{\"state\":", 400, "EOF while parsing"),
+        ("PUT", pool, BEARER, "{}", 400, "missing field `state`"),
+        (
+            "PUT",
+            pool,
+            BEARER,
+            r#"{"state":"off"}"#,
+            400,
+            "`state`: `off` is not taken",
+        ),
+        (
+            "PUT",
+            pool,
+            BEARER,
+            r#"{"state":"up","until":1}"#,
+            400,
+            "unknown field `until`",
+        ),
+        (
+            "PUT",
+            pool,
+            BEARER,
+            r#"{"state":"up","for":"2"}"#,
+            400,
+            "`for`: `2` is not taken",
+        ),
+        (
+            "PUT",
+            pool,
+            BEARER,
+            r#"{"state":"up","for":"0s"}"#,
+            400,
+            "`for`: `0s` is not taken",
+        ),
+        (
+            "PUT",
+            pool,
+            BEARER,
+            r#"{"state":"up","for":"99999999d"}"#,
+            400,
+            "`for`: `99999999d`",
+        ),
+        ("PUT", pool, BEARER, control, 400, "`reason` is not taken"),
+        ("PUT", pool, BEARER, &long, 413, "the body is too large"),
+    ] {
+        let answer = running.call(method, path, headers, body).await;
+        let row = format!("{method} {path} {}", &body[..body.len().min(40)]);
+        assert_eq!(answer.status, status, "{row}: {}", answer.body);
+        let told = answer.json();
+        assert!(
+            told["error"].as_str().expect("text").starts_with(error),
+            "{row}: {told}"
+        );
+        assert_eq!(told.as_object().expect("an object").len(), 1, "{row}");
+        assert_eq!(
+            answer.head.contains("www-authenticate: bearer"),
+            status == 401,
+            "{row}"
+        );
+    }
+    assert_eq!(
+        running
+            .live
+            .overrides
+            .read()
+            .expect("overrides")
+            .iter()
+            .count(),
+        0
+    );
+}
+
+#[tokio::test]
+async fn without_a_configured_token_nothing_can_be_changed() {
+    let running = run(None).await;
+    for (method, path) in [
+        ("PUT", "/api/v1/overrides/us-west"),
+        ("DELETE", "/api/v1/overrides/us-west"),
+        ("POST", "/api/v1/reload"),
+    ] {
+        let answer = running
+            .call(method, path, BEARER, r#"{"state":"drain"}"#)
+            .await;
+        assert_eq!(answer.status, 403, "{method} {path}");
+        assert!(
+            answer.body.contains("token_file is not configured"),
+            "{}",
+            answer.body
+        );
+    }
+}
+
+#[tokio::test]
+async fn overrides_come_go_and_are_told() {
+    let running = run(Some("s3cret")).await;
+    let pool = "/api/v1/overrides/us-west";
+    let body = r#"{"state":"drain","for":"2h","reason":"<b>"}"#;
+    let said = running.call("PUT", pool, BEARER, body).await;
+    assert_eq!(said.status, 200, "{}", said.body);
+    let said = said.json();
+    let word = &said["override"];
+    assert_eq!(
+        (&said["pool"], &word["state"]),
+        (&"us-west".into(), &"drain".into())
+    );
+    let since = word["since"].as_u64().expect("a time");
+    assert_eq!(word["until"].as_u64(), Some(since + 7200));
+    assert_eq!(
+        running.get("/api/v1/status").await.json()["pools"][0]["override"],
+        *word
+    );
+    let active = "meridian_override_active{pool=\"us-west\",state=\"drain\"} 1\n";
+    assert!(running.get("/metrics").await.body.contains(active));
+    assert!(running.get("/").await.body.contains(": &lt;b&gt;"));
+    for _ in 0..2 {
+        let taken_back = running.call("DELETE", pool, BEARER, "").await;
+        assert_eq!(
+            (taken_back.status, &taken_back.json()["override"]),
+            (200, &Value::Null)
+        );
+    }
+    // One second is the least, and nobody needs to give an end.
+    running
+        .call("PUT", pool, BEARER, r#"{"state":"up","for":"1ms"}"#)
+        .await;
+    let overrides = running.live.overrides.read().expect("overrides").clone();
+    let word = overrides.of("us-west").expect("an override");
+    assert_eq!(word.until, Some(word.since + 1));
+    let endless = running
+        .call("PUT", pool, BEARER, r#"{"state":"down","for":null}"#)
+        .await;
+    assert_eq!(endless.json()["override"]["until"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_word_about_a_pool_that_is_gone_can_be_taken_back() {
+    let running = run(Some("s3cret")).await;
+    let word = Override {
+        state: Forced::Drain,
+        since: 1,
+        until: None,
+        reason: "".into(),
+    };
+    running
+        .live
+        .overrides
+        .write()
+        .expect("overrides")
+        .set("gone", word);
+    for status in [200, 404] {
+        let answer = running
+            .call("DELETE", "/api/v1/overrides/gone", BEARER, "")
+            .await;
+        assert_eq!(answer.status, status);
+    }
+}
+
+#[tokio::test]
+async fn a_refused_reload_tells_the_faults() {
+    let running = run(Some("s3cret")).await;
+    let answer = running.call("POST", "/api/v1/reload", BEARER, "").await;
+    assert_eq!(answer.status, 422);
+    assert_eq!(
+        answer.json()["faults"],
+        serde_json::json!(["pools.toml:1:1: unknown key `poool`"])
+    );
+    assert!(answer.json()["error"].is_string());
+}
+
+#[tokio::test]
+async fn readiness_waits_for_the_first_probes() {
+    let running = run(None).await;
+    assert_eq!(running.get("/healthz").await.status, 200);
+    let answer = running.get("/_ready").await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.body.contains("2 probes"), "{}", answer.body);
+    running.live.is_ready.store(true, Relaxed);
+    assert_eq!(running.get("/_ready").await.status, 200);
+}
+
+#[tokio::test]
+async fn explanations_have_the_contracts_fields() {
+    let running = run(None).await;
+    let keys = |value: &Value| -> BTreeSet<String> {
+        value
+            .as_object()
+            .expect("an object")
+            .keys()
+            .cloned()
+            .collect()
+    };
+    let words = |text: &str| text.split(' ').map(str::to_owned).collect::<BTreeSet<_>>();
+    // São Paulo's largest carrier.
+    let path = "/api/v1/explain?name=APP.example.com&type=A&client=187.32.0.0/16";
+    let told = running.get(path).await.json();
+    assert_eq!(
+        keys(&told),
+        words(
+            "name type client client_source location rule candidates pool answer ttl scope rcode"
+        )
+    );
+    assert_eq!(
+        keys(&told["location"]),
+        words("continent country subdivision city latitude longitude asn network")
+    );
+    assert_eq!(
+        keys(&told["candidates"][0]),
+        words("pool distance_km health drained chosen reason")
+    );
+    assert_eq!(told["rule"], r#"continent = ["SA", "AF"]"#);
+    assert_eq!(told["client_source"], "ecs");
+    assert_eq!(told["pool"], "europe-west");
+    assert_eq!(told["answer"], serde_json::json!(["192.0.2.20"]));
+    assert_eq!(
+        (&told["ttl"], &told["rcode"]),
+        (&30.into(), &"NOERROR".into())
+    );
+    let km = told["candidates"][0]["distance_km"]
+        .as_f64()
+        .expect("a distance");
+    assert!((km * 10.0 - (km * 10.0).round()).abs() < 1e-6, "{km}");
+
+    // Without a client the HTTP peer asks, and nothing is known of loopback.
+    let told = running
+        .get("/api/v1/explain?name=ns1.example.com&type=&client=")
+        .await
+        .json();
+    assert_eq!(
+        (&told["client"], &told["client_source"]),
+        (&"127.0.0.1".into(), &"resolver".into())
+    );
+    assert_eq!(told["answer"], serde_json::json!(["192.0.2.53"]));
+    for key in ["rule", "pool", "scope"] {
+        assert_eq!(told[key], Value::Null, "{key}");
+    }
+}
+
+/// The paths of all keys, items of lists under `[]`.
+fn paths(value: &Value, at: &str, out: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                paths(value, &format!("{at}.{key}"), out);
+            }
+        }
+        Value::Array(items) if items.iter().any(Value::is_object) => {
+            for item in items {
+                paths(item, &format!("{at}[]"), out);
+            }
+        }
+        _ => {
+            out.insert(at.trim_start_matches('.').to_owned());
+        }
+    }
+}
+
+/// The first words in code form of the table rows below a heading.
+fn documented(text: &str, heading: &str) -> BTreeSet<String> {
+    let (_, section) = text.split_once(heading).expect(heading);
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
+    rows.filter_map(|row| row.split('`').next().map(str::to_owned))
+        .collect()
+}
+
+#[test]
+fn every_field_of_status_is_documented_and_no_other() {
+    let live = live();
+    see_failures(&live);
+    let word = Override {
+        state: Forced::Down,
+        since: 1,
+        until: Some(2),
+        reason: "why".into(),
+    };
+    live.overrides
+        .write()
+        .expect("overrides")
+        .set("us-west", word);
+    let told = serde_json::to_value(json::status(&live)).expect("JSON");
+    let mut found = BTreeSet::new();
+    paths(&told, "", &mut found);
+    // Null or absent in this state, told in others.
+    found.retain(|path| !["pools[].override", "pools[].endpoints[].vantages"].contains(&&**path));
+    let text = include_str!("../../docs/admin-api.md");
+    assert_eq!(found, documented(text, "## GET /api/v1/status"));
+}
+
+#[test]
+fn every_metric_is_documented_and_no_other() {
+    let live = live();
+    see_failures(&live);
+    live.counters.shard(0).query(Transport::Udp);
+    let text = metrics::text(&live);
+    let found: BTreeMap<&str, &str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
+        .collect();
+    let docs = include_str!("../../docs/metrics.md");
+    let rows = docs.lines().filter_map(|line| line.strip_prefix("| `"));
+    let told: BTreeMap<&str, &str> = rows
+        .filter_map(|row| {
+            let (name, rest) = row.split_once("` | ")?;
+            Some((name.split('{').next()?, rest.split(' ').next()?))
+        })
+        .collect();
+    assert_eq!(found, told);
+    for (line, n) in [
+        ("meridian_queries_total{transport=\"udp\"}", "1"),
+        ("meridian_pool_up{family=\"ipv6\",pool=\"us-west\"}", "1"),
+        (
+            "meridian_endpoint_up{endpoint=\"2001:db8::10\",pool=\"us-west\"}",
+            "1",
+        ),
+        (
+            "meridian_probes_total{pool=\"us-west\",result=\"status\",vantage=\"ns1\"}",
+            "2",
+        ),
+        ("meridian_reload_failed", "0"),
+    ] {
+        assert!(text.contains(&format!("\n{line} {n}\n")), "{line}");
+    }
+    // No IPv6 endpoint, no series.
+    assert!(!text.contains("meridian_pool_up{family=\"ipv6\",pool=\"europe-west\"}"));
+}
+
+#[test]
+fn series_of_pools_that_are_gone_are_dropped() {
+    let live = live();
+    see_failures(&live);
+    live.meters.forget_all_but(&HashSet::from(["us-west"]));
+    assert!(metrics::text(&live).contains("meridian_probes_total{"));
+    live.meters.forget_all_but(&HashSet::from(["us"]));
+    let text = metrics::text(&live);
+    assert!(!text.contains("meridian_probes_total{") && !text.contains("probe_duration"));
+}
+
+#[test]
+fn the_page_tells_in_words_and_escapes_everything() {
+    let live = live();
+    see_failures(&live);
+    see_failures(&live);
+    let mut report = Report::default();
+    report.error(Place::file(&"<i>.toml".into()), "not \"TOML\"");
+    *live.last_reload.write().expect("reload") = LastReload {
+        at: 1_795_000_000,
+        refused: true,
+        report,
+    };
+    let mut status = json::status(&live);
+    let hostile = "<script>'\"&";
+    status.pools[0].name = hostile.into();
+    status.vantages.push(hostile.into());
+    status.pools[0].endpoints[0].vantages[0].last_failure = Some(json::Remark {
+        reason: hostile.into(),
+        at: 0,
+    });
+    status.waiting_for = Some(hostile.into());
+    let html = page::html(&status);
+    for said in [
+        "not ready",
+        "<span class=\"badge down\">down</span>",
+        "status 503, expected 200-399",
+        "Files refused: older ones are served",
+        "&lt;i&gt;.toml:1:1: not &quot;TOML&quot;",
+        "generation 1,",
+        "Meridian-Country",
+        "app.example.com",
+    ] {
+        assert!(html.contains(said), "{said}");
+    }
+    assert_eq!(html.matches("<script>").count(), 1, "the page's own");
+    assert_eq!(html.matches("&lt;script&gt;&#39;&quot;&amp;").count(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_silent_holds_a_seat_for_seconds_only() {
+    let running = run(None).await;
+    let mut silent = Vec::new();
+    for _ in 0..64 {
+        let mut stream = TcpStream::connect(running.address)
+            .await
+            .expect("a connection");
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nHost:")
+            .await
+            .expect("sent");
+        silent.push(stream);
+    }
+    // Comes when all seats are taken, and is answered once the first are free.
+    assert_eq!(running.get("/healthz").await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let running = run(Some("s3cret")).await;
+    let head = "PUT /api/v1/overrides/us-west HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n";
+    let answer = running.send(&format!("{head}{BEARER}\r\n{{")).await;
+    assert_eq!(answer.status, 408);
+    assert!(answer.json()["error"].is_string());
+}
+
+#[tokio::test]
+async fn it_stops_within_a_second_and_closes_its_port() {
+    let running = run(None).await;
+    let _silent = TcpStream::connect(running.address)
+        .await
+        .expect("a connection");
+    assert_eq!(running.get("/healthz").await.status, 200);
+    running.stop.send_replace(true);
+    let stopped = timeout(Duration::from_secs(3), running.server).await;
+    stopped.expect("in time").expect("without panic");
+    assert!(TcpStream::connect(running.address).await.is_err());
+}
