@@ -400,6 +400,9 @@ impl Control {
         }
         self.publish_plan(Arc::clone(&plan), started);
         self.probe_plan();
+        let pools = plan.config.pools.pools.iter();
+        let names = pools.map(|pool| &*pool.name).collect();
+        self.live.meters.forget_all_but(&names);
         let (zones, pools) = (plan.zones.iter().count(), plan.config.pools.pools.len());
         info!(generation = self.generation, zones, pools, "reloaded");
     }
