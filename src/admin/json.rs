@@ -271,7 +271,7 @@ pub struct Vantage {
     /// Whether it takes part in the vote.
     pub fresh: bool,
     /// Seconds since its latest evidence.
-    pub report_age: Option<f64>,
+    pub report_age_seconds: Option<f64>,
     /// Its latest failure, also after recovery.
     pub last_failure: Option<Remark>,
     /// Why its latest probe told nothing.
@@ -462,7 +462,7 @@ fn vantage(view: &VantageView<'_>) -> Vantage {
         verdict: view.verdict.to_string(),
         since: view.since,
         fresh: view.is_fresh,
-        report_age: view
+        report_age_seconds: view
             .report_age
             .map(|age| (age.as_secs_f64() * 10.0).round() / 10.0),
         last_failure: view.last_failure.map(remark),

@@ -1,8 +1,8 @@
 //! The HTTP listener: one request per connection, and a bound on everything that a stranger can hold.
 //!
-//! A connection costs a seat, and there are [`MAX_CONNECTIONS`]; who comes later waits in the kernel's
+//! A connection costs a seat, and there are `MAX_CONNECTIONS`; who comes later waits in the kernel's
 //! queue. Each has to be done with its head and with its body within seconds, and with everything
-//! within [`CONNECTION_DEADLINE`], so that seats come free however slow or silent their holders are.
+//! within `CONNECTION_DEADLINE`, so that seats come free however slow or silent their holders are.
 
 use std::net::SocketAddr;
 use std::pin::pin;

@@ -11,6 +11,9 @@ use std::sync::Arc;
 use crate::admin::auth::Token;
 use crate::base::diag::Place;
 use crate::base::diag::Report;
+use crate::base::location::Continent;
+use crate::base::location::Country;
+use crate::base::location::Point;
 use crate::base::name::Name;
 use crate::config;
 use crate::config::model::Config;
@@ -21,6 +24,7 @@ use crate::daemon::files::Stamp;
 use crate::daemon::files::ZONE_EXTENSION;
 use crate::geo::countries;
 use crate::geo::mmdb::Atlas;
+use crate::geo::mmdb::MmdbError;
 use crate::geo::mmdb::Which;
 use crate::state::plan::Plan;
 use crate::state::plan::owners_by_zone;
@@ -32,6 +36,19 @@ use crate::zone::set::ZoneSet;
 
 /// The database that serves where none is configured.
 const EMBEDDED: &[u8] = include_bytes!("../../geoip/world-country.mmdb");
+
+/// The embedded country database.
+///
+/// # Errors
+/// Never, as a test holds.
+pub fn embedded_atlas() -> Result<Atlas, MmdbError> {
+    Atlas::read(EMBEDDED.to_vec(), None, &centre_of)
+}
+
+/// What is known of a country without a database.
+fn centre_of(code: Country) -> Option<(Continent, Point)> {
+    countries::country(code).map(|info| (info.continent, info.centre))
+}
 
 /// Reads `meridian.toml`.
 ///
@@ -289,7 +306,6 @@ impl Loader {
             Some(path) => Some(read(path, &geoip.asn_database_place)?),
             None => None,
         };
-        let centre_of = |code| countries::country(code).map(|info| (info.continent, info.centre));
         match Atlas::read(database?, asn_database, &centre_of) {
             Ok(atlas) => Some(Arc::new(atlas)),
             Err(error) => {

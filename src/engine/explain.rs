@@ -1,6 +1,6 @@
 //! Why a client gets its answer: the same engine call as on the wire, with a trace.
 //!
-//! [`explain`] makes a query message, has [`answer`](super::answer) answer it, and reads rcode,
+//! [`explain`] makes a query message, has [`answer`] answer it, and reads rcode,
 //! addresses, TTL and scope back from the response's bytes. Only what no wire can tell (location,
 //! rule, candidates) is added from the snapshot that answered.
 

@@ -1,0 +1,308 @@
+//! Answering allocates nothing: a counting allocator watches `engine::answer`, and a million answers
+//! while tables are swapped are each of one generation.
+
+#![expect(
+    unsafe_code,
+    reason = "a global allocator is an unsafe trait; this one only counts and passes on"
+)]
+
+use std::alloc::GlobalAlloc;
+use std::alloc::Layout;
+use std::alloc::System;
+use std::cell::Cell;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
+use std::thread;
+
+use meridian::base::diag::Report;
+use meridian::base::health::Health;
+use meridian::base::name::Name;
+use meridian::config;
+use meridian::config::model::Config;
+use meridian::daemon::load::embedded_atlas;
+use meridian::engine::Arrival;
+use meridian::engine::Scratch;
+use meridian::engine::answer;
+use meridian::state::build::Evidence;
+use meridian::state::counters::Counters;
+use meridian::state::counters::Transport;
+use meridian::state::plan::Plan;
+use meridian::state::plan::owners_by_zone;
+use meridian::state::publish::Publisher;
+use meridian::state::snapshot::Snapshot;
+use meridian::zone::Zone;
+use meridian::zone::master;
+use meridian::zone::set::ZoneSet;
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: every call goes to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|n| n.set(n.get() + 1));
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const POOLS: &str = r#"
+[pool.us]
+location = [45.60, -121.18]
+endpoints = ["10.0.0.1", "10.0.0.2"]
+[pool.eu]
+location = [50.45, 3.82]
+endpoints = ["10.0.1.1", "10.0.1.2"]
+[pool.jp]
+location = [35.69, 139.69]
+endpoints = ["10.0.2.1", "10.0.2.2"]
+[steer."app.example.com"]
+pools = ["us", "eu", "jp"]
+[steer."shared.example.com"]
+policy = "weighted"
+answers = 1
+pools = ["us", "eu", "jp"]
+"#;
+
+const ZONE: &str = "$TTL 60
+@ SOA ns h 1 1 1 1 1
+@ NS ns
+ns A 192.0.2.1
+www CNAME app
+txt TXT \"text\"
+mail MX 10 ns
+sub NS ns.sub
+ns.sub A 192.0.2.2
+old DNAME new
+*.wild A 192.0.2.3
+";
+
+fn plan(pools: &str) -> Arc<Plan> {
+    let mut report = Report::default();
+    let source = |file: &str, text| config::Source {
+        file: file.into(),
+        dir: Path::new(""),
+        text,
+    };
+    let defaults = config::Defaults {
+        host_name: "ns1".into(),
+    };
+    let process = config::process(&source("meridian.toml", ""), &defaults, &mut report);
+    let pools = config::pools(&source("pools.toml", pools), &mut report);
+    let config = Config {
+        process: process.expect("a process"),
+        pools: pools.expect("pools"),
+    };
+    let apex = Name::parse("example.com").expect("a name");
+    let owners = owners_by_zone(
+        &config.pools.steered,
+        std::slice::from_ref(&apex),
+        &mut report,
+    );
+    let file: Arc<str> = "example.com.zone".into();
+    let mut include = |_: &str, _: &Arc<str>| Err("none".to_owned());
+    let records = master::read(&file, ZONE, &apex, &mut include, &mut report);
+    let zone = Zone::compile(&apex, &file, records, &owners[0], &mut report);
+    let zones = ZoneSet::new(vec![Arc::new(zone.unwrap_or_else(|| panic!("{report}")))]);
+    let atlas = embedded_atlas().expect("the embedded database is sound");
+    Arc::new(Plan::compile(
+        Arc::new(config),
+        zones,
+        Arc::new(atlas),
+        1,
+        None,
+    ))
+}
+
+/// A query with an OPT, and an IPv4 client subnet in it if one is given.
+fn query(name: &str, qtype: u16, subnet: Option<([u8; 4], u8)>) -> Vec<u8> {
+    let mut bytes = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1];
+    bytes.extend_from_slice(Name::parse(name).expect("a name").wire());
+    bytes.extend_from_slice(&qtype.to_be_bytes());
+    bytes.extend_from_slice(&[0, 1, 0, 0, 41, 4, 208, 0, 0, 0, 0, 0]);
+    match subnet {
+        None => bytes.push(0),
+        Some((address, len)) => {
+            let n = usize::from(len.div_ceil(8));
+            bytes.extend_from_slice(&[8 + n as u8, 0, 8, 0, 4 + n as u8, 0, 1, len, 0]);
+            bytes.extend_from_slice(&address[..n]);
+        }
+    }
+    bytes
+}
+
+const A: u16 = 1;
+
+#[test]
+fn answering_allocates_nothing() {
+    let plan = plan(POOLS);
+    let merged = Snapshot::build(Arc::clone(&plan), &Evidence::default(), 1, None);
+    let fresh = Snapshot::build(plan, &Evidence::default(), 2, None);
+    let merged = merged.with_all_todays();
+    let mut scratch = Scratch::new(Arc::new(Counters::new(1)), 0);
+    let arrival = Arrival {
+        src: IpAddr::from([127, 0, 0, 1]),
+        transport: Transport::Udp,
+    };
+    let mut out = [0; 4096];
+    let france = Some(([90, 63, 0, 0], 24));
+    for (name, qtype, subnet) in [
+        ("app.example.com", A, france),
+        ("app.example.com", A, None),
+        ("app.example.com", A, Some(([80, 0, 0, 0], 6))),
+        ("app.example.com", 28, france),
+        ("shared.example.com", A, france),
+        ("shared.example.com", A, Some(([80, 0, 0, 0], 8))),
+        ("www.example.com", A, france),
+        ("txt.example.com", 16, None),
+        ("mail.example.com", 15, None),
+        ("nope.example.com", A, france),
+        ("deep.sub.example.com", A, None),
+        ("a.old.example.com", A, None),
+        ("b.wild.example.com", A, None),
+        ("example.org", A, None),
+        ("example.com", 255, None),
+    ] {
+        for snapshot in [&merged, &fresh] {
+            let message = query(name, qtype, subnet);
+            // The first may grow the scratch memory of a vote.
+            assert!(answer(snapshot, &mut scratch, arrival, &message, &mut out) > 12);
+            let before = ALLOCATIONS.with(Cell::get);
+            let len = answer(snapshot, &mut scratch, arrival, &message, &mut out);
+            let after = ALLOCATIONS.with(Cell::get);
+            assert!(len > 12, "{name} is answered");
+            assert_eq!(after - before, 0, "{name} {qtype} {subnet:?}");
+        }
+    }
+    let bad = query("app.example.com", A, Some(([90, 63, 0, 1], 24)));
+    let before = ALLOCATIONS.with(Cell::get);
+    answer(
+        &merged,
+        &mut scratch,
+        arrival,
+        &bad[..bad.len() - 1],
+        &mut out,
+    );
+    assert_eq!(ALLOCATIONS.with(Cell::get), before, "malformed");
+}
+
+/// Answers during swaps; debug builds are slow, so they do with fewer.
+const N_ANSWERS: usize = if cfg!(debug_assertions) {
+    100_000
+} else {
+    1_000_000
+};
+const N_SWAPS: u64 = if cfg!(debug_assertions) { 100 } else { 1_000 };
+
+#[test]
+fn every_answer_is_of_one_generation() {
+    // Both endpoints of a pool go down and come back together, by turns with the other pools', so
+    // that an answer that mixes two generations names the endpoints of none.
+    let plan = plan(POOLS);
+    let evidence = |generation: u64| {
+        let health = |pool: u64, endpoint: u64| match generation.is_multiple_of(2) {
+            // Even: all is well; odd: one endpoint of each pool, the first or the second.
+            true => Health::Up,
+            false if (generation / 2 + pool) % 2 == endpoint => Health::Up,
+            false => Health::Down,
+        };
+        let endpoints = (0..3)
+            .map(|pool| vec![health(pool, 0), health(pool, 1)])
+            .collect();
+        Evidence {
+            endpoints,
+            forced: Vec::new(),
+        }
+    };
+    let first = Snapshot::build(plan.clone(), &evidence(0), 0, None);
+    let publisher = Publisher::new(first.with_all_todays());
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for seed in 0..2_u32 {
+            let (publisher, stop) = (&publisher, &stop);
+            scope.spawn(move || {
+                let mut reader = publisher.reader();
+                let mut scratch = Scratch::new(Arc::new(Counters::new(1)), 0);
+                let arrival = Arrival {
+                    src: IpAddr::from([127, 0, 0, 1]),
+                    transport: Transport::Udp,
+                };
+                let mut out = [0; 4096];
+                let (mut n, mut newest) = (0_usize, 0);
+                while n < N_ANSWERS / 2 || !stop.load(SeqCst) {
+                    let snapshot = Arc::clone(reader.current());
+                    assert!(snapshot.generation >= newest, "time runs forward");
+                    newest = snapshot.generation;
+                    for _ in 0..64 {
+                        let address = (n as u32).wrapping_mul(2_654_435_761) ^ seed;
+                        let message = query(
+                            "app.example.com",
+                            A,
+                            Some(((address & 0xFFFF_FF00).to_be_bytes(), 24)),
+                        );
+                        let len = answer(&snapshot, &mut scratch, arrival, &message, &mut out);
+                        check(&out[..len], message.len(), newest);
+                        n += 1;
+                    }
+                }
+            });
+        }
+        for generation in 1..=N_SWAPS {
+            let before = publisher.current();
+            let next = Snapshot::build(
+                plan.clone(),
+                &evidence(generation),
+                generation,
+                Some(&before),
+            );
+            // Every other one is published before its merged tables are made, as after a flip.
+            publisher.publish(if generation % 3 == 0 {
+                next
+            } else {
+                next.with_all_todays()
+            });
+        }
+        stop.store(true, SeqCst);
+    });
+}
+
+/// Checks that the addresses are those that this generation gives.
+fn check(response: &[u8], query_len: usize, generation: u64) {
+    let n = usize::from(u16::from_be_bytes([response[6], response[7]]));
+    assert_eq!(
+        (response[3] & 15, n),
+        (0, if generation.is_multiple_of(2) { 2 } else { 1 })
+    );
+    // The records stand behind header and question; the query had an OPT of 23 octets behind that.
+    let records = &response[query_len - 22..];
+    let addresses: Vec<&[u8]> = (0..n)
+        .map(|at| &records[at * 16 + 12..at * 16 + 16])
+        .collect();
+    let pool = addresses[0][2];
+    assert!(
+        addresses.iter().all(|address| address[2] == pool),
+        "one pool: {addresses:?}"
+    );
+    if !generation.is_multiple_of(2) {
+        let endpoint = (generation / 2 + u64::from(pool)) % 2 + 1;
+        assert_eq!(
+            u64::from(addresses[0][3]),
+            endpoint,
+            "generation {generation}"
+        );
+    }
+}

@@ -1,0 +1,289 @@
+//! The rules that a text scan can see: floors, headers, sizes, forbidden words, documented commands.
+
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// The folders of `src` by floor; a module imports only from lower ones.
+const FLOORS: [&[&str]; 9] = [
+    &["base"],
+    &["wire"],
+    &["zone", "geo", "steer", "health"],
+    &["config"],
+    &["state"],
+    &["engine"],
+    &["transport", "probe", "admin"],
+    &["daemon"],
+    &["cli"],
+];
+
+/// The first floor that may do I/O, read clocks and start tasks.
+const SOCKETS: usize = 6;
+
+/// Non-test lines of a file; a longer one says in its header why it is one thing.
+const MAX_LINES: usize = 500;
+
+struct Source {
+    /// Relative to `src`.
+    path: PathBuf,
+    /// Without the tests at its end.
+    code: String,
+    header: String,
+}
+
+impl Source {
+    fn folder(&self) -> &str {
+        let mut parts = self.path.iter();
+        let first = parts.next().and_then(|part| part.to_str()).expect("a path");
+        if parts.next().is_some() { first } else { "" }
+    }
+
+    fn floor(&self) -> Option<usize> {
+        FLOORS
+            .iter()
+            .position(|folders| folders.contains(&self.folder()))
+    }
+
+    fn is_test(&self) -> bool {
+        let name = self.path.to_string_lossy();
+        name.ends_with("tests.rs") || name.contains("tests/") || name.ends_with("fixture.rs")
+    }
+
+    /// Lines of code without comments.
+    fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
+        let code = self.code.lines().enumerate();
+        code.filter(|(_, line)| !line.trim_start().starts_with("//"))
+            .map(|(n, line)| (n + 1, line))
+    }
+}
+
+fn files(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            files(&path, extension, found);
+        } else if path.extension().is_some_and(|ext| ext == extension) {
+            found.push(path);
+        }
+    }
+    found.sort();
+}
+
+fn sources() -> Vec<Source> {
+    let src = Path::new(ROOT).join("src");
+    let mut paths = Vec::new();
+    files(&src, "rs", &mut paths);
+    let source = |path: PathBuf| {
+        let text = fs::read_to_string(&path).expect("UTF-8");
+        let code = text
+            .split("#[cfg(test)]\nmod tests {")
+            .next()
+            .unwrap_or("")
+            .to_owned();
+        let header = text
+            .lines()
+            .take_while(|line| line.starts_with("//!"))
+            .collect::<Vec<_>>();
+        Source {
+            path: path.strip_prefix(&src).expect("below src").to_owned(),
+            header: header.join("\n"),
+            code,
+        }
+    };
+    paths.into_iter().map(source).collect()
+}
+
+/// Fails with all faults at once.
+fn report(rule: &str, faults: &[String]) {
+    assert!(faults.is_empty(), "{rule}:\n{}", faults.join("\n"));
+}
+
+#[test]
+fn modules_import_only_from_lower_floors() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        let (Some(floor), false) = (source.floor(), source.is_test()) else {
+            continue;
+        };
+        for (n, line) in source.lines() {
+            for (at, _) in line.match_indices("crate::") {
+                let rest = &line[at + "crate::".len()..];
+                let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+                let other = &rest[..end.unwrap_or(rest.len())];
+                let above = FLOORS.iter().position(|folders| folders.contains(&other));
+                let is_fault = match above {
+                    Some(above) => above > floor || (above == floor && other != source.folder()),
+                    None => true,
+                };
+                if is_fault {
+                    faults.push(format!("{}:{n}: {}", source.path.display(), line.trim()));
+                }
+            }
+        }
+    }
+    report("a module imports only from lower floors", &faults);
+}
+
+#[test]
+fn lower_floors_do_no_io_and_read_no_clock() {
+    let forbidden = [
+        "std::fs",
+        "std::thread",
+        "std::time::Instant",
+        "std::time::SystemTime",
+        "Instant::now",
+        "SystemTime::now",
+        "UdpSocket",
+        "TcpStream",
+        "TcpListener",
+        "tokio",
+        "async fn",
+        "println!",
+        "std::env::",
+    ];
+    let mut faults = Vec::new();
+    for source in sources() {
+        let is_low = source.floor().is_some_and(|floor| floor < SOCKETS);
+        if !is_low || source.is_test() {
+            continue;
+        }
+        for (n, line) in source.lines() {
+            if let Some(word) = forbidden.iter().find(|word| line.contains(**word)) {
+                faults.push(format!("{}:{n}: {word}", source.path.display()));
+            }
+        }
+    }
+    report(
+        "floors below the sockets' do no I/O, read no clock, start nothing",
+        &faults,
+    );
+}
+
+#[test]
+fn libraries_stay_in_their_files() {
+    // (word, where it may stand, why)
+    let rules: [(&str, &[&str], &str); 6] = [
+        (
+            "unsafe {",
+            &["transport/udp_sys.rs"],
+            "system calls are in one file",
+        ),
+        (
+            "unsafe_code",
+            &["transport/udp_sys.rs"],
+            "system calls are in one file",
+        ),
+        ("hickory", &[], "an oracle in tests only"),
+        ("maxminddb::", &["geo/"], "only geo knows the MMDB format"),
+        (
+            "serde::",
+            &["admin/", "cli/", "daemon/saved.rs"],
+            "types of lower floors are not serialised",
+        ),
+        (
+            "reqwest::",
+            &["cli/remote.rs", "cli/drain.rs"],
+            "probes open their own connections",
+        ),
+    ];
+    let mut faults = Vec::new();
+    for source in sources().iter().filter(|source| !source.is_test()) {
+        let path = source.path.to_string_lossy();
+        for (word, allowed, why) in rules {
+            if allowed.iter().any(|prefix| path.starts_with(prefix)) {
+                continue;
+            }
+            for (n, line) in source.lines().filter(|(_, line)| line.contains(word)) {
+                faults.push(format!("{path}:{n}: {} ({why})", line.trim()));
+            }
+        }
+    }
+    report("libraries stay in their files", &faults);
+}
+
+#[test]
+fn files_have_headers_and_a_size() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        let path = source.path.display();
+        if source.header.is_empty() {
+            faults.push(format!("{path}: no `//!` header"));
+        }
+        let n = source.code.lines().count();
+        if n > MAX_LINES && !source.is_test() && !source.header.contains("one thing") {
+            faults.push(format!(
+                "{path}: {n} lines, and no word why it is one thing"
+            ));
+        }
+    }
+    report("files have headers and a size", &faults);
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    let words = [
+        concat!("TO", "DO"),
+        concat!("XX", "X"),
+        concat!("#[ig", "nore"),
+        "todo!(",
+    ];
+    let mut paths = Vec::new();
+    for folder in ["src", "tests", "benches"] {
+        files(&Path::new(ROOT).join(folder), "rs", &mut paths);
+    }
+    let mut faults = Vec::new();
+    for path in paths.iter().filter(|path| !path.ends_with("tests/tidy.rs")) {
+        let text = fs::read_to_string(path).expect("UTF-8");
+        for (n, line) in text.lines().enumerate() {
+            if let Some(word) = words.iter().find(|word| line.contains(**word)) {
+                faults.push(format!("{}:{}: {word}", path.display(), n + 1));
+            }
+        }
+    }
+    report("nothing is left for later", &faults);
+}
+
+#[test]
+fn documents_link_to_what_is_there() {
+    let mut paths: Vec<PathBuf> = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"]
+        .map(|name| Path::new(ROOT).join(name))
+        .into();
+    for folder in ["docs", "geoip", "zones"] {
+        files(&Path::new(ROOT).join(folder), "md", &mut paths);
+    }
+    let mut faults = Vec::new();
+    for path in paths {
+        let text = fs::read_to_string(&path).expect("UTF-8");
+        for link in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
+            let target = link.split('#').next().unwrap_or("");
+            let is_local = !target.is_empty() && !target.contains("://");
+            if is_local && !path.parent().expect("a folder").join(target).exists() {
+                faults.push(format!("{}: {link}", path.display()));
+            }
+        }
+    }
+    report("documents link to what is there", &faults);
+}
+
+#[test]
+fn the_map_names_files_that_are_there() {
+    let text = fs::read_to_string(Path::new(ROOT).join("ARCHITECTURE.md")).expect("UTF-8");
+    let mut faults = Vec::new();
+    for word in text.split('`').skip(1).step_by(2) {
+        let name = word.split("::").next().unwrap_or("");
+        if !name.ends_with(".rs") || name.contains(['{', '*']) {
+            continue;
+        }
+        let root = Path::new(ROOT);
+        if !root.join("src").join(name).exists() && !root.join(name).exists() {
+            faults.push(word.to_owned());
+        }
+    }
+    report("ARCHITECTURE.md names files that are there", &faults);
+}
