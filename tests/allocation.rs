@@ -6,22 +6,23 @@
     reason = "a global allocator is an unsafe trait; this one only counts and passes on"
 )]
 
+#[path = "support/mod.rs"]
+mod support;
+
 use std::alloc::GlobalAlloc;
 use std::alloc::Layout;
 use std::alloc::System;
 use std::cell::Cell;
 use std::net::IpAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
 
-use meridian::base::diag::Report;
 use meridian::base::health::Health;
 use meridian::base::name::Name;
-use meridian::config;
-use meridian::config::model::Config;
+use meridian::base::prefix::Prefix;
+use meridian::base::rr::RrType;
 use meridian::daemon::load::embedded_atlas;
 use meridian::engine::Arrival;
 use meridian::engine::Scratch;
@@ -30,12 +31,8 @@ use meridian::state::build::Evidence;
 use meridian::state::counters::Counters;
 use meridian::state::counters::Transport;
 use meridian::state::plan::Plan;
-use meridian::state::plan::owners_by_zone;
 use meridian::state::publish::Publisher;
 use meridian::state::snapshot::Snapshot;
-use meridian::zone::Zone;
-use meridian::zone::master;
-use meridian::zone::set::ZoneSet;
 
 struct Counting;
 
@@ -92,57 +89,15 @@ old DNAME new
 ";
 
 fn plan(pools: &str) -> Arc<Plan> {
-    let mut report = Report::default();
-    let source = |file: &str, text| config::Source {
-        file: file.into(),
-        dir: Path::new(""),
-        text,
-    };
-    let defaults = config::Defaults {
-        host_name: "ns1".into(),
-    };
-    let process = config::process(&source("meridian.toml", ""), &defaults, &mut report);
-    let pools = config::pools(&source("pools.toml", pools), &mut report);
-    let config = Config {
-        process: process.expect("a process"),
-        pools: pools.expect("pools"),
-    };
-    let apex = Name::parse("example.com").expect("a name");
-    let owners = owners_by_zone(
-        &config.pools.steered,
-        std::slice::from_ref(&apex),
-        &mut report,
-    );
-    let file: Arc<str> = "example.com.zone".into();
-    let mut include = |_: &str, _: &Arc<str>| Err("none".to_owned());
-    let records = master::read(&file, ZONE, &apex, &mut include, &mut report);
-    let zone = Zone::compile(&apex, &file, records, &owners[0], &mut report);
-    let zones = ZoneSet::new(vec![Arc::new(zone.unwrap_or_else(|| panic!("{report}")))]);
     let atlas = embedded_atlas().expect("the embedded database is sound");
-    Arc::new(Plan::compile(
-        Arc::new(config),
-        zones,
-        Arc::new(atlas),
-        1,
-        None,
-    ))
+    support::plan("", pools, &[("example.com", ZONE)], Arc::new(atlas)).expect("no fault")
 }
 
 /// A query with an OPT, and an IPv4 client subnet in it if one is given.
 fn query(name: &str, qtype: u16, subnet: Option<([u8; 4], u8)>) -> Vec<u8> {
-    let mut bytes = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1];
-    bytes.extend_from_slice(Name::parse(name).expect("a name").wire());
-    bytes.extend_from_slice(&qtype.to_be_bytes());
-    bytes.extend_from_slice(&[0, 1, 0, 0, 41, 4, 208, 0, 0, 0, 0, 0]);
-    match subnet {
-        None => bytes.push(0),
-        Some((address, len)) => {
-            let n = usize::from(len.div_ceil(8));
-            bytes.extend_from_slice(&[8 + n as u8, 0, 8, 0, 4 + n as u8, 0, 1, len, 0]);
-            bytes.extend_from_slice(&address[..n]);
-        }
-    }
-    bytes
+    let name = Name::parse(name).expect("a name");
+    let subnet = subnet.map(|(address, len)| Prefix::cut(IpAddr::from(address), len));
+    support::query(&name, RrType(qtype), Some(1232), subnet)
 }
 
 const A: u16 = 1;
@@ -232,45 +187,17 @@ fn every_answer_is_of_one_generation() {
     let publisher = Publisher::new(first.with_all_todays());
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
-        for seed in 0..2_u32 {
+        for seed in 0..2 {
             let (publisher, stop) = (&publisher, &stop);
-            scope.spawn(move || {
-                let mut reader = publisher.reader();
-                let mut scratch = Scratch::new(Arc::new(Counters::new(1)), 0);
-                let arrival = Arrival {
-                    src: IpAddr::from([127, 0, 0, 1]),
-                    transport: Transport::Udp,
-                };
-                let mut out = [0; 4096];
-                let (mut n, mut newest) = (0_usize, 0);
-                while n < N_ANSWERS / 2 || !stop.load(SeqCst) {
-                    let snapshot = Arc::clone(reader.current());
-                    assert!(snapshot.generation >= newest, "time runs forward");
-                    newest = snapshot.generation;
-                    for _ in 0..64 {
-                        let address = (n as u32).wrapping_mul(2_654_435_761) ^ seed;
-                        let message = query(
-                            "app.example.com",
-                            A,
-                            Some(((address & 0xFFFF_FF00).to_be_bytes(), 24)),
-                        );
-                        let len = answer(&snapshot, &mut scratch, arrival, &message, &mut out);
-                        check(&out[..len], message.len(), newest);
-                        n += 1;
-                    }
-                }
-            });
+            scope.spawn(move || ask(publisher, stop, seed));
         }
         for generation in 1..=N_SWAPS {
             let before = publisher.current();
-            let next = Snapshot::build(
-                plan.clone(),
-                &evidence(generation),
-                generation,
-                Some(&before),
-            );
-            // Every other one is published before its merged tables are made, as after a flip.
-            publisher.publish(if generation % 3 == 0 {
+            let evidence = evidence(generation);
+            let next = Snapshot::build(plan.clone(), &evidence, generation, Some(&before));
+            // Some are published before their merged tables are made, as after a flip.
+            let is_bare = generation.is_multiple_of(3);
+            publisher.publish(if is_bare {
                 next
             } else {
                 next.with_all_todays()
@@ -278,6 +205,31 @@ fn every_answer_is_of_one_generation() {
         }
         stop.store(true, SeqCst);
     });
+}
+
+/// Asks for client after client until there were enough answers and no more swaps.
+fn ask(publisher: &Publisher, stop: &AtomicBool, seed: u32) {
+    let mut reader = publisher.reader();
+    let mut scratch = Scratch::new(Arc::new(Counters::new(1)), 0);
+    let arrival = Arrival {
+        src: IpAddr::from([127, 0, 0, 1]),
+        transport: Transport::Udp,
+    };
+    let mut out = [0; 4096];
+    let (mut n, mut newest) = (0_usize, 0);
+    while n < N_ANSWERS / 2 || !stop.load(SeqCst) {
+        let snapshot = Arc::clone(reader.current());
+        assert!(snapshot.generation >= newest, "time runs forward");
+        newest = snapshot.generation;
+        for _ in 0..64 {
+            let address = (n as u32).wrapping_mul(2_654_435_761) ^ seed;
+            let subnet = Some(((address & 0xFFFF_FF00).to_be_bytes(), 24));
+            let message = query("app.example.com", A, subnet);
+            let len = answer(&snapshot, &mut scratch, arrival, &message, &mut out);
+            check(&out[..len], message.len(), newest);
+            n += 1;
+        }
+    }
 }
 
 /// Checks that the addresses are those that this generation gives.

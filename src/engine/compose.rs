@@ -65,11 +65,11 @@ impl<'a> Composer<'a, '_> {
             zone = parent;
         }
         let mut visited = Visited::default();
+        visited.add(self.scratch.qname.wire());
         loop {
             if let Next::Done(rcode) = self.step(zone) {
                 return rcode;
             }
-            // The question's own name counts as visited, so that an alias to itself ends at once.
             let fresh = visited.add(self.scratch.qname.wire());
             let apex = QName::from_name(zone.apex());
             if !fresh || !self.scratch.qname.is_at_or_below(&apex) {

@@ -238,37 +238,55 @@ fn candidates(
     rank: &RankList,
     location: &Location,
 ) -> Vec<Candidate> {
-    let plan = &snapshot.plan;
     let mut candidates = Vec::new();
     let mut is_decided = false;
     for group in &rank.groups {
         let has_chosen = group.iter().any(|share| Some(share.pool) == traced.pool);
         for share in group {
-            let pool = share.pool;
-            let (Some(config), Some(now)) = (
-                plan.config.pools.pools.get(pool.at()),
-                snapshot.pools.get(pool.at()),
-            ) else {
-                continue;
-            };
-            let standing = now.standing(traced.family);
-            let chosen = Some(pool) == traced.pool;
-            candidates.push(Candidate {
-                pool,
-                distance_km: location
-                    .point
-                    .map(|point| point.distance_km(config.location)),
-                health: now
-                    .health(plan, pool.at(), traced.family)
-                    .unwrap_or_default(),
-                drained: standing == Standing::Drained,
-                chosen,
-                reason: reason(standing, chosen, is_decided, has_chosen, traced.family),
-            });
+            let chosen = Some(share.pool) == traced.pool;
+            let why = |standing| reason(standing, chosen, is_decided, has_chosen, traced.family);
+            candidates.extend(candidate(snapshot, traced, share.pool, location, why));
         }
         is_decided |= has_chosen;
     }
+    let is_listed = |pool| {
+        candidates
+            .iter()
+            .any(|candidate: &Candidate| candidate.pool == pool)
+    };
+    if let Some(pool) = traced.pool.filter(|pool| !is_listed(*pool)) {
+        candidates.extend(candidate(snapshot, traced, pool, location, |_| FALLBACK));
+    }
     candidates
+}
+
+/// Why a pool is answered that is none of the client's.
+const FALLBACK: &str = "no pool is up: the name's fallback";
+
+/// One pool, and why it was or was not answered.
+fn candidate(
+    snapshot: &Snapshot,
+    traced: &TracedSteering,
+    pool: PoolIx,
+    location: &Location,
+    why: impl Fn(Standing) -> &'static str,
+) -> Option<Candidate> {
+    let plan = &snapshot.plan;
+    let config = plan.config.pools.pools.get(pool.at())?;
+    let now = snapshot.pools.get(pool.at())?;
+    let standing = now.standing(traced.family);
+    Some(Candidate {
+        pool,
+        distance_km: location
+            .point
+            .map(|point| point.distance_km(config.location)),
+        health: now
+            .health(plan, pool.at(), traced.family)
+            .unwrap_or_default(),
+        drained: standing == Standing::Drained,
+        chosen: Some(pool) == traced.pool,
+        reason: why(standing),
+    })
 }
 
 /// Why a candidate was or was not answered. `is_decided`: a better group holds the answer;

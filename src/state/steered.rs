@@ -153,6 +153,9 @@ impl FamilyAnswers {
     /// several answers.
     pub fn find(&self, client: Client, scratch: &mut MajorityScratch) -> Steered<'_> {
         let (key, scope_len) = self.key_of(client, scratch);
+        // A query that names no subnet is answered for the resolver, whatever its prefix (RFC 7871
+        // s7.2.1: scope 0 for source 0).
+        let scope_len = client.max_scope_len.map_or(0, |_| scope_len);
         let Some(Answer::Pools(pools)) = self.answers.get(key as usize) else {
             let found = match self.answers.get(key as usize) {
                 Some(Answer::ServFail) => Found::ServFail,
