@@ -179,7 +179,11 @@ impl<'a> Composer<'a, '_> {
         {
             return self.truncated();
         }
-        self.follow(renamed)
+        // Who asked for the CNAME has it.
+        match self.query.qtype {
+            RrType::CNAME | RrType::ANY => Next::Done(Rcode::NoError),
+            _ => self.follow(renamed),
+        }
     }
 
     /// The name lies at or below a zone cut: NS of the child, and the glue to reach it.
