@@ -11,6 +11,7 @@ use crate::base::prefix::Prefix;
 use crate::base::prefix::PrefixError;
 use crate::config::item::Item;
 use crate::config::written::Table;
+use crate::geo::countries;
 use crate::geo::rules::Matcher;
 
 /// What earlier rules of a steered name match, with the line of each.
@@ -110,9 +111,9 @@ fn code<T: Display>(item: &Item<'_>, expected: &str, parse: fn(&str) -> Option<T
     value
 }
 
-/// Whether ISO 3166-1 assigns a code.
-fn is_assigned(_: Country) -> bool {
-    true
+/// Whether ISO 3166-1 assigns a code, or databases use it all the same (XK).
+fn is_assigned(code: Country) -> bool {
+    countries::country(code).is_some()
 }
 
 fn asn(item: &Item<'_>) -> Option<u32> {

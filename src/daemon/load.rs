@@ -26,6 +26,7 @@ use crate::geo::countries;
 use crate::geo::mmdb::Atlas;
 use crate::geo::mmdb::MmdbError;
 use crate::geo::mmdb::Which;
+use crate::geo::rules::Matcher;
 use crate::state::plan::Plan;
 use crate::state::plan::owners_by_zone;
 use crate::zone::SteeredOwner;
@@ -163,6 +164,7 @@ impl Loader {
         let (Some(pools), Some(zones), Some(atlas)) = (pools, zones, atlas) else {
             return Err(report);
         };
+        warn_of_idle_rules(&pools, &atlas, &mut report);
         if report.has_errors() {
             return Err(report);
         }
@@ -318,6 +320,28 @@ impl Loader {
                 report.error(place(path, written), message);
                 None
             }
+        }
+    }
+}
+
+/// Warns of rules that the databases can never match.
+fn warn_of_idle_rules(pools: &Pools, atlas: &Atlas, report: &mut Report) {
+    let has_subdivisions = atlas
+        .locations()
+        .iter()
+        .any(|place| !place.subdivisions.is_empty());
+    for steered in &pools.steered {
+        for rule in &steered.rules {
+            let missing = match &rule.matcher {
+                Matcher::Asn(_) if atlas.about_asn().is_none() => {
+                    "rules by asn match nobody without [geoip] asn_database"
+                }
+                Matcher::Subdivision(_) if !has_subdivisions => {
+                    "rules by subdivision match nobody: the GeoIP database has no subdivisions"
+                }
+                _ => continue,
+            };
+            report.warning(steered.place.clone(), missing);
         }
     }
 }
