@@ -12,3 +12,5 @@ pub mod steered;
 
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;

@@ -138,3 +138,30 @@ fn geoip_tells_what_a_database_holds() {
         Some(1)
     );
 }
+
+#[test]
+fn the_configuration_of_the_readme_is_sound() {
+    let readme = include_str!("../../README.md");
+    let block = |after: &str| {
+        let (_, rest) = readme.split_once(after).expect(after);
+        let (_, rest) = rest.split_once("```").expect("a block");
+        let (_, rest) = rest.split_once('\n').expect("its first line");
+        rest.split("```").next().expect("its end").to_owned()
+    };
+    let folder = Folder::new();
+    folder
+        .write("meridian.toml", block("`meridian.toml`, the process:"))
+        .write(
+            "pools.toml",
+            block("`pools.toml`, the regions and the name:"),
+        )
+        .write(
+            "zones/app.example.com.zone",
+            block("`zones/app.example.com.zone`, a master file"),
+        );
+    let output = folder.meridian(&["check"]);
+    assert_eq!(text(&output.stderr), "");
+    assert_eq!(output.status.code(), Some(0));
+    let output = folder.meridian(&["explain", "app.example.com", "--client", FRANCE]);
+    assert!(text(&output.stdout).contains("192.0.2.20"), "{output:?}");
+}

@@ -1,0 +1,140 @@
+//! Snapshots built from texts: shares and their scopes, what is shown of pools, counters over a reload.
+
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+
+use crate::base::health::Health;
+use crate::base::ix::PoolIx;
+use crate::base::ix::SteeredIx;
+use crate::base::prefix::Family;
+use crate::base::prefix::Prefix;
+use crate::geo::majority::MajorityScratch;
+use crate::health::overrides::Forced;
+use crate::state::build::Evidence;
+use crate::state::fixture::embedded_atlas;
+use crate::state::fixture::plan;
+use crate::state::fixture::snapshot;
+use crate::state::plan::Plan;
+use crate::state::snapshot::Snapshot;
+use crate::state::steered::Client;
+use crate::state::steered::Found;
+
+const ZONE: &str = "$TTL 60\n@ SOA ns h 1 1 1 1 1\n@ NS ns\nns A 192.0.2.1\n";
+
+const POOLS: &str = r#"
+[pool.a]
+location = [45.60, -121.18]
+endpoints = ["10.0.0.1", "10.0.0.2", "fd00::1"]
+min_healthy = 2
+[pool.b]
+location = [50.45, 3.82]
+endpoints = ["10.0.1.1"]
+[pool.c]
+location = [35.69, 139.69]
+endpoints = ["10.0.2.1"]
+weight = 8
+[steer."app.example.com"]
+policy = "weighted"
+pools = ["a", "b", "c"]
+"#;
+
+fn shared() -> Plan {
+    plan("", POOLS, &[("example.com", ZONE)], embedded_atlas())
+}
+
+/// The pool and the scope that a client subnet gets.
+fn ask(snapshot: &Snapshot, address: u32, len: u8) -> (u32, u8) {
+    let prefix = Prefix::cut(IpAddr::V4(Ipv4Addr::from(address)), len);
+    let client = Client {
+        prefix,
+        max_scope_len: Some(24),
+    };
+    let answers = &snapshot.steered[0].families[Family::V4.ix()];
+    let steered = answers.find(client, &mut MajorityScratch::default());
+    match steered.found {
+        Found::Records(pool, _) => (pool.pool.0, steered.scope_len),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn scopes_of_shared_answers_are_safe_and_as_short_as_the_bound_allows() {
+    let snapshot = snapshot(shared(), &Evidence::default());
+    let mut n_widened = 0;
+    for n in 0..400_u32 {
+        let address = n.wrapping_mul(2_654_435_761) & 0xFFFF_FF00;
+        let (pool, scope) = ask(&snapshot, address, 24);
+        assert!((18..=24).contains(&scope), "{scope}");
+        let all_of = |len: u8| {
+            let first = address & (u32::MAX << (32 - len));
+            (0..1_u32 << (24 - len)).all(|at| ask(&snapshot, first + (at << 8), 24).0 == pool)
+        };
+        assert!(all_of(scope), "{address:#x}/{scope} is not safe");
+        assert!(
+            scope == 18 || !all_of(scope - 1),
+            "{address:#x}/{scope} is not short"
+        );
+        n_widened += u32::from(scope < 24);
+        // A prefix that holds several shares is kept for itself.
+        let (_, longer) = ask(&snapshot, address, 12);
+        assert!(longer > 12);
+    }
+    assert!(
+        n_widened > 100,
+        "a share of 8 in 10 is often uniform: {n_widened}"
+    );
+}
+
+#[test]
+fn pools_are_shown_as_they_are() {
+    let (up, down, unknown) = (Health::Up, Health::Down, Health::Unknown);
+    for (endpoints, forced, ipv4, ipv6) in [
+        ([unknown, unknown, unknown], None, unknown, unknown),
+        ([up, up, down], None, up, down),
+        ([up, down, up], None, down, up),
+        ([down, down, down], Some(Forced::Up), up, up),
+        ([up, up, up], Some(Forced::Down), down, down),
+        ([up, up, up], Some(Forced::Drain), up, up),
+    ] {
+        let evidence = Evidence {
+            endpoints: vec![endpoints.to_vec()],
+            forced: vec![forced],
+        };
+        let snapshot = snapshot(shared(), &evidence);
+        let health = |family| snapshot.pools[0].health(&snapshot.plan, 0, family);
+        assert_eq!(health(Family::V4), Some(ipv4), "{endpoints:?} {forced:?}");
+        assert_eq!(health(Family::V6), Some(ipv6), "{endpoints:?} {forced:?}");
+        let without = snapshot.pools[1].health(&snapshot.plan, 1, Family::V6);
+        assert_eq!(without, None);
+    }
+}
+
+#[test]
+fn a_reload_keeps_the_counts_of_what_stays() {
+    let before = shared();
+    let slot = |plan: &Plan, pool| {
+        plan.counters
+            .slot(SteeredIx(0), PoolIx(pool))
+            .expect("a slot")
+    };
+    before.counters.count(0, slot(&before, 1));
+    before.counters.count(0, slot(&before, 2));
+    let zones = [("example.com", ZONE)];
+    let text = POOLS
+        .replace("[pool.c]", "[pool.d]")
+        .replace("\"c\"]", "\"d\"]");
+    let config = plan("", &text, &zones, embedded_atlas()).config;
+    let atlas = before.atlas.clone();
+    let zones = shared().zones;
+    let after = Plan::compile(config, zones, atlas, 1, Some(&before));
+    after.counters.count(0, slot(&after, 1));
+    let totals: Vec<_> = after.counters.totals().collect();
+    assert_eq!(
+        totals,
+        [
+            (("app.example.com", "a"), 0),
+            (("app.example.com", "b"), 2),
+            (("app.example.com", "d"), 0),
+        ]
+    );
+}
