@@ -1,0 +1,260 @@
+//! Properties of the whole answer: any bytes get a sound response or none, and ECS scopes are safe and
+//! short on random databases with random pools down.
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::LazyLock;
+
+use hickory_proto::op::Message;
+use hickory_proto::rr::rdata::opt::EdnsCode;
+use hickory_proto::rr::rdata::opt::EdnsOption;
+use meridian::base::health::Health;
+use meridian::base::location::Country;
+use meridian::base::name::Name;
+use meridian::base::prefix::Prefix;
+use meridian::base::rr::RrType;
+use meridian::daemon::load::embedded_atlas;
+use meridian::engine::Arrival;
+use meridian::engine::Scratch;
+use meridian::engine::answer;
+use meridian::geo::countries;
+use meridian::geo::mmdb::Atlas;
+use meridian::geo::writer;
+use meridian::geo::writer::Value;
+use meridian::state::build::Evidence;
+use meridian::state::counters::Counters;
+use meridian::state::counters::Transport;
+use meridian::state::plan::Plan;
+use meridian::state::snapshot::Snapshot;
+use proptest::collection::vec;
+use proptest::prelude::any;
+use proptest::prop_assert;
+use proptest::prop_assert_eq;
+use proptest::proptest;
+use proptest::sample::Index;
+
+const ZONE: &str = "$TTL 60
+@ SOA ns h 1 1 1 1 1
+@ NS ns
+@ NS ns.sub
+ns A 192.0.2.1
+ns AAAA 2001:db8::1
+www CNAME app
+*.w MX 10 ns
+txt TXT \"text\" \"more\"
+sub NS ns.sub
+ns.sub A 192.0.2.2
+old DNAME new
+";
+
+/// Four pools far apart, each named by the last octet of its endpoint.
+const POOLS: &str = r#"
+[pool.us]
+location = [45.60, -121.18]
+endpoints = ["10.9.9.0"]
+[pool.eu]
+location = [50.45, 3.82]
+endpoints = ["10.9.9.1"]
+[pool.jp]
+location = [35.69, 139.69]
+endpoints = ["10.9.9.2"]
+[pool.br]
+location = [-23.55, -46.63]
+endpoints = ["10.9.9.3"]
+[steer."app.example.com"]
+pools = ["us", "eu", "jp", "br"]
+"#;
+
+fn plan(atlas: Atlas) -> Arc<Plan> {
+    let zones = [("example.com", ZONE)];
+    support::plan("", POOLS, &zones, Arc::new(atlas)).expect("no fault")
+}
+
+static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
+    let atlas = embedded_atlas().expect("the embedded database is sound");
+    Snapshot::build(plan(atlas), &Evidence::default(), 1, None).with_all_todays()
+});
+
+fn ask(snapshot: &Snapshot, transport: Transport, message: &[u8]) -> Vec<u8> {
+    let mut scratch = Scratch::new(Arc::new(Counters::new(1)), 0);
+    let src = IpAddr::from([127, 0, 0, 1]);
+    let mut out = vec![0; 65_535];
+    let len = answer(
+        snapshot,
+        &mut scratch,
+        Arrival { src, transport },
+        message,
+        &mut out,
+    );
+    out.truncate(len);
+    out
+}
+
+/// What must hold of the response to anything.
+fn check(message: &[u8]) {
+    for transport in Transport::ALL {
+        let response = ask(&SNAPSHOT, transport, message);
+        if message.len() < 12 || message[2] & 0x80 != 0 {
+            assert!(response.is_empty(), "a fragment or a response is answered");
+            continue;
+        }
+        assert!(response.len() >= 12, "a query is not answered");
+        assert_eq!(response[..2], message[..2], "the id");
+        assert_eq!(response[2] & 0x80, 0x80, "QR");
+        assert!(transport == Transport::Tcp || response.len() <= 1232);
+        let read = Message::from_vec(&response).expect("hickory reads it");
+        assert!(read.to_vec().is_ok());
+    }
+}
+
+const NAMES: [&str; 12] = [
+    "app.example.com",
+    "www.example.com",
+    "example.com",
+    "a.b.w.example.com",
+    "txt.example.com",
+    "x.y.sub.example.com",
+    "x.old.example.com",
+    "nope.example.com",
+    "ns.example.com",
+    "version.bind",
+    "org",
+    ".",
+];
+
+proptest! {
+    #[test]
+    fn any_bytes_get_a_sound_response_or_none(bytes in vec(any::<u8>(), 0..300)) {
+        check(&bytes);
+    }
+
+    #[test]
+    fn damaged_queries_get_a_sound_response(
+        name in any::<Index>(),
+        qtype in 0_u16..300,
+        damage in vec((any::<Index>(), any::<u8>()), 0..4),
+        cut in any::<Index>(),
+        is_cut in any::<bool>(),
+    ) {
+        let name = Name::parse(name.get::<&str>(&NAMES)).expect("a name");
+        let subnet = "198.51.100.0/24".parse().ok();
+        let mut message = support::query(&name, RrType(qtype), Some(4096), subnet);
+        check(&message);
+        for (at, octet) in damage {
+            let at = at.index(message.len());
+            message[at] = octet;
+        }
+        if is_cut {
+            message.truncate(cut.index(message.len()));
+        }
+        check(&message);
+    }
+
+    #[test]
+    fn scopes_are_safe_and_short(
+        networks in vec((0_u8..64, 24_u8..=26, 0_usize..5), 1..12),
+        down in vec(any::<bool>(), 4),
+        asked in vec(0_u8..64, 6),
+    ) {
+        let plan = plan(atlas(&networks));
+        let health = |down: &bool| vec![if *down { Health::Down } else { Health::Up }];
+        let evidence =
+            Evidence { endpoints: down.iter().map(health).collect(), forced: Vec::new() };
+        let bare = Snapshot::build(plan.clone(), &evidence, 1, None);
+        let merged = Snapshot::build(plan, &evidence, 2, None).with_all_todays();
+        let of = |snapshot: &Snapshot, third: u8| steered(snapshot, [10, 0, third, 0]);
+        for third in asked {
+            let (address, scope) = of(&merged, third);
+            let (same, finer) = of(&bare, third);
+            prop_assert_eq!(address, same, "the answer does not wait for merging");
+            if scope > 24 {
+                // The /24 holds several answers, and is kept for itself.
+                continue;
+            }
+            prop_assert!(finer >= scope);
+            let inside = |scope: u8, other: u8| {
+                let shift = 24_u8.saturating_sub(scope).min(8);
+                u16::from(third) >> shift == u16::from(other) >> shift
+            };
+            for other in 0..64 {
+                if inside(scope, other) {
+                    prop_assert_eq!(of(&merged, other), (address, scope), "safe");
+                }
+                if finer <= 24 && inside(finer, other) {
+                    prop_assert_eq!(of(&bare, other).0, address, "safe before merging");
+                }
+            }
+            // All 64 networks lie in 10.0.0.0/18; only there the parent can be looked through.
+            if scope > 18 {
+                let is_uniform = (0..64)
+                    .filter(|other| inside(scope - 1, *other))
+                    .all(|other| of(&merged, other).0 == address && of(&merged, other).1 <= 24);
+                prop_assert!(!is_uniform, "short: {third} {scope}");
+            }
+        }
+    }
+}
+
+/// The address and the scope that a client subnet gets.
+fn steered(snapshot: &Snapshot, subnet: [u8; 4]) -> (IpAddr, u8) {
+    let name = Name::parse("app.example.com").expect("a name");
+    let subnet = Prefix::cut(IpAddr::V4(Ipv4Addr::from(subnet)), 24);
+    let query = support::query(&name, RrType::A, Some(1232), Some(subnet));
+    let response = ask(snapshot, Transport::Udp, &query);
+    let message = Message::from_vec(&response).expect("a response");
+    let address = match &message.answers[0].data {
+        hickory_proto::rr::RData::A(a) => IpAddr::V4(a.0),
+        other => unreachable!("{other}"),
+    };
+    let edns = message.edns.as_ref().expect("an OPT");
+    match edns.option(EdnsCode::Subnet) {
+        Some(EdnsOption::Subnet(subnet)) => (address, subnet.scope_prefix()),
+        other => unreachable!("{other:?}"),
+    }
+}
+
+/// A database of networks in 10.0.0.0/18, each in one of four countries or nowhere.
+fn atlas(networks: &[(u8, u8, usize)]) -> Atlas {
+    let countries_of = ["US", "FR", "JP", "BR"];
+    let record = |code: &&str| {
+        let country: Country = code.parse().expect("a country");
+        assert!(countries::country(country).is_some());
+        let iso = vec![("iso_code", Value::Text((*code).to_owned()))];
+        Value::Map(vec![("country", Value::Map(iso))])
+    };
+    let records: Vec<Value> = countries_of.iter().map(record).collect();
+    let mut ranges: Vec<writer::Range> = Vec::new();
+    let mut sorted = networks.to_vec();
+    sorted.sort_unstable();
+    sorted.dedup_by_key(|(third, ..)| *third);
+    for (third, len, country) in sorted {
+        if country < countries_of.len() {
+            let first = u128::from(u32::from_be_bytes([10, 0, third, 0]));
+            let last = first + (1 << (32 - len)) - 1;
+            ranges.push(writer::Range {
+                first,
+                last,
+                record: country as u32,
+            });
+        }
+    }
+    // A database without any location is refused: one network far away.
+    let far = u128::from(u32::from_be_bytes([100, 0, 0, 0]));
+    ranges.push(writer::Range {
+        first: far,
+        last: far + 255,
+        record: 0,
+    });
+    let header = writer::Header {
+        database_type: "X-City",
+        description: "test",
+        build_epoch: 1,
+    };
+    let bytes = writer::write(header, &ranges, &records).expect("ascending ranges");
+    let centre_of = |code| countries::country(code).map(|info| (info.continent, info.centre));
+    Atlas::read(bytes, None, &centre_of).expect("a sound database")
+}
