@@ -191,7 +191,10 @@ impl Control {
             let mut board = write(&self.live.board);
             let mut next = Some(first);
             while let Some(observation) = next {
-                self.live.meters.probe(&observation);
+                // A probe that was in flight over a reload must not bring back a pool's series.
+                if board.watches(&observation) {
+                    self.live.meters.probe(&observation);
+                }
                 flips.extend(board.observe(&observation, now));
                 next = rest.try_recv().ok();
             }

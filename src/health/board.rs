@@ -118,6 +118,13 @@ impl Board {
         board
     }
 
+    /// Whether an observation is about an endpoint of this board, probed by the monitor it has now.
+    pub fn watches(&self, observation: &Observation) -> bool {
+        let seen = &observation.target;
+        let endpoint = self.find(&seen.pool, seen.address);
+        endpoint.is_some_and(|endpoint| endpoint.target == *seen)
+    }
+
     /// Takes one finished probe; returns the change it made, if any. What is not on the board, or
     /// was probed by another monitor than now (in flight over a reload), is passed over.
     pub fn observe(&mut self, observation: &Observation, now: Moment) -> Option<Flip> {

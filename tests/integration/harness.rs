@@ -40,6 +40,10 @@ use tempfile::TempDir;
 /// The longest that any condition is waited for; far more than it takes.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What a busy machine may add to a time that the contract bounds; simulated time holds the bounds
+/// themselves.
+pub const SLACK: Duration = Duration::from_secs(3);
+
 /// Waits until `condition` gives something.
 ///
 /// # Panics
