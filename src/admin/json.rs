@@ -16,7 +16,10 @@ use serde::Serialize;
 
 use crate::admin::Live;
 use crate::base::date::Date;
+use crate::base::diag::Report;
 use crate::base::diag::Severity;
+use crate::base::health::Health;
+use crate::base::ix::PoolIx;
 use crate::base::prefix::Family;
 use crate::config::model;
 use crate::engine::explain;
@@ -26,6 +29,7 @@ use crate::geo::rules::Matcher;
 use crate::health::board::EndpointView;
 use crate::health::board::VantageView;
 use crate::health::overrides;
+use crate::health::streak;
 use crate::state::snapshot::Snapshot;
 
 /// `explain --json`: fields that do not apply are null.
@@ -98,7 +102,7 @@ pub struct Candidate {
 /// An explanation in its printed form.
 pub fn explanation(explained: &explain::Explanation, snapshot: &Snapshot) -> Explanation {
     let pools = &snapshot.plan.config.pools.pools;
-    let pool_name = |ix: crate::base::ix::PoolIx| pools[ix.at()].name.to_string();
+    let pool_name = |ix: PoolIx| pools[ix.at()].name.to_string();
     let candidate = |candidate: &explain::Candidate| Candidate {
         pool: pool_name(candidate.pool),
         distance_km: candidate.distance_km.map(|km| (km * 10.0).round() / 10.0),
@@ -314,7 +318,7 @@ pub struct LastReload {
 }
 
 /// The lines of a report of one severity.
-pub fn lines(report: &crate::base::diag::Report, severity: Severity) -> Vec<String> {
+pub fn lines(report: &Report, severity: Severity) -> Vec<String> {
     let of_kind = report
         .sorted()
         .into_iter()
@@ -439,11 +443,7 @@ pub fn word(word: &overrides::Override) -> Override {
     }
 }
 
-fn endpoint(
-    address: IpAddr,
-    health: crate::base::health::Health,
-    view: Option<&EndpointView<'_>>,
-) -> Endpoint {
+fn endpoint(address: IpAddr, health: Health, view: Option<&EndpointView<'_>>) -> Endpoint {
     Endpoint {
         address,
         health: health.to_string(),
@@ -453,7 +453,7 @@ fn endpoint(
 }
 
 fn vantage(view: &VantageView<'_>) -> Vantage {
-    let remark = |remark: &crate::health::streak::Remark| Remark {
+    let remark = |remark: &streak::Remark| Remark {
         reason: remark.reason.to_string(),
         at: remark.at,
     };

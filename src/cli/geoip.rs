@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use anyhow::Result;
 
+use crate::admin::clock;
 use crate::base::date::Date;
 use crate::base::diag::Report;
 use crate::cli::out;
@@ -72,7 +73,7 @@ fn make(ipv4: &Path, ipv6: &Path, output: &Path, date: Option<Date>) -> Result<E
     let epoch = date
         .map(|date| date.epoch())
         .or_else(|| build::generated(&ipv4_text))
-        .unwrap_or_else(crate::admin::clock::unix);
+        .unwrap_or_else(clock::unix);
     let mut report = Report::default();
     let database = build::build(
         (&name(ipv4), &ipv4_text),

@@ -32,6 +32,7 @@ use crate::admin::clock::Clock;
 use crate::admin::clock::unix;
 use crate::base::diag::Report;
 use crate::base::health::Health;
+use crate::config::model::Endpoint;
 use crate::daemon::files::Seen;
 use crate::daemon::load::Loaded;
 use crate::daemon::load::Loader;
@@ -73,7 +74,7 @@ pub fn board(plan: &Plan) -> Board {
 pub fn evidence(plan: &Plan, board: &Board, overrides: &Overrides) -> Evidence {
     let pools = &plan.config.pools.pools;
     let endpoints = pools.iter().map(|pool| {
-        let health = |e: &crate::config::model::Endpoint| board.health(&pool.name, e.address);
+        let health = |e: &Endpoint| board.health(&pool.name, e.address);
         pool.endpoints.iter().map(health).collect()
     });
     let forced = pools

@@ -12,6 +12,7 @@ use crate::base::health::Health;
 use crate::base::ix::PoolIx;
 use crate::base::ix::SteeredIx;
 use crate::base::prefix::Family;
+use crate::base::rank::RankList;
 use crate::base::rank::Share;
 use crate::config::model::Endpoint;
 use crate::config::model::Pool;
@@ -294,7 +295,7 @@ impl Builder<'_> {
 
     fn choose(
         &self,
-        rank: &crate::base::rank::RankList,
+        rank: &RankList,
         all_down: AllDown,
         family: Family,
         last_up: &[bool],
