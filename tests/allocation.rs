@@ -112,6 +112,7 @@ fn answering_allocates_nothing() {
     let arrival = Arrival {
         src: IpAddr::from([127, 0, 0, 1]),
         transport: Transport::Udp,
+        now_ms: 0,
     };
     let mut out = [0; 4096];
     let france = Some(([90, 63, 0, 0], 24));
@@ -214,6 +215,7 @@ fn ask(publisher: &Publisher, stop: &AtomicBool, seed: u32) {
     let arrival = Arrival {
         src: IpAddr::from([127, 0, 0, 1]),
         transport: Transport::Udp,
+        now_ms: 0,
     };
     let mut out = [0; 4096];
     let (mut n, mut newest) = (0_usize, 0);

@@ -256,7 +256,11 @@ fn check(plan: &Arc<Plan>, asked: &Asked) -> Result<(), String> {
     let len = answer(
         &snapshot,
         &mut scratch,
-        Arrival { src, transport },
+        Arrival {
+            src,
+            transport,
+            now_ms: 0,
+        },
         &message,
         &mut out,
     );

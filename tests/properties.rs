@@ -86,7 +86,11 @@ fn ask(snapshot: &Snapshot, transport: Transport, message: &[u8]) -> Vec<u8> {
     let len = answer(
         snapshot,
         &mut scratch,
-        Arrival { src, transport },
+        Arrival {
+            src,
+            transport,
+            now_ms: 0,
+        },
         message,
         &mut out,
     );

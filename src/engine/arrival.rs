@@ -13,13 +13,15 @@ use crate::state::counters::Shard;
 use crate::state::counters::Transport;
 use crate::state::steered::Client;
 
-/// How and from where a message came.
+/// How, when and from where a message came.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival {
     /// The packet's source address.
     pub src: IpAddr,
     /// Over which transport.
     pub transport: Transport,
+    /// When, in milliseconds since 1970. Read once for each batch: limits and cookies need no better.
+    pub now_ms: u64,
 }
 
 /// What one answering thread or task keeps between messages, so that answering allocates nothing.

@@ -106,6 +106,7 @@ pub fn explain(snapshot: &Snapshot, question: Question) -> Explanation {
     let arrival = Arrival {
         src,
         transport: Transport::Tcp,
+        now_ms: 0,
     };
     let len = answer(snapshot, &mut scratch, arrival, &message, &mut out);
     let wire = read(out.get(..len).unwrap_or_default());

@@ -34,6 +34,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::thread::JoinHandle;
 use std::time::Duration;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
 
 use tokio::net::TcpListener;
 use tokio::runtime;
@@ -207,6 +209,13 @@ impl Drop for Serving {
     fn drop(&mut self) {
         self.udp_stop.store(true, Relaxed);
     }
+}
+
+/// Milliseconds since 1970; 0 for a clock that stands before.
+fn now_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis().try_into().unwrap_or(u64::MAX))
 }
 
 /// A lock whose holder panicked still guards whole values: no change is left half done.

@@ -34,6 +34,7 @@ use crate::state::counters::Dropped;
 use crate::state::counters::Transport;
 use crate::transport::answerer::Answerer;
 use crate::transport::lock;
+use crate::transport::now_ms;
 use crate::transport::seats::Seat;
 use crate::transport::seats::Seats;
 
@@ -215,6 +216,7 @@ impl<A: Answerer> TcpService<A> {
         let arrival = Arrival {
             src,
             transport: Transport::Tcp,
+            now_ms: now_ms(),
         };
         let idle_desk = lock(&self.desks).pop();
         let mut desk = idle_desk.unwrap_or_else(|| Desk {

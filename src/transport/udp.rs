@@ -1,9 +1,9 @@
 //! The UDP thread: receive a batch, answer each message from one snapshot, send the answers.
 //!
 //! One thread owns one socket; the kernel spreads clients over the sockets of an address by a hash of
-//! their address and port (SO_REUSEPORT), so that threads share nothing but the snapshot. No lock, no
-//! allocation and no clock in the loop, and no error ends it: what cannot be received is waited for,
-//! what cannot be sent is counted.
+//! their address and port (SO_REUSEPORT), so that threads share nothing but the snapshot. No lock and no
+//! allocation in the loop, one look at the clock for each batch, and no error ends it: what cannot be
+//! received is waited for, what cannot be sent is counted.
 
 use std::io;
 use std::net::UdpSocket;
@@ -20,6 +20,7 @@ use crate::state::counters::Dropped;
 use crate::state::counters::Shard;
 use crate::state::counters::Transport;
 use crate::transport::answerer::Answerer;
+use crate::transport::now_ms;
 use crate::transport::udp_sys::Batch;
 use crate::transport::udp_sys::Wait;
 
@@ -79,6 +80,7 @@ impl<A: Answerer> UdpWorker<A> {
 
     fn answer(&mut self, batch: &mut Batch, counters: &Shard) {
         let mut answer = self.answerer.batch();
+        let now_ms = now_ms();
         batch.answer(|source, message, reply| {
             // Nothing can be sent to port 0; only a forger sends from it.
             if source.port() == 0 {
@@ -88,6 +90,7 @@ impl<A: Answerer> UdpWorker<A> {
             let arrival = Arrival {
                 src: source.ip(),
                 transport: Transport::Udp,
+                now_ms,
             };
             answer(arrival, message, reply)
         });
