@@ -1,18 +1,20 @@
 //! The OPT record in and out (RFC 6891) with the options we know.
 //!
-//! Client subnet (RFC 7871), NSID (RFC 5001), cookies (RFC 7873) and extended errors (RFC 8914); all
-//! others are ignored. Of several options of one kind the first counts and the others are not looked
+//! Client subnet (RFC 7871), NSID (RFC 5001), cookies (RFC 7873), TCP keepalive (RFC 7828) and extended
+//! errors (RFC 8914); all others are ignored. Of several options of one kind the first counts and the others are not looked
 //! at: RFC 7873 s5.2 says so for cookies, BIND and Knot do so for client subnets.
 
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use crate::base::rr::RrType;
+use crate::wire::cookie::Cookie;
 use crate::wire::ecs::ClientSubnet;
 use crate::wire::query::Fault;
 
 const NSID: u16 = 3;
 const SUBNET: u16 = 8;
 const COOKIE: u16 = 10;
+const TCP_KEEPALIVE: u16 = 11;
 const EXTENDED_ERROR: u16 = 15;
 
 /// An OPT without options: root owner, type, payload size, TTL and RDLENGTH.
@@ -37,6 +39,9 @@ pub struct Edns<'a> {
     pub nsid: bool,
     /// The cookie: 8 octets of the client's, or these and 8 to 32 of the server's.
     pub cookie: Option<&'a [u8]>,
+    /// Whether the client asks how long a TCP connection may be idle. The option has no data then; one
+    /// with data is ignored, as BIND does.
+    pub tcp_keepalive: bool,
 }
 
 impl<'a> Edns<'a> {
@@ -53,6 +58,7 @@ impl<'a> Edns<'a> {
             subnet: None,
             nsid: false,
             cookie: None,
+            tcp_keepalive: false,
         };
         let mut rest = if version == 0 { rdata } else { &[] };
         while !rest.is_empty() {
@@ -67,6 +73,7 @@ impl<'a> Edns<'a> {
                     let is_valid = matches!(data.len(), 8 | 16..=40);
                     edns.cookie = Some(is_valid.then_some(data).ok_or(Fault::OptCookie)?);
                 }
+                TCP_KEEPALIVE => edns.tcp_keepalive |= data.is_empty(),
                 _ => {}
             }
         }
@@ -94,7 +101,9 @@ pub struct Opt<'a> {
     /// The server's identifier.
     pub nsid: Option<&'a [u8]>,
     /// Client and server cookie.
-    pub cookie: Option<&'a [u8]>,
+    pub cookie: Option<Cookie>,
+    /// How long a TCP connection may be idle, in units of 100 ms.
+    pub tcp_keepalive: Option<u16>,
     /// Why the answer is what it is.
     pub extended_error: Option<ExtendedError<'a>>,
 }
@@ -117,6 +126,7 @@ impl<'a> Opt<'a> {
             subnet: None,
             nsid: None,
             cookie: None,
+            tcp_keepalive: None,
             extended_error: None,
         }
     }
@@ -133,7 +143,8 @@ impl<'a> Opt<'a> {
         [
             self.subnet.map(|(subnet, _)| subnet.data_len()),
             self.nsid.map(<[u8]>::len),
-            self.cookie.map(<[u8]>::len),
+            self.cookie.map(|cookie| cookie.len()),
+            self.tcp_keepalive.map(|_| 2),
             self.extended_error
                 .map(|error| error.text.len().saturating_add(2)),
         ]
@@ -164,7 +175,10 @@ impl<'a> Opt<'a> {
             put_option(out, NSID, &[], nsid)?;
         }
         if let Some(cookie) = self.cookie {
-            put_option(out, COOKIE, &[], cookie)?;
+            put_option(out, COOKIE, &[], &cookie)?;
+        }
+        if let Some(timeout) = self.tcp_keepalive {
+            put_option(out, TCP_KEEPALIVE, &[], &timeout.to_be_bytes())?;
         }
         if let Some(ExtendedError { code, text }) = self.extended_error {
             put_option(out, EXTENDED_ERROR, &code.to_be_bytes(), text.as_bytes())?;
@@ -221,12 +235,15 @@ mod tests {
             option(12, &[0; 20]),
             option(NSID, b"surplus"),
             option(65001, &[]),
+            option(TCP_KEEPALIVE, &[]),
             option(COOKIE, b"12345678"),
             option(SUBNET, &[0, 1, 24, 0, 192, 0, 2]),
         ]
         .concat();
         let edns = parse(&rdata).expect("well-formed");
-        assert!(edns.nsid);
+        assert!(edns.nsid && edns.tcp_keepalive);
+        let stated = option(TCP_KEEPALIVE, &[0, 100]);
+        assert!(!parse(&stated).expect("ignored").tcp_keepalive);
         assert_eq!(edns.cookie, Some(&b"12345678"[..]));
         let prefix = edns.subnet.and_then(ClientSubnet::prefix);
         assert_eq!(prefix, "192.0.2.0/24".parse().ok());
@@ -296,7 +313,8 @@ mod tests {
             dnssec_ok: true,
             subnet: Some((subnet, 20)),
             nsid: Some(b"ns1"),
-            cookie: Some(b"1234567812345678"),
+            cookie: Some(*b"123456781234567812345678"),
+            tcp_keepalive: Some(100),
             extended_error: Some(ExtendedError {
                 code: 22,
                 text: "no pool",
@@ -304,10 +322,11 @@ mod tests {
             ..Opt::new(1232)
         };
         let expected = [
-            &b"\0\0\x29\x04\xd0\x01\0\x80\0\0\x33"[..],
+            &b"\0\0\x29\x04\xd0\x01\0\x80\0\0\x41"[..],
             &option(SUBNET, &[0, 1, 24, 20, 192, 0, 2]),
             &option(NSID, b"ns1"),
-            &option(COOKIE, b"1234567812345678"),
+            &option(COOKIE, b"123456781234567812345678"),
+            &option(TCP_KEEPALIVE, &[0, 100]),
             &option(EXTENDED_ERROR, b"\0\x16no pool"),
         ]
         .concat();

@@ -54,6 +54,7 @@
 )]
 
 mod compress;
+pub mod cookie;
 pub mod ecs;
 pub mod edns;
 pub mod encode;

@@ -5,8 +5,9 @@
 //!
 //! - Less than a header, and responses, are dropped: answering those lets two servers talk forever.
 //! - Another opcode than QUERY is NOTIMP with nothing but a header, whatever the rest looks like.
-//! - Not exactly one question is FORMERR (RFC 9619 s4, and no cookie-only queries: RFC 7873 s5.4 is
-//!   optional). So is a compressed or too long qname: there is nothing in front to point at.
+//! - Not exactly one question is FORMERR (RFC 9619 s4), save that a query without one may ask for a
+//!   cookie (RFC 7873 s5.4). So is a compressed or too long qname: there is nothing in front to point
+//!   at.
 //! - Records in answer or authority are FORMERR (NSD), save the SOA that an IXFR query brings.
 //! - Additional records other than OPT are walked over (Knot, BIND; NSD refuses them). A TSIG must be
 //!   the last (RFC 8945 s5.1), an OPT the only one and at the root (RFC 6891 s6.1.1).
@@ -28,7 +29,7 @@ use crate::wire::header::Header;
 pub struct Query<'a> {
     /// What its response repeats.
     pub echo: Echo<'a>,
-    /// The type asked for.
+    /// The type asked for; means nothing without a question.
     pub qtype: RrType,
     /// The class asked for.
     pub qclass: Class,
@@ -107,7 +108,35 @@ pub enum Fault {
     TsigPlace,
 }
 
+impl Fault {
+    /// The fault in words, for the extended error of the response.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Opcode => "only opcode QUERY is served",
+            Self::OptCookie => "cookie of a wrong length",
+            Self::OptCount => "more than one OPT",
+            Self::OptOption => "an EDNS option ends behind its OPT",
+            Self::OptOwner => "OPT below the root",
+            Self::OptSection => "OPT outside the additional section",
+            Self::OptSubnet => "malformed client subnet",
+            Self::Question => "malformed question",
+            Self::QuestionCount => "not exactly one question",
+            Self::Record => "malformed record",
+            Self::Response => "a response",
+            Self::SectionCount => "records in answer or authority",
+            Self::Short => "shorter than a header",
+            Self::Trailing => "octets behind the last record",
+            Self::TsigPlace => "TSIG is not the last record",
+        }
+    }
+}
+
 impl<'a> Query<'a> {
+    /// Whether it has no question and only asks for a cookie (RFC 7873 s5.4).
+    pub fn is_for_cookie(&self) -> bool {
+        self.echo.question.is_empty()
+    }
+
     /// Reads a message and folds its qname into `qname`, which means nothing after an error.
     ///
     /// # Errors
@@ -172,7 +201,7 @@ impl<'a> Query<'a> {
         // The counts are judged only now, because an OPT behind them must have been seen.
         if !rest.is_empty() {
             Err(Fault::Trailing)
-        } else if qdcount == 0 {
+        } else if qdcount == 0 && query.edns.is_none_or(|edns| edns.cookie.is_none()) {
             Err(Fault::QuestionCount)
         } else if ancount != 0 || nscount != 0 && query.qtype != RrType::IXFR {
             Err(Fault::SectionCount)
