@@ -25,6 +25,7 @@ impl Keys {
 pub(super) const PROCESS_FILE: &[&Keys] = &[
     &PROCESS,
     &SERVER,
+    &COOKIES,
     &RATE_LIMIT,
     &GEOIP,
     &ECS,
@@ -57,7 +58,13 @@ pub(super) const SERVER: Keys = Keys {
         "nsid",
         "version",
     ],
-    tables: &["rate_limit"],
+    tables: &["cookies", "rate_limit"],
+};
+
+pub(super) const COOKIES: Keys = Keys {
+    title: "[server.cookies]",
+    values: &["enabled", "secret_file"],
+    tables: &[],
 };
 
 pub(super) const RATE_LIMIT: Keys = Keys {

@@ -71,8 +71,19 @@ pub struct Server {
     pub nsid: Box<str>,
     /// CHAOS `version.bind` and `version.server`; empty: refused.
     pub version: Box<str>,
+    /// `[server.cookies]`.
+    pub cookies: Cookies,
     /// `[server.rate_limit]`; `None`: off.
     pub rate_limit: Option<RateLimit>,
+}
+
+/// `[server.cookies]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cookies {
+    /// Whether cookies are answered at all.
+    pub enabled: bool,
+    /// The secrets' file; `None`: a secret of this process alone, made at its start.
+    pub secret_file: Option<PathBuf>,
 }
 
 /// `[server.rate_limit]`.
@@ -80,7 +91,7 @@ pub struct Server {
 pub struct RateLimit {
     /// Per client prefix and response kind.
     pub responses_per_second: u32,
-    /// Every so many'th suppressed response is sent truncated; 0: none.
+    /// Every so many'th suppressed response is sent all the same, truncated; 0: none.
     pub slip: u32,
     /// Length of an IPv4 client prefix.
     pub ipv4_prefix: u8,

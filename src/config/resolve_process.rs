@@ -9,6 +9,7 @@ use crate::config::item::Item;
 use crate::config::keys;
 use crate::config::model::Admin;
 use crate::config::model::Cluster;
+use crate::config::model::Cookies;
 use crate::config::model::Ecs;
 use crate::config::model::Egress;
 use crate::config::model::GeoIp;
@@ -85,6 +86,7 @@ fn server(table: &Table<'_>) -> Server {
         ) as usize,
         nsid: table.read_or("nsid", "".into(), printable),
         version: table.read_or("version", "".into(), printable),
+        cookies: cookies(&table.table("cookies", &keys::COOKIES)),
         rate_limit: table
             .optional_table("rate_limit", &keys::RATE_LIMIT)
             .map(|table| rate_limit(&table)),
@@ -118,8 +120,14 @@ fn listener(item: &Item<'_>) -> Option<SocketAddr> {
     })
 }
 
+fn cookies(table: &Table<'_>) -> Cookies {
+    Cookies {
+        enabled: table.read_or("enabled", true, Item::boolean),
+        secret_file: table.read("secret_file", Item::path),
+    }
+}
+
 fn rate_limit(table: &Table<'_>) -> RateLimit {
-    table.warn("is read but not in force in this version");
     RateLimit {
         responses_per_second: table.read_or(
             "responses_per_second",

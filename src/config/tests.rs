@@ -44,8 +44,7 @@ fn the_examples_of_the_contract_are_taken() {
     let (process, report) = read_process(PROCESS);
     assert_eq!(
         report.to_string(),
-        "meridian.toml:15:1: warning: [server.rate_limit] is read but not in force in this version\n\
-         meridian.toml:46:1: warning: [cluster] is read but not in force in this version\n"
+        "meridian.toml:46:1: warning: [cluster] is read but not in force in this version\n"
     );
     insta::assert_debug_snapshot!(process);
     let (pools, report) = read_pools(POOLS);

@@ -91,7 +91,7 @@ enum Finished {
     /// The files as they are on disk now.
     Looked(Seen),
     /// A load, with the loader given back.
-    Loaded(Box<Loader>, Result<Loaded, Report>),
+    Loaded(Box<Loader>, Box<Result<Loaded, Report>>),
     /// State was written, or not.
     Saved(std::io::Result<()>),
     /// Merged tables.
@@ -310,7 +310,7 @@ impl Control {
     fn finish(&mut self, finished: Finished) {
         match finished {
             Finished::Looked(found) => self.looked(found),
-            Finished::Loaded(loader, result) => self.loaded(loader, result),
+            Finished::Loaded(loader, result) => self.loaded(loader, *result),
             Finished::Saved(result) => {
                 self.is_saving = false;
                 if let Err(error) = result {
@@ -356,7 +356,7 @@ impl Control {
         let plan = Arc::clone(&self.live.publisher.current().plan);
         self.in_background(move || {
             let result = loader.load(Some(&plan));
-            Finished::Loaded(loader, result)
+            Finished::Loaded(loader, Box::new(result))
         });
     }
 

@@ -22,6 +22,7 @@ use crate::config::model::Process;
 use crate::daemon::files::Seen;
 use crate::daemon::files::Stamp;
 use crate::daemon::files::ZONE_EXTENSION;
+use crate::daemon::random;
 use crate::geo::countries;
 use crate::geo::mmdb::Atlas;
 use crate::geo::mmdb::MmdbError;
@@ -29,6 +30,9 @@ use crate::geo::mmdb::Which;
 use crate::geo::rules::Matcher;
 use crate::state::plan::Plan;
 use crate::state::plan::owners_by_zone;
+use crate::wire::cookie::Secret;
+use crate::wire::cookie::Secrets;
+use crate::wire::cookie::SecretsError;
 use crate::zone::SteeredOwner;
 use crate::zone::Zone;
 use crate::zone::master;
@@ -110,6 +114,8 @@ pub struct Loader {
     seen: Seen,
     zones: Vec<LoadedZone>,
     atlas: Option<Arc<Atlas>>,
+    /// What cookies are made with where no file is configured.
+    own_secret: Secret,
 }
 
 /// A zone and what it was compiled from.
@@ -141,6 +147,7 @@ impl Loader {
             seen: Seen::default(),
             zones: Vec::new(),
             atlas: None,
+            own_secret: random::octets(),
         }
     }
 
@@ -160,6 +167,7 @@ impl Loader {
         let pools = self.pools(&mut seen, &mut report);
         let zones = self.zones(&mut seen, pools.as_ref(), &mut report);
         let atlas = self.atlas(&mut seen, &mut report);
+        let cookie_secrets = self.cookie_secrets(&mut seen, &mut report);
         self.seen = seen;
         let (Some(pools), Some(zones), Some(atlas)) = (pools, zones, atlas) else {
             return Err(report);
@@ -180,8 +188,32 @@ impl Loader {
             process: self.process.clone(),
             pools,
         });
-        let plan = Plan::compile(config, set, atlas, self.n_shards, before);
+        let plan = Plan {
+            cookie_secrets,
+            ..Plan::compile(config, set, atlas, self.n_shards, before)
+        };
         Ok(Loaded { plan, report })
+    }
+
+    /// `None` if cookies are off, or after a fault, which is reported.
+    fn cookie_secrets(&self, seen: &mut Seen, report: &mut Report) -> Option<Secrets> {
+        let cookies = &self.process.server.cookies;
+        if !cookies.enabled {
+            return None;
+        }
+        let Some(path) = &cookies.secret_file else {
+            return Some(Secrets::one(self.own_secret));
+        };
+        let file: Arc<str> = path.to_string_lossy().into();
+        let text = read_text(seen, path, &file, None, report)?;
+        let fault = |error: SecretsError| {
+            let place = Place {
+                line: error.line(),
+                ..Place::file(&file)
+            };
+            report.error(place, error.to_string());
+        };
+        Secrets::parse(&text).map_err(fault).ok()
     }
 
     fn pools(&self, seen: &mut Seen, report: &mut Report) -> Option<Pools> {

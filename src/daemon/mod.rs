@@ -8,5 +8,6 @@ pub mod control;
 pub mod files;
 pub mod load;
 pub mod log;
+pub mod random;
 pub mod saved;
 pub mod serve;

@@ -46,8 +46,10 @@ use crate::daemon::control::Events;
 use crate::daemon::load;
 use crate::daemon::load::Loaded;
 use crate::daemon::load::Loader;
+use crate::daemon::random;
 use crate::daemon::saved;
 use crate::daemon::saved::State;
+use crate::engine::limit::RateLimiter;
 use crate::probe::schedule::Prober;
 use crate::probe::tls::Tls;
 use crate::state::counters::Counters;
@@ -164,6 +166,7 @@ async fn serve(
     let serving = bound.serve(
         &live.publisher,
         &live.counters,
+        limiter(&config.process).as_ref(),
         tcp_limits(&config.process),
         &runtime::Handle::current(),
     )?;
@@ -200,6 +203,11 @@ async fn serve(
         let _ = tokio::time::timeout(Duration::from_secs(1), admin).await;
     }
     Ok(())
+}
+
+fn limiter(process: &Process) -> Option<Arc<RateLimiter>> {
+    let limit = process.server.rate_limit.clone()?;
+    Some(Arc::new(RateLimiter::new(limit, random::octets())))
 }
 
 fn tcp_limits(process: &Process) -> TcpLimits {

@@ -7,10 +7,14 @@ use crate::base::ix::PoolIx;
 use crate::base::ix::SteeredIx;
 use crate::base::prefix::Family;
 use crate::base::qname::QName;
+use crate::engine::limit::Kind;
+use crate::engine::limit::RateLimiter;
+use crate::engine::limit::Verdict;
 use crate::geo::majority::MajorityScratch;
 use crate::state::counters::Counters;
 use crate::state::counters::Shard;
 use crate::state::counters::Transport;
+use crate::state::snapshot::Snapshot;
 use crate::state::steered::Client;
 
 /// How, when and from where a message came.
@@ -32,6 +36,9 @@ pub struct Scratch {
     pub(super) qname: QName,
     pub(super) majority: MajorityScratch,
     pub(super) trace: Option<Trace>,
+    limiter: Option<Arc<RateLimiter>>,
+    /// Responses that the limiter kept back.
+    n_suppressed: u32,
 }
 
 impl Scratch {
@@ -43,7 +50,15 @@ impl Scratch {
             qname: QName::root(),
             majority: MajorityScratch::default(),
             trace: None,
+            limiter: None,
+            n_suppressed: 0,
         }
+    }
+
+    /// The same with a limit on what is sent over UDP, shared with other threads.
+    #[must_use]
+    pub fn with_limiter(self, limiter: Option<Arc<RateLimiter>>) -> Self {
+        Self { limiter, ..self }
     }
 
     /// For an explanation: what happens is written down, and `answers_total` stays as it is.
@@ -51,6 +66,23 @@ impl Scratch {
         Self {
             trace: Some(Trace::default()),
             ..Self::new(Arc::new(Counters::new(1)), 0)
+        }
+    }
+
+    /// What becomes of a response over UDP.
+    pub(super) fn judge(&mut self, arrival: Arrival, kind: Kind) -> Verdict {
+        match &self.limiter {
+            Some(limiter) if arrival.transport == Transport::Udp => {
+                limiter.judge(arrival.src, kind, arrival.now_ms, &mut self.n_suppressed)
+            }
+            _ => Verdict::Send,
+        }
+    }
+
+    /// Counts an answer of a pool, unless it is only explained.
+    pub(super) fn count_answer(&self, snapshot: &Snapshot, counter: u32) {
+        if self.trace.is_none() {
+            snapshot.plan.counters.count(self.shard, counter);
         }
     }
 

@@ -16,7 +16,9 @@ use crate::base::rr::RrSet;
 use crate::base::rr::RrType;
 use crate::engine::arrival::Scratch;
 use crate::engine::chain::Visited;
+use crate::engine::limit::Kind;
 use crate::state::snapshot::Snapshot;
+use crate::wire::edns::ExtendedError;
 use crate::wire::encode::Encoder;
 use crate::wire::encode::Full;
 use crate::wire::encode::Owner;
@@ -35,6 +37,12 @@ pub(super) struct Composer<'a, 'b> {
     pub encoder: Encoder<'b>,
     /// The ECS scope of the answer; 0 for all that does not depend on the client.
     pub scope_len: u8,
+    /// What the response counts as for the rate limit, unless its RCODE says error.
+    pub kind: Kind,
+    /// The counter of `answers_total` that the response moves.
+    pub counter: Option<u32>,
+    /// What an operator who asks should know of the answer (RFC 8914).
+    pub extended_error: Option<ExtendedError<'static>>,
     /// Whether `scratch.qname` is no longer the question's name.
     pub followed: bool,
 }
@@ -55,7 +63,7 @@ impl<'a> Composer<'a, '_> {
     pub fn zone_answer(&mut self) -> Rcode {
         let zones = &self.snapshot.plan.zones;
         let Some(mut zone) = zones.zone_for(&self.scratch.qname) else {
-            return Rcode::Refused;
+            return self.refused("no zone here holds this name");
         };
         // The parent's side of a zone cut answers for DS (RFC 4035 s3.1.4.1).
         if self.query.qtype == RrType::DS
@@ -76,6 +84,12 @@ impl<'a> Composer<'a, '_> {
                 return Rcode::NoError;
             }
         }
+    }
+
+    /// REFUSED, because this server is not authoritative for what is asked (RFC 8914 s4.21).
+    pub fn refused(&mut self, text: &'static str) -> Rcode {
+        self.extended_error = Some(ExtendedError { code: 20, text });
+        Rcode::Refused
     }
 
     /// One search and what it found.
@@ -188,8 +202,9 @@ impl<'a> Composer<'a, '_> {
 
     /// The name lies at or below a zone cut: NS of the child, and the glue to reach it.
     fn referral(&mut self, zone: &'a Zone, cut: &'a Node) -> Next {
-        if self.followed {
-            self.encoder.set_authoritative();
+        match self.followed {
+            true => self.encoder.set_authoritative(),
+            false => self.kind = Kind::Referral,
         }
         let Some(ns) = cut.rrset(RrType::NS) else {
             return Next::Done(Rcode::ServFail);
@@ -223,6 +238,7 @@ impl<'a> Composer<'a, '_> {
 
     /// No such name, or no such type: the SOA, at the TTL of RFC 2308 s3.
     pub fn negative(&mut self, zone: &'a Zone, rcode: Rcode) -> Next {
+        self.kind = Kind::Negative;
         self.encoder.set_authoritative();
         let rdata = zone.soa().rdatas.first().map_or(&[][..], |rdata| rdata);
         let apex = Owner::Name(zone.apex());

@@ -2,7 +2,8 @@
 //!
 //! [`answer`] is the table of contents: parse, decide who answers (the protocol, CHAOS, a zone), write.
 //! It is one function for every transport and for `explain`, it cannot fail, and on the steered and
-//! static path it allocates nothing, takes no lock and reads no clock.
+//! static path it allocates nothing, takes no lock and reads no clock. What strangers may not have of
+//! it, or only so often, is decided here too, when the response is known: [`limit`].
 
 #![cfg_attr(
     not(test),
@@ -19,22 +20,31 @@ mod chain;
 pub mod client;
 mod compose;
 pub mod explain;
+pub mod limit;
 pub mod question;
 mod special;
 mod steered;
+#[cfg(test)]
+mod tests;
 
 pub use arrival::Arrival;
 pub use arrival::Scratch;
+
+use std::time::Duration;
 
 use crate::base::rr::Class;
 use crate::base::rr::Rcode;
 use crate::base::rr::RrType;
 use crate::config::model::Process;
 use crate::engine::compose::Composer;
+use crate::engine::limit::Kind;
+use crate::engine::limit::Verdict;
 use crate::state::counters::Dropped;
 use crate::state::counters::Transport;
 use crate::state::snapshot::Snapshot;
+use crate::wire::cookie::Checked;
 use crate::wire::edns::Edns;
+use crate::wire::edns::ExtendedError;
 use crate::wire::edns::Opt;
 use crate::wire::encode::Encoder;
 use crate::wire::query::Fault;
@@ -46,8 +56,8 @@ use crate::wire::query::Reject;
 const PLAIN_UDP_PAYLOAD: u16 = 512;
 
 /// Answers one message from one snapshot into `out` and returns the response's length in octets; 0
-/// means silence. Over UDP the response keeps to the client's and the server's payload limits, over
-/// TCP to `out`, which should hold 65,535 octets.
+/// means silence. Over UDP the response keeps to the client's and the server's payload limits and to
+/// the rate limit, over TCP to `out`, which should hold 65,535 octets.
 pub fn answer(
     snapshot: &Snapshot,
     scratch: &mut Scratch,
@@ -57,47 +67,54 @@ pub fn answer(
 ) -> usize {
     scratch.counters().query(arrival.transport);
     let process = &snapshot.plan.config.process;
-    let (len, rcode) = match Query::parse(message, &mut scratch.qname) {
+    let sent = match Query::parse(message, &mut scratch.qname) {
         Ok(query) => respond(snapshot, scratch, arrival, &query, out),
-        Err(Malformed::Reject(reject)) => (refuse(process, &reject, out), reject.rcode),
-        Err(Malformed::Drop(fault)) => {
-            scratch.counters().dropped(match fault {
-                Fault::Response => Dropped::Response,
-                _ => Dropped::Short,
-            });
-            return 0;
-        }
+        Err(Malformed::Reject(reject)) => match scratch.judge(arrival, Kind::Error) {
+            Verdict::Drop => Err(Dropped::RateLimit),
+            _ => Ok((refuse(process, &reject, out), reject.rcode)),
+        },
+        Err(Malformed::Drop(Fault::Response)) => Err(Dropped::Response),
+        Err(Malformed::Drop(_)) => Err(Dropped::Short),
     };
-    scratch.counters().response(rcode);
-    len
+    match sent {
+        Ok((len, rcode)) => {
+            scratch.counters().response(rcode);
+            len
+        }
+        Err(reason) => {
+            scratch.counters().dropped(reason);
+            0
+        }
+    }
 }
 
 /// Answers a message that is no query.
 fn refuse(process: &Process, reject: &Reject<'_>, out: &mut [u8]) -> usize {
-    let opt = reject
-        .has_opt
-        .then(|| Opt::new(process.server.max_udp_payload));
+    let opt = reject.has_opt.then(|| Opt {
+        extended_error: Some(ExtendedError {
+            code: 0,
+            text: reject.fault.as_str(),
+        }),
+        ..Opt::new(process.server.max_udp_payload)
+    });
     let limit = usize::from(PLAIN_UDP_PAYLOAD);
     Encoder::begin(out, limit, &reject.echo).finish(reject.rcode, opt.as_ref())
 }
 
-/// Answers a query.
+/// Answers a query; its length and RCODE, or why it gets nothing.
 fn respond(
     snapshot: &Snapshot,
     scratch: &mut Scratch,
     arrival: Arrival,
     query: &Query<'_>,
     out: &mut [u8],
-) -> (usize, Rcode) {
-    let process = &snapshot.plan.config.process;
-    let mut opt = query.edns.as_ref().map(|edns| opt(process, edns));
-    let limit = match (arrival.transport, &query.edns) {
-        (Transport::Tcp, _) => out.len(),
-        (Transport::Udp, None) => usize::from(PLAIN_UDP_PAYLOAD),
-        (Transport::Udp, Some(edns)) => {
-            usize::from(edns.udp_payload.min(process.server.max_udp_payload))
-        }
-    };
+) -> Result<(usize, Rcode), Dropped> {
+    let cookie = cookie(snapshot, arrival, query);
+    let mut opt = query
+        .edns
+        .as_ref()
+        .map(|edns| opt(snapshot, arrival, edns, cookie));
+    let limit = limit(snapshot, arrival, query, out);
     let mut encoder = Encoder::begin(out, limit, &query.echo);
     encoder.reserve(opt.as_ref().map_or(0, Opt::len));
     let mut composer = Composer {
@@ -107,25 +124,90 @@ fn respond(
         src: arrival.src,
         encoder,
         scope_len: 0,
+        kind: Kind::Answer,
+        counter: None,
+        extended_error: None,
         followed: false,
     };
-    let rcode = match query.edns {
-        // RFC 6891 s6.1.3: tell the version that we speak, whatever the question.
-        Some(edns) if edns.version > 0 => Rcode::BadVers,
-        _ => dispatch(&mut composer),
-    };
+    let rcode = dispatch(&mut composer);
     let Composer {
-        encoder, scope_len, ..
+        scratch,
+        encoder,
+        scope_len,
+        kind,
+        counter,
+        extended_error,
+        ..
     } = composer;
-    if let Some((subnet, scope)) = opt.as_mut().and_then(|opt| opt.subnet.as_mut()) {
-        *scope = subnet.scope_len(scope_len);
+    let kind = match rcode {
+        Rcode::NoError | Rcode::NxDomain | Rcode::YxDomain => kind,
+        _ => Kind::Error,
+    };
+    let verdict = match cookie {
+        // Nobody is flooded by a client that is where it says it is.
+        Some(Checked { is_valid: true, .. }) => Verdict::Send,
+        _ => scratch.judge(arrival, kind),
+    };
+    match verdict {
+        Verdict::Drop => return Err(Dropped::RateLimit),
+        // An error is short as it is, and truncated it would say nothing.
+        Verdict::Slip if kind != Kind::Error => return Ok(slip(query, opt, out)),
+        Verdict::Slip | Verdict::Send => {}
     }
+    if let Some(opt) = &mut opt {
+        opt.extended_error = extended_error;
+        if let Some((subnet, scope)) = &mut opt.subnet {
+            *scope = subnet.scope_len(scope_len);
+        }
+    }
+    if let Some(counter) = counter {
+        scratch.count_answer(snapshot, counter);
+    }
+    Ok((encoder.finish(rcode, opt.as_ref()), rcode))
+}
+
+/// What goes in place of a response that the rate limit keeps back, and is hardly longer than the
+/// query: a fresh cookie to come back with (RFC 7873 s5.2.3), or TC, after which a client comes by TCP.
+fn slip(query: &Query<'_>, opt: Option<Opt<'_>>, out: &mut [u8]) -> (usize, Rcode) {
+    let mut encoder = Encoder::begin(out, usize::from(PLAIN_UDP_PAYLOAD), &query.echo);
+    let opt = opt.map(|opt| Opt { nsid: None, ..opt });
+    let rcode = match &opt {
+        Some(opt) if opt.cookie.is_some() => Rcode::BadCookie,
+        _ => {
+            encoder.set_truncated();
+            Rcode::NoError
+        }
+    };
     (encoder.finish(rcode, opt.as_ref()), rcode)
 }
 
-/// The OPT of the response to a query with one; the scope is still to be filled in.
-fn opt<'a>(process: &'a Process, edns: &Edns<'_>) -> Opt<'a> {
+/// What the query's cookie is worth; `None` for a query without one.
+fn cookie(snapshot: &Snapshot, arrival: Arrival, query: &Query<'_>) -> Option<Checked> {
+    let secrets = snapshot.plan.cookie_secrets.as_ref()?;
+    let sent = query.edns.as_ref()?.cookie?;
+    Some(secrets.check(sent, arrival.src, arrival.now_ms / 1000))
+}
+
+/// How long a response to a query may be, in octets.
+fn limit(snapshot: &Snapshot, arrival: Arrival, query: &Query<'_>, out: &[u8]) -> usize {
+    let ours = snapshot.plan.config.process.server.max_udp_payload;
+    match (arrival.transport, &query.edns) {
+        (Transport::Tcp, _) => out.len(),
+        (Transport::Udp, None) => usize::from(PLAIN_UDP_PAYLOAD),
+        (Transport::Udp, Some(edns)) => usize::from(edns.udp_payload.min(ours)),
+    }
+}
+
+/// The OPT of the response to a query with one; scope and extended error are still to be filled in.
+fn opt<'a>(
+    snapshot: &'a Snapshot,
+    arrival: Arrival,
+    edns: &Edns<'_>,
+    cookie: Option<Checked>,
+) -> Opt<'a> {
+    let process = &snapshot.plan.config.process;
     let nsid = process.server.nsid.as_bytes();
+    let wants_timeout = edns.tcp_keepalive && arrival.transport == Transport::Tcp;
     Opt {
         dnssec_ok: edns.dnssec_ok,
         // A server with ECS switched off treats the option as unknown (RFC 7871 s7.2.1).
@@ -134,16 +216,29 @@ fn opt<'a>(process: &'a Process, edns: &Edns<'_>) -> Opt<'a> {
             .filter(|_| process.ecs.enabled)
             .map(|subnet| (subnet, 0)),
         nsid: (edns.nsid && !nsid.is_empty()).then_some(nsid),
+        cookie: cookie.map(|cookie| cookie.reply),
+        tcp_keepalive: wants_timeout.then(|| keepalive(process.server.tcp_idle_timeout)),
         ..Opt::new(process.server.max_udp_payload)
     }
 }
 
-/// Finds who answers a well-formed query by class, type and zone.
+/// A timeout in units of 100 ms (RFC 7828 s3.1).
+fn keepalive(timeout: Duration) -> u16 {
+    u16::try_from(timeout.as_millis() / 100).unwrap_or(u16::MAX)
+}
+
+/// Finds who answers a well-formed query by EDNS version, class, type and zone.
 fn dispatch(composer: &mut Composer<'_, '_>) -> Rcode {
+    match composer.query.edns {
+        // RFC 6891 s6.1.3: tell the version that we speak, whatever the question.
+        Some(edns) if edns.version > 0 => return Rcode::BadVers,
+        Some(_) if composer.query.is_for_cookie() => return Rcode::NoError,
+        _ => {}
+    }
     match (composer.query.qclass, composer.query.qtype) {
         (Class::CH, _) => return special::chaos(composer),
         (Class::IN | Class::ANY, _) => {}
-        _ => return Rcode::Refused,
+        _ => return composer.refused("only class IN is served"),
     }
     match composer.query.qtype {
         RrType::AXFR | RrType::IXFR => Rcode::Refused,

@@ -13,10 +13,10 @@ pub(super) fn chaos(composer: &mut Composer<'_, '_>) -> Rcode {
     let text = match composer.scratch.qname.wire() {
         b"\x02id\x06server\0" | b"\x08hostname\x04bind\0" => &server.nsid,
         b"\x07version\x04bind\0" | b"\x07version\x06server\0" => &server.version,
-        _ => return Rcode::Refused,
+        _ => return composer.refused("no such name in class CH"),
     };
     let (true, Ok(len)) = (!text.is_empty(), u8::try_from(text.len())) else {
-        return Rcode::Refused;
+        return composer.refused("the operator does not tell");
     };
     composer.encoder.set_authoritative();
     if !matches!(composer.query.qtype, RrType::TXT | RrType::ANY) {

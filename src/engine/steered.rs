@@ -11,6 +11,8 @@ use crate::engine::compose::Next;
 use crate::state::steered::Found;
 use crate::state::steered::PoolAnswer;
 use crate::state::steered::Records;
+use crate::steer::Standing;
+use crate::wire::edns::ExtendedError;
 use crate::wire::encode::Full;
 use crate::wire::encode::Owner;
 use crate::zone::Zone;
@@ -47,29 +49,33 @@ impl<'a> Composer<'a, '_> {
             Found::Records(pool, _) => Some(pool),
             Found::NoData | Found::ServFail => None,
         };
-        match &mut self.scratch.trace {
-            None => self.count(pool),
-            Some(trace) => {
-                let pool = pool.map(|pool| pool.pool);
-                trace.steered = Some(TracedSteering {
-                    ix,
-                    family,
-                    client,
-                    pool,
-                    key: steered.key,
-                });
-            }
+        self.counter = pool.map(|pool| pool.counter);
+        self.extended_error = self.complaint(&steered.found, family);
+        if let Some(trace) = &mut self.scratch.trace {
+            let pool = pool.map(|pool| pool.pool);
+            trace.steered = Some(TracedSteering {
+                ix,
+                family,
+                client,
+                pool,
+                key: steered.key,
+            });
         }
         steered.found
     }
 
-    fn count(&self, pool: Option<&PoolAnswer>) {
-        if let Some(pool) = pool {
-            self.snapshot
-                .plan
-                .counters
-                .count(self.scratch.shard, pool.counter);
-        }
+    /// What is wrong with an answer although it is what the configuration asks for (RFC 8914 s4.1).
+    fn complaint(&self, found: &Found<'_>, family: Family) -> Option<ExtendedError<'static>> {
+        let is_up = |pool: &PoolAnswer| {
+            let now = self.snapshot.pools.get(pool.pool.at());
+            now.is_none_or(|now| now.standing(family) == Standing::Up)
+        };
+        let text = match found {
+            Found::Records(pool, _) if !is_up(pool) => "no pool for this client is up: best guess",
+            Found::ServFail => "no pool for this client is up",
+            _ => return None,
+        };
+        Some(ExtendedError { code: 0, text })
     }
 
     fn put_steered(&mut self, ix: SteeredIx, family: Family, records: &Records) -> Next {

@@ -42,6 +42,8 @@ pub enum Dropped {
     ClientConnectionLimit,
     /// There are as many TCP connections as there may be.
     ConnectionLimit,
+    /// The client prefix had its share of such responses.
+    RateLimit,
     /// The message was a response.
     Response,
     /// The answer could not be sent.
@@ -54,9 +56,10 @@ pub enum Dropped {
 
 impl Dropped {
     /// All, in index order.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::ClientConnectionLimit,
         Self::ConnectionLimit,
+        Self::RateLimit,
         Self::Response,
         Self::Send,
         Self::Short,
@@ -68,6 +71,7 @@ impl Dropped {
         match self {
             Self::ClientConnectionLimit => "client_connection_limit",
             Self::ConnectionLimit => "connection_limit",
+            Self::RateLimit => "rate_limit",
             Self::Response => "response",
             Self::Send => "send",
             Self::Short => "short",

@@ -17,6 +17,7 @@ use crate::geo::rules::Site;
 use crate::geo::rules::Spec;
 use crate::state::counters::AnswerCounters;
 use crate::steer::rendezvous::name_hash;
+use crate::wire::cookie::Secrets;
 use crate::zone::SteeredOwner;
 use crate::zone::set::ZoneSet;
 
@@ -37,10 +38,13 @@ pub struct Plan {
     pub pool_hashes: Vec<u64>,
     /// `answers_total`.
     pub counters: Arc<AnswerCounters>,
+    /// What cookies are made with; `None`: they are ignored.
+    pub cookie_secrets: Option<Secrets>,
 }
 
 impl Plan {
-    /// Compiles. Tables of the plan before are kept where spec and databases are the same.
+    /// Compiles; without cookie secrets, which the caller adds. Tables of the plan before are kept where
+    /// spec and databases are the same.
     pub fn compile(
         config: Arc<Config>,
         zones: ZoneSet,
@@ -90,6 +94,7 @@ impl Plan {
             specs,
             pool_hashes,
             counters: Arc::new(counters),
+            cookie_secrets: None,
         }
     }
 

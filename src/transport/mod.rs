@@ -52,6 +52,7 @@ pub use self::tcp::TcpLimits;
 use self::tcp::TcpService;
 use self::udp::UdpWorker;
 use crate::engine::Scratch;
+use crate::engine::limit::RateLimiter;
 use crate::state::counters::Counters;
 use crate::state::counters::Transport;
 use crate::state::publish::Publisher;
@@ -89,11 +90,13 @@ pub enum TransportError {
 
 impl Bound {
     /// Starts answering from what `publisher` serves. UDP threads are named `udp-0` and so on; TCP runs
-    /// on `runtime`, which needs I/O and time. `counters` should have [`Bound::n_shards`] shards.
+    /// on `runtime`, which needs I/O and time. `counters` should have [`Bound::n_shards`] shards;
+    /// `limiter` is for UDP.
     pub fn serve(
         self,
         publisher: &Publisher,
         counters: &Arc<Counters>,
+        limiter: Option<&Arc<RateLimiter>>,
         limits: TcpLimits,
         runtime: &runtime::Handle,
     ) -> Result<Serving, TransportError> {
@@ -104,7 +107,7 @@ impl Bound {
         let tcp_shard = self.n_udp_threads();
         let udp_engine = |shard| UdpEngine {
             reader: publisher.reader(),
-            scratch: scratch(shard),
+            scratch: scratch(shard).with_limiter(limiter.cloned()),
         };
         let tcp_engine = {
             let publisher = publisher.clone();

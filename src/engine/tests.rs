@@ -1,0 +1,205 @@
+//! Limits and cookies through [`answer`]: what a flood gets, and who is exempt.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::Arrival;
+use super::Scratch;
+use super::answer;
+use super::limit::RateLimiter;
+use crate::state::build::Evidence;
+use crate::state::counters::Counters;
+use crate::state::counters::Dropped;
+use crate::state::counters::Transport;
+use crate::state::fixture;
+use crate::state::plan::Plan;
+use crate::state::snapshot::Snapshot;
+use crate::wire::cookie::Secrets;
+
+const ZONE: &str = "$TTL 300\n@ SOA ns1 host 1 2h 1h 1w 5m\n@ NS ns1\nns1 A 192.0.2.53\n\
+     www A 192.0.2.1\nsub NS ns.sub\nns.sub A 192.0.2.2\n";
+
+const POOLS: &str = "[pool.p]\nlocation = [0, 0]\nendpoints = [\"192.0.2.10\"]\n\
+     [steer.\"app.example.com\"]\npools = [\"p\"]\n";
+
+/// A thread with a limit of ten responses of a kind to a client prefix in a second.
+struct Thread {
+    snapshot: Snapshot,
+    counters: Arc<Counters>,
+    scratch: Scratch,
+    now_ms: u64,
+}
+
+impl Thread {
+    fn start(slip: u32) -> Self {
+        let process = format!(
+            "[server]\nnsid = \"ns1\"\n[server.rate_limit]\nresponses_per_second = 10\nslip = {slip}\n"
+        );
+        let atlas = fixture::embedded_atlas();
+        let plan = Plan {
+            cookie_secrets: Some(Secrets::one(*b"not very secret!")),
+            ..fixture::plan(&process, POOLS, &[("example.com", ZONE)], atlas)
+        };
+        let limit = plan.config.process.server.rate_limit.clone().unwrap();
+        let limiter = Arc::new(RateLimiter::new(limit, *b"not very random!"));
+        let counters = Arc::new(Counters::new(1));
+        Self {
+            snapshot: Snapshot::build(Arc::new(plan), &Evidence::default(), 1, None),
+            scratch: Scratch::new(Arc::clone(&counters), 0).with_limiter(Some(limiter)),
+            counters,
+            now_ms: 1_700_000_000_000,
+        }
+    }
+
+    fn ask(&mut self, transport: Transport, message: &[u8]) -> Vec<u8> {
+        let mut out = vec![0; 65_535];
+        let arrival = Arrival {
+            src: IpAddr::from([198, 51, 100, 7]),
+            transport,
+            now_ms: self.now_ms,
+        };
+        let len = answer(
+            &self.snapshot,
+            &mut self.scratch,
+            arrival,
+            message,
+            &mut out,
+        );
+        out.truncate(len);
+        out
+    }
+
+    /// What 30 times the same query gets at one moment.
+    fn flood(&mut self, transport: Transport, message: &[u8]) -> Flooded {
+        let mut got = Flooded::default();
+        for _ in 0..30 {
+            let response = self.ask(transport, message);
+            match response.get(..12) {
+                None => got.n_silent += 1,
+                Some(header) if header[2] & 2 != 0 => {
+                    assert_eq!(header[6..10], [0; 4], "TC without records");
+                    got.n_truncated += 1;
+                }
+                Some(header) if header[3] & 15 == 7 => got.n_bad_cookie += 1,
+                Some(_) => got.n_whole += 1,
+            }
+        }
+        got
+    }
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Flooded {
+    n_whole: u32,
+    n_truncated: u32,
+    n_bad_cookie: u32,
+    n_silent: u32,
+}
+
+/// An A query for a name, with an OPT that has these options if `options` is given.
+fn query(name: &[u8], options: Option<&[u8]>) -> Vec<u8> {
+    let mut message = b"\x12\x34\0\0\0\x01\0\0\0\0\0\0".to_vec();
+    message.extend_from_slice(name);
+    message.extend_from_slice(b"\x07example\x03com\0\0\x01\0\x01");
+    if let Some(options) = options {
+        message[11] = 1;
+        message.extend_from_slice(b"\0\0\x29\x04\xd0\0\0\0\0\0");
+        message.push(options.len() as u8);
+        message.extend_from_slice(options);
+    }
+    message
+}
+
+const WWW: &[u8] = b"\x03www";
+const APP: &[u8] = b"\x03app";
+const CLIENT_COOKIE: &[u8] = b"\0\x0a\0\x08client_1";
+
+/// The cookie option of a response.
+fn cookie_of(response: &[u8]) -> Vec<u8> {
+    let at = response
+        .windows(CLIENT_COOKIE.len())
+        .position(|part| part == b"\0\x0a\0\x18client_1")
+        .expect("a cookie");
+    response[at..at + 28].to_vec()
+}
+
+#[test]
+fn a_flood_gets_its_share_and_every_other_one_truncated() {
+    let mut thread = Thread::start(2);
+    for message in [query(WWW, None), query(WWW, Some(b""))] {
+        thread.now_ms += 10_000;
+        let expected = Flooded {
+            n_whole: 10,
+            n_truncated: 10,
+            n_silent: 10,
+            ..Flooded::default()
+        };
+        assert_eq!(thread.flood(Transport::Udp, &message), expected);
+    }
+    assert_eq!(thread.counters.dropped(Dropped::RateLimit), 20);
+}
+
+#[test]
+fn kinds_have_a_share_each_and_errors_are_never_truncated() {
+    let mut thread = Thread::start(1);
+    let other_zone = b"\x12\x34\0\0\0\x01\0\0\0\0\0\0\x01x\x04test\0\0\x01\0\x01".to_vec();
+    let malformed = [query(WWW, None), vec![0]].concat();
+    for (message, n_whole) in [
+        (query(WWW, None), 10),
+        (query(b"\x03ns1", None), 0),
+        (query(b"\x07missing", None), 10),
+        (query(b"\x07another", None), 0),
+        (query(b"\x03sub", None), 10),
+        // Errors slip as they are, since all of the suppressed do.
+        (other_zone, 30),
+        (malformed, 30),
+    ] {
+        let got = thread.flood(Transport::Udp, &message);
+        assert_eq!((got.n_whole, got.n_truncated), (n_whole, 30 - n_whole));
+    }
+    let mut thread = Thread::start(0);
+    let malformed = [query(WWW, None), vec![0]].concat();
+    let got = thread.flood(Transport::Udp, &malformed);
+    assert_eq!((got.n_whole, got.n_silent), (10, 20));
+}
+
+#[test]
+fn a_client_with_a_cookie_is_asked_to_use_it_and_then_exempt() {
+    let mut thread = Thread::start(2);
+    let new = query(WWW, Some(CLIENT_COOKIE));
+    let expected = Flooded {
+        n_whole: 10,
+        n_bad_cookie: 10,
+        n_silent: 10,
+        ..Flooded::default()
+    };
+    assert_eq!(thread.flood(Transport::Udp, &new), expected);
+    let refused = (0..2)
+        .map(|_| thread.ask(Transport::Udp, &new))
+        .find(|response| !response.is_empty())
+        .expect("every other one slips");
+    assert_eq!(refused.len(), new.len() + 16, "no records");
+    let known = query(WWW, Some(&cookie_of(&refused)));
+    assert_eq!(thread.flood(Transport::Udp, &known).n_whole, 30);
+    // Others of its prefix are not.
+    assert_eq!(thread.flood(Transport::Udp, &new).n_whole, 0);
+    let forged = query(WWW, Some(b"\0\x0a\0\x18client_1\x01\0\0\0forged_times"));
+    assert_eq!(thread.flood(Transport::Udp, &forged).n_whole, 0);
+}
+
+#[test]
+fn tcp_is_never_limited() {
+    let mut thread = Thread::start(0);
+    let message = query(WWW, None);
+    assert_eq!(thread.flood(Transport::Tcp, &message).n_whole, 30);
+    assert_eq!(thread.flood(Transport::Udp, &message).n_whole, 10);
+}
+
+#[test]
+fn only_answers_that_leave_are_counted() {
+    let mut thread = Thread::start(2);
+    let got = thread.flood(Transport::Udp, &query(APP, None));
+    assert_eq!(got.n_whole, 10);
+    let n: u64 = thread.snapshot.plan.counters.totals().map(|(_, n)| n).sum();
+    assert_eq!(n, 10);
+}
