@@ -132,7 +132,7 @@ fn respond(
     let rcode = dispatch(&mut composer);
     let Composer {
         scratch,
-        encoder,
+        mut encoder,
         scope_len,
         kind,
         counter,
@@ -153,6 +153,10 @@ fn respond(
         // An error is short as it is, and truncated it would say nothing.
         Verdict::Slip if kind != Kind::Error => return Ok(slip(query, opt, out)),
         Verdict::Slip | Verdict::Send => {}
+    }
+    // Other classes may hold more than ours (RFC 1035 s6.2).
+    if query.qclass == Class::ANY {
+        encoder.clear_authoritative();
     }
     if let Some(opt) = &mut opt {
         opt.extended_error = extended_error;

@@ -1,8 +1,8 @@
 //! The client subnet option (RFC 7871): whom a resolver asks for.
 //!
-//! A subnet is either whole or malformed; nothing is repaired. RFC 7871 s7.1.2 wants FORMERR for all of
+//! A subnet is either whole or malformed; nothing is repaired. RFC 7871 s6 wants FORMERR for all of
 //! these: an unknown family, a source length beyond the family's bits, more or fewer address octets
-//! than that length needs, bits set beyond it, and (s6) a scope in a query. Family 0 stands for no
+//! than that length needs, bits set beyond it, and a scope in a query. Family 0 stands for no
 //! address at all and goes with length 0 only.
 
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]

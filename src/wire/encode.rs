@@ -107,6 +107,11 @@ impl<'b> Encoder<'b> {
         self.flags = self.flags.with_authoritative();
     }
 
+    /// Takes that mark away.
+    pub fn clear_authoritative(&mut self) {
+        self.flags = self.flags.without_authoritative();
+    }
+
     /// Marks the message as truncated (TC).
     pub fn set_truncated(&mut self) {
         self.flags = self.flags.with_truncated();

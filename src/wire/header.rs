@@ -88,6 +88,11 @@ impl Flags {
         Self(self.0 | AA)
     }
 
+    /// The same without that mark.
+    pub fn without_authoritative(self) -> Self {
+        Self(self.0 & !AA)
+    }
+
     /// The same with the message marked as truncated (TC).
     pub fn with_truncated(self) -> Self {
         Self(self.0 | TC)

@@ -8,6 +8,8 @@ mod harness;
 mod answers;
 mod cli;
 mod health;
+mod messages;
+mod protocol;
 mod reload;
 mod restart;
 mod steering;
