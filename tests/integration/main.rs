@@ -8,6 +8,7 @@ mod harness;
 mod answers;
 mod cli;
 mod health;
+mod limits;
 mod messages;
 mod protocol;
 mod reload;
