@@ -1,0 +1,181 @@
+//! How long does one query take through the engine, from bytes to bytes, without sockets?
+//!
+//! Steered answers are asked for random client subnets: on `synthetic-city.mmdb` if `MERIDIAN_GEODATA`
+//! names its folder, else on the embedded database. Static answers come from zones of one name and of
+//! a million names, in random order so that caches help as little as in life.
+
+use std::hint::black_box;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use criterion::BenchmarkId;
+use criterion::Criterion;
+use criterion::Throughput;
+use criterion::criterion_group;
+use criterion::criterion_main;
+
+use meridian::base::name::Name;
+use meridian::base::prefix::Prefix;
+use meridian::base::rr::RrType;
+use meridian::daemon::load::embedded_atlas;
+use meridian::engine::Arrival;
+use meridian::engine::Scratch;
+use meridian::engine::answer;
+use meridian::geo::mmdb::Atlas;
+use meridian::state::build::Evidence;
+use meridian::state::counters::Counters;
+use meridian::state::counters::Transport;
+use meridian::state::plan::Plan;
+use meridian::state::snapshot::Snapshot;
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+/// Queries asked in one iteration, so that a whole iteration's worth does not stay in the cache.
+const N_ASKED: usize = 1 << 14;
+
+const POOLS: &str = "
+[pool.us-west]
+location = [45.60, -121.18]
+endpoints = [\"192.0.2.10\", \"2001:db8::10\"]
+[pool.us-east]
+location = [33.07, -80.04]
+endpoints = [\"192.0.2.11\", \"2001:db8::11\"]
+[pool.europe-west]
+location = [50.45, 3.82]
+endpoints = [\"192.0.2.20\", \"2001:db8::20\"]
+[pool.brazil]
+location = [-23.55, -46.63]
+endpoints = [\"192.0.2.30\"]
+[pool.tokyo]
+location = [35.69, 139.69]
+endpoints = [\"192.0.2.40\"]
+[pool.singapore]
+location = [1.35, 103.82]
+endpoints = [\"192.0.2.50\"]
+[pool.sydney]
+location = [-33.87, 151.21]
+endpoints = [\"192.0.2.60\"]
+[pool.south-africa]
+location = [-26.20, 28.05]
+endpoints = [\"192.0.2.70\"]
+[steer.\"app.example.com\"]
+pools = [\"us-west\", \"us-east\", \"europe-west\", \"brazil\", \"tokyo\", \"singapore\", \"sydney\", \"south-africa\"]
+";
+
+fn zone(n_names: usize) -> String {
+    let mut text =
+        "$TTL 300\n@ SOA ns1 host 1 2h 1h 1w 5m\n@ NS ns1\nns1 A 192.0.2.53\n".to_owned();
+    (0..n_names).for_each(|n| text += &format!("h{n} A 192.0.2.1\n"));
+    text
+}
+
+fn geodata() -> Option<PathBuf> {
+    std::env::var_os("MERIDIAN_GEODATA").map(PathBuf::from)
+}
+
+fn atlas() -> Arc<Atlas> {
+    Arc::new(match geodata() {
+        Some(folder) => {
+            let bytes = std::fs::read(folder.join("synthetic-city.mmdb")).expect("the database");
+            Atlas::read(bytes, None, &|_| None).expect("a sound database")
+        }
+        None => embedded_atlas().expect("a sound database"),
+    })
+}
+
+fn subnets() -> Vec<Prefix> {
+    match geodata() {
+        Some(folder) => std::fs::read_to_string(folder.join("client-subnets.txt"))
+            .expect("the clients")
+            .lines()
+            .filter_map(|line| line.parse().ok())
+            .take(N_ASKED)
+            .collect(),
+        None => (0..N_ASKED as u32)
+            .map(|n| Prefix::cut(IpAddr::from(n.wrapping_mul(0x9E37_79B1).to_be_bytes()), 24))
+            .collect(),
+    }
+}
+
+fn snapshot(plan: Arc<Plan>) -> Snapshot {
+    Snapshot::build(plan, &Evidence::default(), 1, None).with_all_todays()
+}
+
+fn plan(n_names: usize, atlas: &Arc<Atlas>) -> Arc<Plan> {
+    let zones = [("example.com", zone(n_names))];
+    let zones = zones
+        .each_ref()
+        .map(|(origin, text)| (*origin, text.as_str()));
+    support::plan("", POOLS, &zones, Arc::clone(atlas)).expect("no faults")
+}
+
+/// Asks all messages, one after the other.
+fn ask(c: &mut Criterion, id: BenchmarkId, snapshot: &Snapshot, messages: &[Vec<u8>]) {
+    let mut scratch = Scratch::new(Arc::new(Counters::new(1)), 0);
+    let arrival = Arrival {
+        src: IpAddr::from([198, 51, 100, 7]),
+        transport: Transport::Udp,
+        now_ms: 1_700_000_000_000,
+    };
+    let mut out = [0; 4096];
+    let mut group = c.benchmark_group("answer");
+    group.throughput(Throughput::Elements(messages.len() as u64));
+    group.bench_with_input(id, messages, |b, messages| {
+        b.iter(|| {
+            for message in messages {
+                black_box(answer(snapshot, &mut scratch, arrival, message, &mut out));
+            }
+        });
+    });
+}
+
+fn steered(c: &mut Criterion) {
+    let atlas = atlas();
+    let snapshot = snapshot(plan(1, &atlas));
+    let name = Name::parse("app.example.com").expect("a name");
+    let subnets = subnets();
+    let with_subnet: Vec<_> = subnets
+        .iter()
+        .map(|subnet| support::query(&name, RrType::A, Some(1232), Some(*subnet)))
+        .collect();
+    ask(
+        c,
+        BenchmarkId::new("steered", "subnets"),
+        &snapshot,
+        &with_subnet,
+    );
+    let plain = vec![support::query(&name, RrType::A, Some(1232), None); N_ASKED];
+    ask(
+        c,
+        BenchmarkId::new("steered", "one resolver"),
+        &snapshot,
+        &plain,
+    );
+    let missing = Name::parse("missing.example.com").expect("a name");
+    let negative = vec![support::query(&missing, RrType::A, Some(1232), None); N_ASKED];
+    ask(
+        c,
+        BenchmarkId::new("static", "NXDOMAIN"),
+        &snapshot,
+        &negative,
+    );
+}
+
+fn fixed(c: &mut Criterion) {
+    let atlas = atlas();
+    for n_names in [1, 1_000_000] {
+        let snapshot = snapshot(plan(n_names, &atlas));
+        let messages: Vec<_> = (0..N_ASKED)
+            .map(|n| n.wrapping_mul(0x9E37_79B1) % n_names)
+            .map(|n| Name::parse(&format!("h{n}.example.com")).expect("a name"))
+            .map(|name| support::query(&name, RrType::A, Some(1232), None))
+            .collect();
+        let id = BenchmarkId::new("static", format!("{n_names} names"));
+        ask(c, id, &snapshot, &messages);
+    }
+}
+
+criterion_group!(benches, steered, fixed);
+criterion_main!(benches);
