@@ -5,6 +5,7 @@
 //!
 //! Invariant: no entry lies at 0x4000 or beyond, where no pointer reaches.
 
+use crate::base::name::MAX_NAME_LEN;
 use crate::wire::header::HEADER_LEN;
 
 /// The two top bits of a compression pointer; the rest is the offset.
@@ -80,7 +81,7 @@ impl Names {
 }
 
 /// Whether the name at an offset, once its pointers are followed, is this one.
-fn is_name_at(message: &[u8], mut at: usize, mut name: &[u8]) -> bool {
+pub(super) fn is_name_at(message: &[u8], mut at: usize, mut name: &[u8]) -> bool {
     loop {
         let Some(tail) = message.get(at..) else {
             return false;
@@ -104,6 +105,39 @@ fn is_name_at(message: &[u8], mut at: usize, mut name: &[u8]) -> bool {
         at += label.len();
         name = parent;
     }
+}
+
+/// Copies the name at an offset, its pointers followed, into `buffer`; `None` if there is none or it is
+/// too long.
+pub(super) fn read_name<'b>(
+    message: &[u8],
+    mut at: usize,
+    buffer: &'b mut [u8; MAX_NAME_LEN],
+) -> Option<&'b [u8]> {
+    let mut len = 0;
+    loop {
+        let tail = message.get(at..)?;
+        match split_label(tail) {
+            Some((label, _)) => {
+                buffer
+                    .get_mut(len..len + label.len())?
+                    .copy_from_slice(label);
+                len += label.len();
+                at += label.len();
+            }
+            None => match *tail {
+                [0, ..] => break,
+                [high @ 0xC0..=0xFF, low, ..] => {
+                    let target = usize::from(u16::from_be_bytes([high, low]) & !POINTER);
+                    // Backwards only, so that this ends whatever the bytes.
+                    at = Some(target).filter(|target| *target < at)?;
+                }
+                _ => return None,
+            },
+        }
+    }
+    *buffer.get_mut(len)? = 0;
+    buffer.get(..=len)
 }
 
 /// The first label with its length octet, and the name after it; `None` for the root, and for what is

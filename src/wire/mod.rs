@@ -60,3 +60,5 @@ pub mod edns;
 pub mod encode;
 pub mod header;
 pub mod query;
+mod record;
+pub mod tsig;

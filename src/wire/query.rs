@@ -23,6 +23,8 @@ use crate::base::rr::RrType;
 use crate::wire::edns::Edns;
 use crate::wire::header::Flags;
 use crate::wire::header::Header;
+use crate::wire::record::Record;
+use crate::wire::tsig::Tsig;
 
 /// A query that can be answered; its qname is in the [`QName`] that it was parsed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +37,10 @@ pub struct Query<'a> {
     pub qclass: Class,
     /// What the OPT says; `None` for a client without EDNS.
     pub edns: Option<Edns<'a>>,
-    /// Whether the query is signed with a TSIG, which has not been looked at.
-    pub has_tsig: bool,
+    /// The TSIG that the query is signed with, which has not been verified.
+    pub tsig: Option<Tsig<'a>>,
+    /// The serial that the client of an IXFR has (RFC 1995 s3).
+    pub ixfr_serial: Option<u32>,
 }
 
 /// What every response repeats from its query.
@@ -104,6 +108,8 @@ pub enum Fault {
     Short,
     /// Bytes behind the last record.
     Trailing,
+    /// A malformed TSIG.
+    Tsig,
     /// A TSIG that is not the last record.
     TsigPlace,
 }
@@ -126,6 +132,7 @@ impl Fault {
             Self::SectionCount => "records in answer or authority",
             Self::Short => "shorter than a header",
             Self::Trailing => "octets behind the last record",
+            Self::Tsig => "malformed TSIG",
             Self::TsigPlace => "TSIG is not the last record",
         }
     }
@@ -135,6 +142,10 @@ impl<'a> Query<'a> {
     /// Whether it has no question and only asks for a cookie (RFC 7873 s5.4).
     pub fn is_for_cookie(&self) -> bool {
         self.echo.question.is_empty()
+    }
+
+    fn is_ixfr_with_serial(&self, nscount: u16) -> bool {
+        self.qtype == RrType::IXFR && nscount == 1 && self.ixfr_serial.is_some()
     }
 
     /// Reads a message and folds its qname into `qname`, which means nothing after an error.
@@ -160,7 +171,7 @@ impl<'a> Query<'a> {
             reject.rcode = Rcode::NotImp;
             return Err(Malformed::Reject(reject));
         }
-        Self::parse_body(header.counts, body, qname, &mut reject).map_err(|fault| {
+        Self::parse_body(message, header.counts, body, qname, &mut reject).map_err(|fault| {
             reject.fault = fault;
             Malformed::Reject(reject)
         })
@@ -168,6 +179,7 @@ impl<'a> Query<'a> {
 
     /// Reads what follows the header, and keeps in `reject` what is known so far.
     fn parse_body(
+        message: &'a [u8],
         [qdcount, ancount, nscount, arcount]: [u16; 4],
         body: &'a [u8],
         qname: &mut QName,
@@ -178,7 +190,8 @@ impl<'a> Query<'a> {
             qtype: RrType(0),
             qclass: Class(0),
             edns: None,
-            has_tsig: false,
+            tsig: None,
+            ixfr_serial: None,
         };
         let mut rest = body;
         match qdcount {
@@ -193,17 +206,20 @@ impl<'a> Query<'a> {
                 reject.has_opt = true;
                 return Err(Fault::OptSection);
             }
+            if record.rtype == RrType::SOA {
+                query.ixfr_serial = record.soa_serial();
+            }
         }
         for _ in 0..arcount {
             let record = Record::split_off(&mut rest).ok_or(Fault::Record)?;
-            query.take_additional(&record, reject)?;
+            query.take_additional(message, &record, reject)?;
         }
         // The counts are judged only now, because an OPT behind them must have been seen.
         if !rest.is_empty() {
             Err(Fault::Trailing)
         } else if qdcount == 0 && query.edns.is_none_or(|edns| edns.cookie.is_none()) {
             Err(Fault::QuestionCount)
-        } else if ancount != 0 || nscount != 0 && query.qtype != RrType::IXFR {
+        } else if ancount != 0 || nscount != 0 && !query.is_ixfr_with_serial(nscount) {
             Err(Fault::SectionCount)
         } else {
             Ok(query)
@@ -225,10 +241,11 @@ impl<'a> Query<'a> {
 
     fn take_additional(
         &mut self,
+        message: &'a [u8],
         record: &Record<'a>,
         reject: &mut Reject<'a>,
     ) -> Result<(), Fault> {
-        if self.has_tsig {
+        if self.tsig.is_some() {
             return Err(Fault::TsigPlace);
         }
         match record.rtype {
@@ -240,52 +257,10 @@ impl<'a> Query<'a> {
                 }
                 self.edns = Some(Edns::parse(record.class, record.ttl, record.rdata)?);
             }
-            RrType::TSIG => self.has_tsig = true,
+            RrType::TSIG => self.tsig = Some(Tsig::read(message, record).ok_or(Fault::Tsig)?),
             _ => {}
         }
         Ok(())
-    }
-}
-
-/// A record as far as a query's reader cares.
-struct Record<'a> {
-    is_at_root: bool,
-    rtype: RrType,
-    class: u16,
-    ttl: [u8; 4],
-    rdata: &'a [u8],
-}
-
-impl<'a> Record<'a> {
-    /// Takes the first record off `rest`, which stays as it was if there is none.
-    fn split_off(rest: &mut &'a [u8]) -> Option<Self> {
-        let after_name = skip_name(rest)?;
-        let (&[t0, t1, c0, c1, ttl0, ttl1, ttl2, ttl3, len0, len1], after_fixed) =
-            after_name.split_first_chunk::<10>()?;
-        let rdata_len = usize::from(u16::from_be_bytes([len0, len1]));
-        let (rdata, next) = after_fixed.split_at_checked(rdata_len)?;
-        let record = Self {
-            is_at_root: rest.first() == Some(&0),
-            rtype: RrType(u16::from_be_bytes([t0, t1])),
-            class: u16::from_be_bytes([c0, c1]),
-            ttl: [ttl0, ttl1, ttl2, ttl3],
-            rdata,
-        };
-        *rest = next;
-        Some(record)
-    }
-}
-
-/// What follows a name, which may be compressed; pointers are not followed.
-fn skip_name(mut rest: &[u8]) -> Option<&[u8]> {
-    loop {
-        let (&len, after) = rest.split_first()?;
-        rest = match len {
-            0 => return Some(after),
-            1..=63 => after.split_at_checked(usize::from(len))?.1,
-            0xC0.. => return Some(after.split_first()?.1),
-            _ => return None,
-        };
     }
 }
 

@@ -16,7 +16,8 @@ use crate::base::prefix::Prefix;
 
 const QUESTION: &[u8] = b"\x03WwW\x07example\0\0\x01\0\x01";
 const OPT: &[u8] = b"\0\0\x29\x04\xd0\0\0\0\0\0\0";
-const TSIG: &[u8] = b"\x01k\0\0\xfa\0\xff\0\0\0\0\0\0";
+const TSIG: &[u8] =
+    b"\x01k\0\0\xfa\0\xff\0\0\0\0\0\x1d\x0bhmac-sha256\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 const A: &[u8] = b"\xc0\x0c\0\x01\0\x01\0\0\0\0\0\x04\x01\x02\x03\x04";
 
 fn message(flags: u16, counts: [u16; 4], body: &[&[u8]]) -> Vec<u8> {
@@ -45,10 +46,10 @@ fn a_query_is_read_in_full() {
     assert_eq!((query.echo.id, query.echo.question), (0x1234, QUESTION));
     assert!(query.echo.flags.recursion_desired() && query.echo.flags.checking_disabled());
     assert_eq!(query.edns.map(|edns| edns.udp_payload), Some(1232));
-    assert!(query.has_tsig);
+    assert!(query.tsig.is_some());
     let plain = message(0, [1, 0, 0, 0], &[QUESTION]);
     let query = Query::parse(&plain, &mut qname).expect("well-formed");
-    assert!(query.edns.is_none() && !query.has_tsig);
+    assert!(query.edns.is_none() && query.tsig.is_none());
 }
 
 #[test]
@@ -173,10 +174,11 @@ fn faults_in_and_after_an_opt_are_answered_with_an_opt() {
 #[test]
 fn an_ixfr_query_brings_its_soa() {
     let question = b"\x07example\0\0\xfb\0\x01";
-    let soa = b"\xc0\x0c\0\x06\0\x01\0\0\0\0\0\0";
+    let soa = b"\xc0\x0c\0\x06\0\x01\0\0\0\0\0\x16\0\0\0\0\x04\xd2\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
     let bytes = message(0, [1, 0, 1, 1], &[question, soa, OPT]);
     let query = Query::parse(&bytes, &mut QName::root()).expect("well-formed");
     assert!(query.qtype == RrType::IXFR && query.edns.is_some());
+    assert_eq!(query.ixfr_serial, Some(1234));
     let bytes = message(0, [1, 0, 1, 0], &[question, OPT]);
     assert_eq!(reject(&bytes).fault, Fault::OptSection);
     let bytes = message(0, [1, 1, 1, 0], &[question, soa, soa]);
