@@ -34,6 +34,8 @@ pub struct Meters {
     pub publish: Histogram,
     /// `reloads_total{result}`.
     pub reloads: IntCounterVec,
+    /// `notifies_total{result}`.
+    pub notifies: IntCounterVec,
 }
 
 impl Meters {
@@ -62,6 +64,11 @@ impl Meters {
             probe_duration: HistogramVec::new(probe_opts, &["pool", "vantage"])
                 .expect("constant name and labels"),
             publish: Histogram::with_opts(publish_opts).expect("constant name"),
+            notifies: counter(
+                "meridian_notifies_total",
+                "NOTIFYs to secondaries by what came of them.",
+                &["result"],
+            ),
             reloads: counter(
                 "meridian_reloads_total",
                 "Loads of the operator's files by result.",
@@ -71,6 +78,9 @@ impl Meters {
         // Told from the start, so that an alert on a rise sees the first one.
         for result in ["ok", "refused"] {
             meters.reloads.with_label_values(&[result]);
+        }
+        for result in ["answered", "refused", "unanswered"] {
+            meters.notifies.with_label_values(&[result]);
         }
         meters
     }

@@ -23,6 +23,7 @@ use crate::base::prefix::Family;
 use crate::base::rr::Rcode;
 use crate::health::overrides::Forced;
 use crate::state::counters::Dropped;
+use crate::state::counters::Transferred;
 use crate::state::counters::Transport;
 use crate::state::snapshot::Snapshot;
 
@@ -42,6 +43,7 @@ pub fn text(live: &Live) -> String {
     page.add(live.meters.probe_duration.clone());
     page.add(live.meters.publish.clone());
     page.add(live.meters.reloads.clone());
+    page.add(live.meters.notifies.clone());
     let mut text = Vec::new();
     TextEncoder::new()
         .encode(&page.registry.gather(), &mut text)
@@ -114,6 +116,12 @@ impl Page {
             "What arrived and got no response, or one that could not be sent.",
             ["reason"],
             Dropped::ALL.map(|d| ([d.as_str()], counters.dropped(d) as f64)),
+        );
+        self.counter(
+            "meridian_transfers_total",
+            "Zone transfers to secondaries.",
+            ["result"],
+            Transferred::ALL.map(|t| ([t.as_str()], counters.transfers(t) as f64)),
         );
         let answers = snapshot.plan.counters.totals();
         self.counter(

@@ -7,6 +7,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::health::monitor::Quorum;
+use crate::wire::tsig::Algorithm;
 
 /// Loopback and an unprivileged port: serving the Internet is something the operator writes down.
 pub const LISTEN: SocketAddr = loopback(5300);
@@ -46,6 +47,11 @@ pub const REPORT_MAX_AGE: Duration = Duration::from_secs(30);
 
 /// One bucket per installation is the usual case.
 pub const CLUSTER_BUCKET: &str = "meridian";
+
+/// What every peer knows and none calls weak.
+pub const TSIG_ALGORITHM: Algorithm = Algorithm::Sha256;
+/// Where nameservers listen (RFC 1035 s4.2).
+pub const DNS_PORT: u16 = 53;
 
 /// The convention of the readiness endpoint that pools serve.
 pub const MONITOR_PATH: &str = "/_ready";

@@ -33,6 +33,8 @@ pub(super) const PROCESS_FILE: &[&Keys] = &[
     &HEALTH,
     &VANTAGE,
     &CLUSTER,
+    &TSIG_KEY,
+    &SECONDARY,
 ];
 
 /// `pools.toml`, top level first.
@@ -42,7 +44,15 @@ pub(super) const PROCESS: Keys = Keys {
     title: "meridian.toml",
     values: &["zones", "pools", "state_dir"],
     tables: &[
-        "server", "geoip", "ecs", "admin", "health", "vantage", "cluster",
+        "server",
+        "geoip",
+        "ecs",
+        "admin",
+        "health",
+        "vantage",
+        "cluster",
+        "tsig_key",
+        "secondary",
     ],
 };
 
@@ -106,6 +116,18 @@ pub(super) const VANTAGE: Keys = Keys {
 pub(super) const CLUSTER: Keys = Keys {
     title: "[cluster]",
     values: &["nats", "bucket", "node"],
+    tables: &[],
+};
+
+pub(super) const TSIG_KEY: Keys = Keys {
+    title: "[[tsig_key]]",
+    values: &["name", "algorithm", "secret_file"],
+    tables: &[],
+};
+
+pub(super) const SECONDARY: Keys = Keys {
+    title: "[[secondary]]",
+    values: &["addresses", "key", "notify", "zones"],
     tables: &[],
 };
 

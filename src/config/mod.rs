@@ -22,6 +22,7 @@ mod resolve_match;
 mod resolve_pools;
 mod resolve_process;
 mod resolve_steer;
+mod resolve_transfer;
 mod syntax;
 pub mod units;
 mod written;

@@ -13,10 +13,12 @@ use crate::base::ix::MonitorIx;
 use crate::base::ix::PoolIx;
 use crate::base::location::Point;
 use crate::base::name::Name;
+use crate::base::prefix::Prefix;
 use crate::base::rank::Policy;
 use crate::geo::rules::Matcher;
 use crate::health::monitor::Monitor;
 use crate::steer::AllDown;
+use crate::wire::tsig::Algorithm;
 
 /// Both files together.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +52,10 @@ pub struct Process {
     pub vantages: Vec<Vantage>,
     /// `[cluster]`; `None`: a single machine.
     pub cluster: Option<Cluster>,
+    /// `[[tsig_key]]`; names differ.
+    pub tsig_keys: Vec<TsigKey>,
+    /// `[[secondary]]`.
+    pub secondaries: Vec<Secondary>,
 }
 
 /// `[server]`.
@@ -175,6 +181,57 @@ pub struct Cluster {
     pub bucket: Box<str>,
     /// This machine's name.
     pub node: Box<str>,
+}
+
+/// `[[tsig_key]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TsigKey {
+    /// The key's name at both ends.
+    pub name: Name,
+    /// The HMAC.
+    pub algorithm: Algorithm,
+    /// Where the secret is, in base64.
+    pub secret_file: PathBuf,
+}
+
+/// `[[secondary]]`: who may copy zones, and who is told of their changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Secondary {
+    /// Who may ask.
+    pub addresses: Vec<Prefix>,
+    /// The key that queries must be and NOTIFYs are signed with; one of the `[[tsig_key]]`.
+    pub key: Option<Name>,
+    /// Who is told of each new serial.
+    pub notify: Vec<SocketAddr>,
+    /// The zones that this is about; `None`: all.
+    pub zones: Option<Vec<ZoneRef>>,
+}
+
+impl Secondary {
+    /// Whether it is about the zone of this apex.
+    pub fn has_zone(&self, apex: &Name) -> bool {
+        match &self.zones {
+            Some(zones) => zones.iter().any(|zone| zone.apex == *apex),
+            None => true,
+        }
+    }
+
+    /// Whether it may copy a zone: asking from this address, with a query that was signed with this
+    /// key.
+    pub fn may_copy(&self, apex: &Name, src: IpAddr, key: Option<&Name>) -> bool {
+        self.addresses.iter().any(|prefix| prefix.contains(src))
+            && (self.key.is_none() || self.key.as_ref() == key)
+            && self.has_zone(apex)
+    }
+}
+
+/// A zone as `[[secondary]]` names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZoneRef {
+    /// The zone's name.
+    pub apex: Name,
+    /// Where it was written.
+    pub place: Place,
 }
 
 /// `pools.toml`.

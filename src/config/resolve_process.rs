@@ -17,6 +17,7 @@ use crate::config::model::Process;
 use crate::config::model::RateLimit;
 use crate::config::model::Server;
 use crate::config::model::Vantage;
+use crate::config::resolve_transfer;
 use crate::config::units;
 use crate::config::written::Table;
 
@@ -48,6 +49,8 @@ pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Option<Process> {
     let cluster = top
         .optional_table("cluster", &keys::CLUSTER)
         .map(|table| cluster(&table, vantages.first()));
+    let tsig_keys = resolve_transfer::tsig_keys(top);
+    let secondaries = resolve_transfer::secondaries(top, &tsig_keys);
     Some(Process {
         zones,
         pools,
@@ -59,6 +62,8 @@ pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Option<Process> {
         report_max_age,
         vantages,
         cluster: cluster.flatten(),
+        tsig_keys,
+        secondaries,
     })
 }
 

@@ -36,6 +36,7 @@ use crate::config::model::Endpoint;
 use crate::daemon::files::Seen;
 use crate::daemon::load::Loaded;
 use crate::daemon::load::Loader;
+use crate::daemon::notify::Notifier;
 use crate::daemon::saved;
 use crate::daemon::saved::State;
 use crate::geo::compile::Today;
@@ -121,6 +122,7 @@ pub struct Control {
     is_unsaved: bool,
     finished: mpsc::UnboundedSender<Finished>,
     generation: u64,
+    notifier: Notifier,
 }
 
 /// The events that come from outside.
@@ -145,6 +147,7 @@ impl Control {
         let (finished, finishing) = mpsc::unbounded_channel();
         let mut control = Self {
             generation: live.publisher.current().generation,
+            notifier: Notifier::new(live.meters.notifies.clone()),
             live,
             clock,
             prober,
@@ -160,6 +163,9 @@ impl Control {
             finished,
         };
         control.probe_plan();
+        control
+            .notifier
+            .tell(&control.live.publisher.current().plan);
         tokio::spawn(control.run(events, finishing))
     }
 
@@ -396,6 +402,7 @@ impl Control {
     /// Makes a new plan the one that is served and probed.
     fn adopt(&mut self, plan: Plan, started: Instant) {
         let plan = Arc::new(plan);
+        warn_of_stale_serials(&self.live.publisher.current().plan, &plan);
         let mut next = board(&plan);
         {
             let mut board = write(&self.live.board);
@@ -404,6 +411,7 @@ impl Control {
         }
         self.publish_plan(Arc::clone(&plan), started);
         self.probe_plan();
+        self.notifier.tell(&plan);
         let pools = plan.config.pools.pools.iter();
         let names = pools.map(|pool| &*pool.name).collect();
         self.live.meters.forget_all_but(&names);
@@ -460,6 +468,26 @@ impl Control {
             // The loop may have ended meanwhile.
             let _ = finished.send(work());
         });
+    }
+}
+
+/// Warns of zones whose secondaries will not notice a change.
+fn warn_of_stale_serials(before: &Plan, after: &Plan) {
+    let secondaries = &after.config.process.secondaries;
+    for zone in after.zones.iter() {
+        let is_copied = secondaries.iter().any(|s| s.has_zone(zone.apex()));
+        let known = before
+            .zones
+            .iter()
+            .find(|known| known.apex() == zone.apex());
+        if let (true, Some(known)) = (is_copied, known)
+            && known.serial() == zone.serial()
+            && !Arc::ptr_eq(known, zone)
+            && !known.has_same_records(zone)
+        {
+            let (zone, serial) = (zone.apex(), zone.serial());
+            warn!(%zone, serial, "changed without a new serial: secondaries keep what they have");
+        }
     }
 }
 

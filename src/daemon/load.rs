@@ -19,10 +19,12 @@ use crate::config;
 use crate::config::model::Config;
 use crate::config::model::Pools;
 use crate::config::model::Process;
+use crate::config::model::ZoneRef;
 use crate::daemon::files::Seen;
 use crate::daemon::files::Stamp;
 use crate::daemon::files::ZONE_EXTENSION;
 use crate::daemon::random;
+use crate::daemon::secrets;
 use crate::geo::countries;
 use crate::geo::mmdb::Atlas;
 use crate::geo::mmdb::MmdbError;
@@ -31,8 +33,6 @@ use crate::geo::rules::Matcher;
 use crate::state::plan::Plan;
 use crate::state::plan::owners_by_zone;
 use crate::wire::cookie::Secret;
-use crate::wire::cookie::Secrets;
-use crate::wire::cookie::SecretsError;
 use crate::zone::SteeredOwner;
 use crate::zone::Zone;
 use crate::zone::master;
@@ -167,12 +167,15 @@ impl Loader {
         let pools = self.pools(&mut seen, &mut report);
         let zones = self.zones(&mut seen, pools.as_ref(), &mut report);
         let atlas = self.atlas(&mut seen, &mut report);
-        let cookie_secrets = self.cookie_secrets(&mut seen, &mut report);
+        let cookie_secrets =
+            secrets::cookies(&self.process, self.own_secret, &mut seen, &mut report);
+        let keyring = secrets::keyring(&self.process, &mut seen, &mut report);
         self.seen = seen;
         let (Some(pools), Some(zones), Some(atlas)) = (pools, zones, atlas) else {
             return Err(report);
         };
         warn_of_idle_rules(&pools, &atlas, &mut report);
+        check_secondaries(&self.process, &zones, &mut report);
         if report.has_errors() {
             return Err(report);
         }
@@ -190,30 +193,10 @@ impl Loader {
         });
         let plan = Plan {
             cookie_secrets,
+            keyring,
             ..Plan::compile(config, set, atlas, self.n_shards, before)
         };
         Ok(Loaded { plan, report })
-    }
-
-    /// `None` if cookies are off, or after a fault, which is reported.
-    fn cookie_secrets(&self, seen: &mut Seen, report: &mut Report) -> Option<Secrets> {
-        let cookies = &self.process.server.cookies;
-        if !cookies.enabled {
-            return None;
-        }
-        let Some(path) = &cookies.secret_file else {
-            return Some(Secrets::one(self.own_secret));
-        };
-        let file: Arc<str> = path.to_string_lossy().into();
-        let text = read_text(seen, path, &file, None, report)?;
-        let fault = |error: SecretsError| {
-            let place = Place {
-                line: error.line(),
-                ..Place::file(&file)
-            };
-            report.error(place, error.to_string());
-        };
-        Secrets::parse(&text).map_err(fault).ok()
     }
 
     fn pools(&self, seen: &mut Seen, report: &mut Report) -> Option<Pools> {
@@ -356,6 +339,17 @@ impl Loader {
     }
 }
 
+/// Reports zones that `[[secondary]]` names and that are not there.
+fn check_secondaries(process: &Process, zones: &[LoadedZone], report: &mut Report) {
+    let named = process.secondaries.iter().filter_map(|s| s.zones.as_ref());
+    for ZoneRef { apex, place } in named.flatten() {
+        if !zones.iter().any(|loaded| loaded.zone.apex() == apex) {
+            let message = format!("`{apex}` is none of the loaded zones, expected one of them");
+            report.error(place.clone(), message);
+        }
+    }
+}
+
 /// Warns of rules that the databases can never match.
 fn warn_of_idle_rules(pools: &Pools, atlas: &Atlas, report: &mut Report) {
     let has_subdivisions = atlas
@@ -454,7 +448,7 @@ fn with_origin(path: PathBuf, report: &mut Report) -> Option<(PathBuf, Name)> {
 const NOT_UTF8: &str = "not UTF-8 text";
 
 /// Reads a text file; what is wrong with it is reported at `place`, or at its first line.
-fn read_text(
+pub(super) fn read_text(
     seen: &mut Seen,
     path: &Path,
     file: &Arc<str>,

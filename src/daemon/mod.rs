@@ -8,6 +8,8 @@ pub mod control;
 pub mod files;
 pub mod load;
 pub mod log;
+mod notify;
 pub mod random;
 pub mod saved;
+mod secrets;
 pub mod serve;

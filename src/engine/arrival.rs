@@ -16,6 +16,7 @@ use crate::state::counters::Shard;
 use crate::state::counters::Transport;
 use crate::state::snapshot::Snapshot;
 use crate::state::steered::Client;
+use crate::wire::tsig::TsigError;
 
 /// How, when and from where a message came.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +29,25 @@ pub struct Arrival {
     pub now_ms: u64,
 }
 
+/// What is refused to a machine that was perhaps meant to have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Complaint {
+    /// A transfer, to who is no secondary of the zone.
+    Transfer,
+    /// A query whose TSIG is wrong.
+    Tsig(TsigError),
+}
+
+impl Complaint {
+    /// In words, for the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Transfer => "transfer refused: no [[secondary]] allows it",
+            Self::Tsig(error) => error.as_str(),
+        }
+    }
+}
+
 /// What one answering thread or task keeps between messages, so that answering allocates nothing.
 #[derive(Debug)]
 pub struct Scratch {
@@ -36,6 +56,7 @@ pub struct Scratch {
     pub(super) qname: QName,
     pub(super) majority: MajorityScratch,
     pub(super) trace: Option<Trace>,
+    pub(super) complaint: Option<Complaint>,
     limiter: Option<Arc<RateLimiter>>,
     /// Responses that the limiter kept back.
     n_suppressed: u32,
@@ -50,6 +71,7 @@ impl Scratch {
             qname: QName::root(),
             majority: MajorityScratch::default(),
             trace: None,
+            complaint: None,
             limiter: None,
             n_suppressed: 0,
         }
@@ -84,6 +106,11 @@ impl Scratch {
         if self.trace.is_none() {
             snapshot.plan.counters.count(self.shard, counter);
         }
+    }
+
+    /// What an operator should hear of the message that was answered last; `None` for nearly all.
+    pub fn take_complaint(&mut self) -> Option<Complaint> {
+        self.complaint.take()
     }
 
     /// This thread's counters.

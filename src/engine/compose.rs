@@ -4,8 +4,6 @@
 //! One function per state of the search. Aliases are followed inside the zone only. An RRset that
 //! the answer needs and that does not fit sets TC; one that is merely helpful is left out.
 
-use std::net::IpAddr;
-
 use crate::base::name::MAX_NAME_LEN;
 use crate::base::name::Name;
 use crate::base::prefix::Family;
@@ -14,6 +12,7 @@ use crate::base::rr::Class;
 use crate::base::rr::Rcode;
 use crate::base::rr::RrSet;
 use crate::base::rr::RrType;
+use crate::engine::arrival::Arrival;
 use crate::engine::arrival::Scratch;
 use crate::engine::chain::Visited;
 use crate::engine::limit::Kind;
@@ -33,7 +32,9 @@ pub(super) struct Composer<'a, 'b> {
     /// `scratch.qname` is the name that is looked for now: the question's, then each alias's target.
     pub scratch: &'a mut Scratch,
     pub query: &'a Query<'a>,
-    pub src: IpAddr,
+    pub arrival: Arrival,
+    /// The name of the key that the query was signed with.
+    pub key: Option<&'a Name>,
     pub encoder: Encoder<'b>,
     /// The ECS scope of the answer; 0 for all that does not depend on the client.
     pub scope_len: u8,

@@ -22,12 +22,15 @@ mod compose;
 pub mod explain;
 pub mod limit;
 pub mod question;
+mod signed;
 mod special;
 mod steered;
 #[cfg(test)]
 mod tests;
+pub mod transfer;
 
 pub use arrival::Arrival;
+pub use arrival::Complaint;
 pub use arrival::Scratch;
 
 use std::time::Duration;
@@ -38,6 +41,7 @@ use crate::base::rr::RrType;
 use crate::config::model::Process;
 use crate::engine::compose::Composer;
 use crate::engine::limit::Kind;
+use crate::engine::limit::PLAIN_UDP_PAYLOAD;
 use crate::engine::limit::Verdict;
 use crate::state::counters::Dropped;
 use crate::state::counters::Transport;
@@ -51,9 +55,7 @@ use crate::wire::query::Fault;
 use crate::wire::query::Malformed;
 use crate::wire::query::Query;
 use crate::wire::query::Reject;
-
-/// What a client without EDNS takes over UDP, in octets (RFC 1035 s4.2.1).
-const PLAIN_UDP_PAYLOAD: u16 = 512;
+use crate::wire::tsig::Key;
 
 /// Answers one message from one snapshot into `out` and returns the response's length in octets; 0
 /// means silence. Over UDP the response keeps to the client's and the server's payload limits and to
@@ -68,7 +70,10 @@ pub fn answer(
     scratch.counters().query(arrival.transport);
     let process = &snapshot.plan.config.process;
     let sent = match Query::parse(message, &mut scratch.qname) {
-        Ok(query) => respond(snapshot, scratch, arrival, &query, out),
+        Ok(query) => match &query.tsig {
+            None => respond(snapshot, scratch, arrival, &query, None, out),
+            Some(tsig) => signed::answer(snapshot, scratch, arrival, &query, tsig, out),
+        },
         Err(Malformed::Reject(reject)) => match scratch.judge(arrival, Kind::Error) {
             Verdict::Drop => Err(Dropped::RateLimit),
             _ => Ok((refuse(process, &reject, out), reject.rcode)),
@@ -97,16 +102,17 @@ fn refuse(process: &Process, reject: &Reject<'_>, out: &mut [u8]) -> usize {
         }),
         ..Opt::new(process.server.max_udp_payload)
     });
-    let limit = usize::from(PLAIN_UDP_PAYLOAD);
-    Encoder::begin(out, limit, &reject.echo).finish(reject.rcode, opt.as_ref())
+    Encoder::begin(out, PLAIN_UDP_PAYLOAD, &reject.echo).finish(reject.rcode, opt.as_ref())
 }
 
-/// Answers a query; its length and RCODE, or why it gets nothing.
+/// Answers a query that was signed with `key`, if with any, and leaves room for a signature; the
+/// response's length and RCODE, or why the query gets nothing.
 fn respond(
     snapshot: &Snapshot,
     scratch: &mut Scratch,
     arrival: Arrival,
     query: &Query<'_>,
+    key: Option<&Key>,
     out: &mut [u8],
 ) -> Result<(usize, Rcode), Dropped> {
     let cookie = cookie(snapshot, arrival, query);
@@ -114,14 +120,15 @@ fn respond(
         .edns
         .as_ref()
         .map(|edns| opt(snapshot, arrival, edns, cookie));
-    let limit = limit(snapshot, arrival, query, out);
+    let limit = limit(snapshot, arrival, query, out).saturating_sub(key.map_or(0, Key::record_len));
     let mut encoder = Encoder::begin(out, limit, &query.echo);
     encoder.reserve(opt.as_ref().map_or(0, Opt::len));
     let mut composer = Composer {
         snapshot,
         scratch,
         query,
-        src: arrival.src,
+        arrival,
+        key: key.map(Key::name),
         encoder,
         scope_len: 0,
         kind: Kind::Answer,
@@ -143,10 +150,11 @@ fn respond(
         Rcode::NoError | Rcode::NxDomain | Rcode::YxDomain => kind,
         _ => Kind::Error,
     };
-    let verdict = match cookie {
-        // Nobody is flooded by a client that is where it says it is.
-        Some(Checked { is_valid: true, .. }) => Verdict::Send,
-        _ => scratch.judge(arrival, kind),
+    // Nobody is flooded by a client that is where, or who, it says it is.
+    let is_proven = key.is_some() || cookie.is_some_and(|cookie| cookie.is_valid);
+    let verdict = match is_proven {
+        true => Verdict::Send,
+        false => scratch.judge(arrival, kind),
     };
     match verdict {
         Verdict::Drop => return Err(Dropped::RateLimit),
@@ -173,7 +181,7 @@ fn respond(
 /// What goes in place of a response that the rate limit keeps back, and is hardly longer than the
 /// query: a fresh cookie to come back with (RFC 7873 s5.2.3), or TC, after which a client comes by TCP.
 fn slip(query: &Query<'_>, opt: Option<Opt<'_>>, out: &mut [u8]) -> (usize, Rcode) {
-    let mut encoder = Encoder::begin(out, usize::from(PLAIN_UDP_PAYLOAD), &query.echo);
+    let mut encoder = Encoder::begin(out, PLAIN_UDP_PAYLOAD, &query.echo);
     let opt = opt.map(|opt| Opt { nsid: None, ..opt });
     let rcode = match &opt {
         Some(opt) if opt.cookie.is_some() => Rcode::BadCookie,
@@ -197,7 +205,7 @@ fn limit(snapshot: &Snapshot, arrival: Arrival, query: &Query<'_>, out: &[u8]) -
     let ours = snapshot.plan.config.process.server.max_udp_payload;
     match (arrival.transport, &query.edns) {
         (Transport::Tcp, _) => out.len(),
-        (Transport::Udp, None) => usize::from(PLAIN_UDP_PAYLOAD),
+        (Transport::Udp, None) => PLAIN_UDP_PAYLOAD,
         (Transport::Udp, Some(edns)) => usize::from(edns.udp_payload.min(ours)),
     }
 }
@@ -245,7 +253,7 @@ fn dispatch(composer: &mut Composer<'_, '_>) -> Rcode {
         _ => return composer.refused("only class IN is served"),
     }
     match composer.query.qtype {
-        RrType::AXFR | RrType::IXFR => Rcode::Refused,
+        RrType::AXFR | RrType::IXFR => transfer::answer(composer),
         // RFC 6895 s3.1: these are no types of data that could be asked for.
         RrType::OPT | RrType::TSIG | RrType::TKEY => Rcode::FormErr,
         RrType::MAILA | RrType::MAILB => Rcode::NotImp,

@@ -80,6 +80,31 @@ impl Dropped {
     }
 }
 
+/// What became of a zone transfer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transferred {
+    /// The connection ended before it did.
+    Broken,
+    /// All of it was taken.
+    Done,
+    /// It was not for the client.
+    Refused,
+}
+
+impl Transferred {
+    /// All, in index order.
+    pub const ALL: [Self; 3] = [Self::Broken, Self::Done, Self::Refused];
+
+    /// The metric label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Broken => "broken",
+            Self::Done => "done",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// One thread's counters.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -87,6 +112,7 @@ pub struct Shard {
     queries: [AtomicU64; Transport::ALL.len()],
     responses: [AtomicU64; Rcode::ALL.len()],
     dropped: [AtomicU64; Dropped::ALL.len()],
+    transfers: [AtomicU64; Transferred::ALL.len()],
 }
 
 impl Shard {
@@ -100,6 +126,11 @@ impl Shard {
         if let Some(ix) = Rcode::ALL.iter().position(|r| *r == rcode) {
             self.responses[ix].fetch_add(1, Relaxed);
         }
+    }
+
+    /// Counts a zone transfer.
+    pub fn transfer(&self, result: Transferred) {
+        self.transfers[result as usize].fetch_add(1, Relaxed);
     }
 
     /// Counts something that got no answer.
@@ -144,6 +175,14 @@ impl Counters {
                 .map(|s| s.responses[ix].load(Relaxed))
                 .sum()
         })
+    }
+
+    /// Zone transfers with a result.
+    pub fn transfers(&self, result: Transferred) -> u64 {
+        self.shards
+            .iter()
+            .map(|s| s.transfers[result as usize].load(Relaxed))
+            .sum()
     }
 
     /// Things that got no answer for a reason.

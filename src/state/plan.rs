@@ -18,6 +18,7 @@ use crate::geo::rules::Spec;
 use crate::state::counters::AnswerCounters;
 use crate::steer::rendezvous::name_hash;
 use crate::wire::cookie::Secrets;
+use crate::wire::tsig::Keyring;
 use crate::zone::SteeredOwner;
 use crate::zone::set::ZoneSet;
 
@@ -40,10 +41,12 @@ pub struct Plan {
     pub counters: Arc<AnswerCounters>,
     /// What cookies are made with; `None`: they are ignored.
     pub cookie_secrets: Option<Secrets>,
+    /// What signed messages are verified and signed with.
+    pub keyring: Keyring,
 }
 
 impl Plan {
-    /// Compiles; without cookie secrets, which the caller adds. Tables of the plan before are kept where
+    /// Compiles; without secrets and keys, which the caller adds. Tables of the plan before are kept where
     /// spec and databases are the same.
     pub fn compile(
         config: Arc<Config>,
@@ -95,6 +98,7 @@ impl Plan {
             pool_hashes,
             counters: Arc::new(counters),
             cookie_secrets: None,
+            keyring: Keyring::default(),
         }
     }
 

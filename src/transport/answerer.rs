@@ -3,17 +3,27 @@
 //!
 //! The snapshot is taken once for each batch: all messages of a batch are answered from one generation.
 
+use std::sync::Arc;
+
 use crate::engine;
 use crate::engine::Arrival;
 use crate::engine::Scratch;
+use crate::engine::transfer::Transfer;
 use crate::state::publish::Publisher;
 use crate::state::publish::Reader;
+use crate::transport::complaints::Complaints;
 
 /// What answers: the engine, or an echo in tests.
 pub(super) trait Answerer: Send + 'static {
     /// What answers one batch, all of it from one snapshot; each call takes an arrival, the message and
     /// room for the reply, and returns the reply's length, 0 for silence.
     fn batch(&mut self) -> impl FnMut(Arrival, &[u8], &mut [u8]) -> usize;
+
+    /// The zone transfer that a message over TCP asks for; `None` if it is to be answered like any
+    /// other.
+    fn transfer(&mut self, _arrival: Arrival, _message: &[u8]) -> Option<Transfer> {
+        None
+    }
 }
 
 /// The engine on a UDP thread, which looks for a new snapshot often and so may hold on to one.
@@ -22,13 +32,21 @@ pub(super) struct UdpEngine {
     pub(super) reader: Reader,
     /// This thread's own.
     pub(super) scratch: Scratch,
+    /// Shared by all.
+    pub(super) complaints: Arc<Complaints>,
 }
 
 impl Answerer for UdpEngine {
     fn batch(&mut self) -> impl FnMut(Arrival, &[u8], &mut [u8]) -> usize {
         let snapshot = self.reader.current();
-        let scratch = &mut self.scratch;
-        move |arrival, message, out| engine::answer(snapshot, scratch, arrival, message, out)
+        let (scratch, complaints) = (&mut self.scratch, &*self.complaints);
+        move |arrival, message, out| {
+            let len = engine::answer(snapshot, scratch, arrival, message, out);
+            if let Some(complaint) = scratch.take_complaint() {
+                complaints.say(arrival.src, complaint);
+            }
+            len
+        }
     }
 }
 
@@ -38,12 +56,25 @@ pub(super) struct TcpEngine {
     pub(super) publisher: Publisher,
     /// This desk's own.
     pub(super) scratch: Scratch,
+    /// Shared by all.
+    pub(super) complaints: Arc<Complaints>,
 }
 
 impl Answerer for TcpEngine {
     fn batch(&mut self) -> impl FnMut(Arrival, &[u8], &mut [u8]) -> usize {
         let snapshot = self.publisher.current();
-        let scratch = &mut self.scratch;
-        move |arrival, message, out| engine::answer(&snapshot, scratch, arrival, message, out)
+        let (scratch, complaints) = (&mut self.scratch, &*self.complaints);
+        move |arrival, message, out| {
+            let len = engine::answer(&snapshot, scratch, arrival, message, out);
+            if let Some(complaint) = scratch.take_complaint() {
+                complaints.say(arrival.src, complaint);
+            }
+            len
+        }
+    }
+
+    fn transfer(&mut self, arrival: Arrival, message: &[u8]) -> Option<Transfer> {
+        let snapshot = self.publisher.current();
+        Transfer::begin(&snapshot, &mut self.scratch, arrival, message)
     }
 }

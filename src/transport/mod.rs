@@ -14,6 +14,7 @@
 
 mod answerer;
 mod bind;
+mod complaints;
 mod seats;
 mod tcp;
 mod udp;
@@ -48,6 +49,7 @@ use self::answerer::TcpEngine;
 use self::answerer::UdpEngine;
 pub use self::bind::Bound;
 pub use self::bind::bind;
+use self::complaints::Complaints;
 pub use self::tcp::TcpLimits;
 use self::tcp::TcpService;
 use self::udp::UdpWorker;
@@ -104,15 +106,19 @@ impl Bound {
             let counters = Arc::clone(counters);
             move |shard| Scratch::new(Arc::clone(&counters), shard)
         };
+        let complaints = Arc::<Complaints>::default();
         let tcp_shard = self.n_udp_threads();
         let udp_engine = |shard| UdpEngine {
+            complaints: Arc::clone(&complaints),
             reader: publisher.reader(),
             scratch: scratch(shard).with_limiter(limiter.cloned()),
         };
         let tcp_engine = {
             let publisher = publisher.clone();
             let scratch = scratch.clone();
+            let complaints = Arc::clone(&complaints);
             move || TcpEngine {
+                complaints: Arc::clone(&complaints),
                 publisher: publisher.clone(),
                 scratch: scratch(tcp_shard),
             }

@@ -28,15 +28,20 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::warn;
 
+use crate::base::rr::Rcode;
 use crate::engine::Arrival;
+use crate::engine::transfer::TooLong;
+use crate::engine::transfer::Transfer;
 use crate::state::counters::Counters;
 use crate::state::counters::Dropped;
+use crate::state::counters::Transferred;
 use crate::state::counters::Transport;
 use crate::transport::answerer::Answerer;
 use crate::transport::lock;
 use crate::transport::now_ms;
 use crate::transport::seats::Seat;
 use crate::transport::seats::Seats;
+use crate::wire::query::asks_for_transfer;
 
 /// `[server] tcp_*` and `max_tcp_*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,6 +211,10 @@ impl<A: Answerer> TcpService<A> {
                 Left::Messages => {}
                 Left::Nothing => return replied,
                 Left::NotDns => return Replied::Finally,
+                Left::Transfer(transfer) => match self.send_zone(stream, *transfer, output).await {
+                    true => replied = Replied::Some,
+                    false => return Replied::Finally,
+                },
             }
         }
     }
@@ -218,11 +227,7 @@ impl<A: Answerer> TcpService<A> {
             transport: Transport::Tcp,
             now_ms: now_ms(),
         };
-        let idle_desk = lock(&self.desks).pop();
-        let mut desk = idle_desk.unwrap_or_else(|| Desk {
-            answerer: (self.make_answerer)(),
-            reply: vec![0; usize::from(u16::MAX)].into_boxed_slice(),
-        });
+        let mut desk = self.desk();
         let Desk { answerer, reply } = &mut desk;
         let mut answer = answerer.batch();
         let mut rest = input.as_slice();
@@ -241,17 +246,78 @@ impl<A: Answerer> TcpService<A> {
                     break Left::NotDns;
                 }
             };
-            let n = answer(arrival, message, reply);
-            if let (Ok(len @ 1..), Some(reply)) = (u16::try_from(n), reply.get(..n)) {
-                output.extend_from_slice(&len.to_be_bytes());
-                output.extend_from_slice(reply);
+            if asks_for_transfer(message) {
+                drop(answer);
+                let transfer = answerer.transfer(arrival, message);
+                answer = answerer.batch();
+                if let Some(transfer) = transfer {
+                    break Left::Transfer(Box::new(transfer));
+                }
             }
+            let n = answer(arrival, message, reply);
+            append(output, reply.get(..n).unwrap_or_default());
         };
         let n_used = input.len() - rest.len();
         drop(answer);
         input.drain(..n_used);
         lock(&self.desks).push(desk);
         left
+    }
+
+    /// Somewhere to answer at.
+    fn desk(&self) -> Desk<A> {
+        let idle = lock(&self.desks).pop();
+        idle.unwrap_or_else(|| Desk {
+            answerer: (self.make_answerer)(),
+            reply: vec![0; usize::from(u16::MAX)].into_boxed_slice(),
+        })
+    }
+
+    /// Sends a whole zone, one message after the other; false if the client does not take it.
+    async fn send_zone(
+        &self,
+        stream: &mut (impl AsyncWrite + Unpin),
+        mut transfer: Transfer,
+        output: &mut Vec<u8>,
+    ) -> bool {
+        let counters = self.counters.shard(self.shard);
+        counters.query(Transport::Tcp);
+        loop {
+            let mut desk = self.desk();
+            let message = transfer.next_message(&mut desk.reply, now_ms());
+            if let Ok(Some(len)) = message {
+                append(output, desk.reply.get(..len).unwrap_or_default());
+            }
+            lock(&self.desks).push(desk);
+            match message {
+                Ok(Some(_)) => {}
+                Ok(None) => {
+                    counters.response(Rcode::NoError);
+                    counters.transfer(Transferred::Done);
+                    return true;
+                }
+                Err(TooLong) => {
+                    warn!(zone = %transfer.apex(), "cannot be transferred: {TooLong}");
+                    break;
+                }
+            }
+            let written = stream.write_all(output);
+            let written = tokio::time::timeout(self.limits.idle_timeout, written).await;
+            output.clear();
+            if !matches!(written, Ok(Ok(()))) {
+                break;
+            }
+        }
+        counters.transfer(Transferred::Broken);
+        false
+    }
+}
+
+/// Appends a message behind its length; nothing for silence.
+fn append(output: &mut Vec<u8>, message: &[u8]) {
+    if let Ok(len @ 1..) = u16::try_from(message.len()) {
+        output.extend_from_slice(&len.to_be_bytes());
+        output.extend_from_slice(message);
     }
 }
 
@@ -278,6 +344,8 @@ enum Left {
     Messages,
     /// Nothing complete.
     Nothing,
+    /// A zone transfer, and perhaps more behind it.
+    Transfer(Box<Transfer>),
     /// What cannot be DNS; where the next message begins is anybody's guess.
     NotDns,
 }

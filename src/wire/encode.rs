@@ -102,6 +102,12 @@ impl<'b> Encoder<'b> {
         self.end = self.out.len().saturating_sub(len);
     }
 
+    /// How many octets have been written.
+    #[expect(clippy::len_without_is_empty, reason = "a message is never empty")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
     /// Marks the answer as authoritative (AA).
     pub fn set_authoritative(&mut self) {
         self.flags = self.flags.with_authoritative();

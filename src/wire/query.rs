@@ -20,11 +20,22 @@ use crate::base::rr::Class;
 use crate::base::rr::Opcode;
 use crate::base::rr::Rcode;
 use crate::base::rr::RrType;
+use crate::wire::compress::split_name;
 use crate::wire::edns::Edns;
 use crate::wire::header::Flags;
+use crate::wire::header::HEADER_LEN;
 use crate::wire::header::Header;
 use crate::wire::record::Record;
 use crate::wire::tsig::Tsig;
+
+/// Whether a message's only question is for a zone transfer; what else is wrong with it is for
+/// [`Query::parse`].
+pub fn asks_for_transfer(message: &[u8]) -> bool {
+    let question = message.get(HEADER_LEN..).and_then(split_name);
+    let qtype = question.and_then(|(_, rest)| rest.first_chunk::<2>());
+    let qtype = qtype.map(|octets| RrType(u16::from_be_bytes(*octets)));
+    matches!(qtype, Some(RrType::AXFR | RrType::IXFR))
+}
 
 /// A query that can be answered; its qname is in the [`QName`] that it was parsed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -33,6 +33,18 @@ impl ZoneSet {
         self.deepest(qname, self.depths)
     }
 
+    /// The zone of exactly this name.
+    pub fn zone_at(&self, qname: &QName) -> Option<&Arc<Zone>> {
+        let hash = (0..qname.n_labels())
+            .rev()
+            .fold(NameHash::ROOT, |hash, nth| hash.child(qname, nth));
+        let wire = qname.wire();
+        let is_same = |at: usize| self.zones[at].apex().wire().eq_ignore_ascii_case(wire);
+        self.table
+            .find(hash.tag(), is_same)
+            .map(|at| &self.zones[at])
+    }
+
     /// The next zone strictly above the one that [`Self::zone_for`] gives: the one that may hold the
     /// DS records of its apex.
     pub fn parent_zone_for(&self, qname: &QName) -> Option<&Zone> {

@@ -161,6 +161,12 @@ impl Zone {
         self.n_records
     }
 
+    /// Whether another zone holds the same records.
+    pub fn has_same_records(&self, other: &Self) -> bool {
+        let is_same = |(a, b): (&Node, &Node)| a.owner == b.owner && a.rrsets == b.rrsets;
+        self.nodes.len() == other.nodes.len() && self.iter().zip(other).all(is_same)
+    }
+
     /// All nodes in canonical order (RFC 4034 s6.1), the apex first.
     pub fn iter(&self) -> std::slice::Iter<'_, Node> {
         self.nodes.iter()

@@ -14,3 +14,4 @@ mod protocol;
 mod reload;
 mod restart;
 mod steering;
+mod transfer;

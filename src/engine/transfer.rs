@@ -1,0 +1,361 @@
+//! Zone transfers out: AXFR (RFC 5936), and IXFR answered by a whole zone or by the news that there is
+//! none (RFC 1995 s4).
+//!
+//! A [`Transfer`] is a place in a zone of one snapshot: each call writes as many records as make a
+//! good message and moves on, so that a transfer of any size holds one message at a time and never
+//! mixes two generations. Steered names leave with what a client that cannot be located gets, as
+//! plain records: the copy is a static one.
+
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use crate::base::ix::SteeredIx;
+use crate::base::name::Name;
+use crate::base::prefix::Family;
+use crate::base::prefix::Prefix;
+use crate::base::rr::Class;
+use crate::base::rr::Rcode;
+use crate::base::rr::RrType;
+use crate::engine::arrival::Arrival;
+use crate::engine::arrival::Complaint;
+use crate::engine::arrival::Scratch;
+use crate::engine::compose::Composer;
+use crate::geo::majority::MajorityScratch;
+use crate::state::counters::Transferred;
+use crate::state::counters::Transport;
+use crate::state::snapshot::Snapshot;
+use crate::state::steered::Client;
+use crate::state::steered::Found;
+use crate::state::steered::Records;
+use crate::wire::edns::ExtendedError;
+use crate::wire::edns::Opt;
+use crate::wire::encode::Encoder;
+use crate::wire::encode::Owner;
+use crate::wire::header::Flags;
+use crate::wire::query::Echo;
+use crate::wire::query::Query;
+use crate::wire::tsig::Signer;
+use crate::zone::Node;
+use crate::zone::Zone;
+
+/// How long a message is made before the next one begins: as far as compression pointers reach.
+const ENOUGH: usize = 0x4000;
+
+/// Answers a query for a transfer that is not one over TCP: what is refused, and what one message says.
+pub(super) fn answer(composer: &mut Composer<'_, '_>) -> Rcode {
+    let snapshot = composer.snapshot;
+    let qname = &composer.scratch.qname;
+    let Some(zone) = snapshot.plan.zones.zone_at(qname) else {
+        return Rcode::NotAuth;
+    };
+    if !may_copy(snapshot, zone, composer.arrival.src, composer.key) {
+        composer.scratch.complaint = Some(Complaint::Transfer);
+        composer.scratch.counters().transfer(Transferred::Refused);
+        composer.extended_error = Some(ExtendedError {
+            code: 18,
+            text: "transfers are for configured secondaries",
+        });
+        return Rcode::Refused;
+    }
+    match composer.query.qtype {
+        // AXFR over UDP is undefined (RFC 5936 s4.2).
+        RrType::AXFR => Rcode::FormErr,
+        // The serial alone: who has an older one comes by TCP (RFC 1995 s2).
+        _ => {
+            composer.encoder.set_authoritative();
+            if composer.encoder.rrset(Owner::Qname, zone.soa()).is_err() {
+                composer.encoder.set_truncated();
+            }
+            Rcode::NoError
+        }
+    }
+}
+
+fn may_copy(snapshot: &Snapshot, zone: &Zone, src: IpAddr, key: Option<&Name>) -> bool {
+    let secondaries = &snapshot.plan.config.process.secondaries;
+    secondaries
+        .iter()
+        .any(|secondary| secondary.may_copy(zone.apex(), src, key))
+}
+
+/// A transfer that has begun.
+#[derive(Debug)]
+pub struct Transfer {
+    snapshot: Arc<Snapshot>,
+    zone: Arc<Zone>,
+    id: u16,
+    flags: Flags,
+    /// In the first message only (RFC 5936 s2.2.2).
+    question: Box<[u8]>,
+    has_opt: bool,
+    signer: Option<Signer>,
+    next: Next,
+}
+
+/// The record that comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// The SOA in front.
+    First,
+    /// A record in between.
+    At(Place),
+    /// The SOA at the end.
+    Last,
+    /// Nothing.
+    Done,
+}
+
+/// A record's place in a zone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Place {
+    node: usize,
+    /// The node's RRsets, then its steered addresses by family.
+    set: usize,
+    record: usize,
+}
+
+/// One record as it leaves.
+struct Leaving<'a> {
+    owner: &'a Name,
+    rtype: RrType,
+    ttl: u32,
+    rdata: &'a [u8],
+}
+
+impl Transfer {
+    /// Begins the transfer that a message over TCP asks for; `None` if it does not, or if
+    /// [`answer`](crate::engine::answer()) has to say what is wrong with it, or that nothing is new.
+    pub fn begin(
+        snapshot: &Arc<Snapshot>,
+        scratch: &mut Scratch,
+        arrival: Arrival,
+        message: &[u8],
+    ) -> Option<Self> {
+        let query = Query::parse(message, &mut scratch.qname).ok()?;
+        let is_sound = matches!(query.qtype, RrType::AXFR | RrType::IXFR)
+            && query.qclass == Class::IN
+            && query.edns.is_none_or(|edns| edns.version == 0);
+        if !is_sound || arrival.transport != Transport::Tcp {
+            return None;
+        }
+        let signer = match &query.tsig {
+            Some(tsig) => Some(
+                snapshot
+                    .plan
+                    .keyring
+                    .verify(tsig, arrival.now_ms / 1000)
+                    .ok()?,
+            ),
+            None => None,
+        };
+        let zone = snapshot.plan.zones.zone_at(&scratch.qname)?;
+        let key = signer.as_ref().map(|signer| signer.key().name());
+        let is_news = query.qtype == RrType::AXFR
+            || query
+                .ixfr_serial
+                .is_none_or(|theirs| is_older(theirs, zone.serial()));
+        (is_news && may_copy(snapshot, zone, arrival.src, key)).then(|| Self {
+            snapshot: Arc::clone(snapshot),
+            zone: Arc::clone(zone),
+            id: query.echo.id,
+            flags: query.echo.flags,
+            question: query.echo.question.into(),
+            has_opt: query.edns.is_some(),
+            signer,
+            next: Next::First,
+        })
+    }
+
+    /// The zone's name.
+    pub fn apex(&self) -> &Name {
+        self.zone.apex()
+    }
+
+    /// Writes the next message into `out`, which should hold 65,535 octets, and returns its length;
+    /// `None` after the last one.
+    ///
+    /// # Errors
+    /// [`TooLong`] if a record does not fit into any message; then the transfer cannot go on.
+    pub fn next_message(&mut self, out: &mut [u8], now_ms: u64) -> Result<Option<usize>, TooLong> {
+        if self.next == Next::Done {
+            return Ok(None);
+        }
+        let (snapshot, zone) = (Arc::clone(&self.snapshot), Arc::clone(&self.zone));
+        let echo = Echo {
+            id: self.id,
+            flags: self.flags,
+            question: match self.next {
+                Next::First => &self.question,
+                _ => &[],
+            },
+        };
+        let signature_len = self.signer.as_ref().map_or(0, |s| s.key().record_len());
+        let limit = out.len().saturating_sub(signature_len);
+        let opt = Opt::new(snapshot.plan.config.process.server.max_udp_payload);
+        let opt = self.has_opt.then_some(opt);
+        let mut encoder = Encoder::begin(out, limit, &echo);
+        encoder.reserve(opt.as_ref().map_or(0, Opt::len));
+        encoder.set_authoritative();
+        let mut is_empty = true;
+        while encoder.len() < ENOUGH
+            && let Some(leaving) = self.leaving(&snapshot, &zone)
+        {
+            let Leaving {
+                owner,
+                rtype,
+                ttl,
+                rdata,
+            } = leaving;
+            let put = encoder.record(Owner::Name(owner), rtype, Class::IN, ttl, rdata);
+            match put {
+                Ok(()) => self.advance(),
+                Err(_) if is_empty => return Err(TooLong),
+                Err(_) => break,
+            }
+            is_empty = false;
+        }
+        let len = encoder.finish(Rcode::NoError, opt.as_ref());
+        match &mut self.signer {
+            Some(signer) => signer
+                .sign(out, len, now_ms / 1000)
+                .map(Some)
+                .ok_or(TooLong),
+            None => Ok(Some(len)),
+        }
+    }
+
+    /// The record that comes next; moves over what is left out.
+    fn leaving<'a>(&mut self, snapshot: &'a Snapshot, zone: &'a Zone) -> Option<Leaving<'a>> {
+        loop {
+            match self.next {
+                Next::First | Next::Last => {
+                    let soa = zone.soa();
+                    return Some(Leaving {
+                        owner: zone.apex(),
+                        rtype: RrType::SOA,
+                        ttl: soa.ttl,
+                        rdata: soa.rdatas.first()?,
+                    });
+                }
+                Next::At(mut place) => {
+                    let Some(node) = zone.iter().as_slice().get(place.node) else {
+                        self.next = Next::Last;
+                        continue;
+                    };
+                    match leaving_at(snapshot, node, place) {
+                        Step::Record(leaving) => return Some(leaving),
+                        Step::NextSet => (place.set, place.record) = (place.set + 1, 0),
+                        Step::NextNode => {
+                            place = Place {
+                                node: place.node + 1,
+                                ..Place::default()
+                            };
+                        }
+                    }
+                    self.next = Next::At(place);
+                }
+                Next::Done => return None,
+            }
+        }
+    }
+
+    fn advance(&mut self) {
+        self.next = match self.next {
+            Next::First => Next::At(Place::default()),
+            Next::At(place) => Next::At(Place {
+                record: place.record + 1,
+                ..place
+            }),
+            Next::Last | Next::Done => Next::Done,
+        };
+    }
+}
+
+/// A record that fits no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a record is too long for any message")]
+pub struct TooLong;
+
+/// What stands at a place.
+enum Step<'a> {
+    Record(Leaving<'a>),
+    /// The set has no more records.
+    NextSet,
+    /// The node has no more sets.
+    NextNode,
+}
+
+fn leaving_at<'a>(snapshot: &'a Snapshot, node: &'a Node, place: Place) -> Step<'a> {
+    let n_sets = node.rrsets().len();
+    if let Some(set) = node.rrsets().get(place.set) {
+        return match set.rdatas.get(place.record) {
+            // It stands in front and at the end.
+            Some(_) if set.rtype == RrType::SOA => Step::NextSet,
+            Some(rdata) => Step::Record(Leaving {
+                owner: node.owner(),
+                rtype: set.rtype,
+                ttl: set.ttl,
+                rdata,
+            }),
+            None => Step::NextSet,
+        };
+    }
+    let family = Family::ALL.get(place.set.saturating_sub(n_sets));
+    let (Some(ix), Some(family)) = (node.steered(), family) else {
+        return Step::NextNode;
+    };
+    let rdata = unlocated(snapshot, ix, *family).and_then(|r| r.rdatas().nth(place.record));
+    match rdata {
+        Some(rdata) => Step::Record(Leaving {
+            owner: node.owner(),
+            rtype: match family {
+                Family::V4 => RrType::A,
+                Family::V6 => RrType::AAAA,
+            },
+            ttl: snapshot.plan.steered(ix).ttl,
+            rdata,
+        }),
+        None => Step::NextSet,
+    }
+}
+
+/// What a client without a location gets.
+fn unlocated(snapshot: &Snapshot, ix: SteeredIx, family: Family) -> Option<&Records> {
+    let client = Client {
+        prefix: Prefix::host(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        max_scope_len: None,
+    };
+    let answers = snapshot.steered.get(ix.at())?.families.get(family.ix())?;
+    match answers.find(client, &mut MajorityScratch::default()).found {
+        Found::Records(_, records) => Some(records),
+        Found::NoData | Found::ServFail => None,
+    }
+}
+
+/// Whether a serial comes before another (RFC 1982 s3.2); of two that cannot be compared the client's
+/// counts as older.
+fn is_older(theirs: u32, ours: u32) -> bool {
+    let ahead = ours.wrapping_sub(theirs);
+    ahead != 0 && ahead <= 1 << 31
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn serials_are_compared_around_the_circle() {
+        for (theirs, ours, older) in [
+            (1, 2, true),
+            (2, 2, false),
+            (3, 2, false),
+            (u32::MAX, 0, true),
+            (0, u32::MAX, false),
+            (0, 1 << 31, true),
+            (1, (1 << 31) + 2, false),
+        ] {
+            assert_eq!(is_older(theirs, ours), older, "{theirs} {ours}");
+        }
+    }
+}
