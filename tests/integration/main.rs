@@ -13,5 +13,6 @@ mod messages;
 mod protocol;
 mod reload;
 mod restart;
+mod secondaries;
 mod steering;
 mod transfer;
