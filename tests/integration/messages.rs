@@ -11,8 +11,12 @@ const RECORD: &[u8] = b"\xc0\x0c\0\x01\0\x01\0\0\0\0\0\x04\xc0\0\x02\x01";
 /// An SOA record, its owner a pointer to the question.
 const SOA: &[u8] =
     b"\xc0\x0c\0\x06\0\x01\0\0\0\0\0\x16\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
-/// A TSIG at the root, of which nothing is well-formed but the frame.
-const TSIG: &[u8] = b"\0\0\xfa\0\xff\0\0\0\0\0\0";
+/// A TSIG of a key that nobody has.
+const TSIG: &[u8] =
+    b"\x02no\x03key\0\0\xfa\0\xff\0\0\0\0\0\x2d\x0bhmac-sha256\0\0\0\0\0\0\x01\x01\x2c\0\x10\
+sixteen octets..\x12\x34\0\0\0\0";
+/// A TSIG of which nothing is well-formed but the frame.
+const BAD_TSIG: &[u8] = b"\0\0\xfa\0\xff\0\0\0\0\0\0";
 
 /// A message: flags, counts and what follows the header.
 pub fn message(flags: u16, counts: [u16; 4], parts: &[&[u8]]) -> Vec<u8> {
@@ -65,6 +69,15 @@ fn question(qtype: u16, qclass: u16) -> Vec<u8> {
     bytes.extend_from_slice(&qtype.to_be_bytes());
     bytes.extend_from_slice(&qclass.to_be_bytes());
     bytes
+}
+
+/// A query for a transfer of what is no zone.
+fn transfer_below() -> Vec<u8> {
+    message(
+        0,
+        [1, 0, 0, 0],
+        &[b"\x03sub\x07example\x03com\0\0\xfc\0\x01"],
+    )
 }
 
 /// A query for `example.com SOA` with these flags.
@@ -190,6 +203,8 @@ fn records() -> Vec<(&'static str, Vec<u8>)> {
             [&query[..], b"\0"].concat(),
         ),
         ("a record behind a TSIG", tsig_first),
+        ("a malformed TSIG", with(BAD_TSIG)),
+        ("a TSIG of an unknown key", with(TSIG)),
     ]
 }
 
@@ -303,6 +318,9 @@ fn options() -> Vec<(&'static str, Vec<u8>)> {
 fn types() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("type ANY", question(255, 1)),
+        ("type AXFR", question(252, 1)),
+        ("type IXFR", question(251, 1)),
+        ("type AXFR at a name that is no zone", transfer_below()),
         ("type OPT", question(41, 1)),
         ("type TSIG", question(250, 1)),
         ("type TKEY", question(249, 1)),

@@ -77,6 +77,9 @@ fn words(response: &[u8]) -> String {
     } else if counts[0] == 0 {
         words += ", no question";
     }
+    if response.windows(4).any(|w| w == b"\0\xfa\0\xff") {
+        words += ", TSIG";
+    }
     if let Some(opt) = opt {
         words += ", OPT";
         words += &opt.words;
