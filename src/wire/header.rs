@@ -1,9 +1,8 @@
 //! The twelve bytes in front of every DNS message (RFC 1035 s4.1.1, RFC 4035 for AD and CD).
 //!
-//! Of a query's flags a response repeats the opcode, RD and CD. RFC 4035 s3.1.6 would have an
-//! authoritative server clear CD; BIND and Knot copy it, and so do we: the bit asks for nothing here,
-//! and a resolver that compares it sees what it knows. RA and AD are always 0: we neither recurse
-//! nor validate.
+//! Of a query's flags a response repeats the opcode and RD. CD is cleared, as RFC 4035 s3.1.6 wants of
+//! an authoritative answer, NSD and Knot likewise. RA and AD are always 0: we neither recurse nor
+//! validate.
 
 use crate::base::rr::Opcode;
 use crate::base::rr::Rcode;
@@ -78,9 +77,9 @@ impl Flags {
         self.0 & CD != 0
     }
 
-    /// What a response to a query with these flags starts from: QR, the query's opcode, RD and CD.
+    /// What a response to a query with these flags starts from: QR, the query's opcode and RD.
     pub fn to_response(self) -> Self {
-        Self(QR | self.0 & (OPCODE | RD | CD))
+        Self(QR | self.0 & (OPCODE | RD))
     }
 
     /// The same with the answer marked as authoritative (AA).
@@ -119,13 +118,13 @@ mod tests {
     }
 
     #[test]
-    fn responses_repeat_opcode_rd_and_cd_alone() {
+    fn responses_repeat_opcode_and_rd_alone() {
         for (query, response) in [
             (0x0000, 0x8000),
             (0x0100, 0x8100),
-            (0x0010, 0x8010),
+            (0x0010, 0x8000),
             (0x2000, 0xa000),
-            (0x7fff, 0xf910),
+            (0x7fff, 0xf900),
         ] {
             assert_eq!(Flags(query).to_response(), Flags(response), "{query:#06x}");
         }
