@@ -49,7 +49,11 @@ impl Zone {
             hash = hash.child(qname, nth);
             tags[nth] = hash.tag();
         }
-        let lookup = |nth: usize| self.node_by_hash(tags[nth], qname.suffix(nth));
+        // The owners of NSEC3 records are not among the zone's names (RFC 5155 s7.2.8).
+        let lookup = |nth: usize| {
+            self.node_by_hash(tags[nth], qname.suffix(nth))
+                .filter(|node| !node.is_denial)
+        };
         if let Some(node) = lookup(0) {
             return match self.occluder(node) {
                 Some(occluder) => occluded(occluder),
@@ -199,6 +203,29 @@ mod tests {
                 || *rtype == RrType::NS && (owner.is_wildcard() || *owner == n("z.")))
         };
         owners.iter().filter(is_allowed).cloned().collect()
+    }
+
+    #[test]
+    fn owners_of_nsec3_alone_are_no_names_of_the_zone() {
+        let owners = [
+            (n("hash.z."), RrType::NSEC3),
+            (n("hash.z."), RrType::RRSIG),
+            (n("host.z."), RrType::NSEC3),
+            (n("host.z."), RrType::A),
+            (n("up.z."), RrType::NSEC3),
+            (n("a.up.z."), RrType::A),
+            (n("*.z."), RrType::A),
+        ];
+        let zone = zone(&owners).expect("nothing forbidden in it");
+        for (qname, outcome) in [
+            ("hash.z.", "node *.z. true"),
+            ("a.b.hash.z.", "node *.z. true"),
+            ("host.z.", "node host.z. false"),
+            ("up.z.", "node up.z. false"),
+            ("b.up.z.", "missing up.z."),
+        ] {
+            assert_eq!(shown(&zone, &n(qname)), outcome, "{qname}");
+        }
     }
 
     proptest! {

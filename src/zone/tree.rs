@@ -43,6 +43,8 @@ pub struct Node {
     /// The child `*`.
     pub(super) wildcard: Option<u32>,
     is_cut: bool,
+    /// Whether this owns NSEC3 records alone, so that it is no name that could be asked for.
+    pub(super) is_denial: bool,
 }
 
 impl Node {
@@ -248,6 +250,10 @@ impl Planting {
         let ix = self.nodes.len() as u32;
         let has = |rrsets: &[RrSet], rtype| rrsets.iter().any(|rrset| rrset.rtype == rtype);
         let is_cut = !self.path.is_empty() && has(&rrsets, RrType::NS);
+        let is_denial = has(&rrsets, RrType::NSEC3)
+            && rrsets
+                .iter()
+                .all(|rrset| matches!(rrset.rtype, RrType::NSEC3 | RrType::RRSIG));
         let mut occluder = None;
         if let Some(at) = self.path.last() {
             let parent = &mut self.nodes[*at];
@@ -256,6 +262,7 @@ impl Planting {
             if owner.is_wildcard() {
                 parent.wildcard = Some(ix);
             }
+            parent.is_denial = false;
         }
         self.path.push(self.nodes.len());
         self.nodes.push(Node {
@@ -265,6 +272,7 @@ impl Planting {
             occluder: occluder.or(is_cut.then_some(ix)),
             wildcard: None,
             is_cut,
+            is_denial: is_denial && steered.is_none(),
         });
     }
 }
