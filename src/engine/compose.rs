@@ -75,8 +75,9 @@ impl<'a> Composer<'a, '_> {
         }
         let mut visited = Visited::default();
         visited.add(self.scratch.qname.wire());
+        let mut dnames = Visited::default();
         loop {
-            if let Next::Done(rcode) = self.step(zone) {
+            if let Next::Done(rcode) = self.step(zone, &mut dnames) {
                 return rcode;
             }
             let fresh = visited.add(self.scratch.qname.wire());
@@ -93,13 +94,13 @@ impl<'a> Composer<'a, '_> {
         Rcode::Refused
     }
 
-    /// One search and what it found.
-    fn step(&mut self, zone: &'a Zone) -> Next {
+    /// One search and what it found; `dnames` holds the owners of the DNAMEs in the answer.
+    fn step(&mut self, zone: &'a Zone, dnames: &mut Visited) -> Next {
         match zone.find(&self.scratch.qname) {
             Found::Node { node, .. } => self.node(zone, node),
             Found::Cut { node } if self.asks_for_ds_of(node) => self.data(zone, node),
             Found::Cut { node } => self.referral(zone, node),
-            Found::Dname { node } => self.dname(node),
+            Found::Dname { node } => self.dname(node, dnames),
             Found::Missing { .. } => self.negative(zone, Rcode::NxDomain),
         }
     }
@@ -120,7 +121,8 @@ impl<'a> Composer<'a, '_> {
             }
         }
         match node.rrset(RrType::CNAME) {
-            Some(cname) if !matches!(qtype, RrType::CNAME | RrType::ANY) => {
+            // NSEC and RRSIG stand beside an alias, not behind it (RFC 4035 s2.5).
+            Some(cname) if !is_at_alias(qtype) => {
                 self.encoder.set_authoritative();
                 if self.put_answer(cname).is_err() {
                     return self.truncated();
@@ -169,12 +171,14 @@ impl<'a> Composer<'a, '_> {
     }
 
     /// The name lies below a DNAME: the DNAME, and the CNAME it makes of this name (RFC 6672 s3.1).
-    fn dname(&mut self, node: &'a Node) -> Next {
+    fn dname(&mut self, node: &'a Node, dnames: &mut Visited) -> Next {
         let Some(set) = node.rrset(RrType::DNAME) else {
             return Next::Done(Rcode::ServFail);
         };
         self.encoder.set_authoritative();
-        if self.encoder.rrset(Owner::Name(node.owner()), set).is_err() {
+        // No record stands twice in an answer, even if it renames twice.
+        let is_new = dnames.add(node.owner().wire());
+        if is_new && self.encoder.rrset(Owner::Name(node.owner()), set).is_err() {
             return self.truncated();
         }
         let mut buffer = [0; MAX_NAME_LEN];
@@ -229,7 +233,7 @@ impl<'a> Composer<'a, '_> {
                 let Some(glue) = zone.node(&name) else {
                     continue;
                 };
-                if self.put_addresses(glue).is_err() && needed {
+                if self.put_addresses(Owner::Name(glue.owner()), glue).is_err() && needed {
                     return self.truncated();
                 }
             }
@@ -265,18 +269,19 @@ impl<'a> Composer<'a, '_> {
             RrType::SRV => 6,
             _ => return,
         };
-        let mut seen: [Option<&Node>; MAX_ADDITIONAL] = [None; MAX_ADDITIONAL];
+        let apex = QName::from_name(zone.apex());
+        let mut seen: [Option<&[u8]>; MAX_ADDITIONAL] = [None; MAX_ADDITIONAL];
         for rdata in &set.rdatas {
             let mut name = QName::root();
             let target = rdata.get(skip..).unwrap_or_default();
-            if name.set_wire(target).is_err() {
+            let Ok(len) = name.set_wire(target) else {
+                continue;
+            };
+            if !name.is_at_or_below(&apex) {
                 continue;
             }
             let node = match zone.find(&name) {
-                Found::Node {
-                    node,
-                    wildcard: false,
-                } => node,
+                Found::Node { node, .. } => node,
                 // A name server below a cut is reached by its glue.
                 Found::Cut { .. } if set.rtype == RrType::NS => match zone.node(&name) {
                     Some(node) => node,
@@ -284,24 +289,24 @@ impl<'a> Composer<'a, '_> {
                 },
                 _ => continue,
             };
-            let known =
-                |other: &Option<&Node>| other.is_some_and(|other| std::ptr::eq(other, node));
+            // A wildcard stands for many hosts (RFC 4592 s2.2.3), so hosts are told apart by name.
+            let host = target.get(..len).unwrap_or_default();
+            let known = |other: &Option<&[u8]>| other.is_some_and(|o| o.eq_ignore_ascii_case(host));
             let Some(slot) = seen.iter_mut().find(|slot| slot.is_none() || known(slot)) else {
                 return;
             };
-            if slot.replace(node).is_none() && self.put_addresses(node).is_err() {
+            if slot.replace(host).is_none() && self.put_addresses(Owner::Wire(host), node).is_err()
+            {
                 return;
             }
         }
     }
 
-    /// A node's addresses, in the additional section.
-    fn put_addresses(&mut self, node: &Node) -> Result<(), Full> {
+    /// A node's addresses, in the additional section, under the name that it was found by.
+    fn put_addresses(&mut self, owner: Owner<'_>, node: &Node) -> Result<(), Full> {
         for rtype in [RrType::A, RrType::AAAA] {
             if let Some(set) = node.rrset(rtype) {
-                self.encoder
-                    .additional()
-                    .rrset(Owner::Name(node.owner()), set)?;
+                self.encoder.additional().rrset(owner, set)?;
             }
         }
         Ok(())
@@ -312,6 +317,14 @@ impl<'a> Composer<'a, '_> {
         self.encoder.set_truncated();
         Next::Done(Rcode::NoError)
     }
+}
+
+/// Whether an alias itself answers a type.
+fn is_at_alias(qtype: RrType) -> bool {
+    matches!(
+        qtype,
+        RrType::CNAME | RrType::ANY | RrType::NSEC | RrType::RRSIG
+    )
 }
 
 /// Replaces the suffix `owner` of a name below it by `target`; `None` if that gets too long.
