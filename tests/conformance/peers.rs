@@ -105,7 +105,7 @@ impl Programs {
         assert!(env::var_os(REQUIRE).is_none(), "not installed: {missing}");
         say(&format!(
             "conformance: SKIPPED `{test}`: not installed: {missing} \
-             (Debian: apt install nsd knot bind9)"
+             (Debian: apt install nsd knot knot-dnssecutils bind9)"
         ));
         None
     }
