@@ -31,6 +31,7 @@ use meridian::base::name::Name;
 use meridian::zone::Zone;
 
 use crate::peers::Fleet;
+use crate::peers::OURS;
 use crate::peers::Programs;
 use crate::peers::ZoneText;
 use crate::peers::say;
@@ -214,13 +215,20 @@ fn odd_messages_get_what_the_peers_agree_on() {
     for (way, over_tcp) in [("UDP", false), ("TCP", true)] {
         let answers = fleet.each(|server| exchange::singly(server, &messages, over_tcp));
         for (at, name) in names.iter().enumerate() {
-            let rcode = |answers: &Vec<Option<Vec<u8>>>| {
-                let bytes = answers[at].as_ref()?;
-                Some(Response::read(bytes).map_or(0xFFFF, |response| response.rcode))
-            };
-            let rcodes: Vec<Option<u16>> = answers.iter().map(rcode).collect();
-            if !rcodes[..3].contains(&rcodes[3]) {
-                found.push(format!("{name}: over {way}: {rcodes:?}"));
+            let read = |answers: &Vec<Option<Vec<u8>>>| Response::read(answers[at].as_ref()?);
+            let responses: Vec<Option<Response>> = answers.iter().map(read).collect();
+            let is_formerr = matches!(&responses[OURS], Some(ours) if ours.rcode == 1);
+            for difference in compare::differences(&responses, odd::APEX, false, 512) {
+                let is_said = match difference.part {
+                    "rcode" | "silence" => true,
+                    // RFC 6891 s7: FORMERR for an OPT comes with an OPT.
+                    "edns" if is_formerr => false,
+                    _ => difference.is_unanimous,
+                };
+                if is_said {
+                    let shown = compare::all_shown(&responses);
+                    found.push(format!("{name}: over {way}: {difference:?}\n{shown}"));
+                }
             }
         }
     }

@@ -5,11 +5,11 @@
 use crate::wire;
 
 /// `\3odd\4test\0`.
-const QNAME: &[u8] = b"\x03odd\x04test\0";
+pub const APEX: &[u8] = b"\x03odd\x04test\0";
 
 /// The question for the SOA.
 fn question() -> Vec<u8> {
-    [QNAME, &[0, 6, 0, 1]].concat()
+    [APEX, &[0, 6, 0, 1]].concat()
 }
 
 /// A header with these flags and counts, and what follows it.
@@ -117,7 +117,7 @@ fn headers(add: &mut dyn FnMut(&str, Vec<u8>)) {
 }
 
 fn questions(add: &mut dyn FnMut(&str, Vec<u8>)) {
-    let other = [b"\x01a", QNAME, &[0, 1, 0, 1]].concat();
+    let other = [b"\x01a", APEX, &[0, 1, 0, 1]].concat();
     let q = question();
     add(
         "no question, an OPT",
@@ -191,7 +191,7 @@ fn types_and_classes(add: &mut dyn FnMut(&str, Vec<u8>)) {
         ("65280", 65_280),
         ("65535", 65_535),
     ] {
-        asked(&format!("class {name}"), QNAME, 6, qclass);
+        asked(&format!("class {name}"), APEX, 6, qclass);
         asked(
             &format!("class {name}, no such name"),
             b"\x01x\x03odd\x04test\0",
@@ -206,7 +206,7 @@ fn types_and_classes(add: &mut dyn FnMut(&str, Vec<u8>)) {
         );
     }
     for qtype in [0, 41, 103, 128, 249, 250, 251, 252, 253, 254, 65_535] {
-        asked(&format!("type {qtype}"), QNAME, qtype, 1);
+        asked(&format!("type {qtype}"), APEX, qtype, 1);
         asked(
             &format!("type {qtype}, no such name"),
             b"\x01x\x03odd\x04test\0",
@@ -224,8 +224,8 @@ fn types_and_classes(add: &mut dyn FnMut(&str, Vec<u8>)) {
 
 fn records(add: &mut dyn FnMut(&str, Vec<u8>)) {
     let q = question();
-    let a = named(QNAME, 1, 1, 60, &[192, 0, 2, 1]);
-    let soa = named(QNAME, 6, 1, 60, &[&[0, 0][..], &[0; 20]].concat());
+    let a = named(APEX, 1, 1, 60, &[192, 0, 2, 1]);
+    let soa = named(APEX, 6, 1, 60, &[&[0, 0][..], &[0; 20]].concat());
     add("an answer", message(0, [1, 1, 0, 0], &[&q, &a]));
     add("an authority", message(0, [1, 0, 1, 0], &[&q, &a]));
     add("an additional record", message(0, [1, 0, 0, 1], &[&q, &a]));
@@ -247,7 +247,7 @@ fn records(add: &mut dyn FnMut(&str, Vec<u8>)) {
         "an additional record cut short",
         message(0, [1, 0, 0, 1], &[&q, short]),
     );
-    let ixfr = [QNAME, &[0, 251, 0, 1]].concat();
+    let ixfr = [APEX, &[0, 251, 0, 1]].concat();
     add(
         "IXFR with its SOA",
         message(0, [1, 0, 1, 0], &[&ixfr, &soa]),
@@ -283,7 +283,7 @@ fn edns(add: &mut dyn FnMut(&str, Vec<u8>)) {
     add("OPT twice", message(0, [1, 0, 0, 2], &[&q, &o, &o]));
     add("OPT as answer", message(0, [1, 1, 0, 0], &[&q, &o]));
     add("OPT as authority", message(0, [1, 0, 1, 0], &[&q, &o]));
-    add("OPT at a name", with_opt(&named(QNAME, 41, 1232, 0, &[])));
+    add("OPT at a name", with_opt(&named(APEX, 41, 1232, 0, &[])));
     for version in [1_u8, 2, 255] {
         let ttl = u32::from(version) << 16;
         add(
