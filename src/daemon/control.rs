@@ -37,6 +37,7 @@ use crate::daemon::files::Seen;
 use crate::daemon::load::Loaded;
 use crate::daemon::load::Loader;
 use crate::daemon::notify::Notifier;
+use crate::daemon::notify::warn_of_stale_serials;
 use crate::daemon::saved;
 use crate::daemon::saved::State;
 use crate::geo::compile::Today;
@@ -468,26 +469,6 @@ impl Control {
             // The loop may have ended meanwhile.
             let _ = finished.send(work());
         });
-    }
-}
-
-/// Warns of zones whose secondaries will not notice a change.
-fn warn_of_stale_serials(before: &Plan, after: &Plan) {
-    let secondaries = &after.config.process.secondaries;
-    for zone in after.zones.iter() {
-        let is_copied = secondaries.iter().any(|s| s.has_zone(zone.apex()));
-        let known = before
-            .zones
-            .iter()
-            .find(|known| known.apex() == zone.apex());
-        if let (true, Some(known)) = (is_copied, known)
-            && known.serial() == zone.serial()
-            && !Arc::ptr_eq(known, zone)
-            && !known.has_same_records(zone)
-        {
-            let (zone, serial) = (zone.apex(), zone.serial());
-            warn!(%zone, serial, "changed without a new serial: secondaries keep what they have");
-        }
     }
 }
 

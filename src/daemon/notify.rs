@@ -119,6 +119,26 @@ impl Drop for Notifier {
     }
 }
 
+/// Warns of zones whose secondaries will not notice a change.
+pub(super) fn warn_of_stale_serials(before: &Plan, after: &Plan) {
+    let secondaries = &after.config.process.secondaries;
+    for zone in after.zones.iter() {
+        let is_copied = secondaries.iter().any(|s| s.has_zone(zone.apex()));
+        let known = before
+            .zones
+            .iter()
+            .find(|known| known.apex() == zone.apex());
+        if let (true, Some(known)) = (is_copied, known)
+            && known.serial() == zone.serial()
+            && !Arc::ptr_eq(known, zone)
+            && !known.has_same_records(zone)
+        {
+            let (zone, serial) = (zone.apex(), zone.serial());
+            warn!(%zone, serial, "changed without a new serial: secondaries keep what they have");
+        }
+    }
+}
+
 /// The first address that we listen on in the target's family, as secondaries take NOTIFY only from
 /// the primary that they know; a wildcard leaves it to the routing table.
 fn source(listen: &[SocketAddr], target: SocketAddr) -> IpAddr {

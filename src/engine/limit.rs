@@ -2,7 +2,7 @@
 //!
 //! A forged source makes a server answer to a victim. What the victim gets is limited here without
 //! remembering who asks: each client prefix and kind of response is hashed into one cell of each of
-//! [`N_ROWS`] rows, and a cell is a clock (the generic cell rate algorithm): it tells when the responses
+//! four rows, and a cell is a clock (the generic cell rate algorithm): it tells when the responses
 //! given so far would have been paid for at the configured rate. A response passes while the earliest
 //! of its cells is at most a second ahead. Memory is fixed whatever is sent, nothing is evicted that
 //! could be forgotten too early, and an innocent client is caught only if it shares a cell with a
