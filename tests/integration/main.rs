@@ -13,6 +13,7 @@ mod messages;
 mod protocol;
 mod reload;
 mod restart;
+mod robustness;
 mod secondaries;
 mod steering;
 mod transfer;
