@@ -145,6 +145,12 @@ impl Name {
         self.wire.to_ascii_lowercase().into()
     }
 
+    /// Whether it is the name of this wire form in lower case. Most names are written in lower case, and
+    /// octets that are equal are compared fastest.
+    pub fn is(&self, lower_wire: &[u8]) -> bool {
+        *self.wire == *lower_wire || self.wire.eq_ignore_ascii_case(lower_wire)
+    }
+
     /// The labels from the left, without the root's empty one.
     pub fn labels(&self) -> Labels<'_> {
         Labels { rest: &self.wire }

@@ -10,10 +10,14 @@ use crate::base::name::MAX_NAME_LEN;
 use crate::base::name::Name;
 use crate::base::name::NameError;
 
+/// Octets behind the longest name, so that eight can be read from anywhere in it.
+const PADDING: usize = 8;
+
 /// A name in lower-case wire form with the start of each label.
 #[derive(Clone)]
 pub struct QName {
-    wire: [u8; MAX_NAME_LEN],
+    /// What stands behind the name means nothing.
+    wire: [u8; MAX_NAME_LEN + PADDING],
     len: u8,
     starts: [u8; MAX_LABELS + 1],
     n_labels: u8,
@@ -23,7 +27,7 @@ impl QName {
     /// The root.
     pub fn root() -> Self {
         Self {
-            wire: [0; MAX_NAME_LEN],
+            wire: [0; MAX_NAME_LEN + PADDING],
             len: 1,
             starts: [0; MAX_LABELS + 1],
             n_labels: 0,
@@ -93,6 +97,21 @@ impl QName {
     pub fn suffix(&self, n: usize) -> &[u8] {
         let start = usize::from(self.starts[n.min(self.n_labels())]);
         &self.wire[start..usize::from(self.len)]
+    }
+
+    /// The first label of a suffix with its length octet, eight octets at a time, as numbers whose lowest
+    /// octet comes first; zeros fill the last.
+    pub fn label_words(&self, nth: usize) -> impl Iterator<Item = u64> {
+        let start = usize::from(self.starts[nth.min(self.n_labels())]);
+        let len = 1 + usize::from(self.wire[start]);
+        (0..len).step_by(8).map(move |at| {
+            let octets = self.wire[start + at..].first_chunk::<8>();
+            let word = u64::from_le_bytes(*octets.expect("the padding is there"));
+            match len - at {
+                rest @ 1..=7 => word & ((1 << (8 * rest)) - 1),
+                _ => word,
+            }
+        })
     }
 
     /// Whether this is `ancestor` or lies below it.

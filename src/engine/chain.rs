@@ -12,6 +12,11 @@ pub(super) struct Visited {
 }
 
 impl Visited {
+    /// Whether no name was added.
+    pub fn is_empty(&self) -> bool {
+        self.n == 0
+    }
+
     /// Adds a name in lower-case wire form; false if it was there before or the chain is too long.
     pub fn add(&mut self, name: &[u8]) -> bool {
         let hash = name.iter().fold(0xCBF2_9CE4_8422_2325, |hash: u64, byte| {

@@ -73,12 +73,16 @@ impl<'a> Composer<'a, '_> {
         {
             zone = parent;
         }
-        let mut visited = Visited::default();
-        visited.add(self.scratch.qname.wire());
-        let mut dnames = Visited::default();
+        let (mut visited, mut dnames) = (Visited::default(), Visited::default());
         loop {
             if let Next::Done(rcode) = self.step(zone, &mut dnames) {
                 return rcode;
+            }
+            // Most names are no aliases: what was asked for is noted only once one is followed.
+            if visited.is_empty() {
+                let mut asked = QName::root();
+                let _ = asked.set_wire(self.query.echo.question);
+                visited.add(asked.wire());
             }
             let fresh = visited.add(self.scratch.qname.wire());
             let apex = QName::from_name(zone.apex());

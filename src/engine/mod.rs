@@ -71,10 +71,10 @@ pub fn answer(
     scratch.counters().query(arrival.transport);
     let process = &snapshot.plan.config.process;
     let sent = match Query::parse(message, &mut scratch.qname) {
-        Ok(query) => match &query.tsig {
-            None => respond(snapshot, scratch, arrival, &query, None, out),
-            Some(tsig) => signed::answer(snapshot, scratch, arrival, &query, tsig, out),
-        },
+        Ok(query) if query.has_tsig => {
+            signed::answer(snapshot, scratch, arrival, message, &query, out)
+        }
+        Ok(query) => respond(snapshot, scratch, arrival, &query, None, out),
         Err(Malformed::Reject(reject)) => match scratch.judge(arrival, Kind::Error) {
             Verdict::Drop => Err(Dropped::RateLimit),
             _ => Ok((refuse(process, &reject, out), reject.rcode)),

@@ -22,18 +22,20 @@ pub(super) fn answer(
     snapshot: &Snapshot,
     scratch: &mut Scratch,
     arrival: Arrival,
+    message: &[u8],
     query: &Query<'_>,
-    tsig: &Tsig<'_>,
     out: &mut [u8],
 ) -> Result<(usize, Rcode), Dropped> {
     let now = arrival.now_ms / 1000;
-    let mut signer = match snapshot.plan.keyring.verify(tsig, now) {
+    // The query's reader has seen it.
+    let tsig = Tsig::of(message).ok_or(Dropped::Short)?;
+    let mut signer = match snapshot.plan.keyring.verify(&tsig, now) {
         Ok(signer) => signer,
         Err(refused) => {
             scratch.complaint = Some(Complaint::Tsig(refused.error));
             return match scratch.judge(arrival, Kind::Error) {
                 Verdict::Drop => Err(Dropped::RateLimit),
-                _ => Ok(refuse(snapshot, query, tsig, refused, now, out)),
+                _ => Ok(refuse(snapshot, query, &tsig, refused, now, out)),
             };
         }
     };

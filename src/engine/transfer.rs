@@ -36,6 +36,7 @@ use crate::wire::header::Flags;
 use crate::wire::query::Echo;
 use crate::wire::query::Query;
 use crate::wire::tsig::Signer;
+use crate::wire::tsig::Tsig;
 use crate::zone::Node;
 use crate::zone::Zone;
 
@@ -139,12 +140,12 @@ impl Transfer {
         if !is_sound || arrival.transport != Transport::Tcp {
             return None;
         }
-        let signer = match &query.tsig {
+        let signer = match query.has_tsig.then(|| Tsig::of(message)).flatten() {
             Some(tsig) => Some(
                 snapshot
                     .plan
                     .keyring
-                    .verify(tsig, arrival.now_ms / 1000)
+                    .verify(&tsig, arrival.now_ms / 1000)
                     .ok()?,
             ),
             None => None,

@@ -48,8 +48,8 @@ pub struct Query<'a> {
     pub qclass: Class,
     /// What the OPT says; `None` for a client without EDNS.
     pub edns: Option<Edns<'a>>,
-    /// The TSIG that the query is signed with, which has not been verified.
-    pub tsig: Option<Tsig<'a>>,
+    /// Whether the query ends with a TSIG, which is well-formed but not verified.
+    pub has_tsig: bool,
     /// The serial that the client of an IXFR has (RFC 1995 s3).
     pub ixfr_serial: Option<u32>,
 }
@@ -201,7 +201,7 @@ impl<'a> Query<'a> {
             qtype: RrType(0),
             qclass: Class(0),
             edns: None,
-            tsig: None,
+            has_tsig: false,
             ixfr_serial: None,
         };
         let mut rest = body;
@@ -256,7 +256,7 @@ impl<'a> Query<'a> {
         record: &Record<'a>,
         reject: &mut Reject<'a>,
     ) -> Result<(), Fault> {
-        if self.tsig.is_some() {
+        if self.has_tsig {
             return Err(Fault::TsigPlace);
         }
         match record.rtype {
@@ -268,7 +268,10 @@ impl<'a> Query<'a> {
                 }
                 self.edns = Some(Edns::parse(record.class, record.ttl, record.rdata)?);
             }
-            RrType::TSIG => self.tsig = Some(Tsig::read(message, record).ok_or(Fault::Tsig)?),
+            RrType::TSIG => {
+                Tsig::read(message, record).ok_or(Fault::Tsig)?;
+                self.has_tsig = true;
+            }
             _ => {}
         }
         Ok(())

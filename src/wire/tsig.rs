@@ -180,8 +180,8 @@ impl<'a> Tsig<'a> {
         })
     }
 
-    /// The TSIG that ends a message of any kind.
-    fn find(message: &'a [u8]) -> Option<Self> {
+    /// The TSIG that ends a message of any kind; `None` if it does not end with a well-formed one.
+    pub fn of(message: &'a [u8]) -> Option<Self> {
         let (header, mut rest) = message.split_first_chunk::<HEADER_LEN>()?;
         let &[_, _, _, _, qd0, qd1, an0, an1, ns0, ns1, ar0, ar1] = header;
         for _ in 0..u16::from_be_bytes([qd0, qd1]) {
@@ -422,7 +422,7 @@ impl Signer {
 
     /// Whether a message is signed as the response to the request that this signed last.
     pub fn is_answered_by(&self, response: &[u8], now: u64) -> bool {
-        let Some(tsig) = Tsig::find(response).filter(|tsig| tsig.is_of(&self.key)) else {
+        let Some(tsig) = Tsig::of(response).filter(|tsig| tsig.is_of(&self.key)) else {
             return false;
         };
         let mac = tsig.context(&self.key, Some(&self.before)).sign();

@@ -41,20 +41,8 @@ pub enum Found<'z> {
 impl Zone {
     /// Searches a name, which must be at or below the apex; never allocates.
     pub fn find(&self, qname: &QName) -> Found<'_> {
-        let depth = qname.n_labels().saturating_sub(self.n_apex_labels);
-        let mut tags = [0; MAX_LABELS + 1];
-        let mut hash = self.apex_hash;
-        tags[depth] = hash.tag();
-        for nth in (0..depth).rev() {
-            hash = hash.child(qname, nth);
-            tags[nth] = hash.tag();
-        }
         // The owners of NSEC3 records are not among the zone's names (RFC 5155 s7.2.8).
-        let lookup = |nth: usize| {
-            self.node_by_hash(tags[nth], qname.suffix(nth))
-                .filter(|node| !node.is_denial)
-        };
-        if let Some(node) = lookup(0) {
+        if let Some(node) = self.node(qname).filter(|node| !node.is_denial) {
             return match self.occluder(node) {
                 Some(occluder) => occluded(occluder),
                 None => Found::Node {
@@ -63,6 +51,18 @@ impl Zone {
                 },
             };
         }
+        let depth = qname.n_labels().saturating_sub(self.n_apex_labels);
+        let mut tags = [0; MAX_LABELS + 1];
+        let mut hash = self.apex_hash;
+        tags[depth] = hash.tag();
+        for nth in (0..depth).rev() {
+            hash = hash.child(qname, nth);
+            tags[nth] = hash.tag();
+        }
+        let lookup = |nth: usize| {
+            self.node_by_hash(tags[nth], qname.suffix(nth))
+                .filter(|node| !node.is_denial)
+        };
         let (mut missing, mut present) = (0, depth);
         let mut encloser = self.apex_node();
         while present - missing > 1 {

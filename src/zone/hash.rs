@@ -29,15 +29,9 @@ impl NameHash {
 
     /// The hash of `qname` without its first `nth` labels, from that of the same without one more.
     pub(super) fn child(self, qname: &QName, nth: usize) -> Self {
-        let suffix = qname.suffix(nth);
-        let label_len = suffix.first().map_or(0, |len| 1 + usize::from(*len));
-        let (words, tail) = suffix[..label_len].as_chunks::<8>();
-        let mut last = [0; 8];
-        last[..tail.len()].copy_from_slice(tail);
         // The length octet in front tells labels apart that differ in zero octets at the end only.
-        let words = words.iter().chain(std::iter::once(&last));
-        Self(words.fold(self.0, |hash, word| {
-            let product = u128::from(hash ^ u64::from_le_bytes(*word)) * u128::from(MULTIPLIER);
+        Self(qname.label_words(nth).fold(self.0, |hash, word| {
+            let product = u128::from(hash ^ word) * u128::from(MULTIPLIER);
             (product >> 64) as u64 ^ product as u64
         }))
     }

@@ -39,7 +39,7 @@ impl ZoneSet {
             .rev()
             .fold(NameHash::ROOT, |hash, nth| hash.child(qname, nth));
         let wire = qname.wire();
-        let is_same = |at: usize| self.zones[at].apex().wire().eq_ignore_ascii_case(wire);
+        let is_same = |at: usize| self.zones[at].apex().is(wire);
         self.table
             .find(hash.tag(), is_same)
             .map(|at| &self.zones[at])
@@ -70,7 +70,7 @@ impl ZoneSet {
             }
             if depths & 1 == 1 {
                 let suffix = qname.suffix(nth);
-                let is_same = |at: usize| self.zones[at].apex().wire().eq_ignore_ascii_case(suffix);
+                let is_same = |at: usize| self.zones[at].apex().is(suffix);
                 found = self.table.find(hash.tag(), is_same).or(found);
             }
             depths >>= 1;

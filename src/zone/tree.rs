@@ -185,7 +185,7 @@ impl Zone {
 
     /// The node of a name in lower-case wire form; never allocates.
     pub(super) fn node_by_hash(&self, tag: u32, wire: &[u8]) -> Option<&Node> {
-        let is_same = |at: usize| self.nodes[at].owner.wire().eq_ignore_ascii_case(wire);
+        let is_same = |at: usize| self.nodes[at].owner.is(wire);
         self.table.find(tag, is_same).map(|at| &self.nodes[at])
     }
 

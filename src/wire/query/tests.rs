@@ -46,10 +46,10 @@ fn a_query_is_read_in_full() {
     assert_eq!((query.echo.id, query.echo.question), (0x1234, QUESTION));
     assert!(query.echo.flags.recursion_desired() && query.echo.flags.checking_disabled());
     assert_eq!(query.edns.map(|edns| edns.udp_payload), Some(1232));
-    assert!(query.tsig.is_some());
+    assert!(query.has_tsig);
     let plain = message(0, [1, 0, 0, 0], &[QUESTION]);
     let query = Query::parse(&plain, &mut qname).expect("well-formed");
-    assert!(query.edns.is_none() && query.tsig.is_none());
+    assert!(query.edns.is_none() && !query.has_tsig);
 }
 
 #[test]
