@@ -106,6 +106,12 @@ impl Page {
             Transport::ALL.map(|t| ([t.as_str()], counters.queries(t) as f64)),
         );
         self.counter(
+            "meridian_xdp_queries_total",
+            "Messages over UDP that came by AF_XDP.",
+            [],
+            [([""; 0], counters.xdp_queries() as f64)],
+        );
+        self.counter(
             "meridian_responses_total",
             "Responses sent, by response code.",
             ["rcode"],

@@ -61,6 +61,7 @@ pub(super) const SERVER: Keys = Keys {
     values: &[
         "listen",
         "workers",
+        "xdp",
         "max_udp_payload",
         "tcp_idle_timeout",
         "max_tcp_connections",

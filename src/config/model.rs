@@ -65,6 +65,8 @@ pub struct Server {
     pub listen: Vec<SocketAddr>,
     /// UDP threads per listening address; 0: one per core.
     pub workers: usize,
+    /// Interfaces whose UDP queries are taken by AF_XDP; names differ.
+    pub xdp: Vec<Box<str>>,
     /// The largest UDP response we send, in octets (512 to 4096).
     pub max_udp_payload: u16,
     /// How long a TCP connection may stay without a complete query.

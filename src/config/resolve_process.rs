@@ -73,6 +73,7 @@ fn server(table: &Table<'_>) -> Server {
         listen: table.read_or("listen", vec![defaults::LISTEN], listeners),
         workers: table.read_or("workers", defaults::WORKERS, |item| item.integer(0..=1024))
             as usize,
+        xdp: table.read_or("xdp", Vec::new(), interfaces),
         max_udp_payload: table.read_or("max_udp_payload", defaults::MAX_UDP_PAYLOAD, |item| {
             item.integer(512..=4096)?.try_into().ok()
         }),
@@ -130,6 +131,25 @@ fn cookies(table: &Table<'_>) -> Cookies {
         enabled: table.read_or("enabled", true, Item::boolean),
         secret_file: table.read("secret_file", Item::path),
     }
+}
+
+/// Network interfaces, each once.
+fn interfaces(item: &Item<'_>) -> Option<Vec<Box<str>>> {
+    let is_none = item.value.as_array().is_some_and(|array| array.is_empty());
+    if is_none {
+        return Some(Vec::new());
+    }
+    let mut seen: Vec<Box<str>> = Vec::new();
+    item.list("a list such as [\"eth0\"], or [] for none", |entry| {
+        let name = entry.parse(units::INTERFACE, units::interface)?;
+        if seen.contains(&name) {
+            entry.fault(&format!(
+                "is \"{name}\" again, expected each interface once"
+            ));
+        }
+        seen.push(name.clone());
+        Some(name)
+    })
 }
 
 fn rate_limit(table: &Table<'_>) -> RateLimit {

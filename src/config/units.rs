@@ -162,6 +162,18 @@ pub(super) fn plain_name(text: &str) -> Option<Box<str>> {
     fits.then(|| text.into())
 }
 
+/// What [`interface`] takes.
+pub(super) const INTERFACE: &str = "the name of a network interface such as \"eth0\"";
+
+/// Reads the name of a network interface: up to 15 visible ASCII characters, of which Linux takes all
+/// but slashes and colons. `.` and `..` are no names.
+pub(super) fn interface(text: &str) -> Option<Box<str>> {
+    let is_taken = |byte: u8| byte.is_ascii_graphic() && !b"/:".contains(&byte);
+    let fits =
+        (1..=15).contains(&text.len()) && text.bytes().all(is_taken) && !matches!(text, "." | "..");
+    fits.then(|| text.into())
+}
+
 /// What [`bucket`] takes.
 pub(super) const BUCKET: &str = "a name of at most 128 letters, digits, \"-\" and \"_\"";
 

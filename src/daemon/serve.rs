@@ -117,7 +117,7 @@ pub fn run(path: &Path, running: impl FnOnce(&Addresses)) -> Result<(), ServeErr
         warn!("{warning}");
     }
     let server = &loaded.plan.config.process.server;
-    let bound = transport::bind(&server.listen, server.workers)?;
+    let bound = transport::bind(&server.listen, server.workers)?.with_xdp(&server.xdp);
     let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(serve(
         loader, loaded, report, bound, token, n_shards, running,
@@ -127,7 +127,7 @@ pub fn run(path: &Path, running: impl FnOnce(&Addresses)) -> Result<(), ServeErr
     result
 }
 
-/// Counter shards: one for each UDP thread and one for TCP.
+/// Counter shards: one for each UDP thread, one for TCP and one for each thread of AF_XDP.
 fn n_shards(process: &Process) -> usize {
     let workers = match process.server.workers {
         0 => available_parallelism().map_or(1, usize::from),
@@ -136,6 +136,7 @@ fn n_shards(process: &Process) -> usize {
     workers
         .saturating_mul(process.server.listen.len())
         .saturating_add(1)
+        .saturating_add(transport::n_xdp_threads(&process.server.xdp))
 }
 
 async fn serve(

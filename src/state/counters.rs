@@ -110,6 +110,7 @@ impl Transferred {
 #[repr(align(128))]
 pub struct Shard {
     queries: [AtomicU64; Transport::ALL.len()],
+    xdp: AtomicU64,
     responses: [AtomicU64; Rcode::ALL.len()],
     dropped: [AtomicU64; Dropped::ALL.len()],
     transfers: [AtomicU64; Transferred::ALL.len()],
@@ -119,6 +120,11 @@ impl Shard {
     /// Counts a message that arrived.
     pub fn query(&self, transport: Transport) {
         self.queries[transport as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Counts a datagram that came by AF_XDP; its message is counted as well, as one over UDP.
+    pub fn came_by_xdp(&self) {
+        self.xdp.fetch_add(1, Relaxed);
     }
 
     /// Counts a response by its code.
@@ -164,6 +170,11 @@ impl Counters {
             .iter()
             .map(|s| s.queries[transport as usize].load(Relaxed))
             .sum()
+    }
+
+    /// Datagrams that came by AF_XDP; all of them are among the messages over UDP.
+    pub fn xdp_queries(&self) -> u64 {
+        self.shards.iter().map(|s| s.xdp.load(Relaxed)).sum()
     }
 
     /// Responses with a code.

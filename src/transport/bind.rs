@@ -22,12 +22,16 @@ use crate::transport::TransportError;
 use crate::transport::udp::RECEIVE_WAIT;
 use crate::transport::udp::SEND_WAIT;
 use crate::transport::udp_sys;
+use crate::transport::xdp;
+use crate::transport::xdp::Interface;
 
 /// Sockets that are open and queue what arrives, with nobody to answer yet.
 #[derive(Debug)]
 pub struct Bound {
     /// In the order of the list.
     pub(super) listeners: Vec<Listener>,
+    /// The interfaces whose queries are taken before they reach the sockets.
+    pub(super) xdp: Vec<Interface>,
 }
 
 /// The sockets of one address.
@@ -58,7 +62,10 @@ pub fn bind(listen: &[SocketAddr], workers: usize) -> Result<Bound, TransportErr
         }
         listeners.push(Listener::open(address, workers)?);
     }
-    Ok(Bound { listeners })
+    Ok(Bound {
+        listeners,
+        xdp: Vec::new(),
+    })
 }
 
 impl Bound {
@@ -72,9 +79,19 @@ impl Bound {
         self.listeners.iter().map(|l| l.udp.len()).sum()
     }
 
-    /// How many counter shards are needed: one per UDP thread and a last one that all TCP tasks share.
+    /// How many counter shards are needed: one per UDP thread, one that all TCP tasks share, and one
+    /// per receive queue of AF_XDP.
     pub fn n_shards(&self) -> usize {
-        self.n_udp_threads() + 1
+        let n_queues: usize = self.xdp.iter().map(Interface::n_queues).sum();
+        self.n_udp_threads() + 1 + n_queues
+    }
+
+    /// Takes UDP queries to the listening addresses by AF_XDP from these interfaces, as far as that can
+    /// be had; a line in the log tells for each what it got or why not, and what to do.
+    #[must_use]
+    pub fn with_xdp(mut self, interfaces: &[Box<str>]) -> Self {
+        self.xdp = xdp::open(interfaces, &self.addresses());
+        self
     }
 }
 

@@ -1,4 +1,5 @@
-//! Listeners: UDP by batch threads, TCP by tasks, both answered by the one engine.
+//! Listeners: UDP by batch threads, past the kernel's stack where AF_XDP is on, and TCP by tasks, all
+//! answered by the one engine.
 //!
 //! [`bind()`] opens every socket, so that a busy port is found before anything is served;
 //! [`Bound::serve`] starts the threads and tasks; [`Serving::stop`] ends them after they have answered
@@ -14,11 +15,17 @@
 
 mod answerer;
 mod bind;
+mod bpf_sys;
 mod complaints;
+mod interface_sys;
+mod packet;
 mod seats;
 mod tcp;
 mod udp;
 mod udp_sys;
+mod xdp;
+mod xdp_prog;
+mod xdp_sys;
 
 #[cfg(test)]
 mod tests;
@@ -53,6 +60,9 @@ use self::complaints::Complaints;
 pub use self::tcp::TcpLimits;
 use self::tcp::TcpService;
 use self::udp::UdpWorker;
+use self::xdp::Interface;
+use self::xdp::XdpWorker;
+pub use self::xdp::n_threads as n_xdp_threads;
 use crate::engine::Scratch;
 use crate::engine::limit::RateLimiter;
 use crate::state::counters::Counters;
@@ -91,8 +101,8 @@ pub enum TransportError {
 }
 
 impl Bound {
-    /// Starts answering from what `publisher` serves. UDP threads are named `udp-0` and so on; TCP runs
-    /// on `runtime`, which needs I/O and time. `counters` should have [`Bound::n_shards`] shards;
+    /// Starts answering from what `publisher` serves. UDP threads are named `udp-0` and so on, those of
+    /// AF_XDP `xdp-0` and so on; TCP runs on `runtime`, which needs I/O and time. `counters` should have [`Bound::n_shards`] shards;
     /// `limiter` is for UDP.
     pub fn serve(
         self,
@@ -140,20 +150,23 @@ impl Bound {
         // On an error this is dropped, which stops what has been started.
         let mut serving = Serving {
             udp_stop: Arc::new(AtomicBool::new(false)),
-            udp_threads: Vec::with_capacity(tcp_shard),
+            threads: Vec::with_capacity(self.n_shards()),
             tcp_stop,
         };
         let _runtime = runtime.enter();
         for listener in self.listeners {
             let is_wildcard = listener.address.ip().is_unspecified();
             for socket in listener.udp {
-                let shard = serving.udp_threads.len();
+                let shard = serving.threads.len();
                 let worker = UdpWorker {
                     socket,
                     is_wildcard,
                     answerer: udp_answerer(shard),
                 };
-                serving.start_udp(shard, worker, counters)?;
+                let counters = Arc::clone(counters);
+                serving.start(format!("udp-{shard}"), move |stop| {
+                    worker.run(counters.shard(shard), stop);
+                })?;
             }
             let tcp =
                 TcpListener::from_std(listener.tcp).map_err(|cause| TransportError::Start {
@@ -161,6 +174,15 @@ impl Bound {
                     cause,
                 })?;
             runtime.spawn(Arc::clone(&service).listen(tcp, stop.clone()));
+        }
+        let queues = self.xdp.into_iter().flat_map(Interface::into_queues);
+        for (n, queue) in queues.enumerate() {
+            let shard = tcp_shard + 1 + n;
+            let worker = XdpWorker::new(queue, udp_answerer(shard));
+            let counters = Arc::clone(counters);
+            serving.start(format!("xdp-{n}"), move |stop| {
+                worker.run(counters.shard(shard), stop);
+            })?;
         }
         Ok(serving)
     }
@@ -170,7 +192,7 @@ impl Bound {
 #[derive(Debug)]
 pub struct Serving {
     udp_stop: Arc<AtomicBool>,
-    udp_threads: Vec<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
     /// Each TCP task holds a receiver, so that it is closed when all have ended.
     tcp_stop: watch::Sender<bool>,
 }
@@ -182,7 +204,7 @@ impl Serving {
     pub async fn stop(mut self, deadline: Duration) {
         self.udp_stop.store(true, Relaxed);
         self.tcp_stop.send_replace(true);
-        let threads = mem::take(&mut self.udp_threads);
+        let threads = mem::take(&mut self.threads);
         let joined = tokio::task::spawn_blocking(move || {
             for thread in threads {
                 if thread.join().is_err() {
@@ -196,20 +218,17 @@ impl Serving {
         }
     }
 
-    fn start_udp<A: Answerer>(
+    fn start(
         &mut self,
-        shard: usize,
-        worker: UdpWorker<A>,
-        counters: &Arc<Counters>,
+        name: String,
+        run: impl FnOnce(&AtomicBool) + Send + 'static,
     ) -> Result<(), TransportError> {
-        let name = format!("udp-{shard}");
-        let counters = Arc::clone(counters);
         let stop = Arc::clone(&self.udp_stop);
         let thread = thread::Builder::new()
             .name(name.clone())
-            .spawn(move || worker.run(counters.shard(shard), &stop))
+            .spawn(move || run(&stop))
             .map_err(|cause| TransportError::Start { name, cause })?;
-        self.udp_threads.push(thread);
+        self.threads.push(thread);
         Ok(())
     }
 }

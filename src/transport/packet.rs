@@ -1,0 +1,233 @@
+//! UDP datagrams in Ethernet frames: reads a query's headers and turns them round for its reply.
+//!
+//! Only what `transport/xdp_prog.rs` lets through is read: Ethernet without a tag, IPv4 without options
+//! or IPv6 without extension headers, whole packets. What the kernel would drop before a socket saw it is
+//! nothing here either: wrong lengths and checksums (RFC 768, RFC 1071, RFC 8200 s8.1), and sources that
+//! no packet can be sent to. A reply leaves with the addresses, ports and MAC addresses swapped, in one
+//! packet that nobody may fragment (RFC 9715 s3.1), and with its checksums. Pure: no sockets.
+
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use crate::base::prefix::Family;
+
+/// Octets of an Ethernet header without a VLAN tag.
+pub(super) const ETHERNET_LEN: usize = 14;
+/// Octets of an IPv4 header without options.
+pub(super) const IPV4_LEN: usize = 20;
+/// Octets of an IPv6 header without extension headers.
+pub(super) const IPV6_LEN: usize = 40;
+/// Octets of a UDP header.
+pub(super) const UDP_LEN: usize = 8;
+
+/// The EtherType of IPv4.
+pub(super) const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
+/// The EtherType of IPv6.
+pub(super) const ETHERTYPE_IPV6: [u8; 2] = [0x86, 0xdd];
+/// The protocol number of UDP.
+pub(super) const UDP: u8 = 17;
+/// The first octet of an IPv4 header without options.
+pub(super) const IPV4_PLAIN: u8 = 0x45;
+/// All of an IPv4 header's fragment field but DF: a whole packet has none of these bits.
+pub(super) const IPV4_FRAGMENT: u16 = 0xbfff;
+
+/// "Don't fragment".
+const IPV4_DF: [u8; 2] = [0x40, 0x00];
+
+/// What Linux sends UDP with.
+const HOP_LIMIT: u8 = 64;
+
+/// A datagram in a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Datagram {
+    /// Who sent it.
+    pub(super) source: SocketAddr,
+    /// Where in the frame its payload is.
+    pub(super) payload: Range<usize>,
+    family: Family,
+}
+
+/// Reads the headers of a frame; `None` is for what a socket would not have received.
+pub(super) fn parse(frame: &[u8]) -> Option<Datagram> {
+    let (ethernet, packet) = frame.split_first_chunk::<ETHERNET_LEN>()?;
+    let [.., a, b] = *ethernet;
+    let family = match [a, b] {
+        ETHERTYPE_IPV4 => Family::V4,
+        ETHERTYPE_IPV6 => Family::V6,
+        _ => return None,
+    };
+    let segment = match family {
+        Family::V4 => ipv4_segment(packet)?,
+        Family::V6 => ipv6_segment(packet)?,
+    };
+    let header = segment.first_chunk::<UDP_LEN>()?;
+    let [p, q, _, _, l, m, c, d] = *header;
+    let len = usize::from(u16::from_be_bytes([l, m]));
+    let udp = segment.get(..len).filter(|_| len >= UDP_LEN)?;
+    let addresses = packet.get(Layout::of(family).addresses_in_packet())?;
+    let is_intact = match u16::from_be_bytes([c, d]) {
+        // RFC 8200 s8.1: over IPv6 there must be one.
+        0 => family == Family::V4,
+        checksum => {
+            let pseudo = pseudo_header(addresses, len);
+            // Between virtual machines and containers, packets arrive with what the sending kernel
+            // left for its network card to do: the sum of the pseudo-header.
+            fold(pseudo.wrapping_add(sum(udp))) == 0xffff || fold(pseudo) == checksum
+        }
+    };
+    let ip = source(addresses).filter(|ip| is_intact && is_host(*ip))?;
+    let start = Layout::of(family).udp_at + UDP_LEN;
+    Some(Datagram {
+        source: SocketAddr::new(ip, u16::from_be_bytes([p, q])),
+        payload: start..start + (len - UDP_LEN),
+        family,
+    })
+}
+
+/// Makes the frame that `datagram` was read from the frame of its reply, whose payload of `len` octets
+/// stands where the datagram's began. Returns the length of the frame; `None` if it is none that could
+/// be sent.
+pub(super) fn reply(frame: &mut [u8], datagram: &Datagram, len: usize) -> Option<usize> {
+    let layout = Layout::of(datagram.family);
+    let frame = frame.get_mut(..datagram.payload.start.checked_add(len)?)?;
+    let frame_len = frame.len();
+    let (ethernet, packet) = frame.split_first_chunk_mut::<ETHERNET_LEN>()?;
+    swap_halves(ethernet.first_chunk_mut::<12>()?);
+    let packet_len = u16::try_from(packet.len()).ok()?;
+    swap_halves(packet.get_mut(layout.addresses_in_packet())?);
+    let (ip, udp) = packet.split_at_mut_checked(layout.udp_at - ETHERNET_LEN)?;
+    let udp_len = udp.len();
+    let udp_octets = u16::try_from(udp_len).ok()?.to_be_bytes();
+    let fixed = ip.split_at_mut_checked(layout.addresses_in_packet().start)?;
+    match datagram.family {
+        Family::V4 => {
+            let header = fixed.0.first_chunk_mut::<12>()?;
+            let [a, b] = packet_len.to_be_bytes();
+            let [d, f] = IPV4_DF;
+            // RFC 6864 s4.1: a packet that is never fragmented needs no identification.
+            *header = [IPV4_PLAIN, 0, a, b, 0, 0, d, f, HOP_LIMIT, UDP, 0, 0];
+            let checksum = !fold(sum(header).wrapping_add(sum(fixed.1)));
+            put(ip, 10, checksum.to_be_bytes())?;
+        }
+        Family::V6 => {
+            let [a, b] = udp_octets;
+            *fixed.0.first_chunk_mut::<8>()? = [0x60, 0, 0, 0, a, b, UDP, HOP_LIMIT];
+        }
+    }
+    swap_halves(udp.first_chunk_mut::<4>()?);
+    put(udp, 4, udp_octets)?;
+    put(udp, 6, [0, 0])?;
+    let addresses = ip.get(layout.addresses_in_packet())?;
+    let checksum = !fold(pseudo_header(addresses, udp_len).wrapping_add(sum(udp)));
+    // Zero would say that there is none; all ones is the same number (RFC 768).
+    let checksum = if checksum == 0 { 0xffff } else { checksum };
+    put(udp, 6, checksum.to_be_bytes())?;
+    Some(frame_len)
+}
+
+/// Where things are in a frame.
+#[derive(Clone, Copy)]
+struct Layout {
+    addresses_at: usize,
+    udp_at: usize,
+}
+
+impl Layout {
+    const fn of(family: Family) -> Self {
+        match family {
+            Family::V4 => Self {
+                addresses_at: ETHERNET_LEN + 12,
+                udp_at: ETHERNET_LEN + IPV4_LEN,
+            },
+            Family::V6 => Self {
+                addresses_at: ETHERNET_LEN + 8,
+                udp_at: ETHERNET_LEN + IPV6_LEN,
+            },
+        }
+    }
+
+    /// Source, then destination; in either family they end the header.
+    const fn addresses_in_packet(self) -> Range<usize> {
+        self.addresses_at - ETHERNET_LEN..self.udp_at - ETHERNET_LEN
+    }
+}
+
+/// What an IPv4 packet carries.
+fn ipv4_segment(packet: &[u8]) -> Option<&[u8]> {
+    let header = packet.first_chunk::<IPV4_LEN>()?;
+    let [version, _, l, m, _, _, d, f, _, protocol, ..] = *header;
+    let is_whole = u16::from_be_bytes([d, f]) & IPV4_FRAGMENT == 0;
+    let is_ours = version == IPV4_PLAIN && is_whole && protocol == UDP;
+    let len = usize::from(u16::from_be_bytes([l, m]));
+    (is_ours && fold(sum(header)) == 0xffff).then_some(())?;
+    packet.get(IPV4_LEN..len)
+}
+
+/// What an IPv6 packet carries.
+fn ipv6_segment(packet: &[u8]) -> Option<&[u8]> {
+    let (header, payload) = packet.split_first_chunk::<IPV6_LEN>()?;
+    let [version, _, _, _, l, m, next_header, ..] = *header;
+    (version >> 4 == 6 && next_header == UDP).then_some(())?;
+    payload.get(..usize::from(u16::from_be_bytes([l, m])))
+}
+
+/// The first of a header's two addresses.
+fn source(addresses: &[u8]) -> Option<IpAddr> {
+    let (source, _) = addresses.split_at_checked(addresses.len() / 2)?;
+    let v4 = <[u8; 4]>::try_from(source).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(source).map(IpAddr::from))
+        .ok()
+}
+
+/// Whether it can be one host's address on a wire; the kernel takes packets from no other (RFC 1122
+/// s3.2.1.3, RFC 4291 s2.5, s2.7).
+pub(super) fn is_host(address: IpAddr) -> bool {
+    let is_odd = match address {
+        IpAddr::V4(v4) => v4 == Ipv4Addr::BROADCAST || v4.octets().first() == Some(&0),
+        IpAddr::V6(v6) => v6 == Ipv6Addr::UNSPECIFIED || v6.to_ipv4_mapped().is_some(),
+    };
+    !is_odd && !address.is_multicast() && !address.is_loopback()
+}
+
+fn put(bytes: &mut [u8], at: usize, value: [u8; 2]) -> Option<()> {
+    *bytes.get_mut(at..)?.first_chunk_mut()? = value;
+    Some(())
+}
+
+fn swap_halves(bytes: &mut [u8]) {
+    let (left, right) = bytes.split_at_mut(bytes.len() / 2);
+    left.swap_with_slice(right);
+}
+
+/// The sum of the pseudo-header, which is the same for both families and directions.
+fn pseudo_header(addresses: &[u8], udp_len: usize) -> u64 {
+    sum(addresses)
+        .wrapping_add(UDP.into())
+        .wrapping_add(udp_len as u64)
+}
+
+/// The sum of 32-bit words, which folds to that of 16-bit words (RFC 1071 s2). A packet has too few of
+/// them to overflow.
+fn sum(bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks::<4>();
+    let mut last = [0; 4];
+    for (to, from) in last.iter_mut().zip(rest) {
+        *to = *from;
+    }
+    let words = words.iter().chain([&last]);
+    words.fold(0, |sum: u64, word| {
+        sum.wrapping_add(u32::from_be_bytes(*word).into())
+    })
+}
+
+/// A sum in ones' complement of 16 bits.
+fn fold(sum: u64) -> u16 {
+    let sum = (sum >> 32) + (sum & 0xffff_ffff);
+    let sum = (sum >> 32) + (sum & 0xffff_ffff);
+    let sum = (sum >> 16) + (sum & 0xffff);
+    let sum = (sum >> 16) + (sum & 0xffff);
+    (sum & 0xffff) as u16
+}

@@ -1,0 +1,430 @@
+//! AF_XDP: queries taken from an interface's receive queues and answered in their own frames, past the
+//! kernel's network stack.
+//!
+//! A program on the interface (`xdp_prog.rs`) sends queries to us to the socket of their queue, one
+//! thread each; everything else goes to the kernel, where the usual sockets are open as well. So whatever
+//! fails here costs speed and no answers: an interface that cannot be had is told of once and left to
+//! them. Replies go back by the MAC address that the query came from: no route is looked up.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::IpAddr;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use std::time::Instant;
+
+use tracing::info;
+use tracing::warn;
+
+use crate::engine::Arrival;
+use crate::state::counters::Dropped;
+use crate::state::counters::Shard;
+use crate::state::counters::Transport;
+use crate::transport::answerer::Answerer;
+use crate::transport::bpf_sys;
+use crate::transport::bpf_sys::Map;
+use crate::transport::bpf_sys::MapKind;
+use crate::transport::bpf_sys::Mode;
+use crate::transport::interface_sys;
+use crate::transport::interface_sys::Ethernet;
+use crate::transport::now_ms;
+use crate::transport::packet;
+use crate::transport::udp::RECEIVE_WAIT;
+use crate::transport::xdp_prog;
+use crate::transport::xdp_prog::KEY_LEN;
+use crate::transport::xdp_prog::Key;
+use crate::transport::xdp_prog::Target;
+use crate::transport::xdp_sys::Copying;
+use crate::transport::xdp_sys::PACKET_LEN;
+use crate::transport::xdp_sys::XdpSocket;
+
+/// Packets that are answered from one snapshot and then sent. The kernel sends some 32 at a call.
+const BATCH: usize = 64;
+
+/// How long a thread sleeps at most while replies wait for the device.
+const SENDING_WAIT: Duration = Duration::from_millis(5);
+
+/// How long received queries are still answered after the stop, as by the UDP threads.
+const DRAIN_TIME: Duration = Duration::from_millis(500);
+
+/// How often the interface's addresses are looked at. Until then, queries to a new one take the sockets.
+const LOOK_EVERY_MS: u64 = 2_000;
+
+/// Addresses and ports that the program knows at most; those beyond stay with the sockets.
+const MAX_KEYS: u32 = 4096;
+
+/// An interface whose queries come to us, with nobody to answer yet.
+#[derive(Debug)]
+pub(super) struct Interface {
+    queues: Vec<Queue>,
+}
+
+/// A receive queue of an interface.
+#[derive(Debug)]
+pub(super) struct Queue {
+    socket: XdpSocket,
+    /// The longest frame that the interface sends, in octets.
+    longest: usize,
+    /// Kept by the first queue's thread.
+    keys: Option<Keys>,
+    attachment: Arc<Attachment>,
+}
+
+/// What takes the program off the interface when it is closed, which the last queue does.
+#[derive(Debug)]
+struct Attachment {
+    interface: Box<str>,
+    is_loss_told: AtomicBool,
+    _link: OwnedFd,
+}
+
+/// Why an interface is left to the sockets.
+#[derive(Debug, thiserror::Error)]
+enum XdpError {
+    #[error("there is no such interface ({0}); see `ip link`")]
+    Absent(io::Error),
+    #[error("it is not an Ethernet interface; see `ip link`")]
+    NotEthernet,
+    #[error("cannot {step}: {cause}; {}", advice(cause))]
+    Refused {
+        step: &'static str,
+        cause: io::Error,
+    },
+}
+
+impl XdpError {
+    fn at(step: &'static str) -> impl Fn(io::Error) -> Self + Copy {
+        move |cause| Self::Refused { step, cause }
+    }
+}
+
+/// What to do about a refusal.
+fn advice(cause: &io::Error) -> &'static str {
+    match cause.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => {
+            "it takes CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF (docs/xdp.md)"
+        }
+        Some(libc::ENOBUFS | libc::ENOMEM) => {
+            "raise the limit of locked memory (`ulimit -l`, systemd: `LimitMEMLOCK=`)"
+        }
+        Some(libc::EBUSY | libc::EEXIST) => {
+            "another XDP program or socket has the interface (`ip link show`), stop it"
+        }
+        Some(libc::EAFNOSUPPORT) => {
+            "the kernel needs CONFIG_XDP_SOCKETS, and systemd AF_XDP in `RestrictAddressFamilies=`"
+        }
+        _ => "it takes Linux 5.11 or later and a driver that can do it (docs/xdp.md)",
+    }
+}
+
+/// How many threads these interfaces take when all of them can be had.
+pub fn n_threads(interfaces: &[Box<str>]) -> usize {
+    let n_queues = interfaces
+        .iter()
+        .map(|name| interface_sys::n_receive_queues(name) as usize);
+    n_queues.sum()
+}
+
+/// Opens the interfaces that can be had, and logs for each what it got or why not.
+pub(super) fn open(names: &[Box<str>], listen: &[SocketAddr]) -> Vec<Interface> {
+    let mut interfaces = Vec::new();
+    for name in names {
+        match Interface::open(name, listen) {
+            Ok(interface) => interfaces.push(interface),
+            Err(error) => {
+                warn!(interface = %name, %error, "AF_XDP is off here, queries take the sockets");
+            }
+        }
+    }
+    interfaces
+}
+
+impl Interface {
+    fn open(name: &str, listen: &[SocketAddr]) -> Result<Self, XdpError> {
+        let ethernet = Ethernet::find(name)
+            .map_err(XdpError::Absent)?
+            .ok_or(XdpError::NotEthernet)?;
+        let n_queues = interface_sys::n_receive_queues(name).max(1);
+        let maps = XdpError::at("make BPF maps");
+        let sockets = Map::create(MapKind::Sockets, size_of::<u32>(), n_queues).map_err(maps)?;
+        let map = Map::create(MapKind::Hash, KEY_LEN, MAX_KEYS).map_err(maps)?;
+        let (link, mode) = attach(&ethernet, &map, &sockets)?;
+        let attachment = Arc::new(Attachment {
+            interface: name.into(),
+            is_loss_told: AtomicBool::new(false),
+            _link: link,
+        });
+        let mut queues = Vec::with_capacity(n_queues as usize);
+        for queue in 0..n_queues {
+            let socket = open_socket(ethernet.index, queue, mode)?;
+            sockets
+                .insert(&queue.to_ne_bytes(), socket.descriptor() as u32)
+                .map_err(XdpError::at("direct queries to its socket"))?;
+            queues.push(Queue {
+                socket,
+                longest: packet::ETHERNET_LEN.saturating_add(ethernet.mtu),
+                keys: None,
+                attachment: Arc::clone(&attachment),
+            });
+        }
+        let mut keys = Keys {
+            map,
+            listen: listen.into(),
+            current: BTreeSet::new(),
+            looked_ms: 0,
+        };
+        keys.follow(name)
+            .map_err(XdpError::at("look at its addresses"))?;
+        let n_addresses = keys.current.len();
+        let mut n_zero_copy = 0;
+        if let Some(first) = queues.first_mut() {
+            first.keys = Some(keys);
+            let copying = first.socket.copying();
+            n_zero_copy = usize::from(matches!(copying, Ok(Copying::ZeroCopy)));
+        }
+        let mode = match (mode, n_zero_copy) {
+            (Mode::Generic, _) => "generic",
+            (Mode::Native, 0) => "native, copy",
+            (Mode::Native, _) => "native, zero-copy",
+        };
+        info!(
+            interface = name,
+            mode,
+            queues = n_queues,
+            addresses = n_addresses,
+            "AF_XDP is on"
+        );
+        Ok(Self { queues })
+    }
+
+    /// Its queues, each for a thread of its own.
+    pub(super) fn into_queues(self) -> Vec<Queue> {
+        self.queues
+    }
+
+    /// How many there are.
+    pub(super) fn n_queues(&self) -> usize {
+        self.queues.len()
+    }
+}
+
+/// Puts the program on the interface: in the driver, else behind it.
+fn attach(ethernet: &Ethernet, keys: &Map, sockets: &Map) -> Result<(OwnedFd, Mode), XdpError> {
+    let program = xdp_prog::assemble(&Target {
+        mac: ethernet.mac,
+        longest: PACKET_LEN,
+        keys: keys.descriptor(),
+        sockets: sockets.descriptor(),
+    });
+    let program = bpf_sys::load(&program).map_err(XdpError::at("load its BPF program"))?;
+    let attach = |mode| {
+        bpf_sys::attach(program.as_fd(), ethernet.index, mode)
+            .map(|link| (link, mode))
+            .map_err(XdpError::at("attach its BPF program"))
+    };
+    // An interface that is taken or forbidden is so in both modes; the error of the second is told.
+    attach(Mode::Native).or_else(|_| attach(Mode::Generic))
+}
+
+fn open_socket(interface: u32, queue: u32, mode: Mode) -> Result<XdpSocket, XdpError> {
+    // Zero-copy needs the program in the driver. Some drivers refuse it in ways that keep the kernel
+    // from copying instead, which has to be asked for then.
+    let native = match mode {
+        Mode::Native => XdpSocket::open(interface, queue, None).ok(),
+        Mode::Generic => None,
+    };
+    let socket = native.map_or_else(
+        || XdpSocket::open(interface, queue, Some(Copying::Copy)),
+        Ok,
+    );
+    socket.map_err(|(step, cause)| XdpError::Refused { step, cause })
+}
+
+/// Which addresses and ports the program sends to us.
+#[derive(Debug)]
+struct Keys {
+    map: Map,
+    listen: Box<[SocketAddr]>,
+    current: BTreeSet<Key>,
+    looked_ms: u64,
+}
+
+impl Keys {
+    /// Brings the program's map up to the interface's addresses.
+    fn follow(&mut self, interface: &str) -> io::Result<()> {
+        let wanted = answered(&self.listen, &interface_sys::addresses(interface)?);
+        for key in self.current.difference(&wanted) {
+            self.map.remove(key)?;
+        }
+        // With too many for the map, the rest stays with the sockets.
+        let mut current: BTreeSet<Key> = self.current.intersection(&wanted).copied().collect();
+        for key in &wanted {
+            if current.contains(key) || self.map.insert(key, 1).is_ok() {
+                current.insert(*key);
+            }
+        }
+        self.current = current;
+        Ok(())
+    }
+}
+
+/// What is answered of `local` addresses: those that are listened on, by themselves or by the wildcard
+/// of their family. An address that is listened on but not local is none that packets are sent to here.
+fn answered(listen: &[SocketAddr], local: &[IpAddr]) -> BTreeSet<Key> {
+    let ports = |address: &IpAddr| {
+        let address = *address;
+        let is_listened = move |listener: &&SocketAddr| {
+            let ip = listener.ip();
+            ip == address || (ip.is_unspecified() && ip.is_ipv4() == address.is_ipv4())
+        };
+        let listeners = listen.iter().filter(is_listened);
+        listeners.map(move |listener| xdp_prog::key(address, listener.port()))
+    };
+    let hosts = local.iter().filter(|address| packet::is_host(**address));
+    hosts.flat_map(ports).collect()
+}
+
+/// One receive queue and who answers there.
+#[derive(Debug)]
+pub(super) struct XdpWorker<A> {
+    queue: Queue,
+    /// The query, while its frame is overwritten with the reply.
+    message: Box<[u8; PACKET_LEN as usize]>,
+    is_down: bool,
+    answerer: A,
+}
+
+impl<A: Answerer> XdpWorker<A> {
+    /// `answerer` is this thread's own.
+    pub(super) fn new(queue: Queue, answerer: A) -> Self {
+        Self {
+            queue,
+            message: Box::new([0; PACKET_LEN as usize]),
+            is_down: false,
+            answerer,
+        }
+    }
+
+    /// Answers until `stop` is set, then what has been received; ends when the interface has gone.
+    pub(super) fn run(mut self, counters: &Shard, stop: &AtomicBool) {
+        while !stop.load(Relaxed) {
+            let wait = match self.queue.socket.is_sending() {
+                true => SENDING_WAIT,
+                false => RECEIVE_WAIT,
+            };
+            match self.queue.socket.wait(wait) {
+                Ok(true) => _ = self.answer(counters),
+                Ok(false) | Err(_) => {
+                    // Looks for a new snapshot, so that a replaced one is not kept for want of queries.
+                    drop(self.answerer.batch());
+                    if !self.is_there() {
+                        return;
+                    }
+                }
+            }
+            self.follow_addresses();
+        }
+        let end = Instant::now() + DRAIN_TIME;
+        while Instant::now() < end && self.answer(counters) > 0 {}
+    }
+
+    /// Answers a batch and returns how many packets it had.
+    fn answer(&mut self, counters: &Shard) -> usize {
+        let mut answer = self.answerer.batch();
+        let now_ms = now_ms();
+        let message = &mut *self.message;
+        let longest = self.queue.longest;
+        let answered = self.queue.socket.answer(BATCH, |frame, len| {
+            respond(frame, len, longest, message, |source, message, reply| {
+                counters.came_by_xdp();
+                // Nothing can be sent to port 0; only a forger sends from it.
+                if source.port() == 0 {
+                    counters.dropped(Dropped::SourcePort);
+                    return 0;
+                }
+                let arrival = Arrival {
+                    src: source.ip(),
+                    transport: Transport::Udp,
+                    now_ms,
+                };
+                answer(arrival, message, reply)
+            })
+        });
+        for _ in 0..answered.n_unsent {
+            counters.dropped(Dropped::Send);
+        }
+        answered.n_received
+    }
+
+    /// Whether the interface still exists; what happens to it is logged once.
+    fn is_there(&mut self) -> bool {
+        let interface = &*self.queue.attachment.interface;
+        let is_loss_told = &self.queue.attachment.is_loss_told;
+        match self.queue.socket.check().map_err(|e| e.raw_os_error()) {
+            Err(Some(libc::ENXIO)) => {
+                if !is_loss_told.swap(true, Relaxed) {
+                    warn!(
+                        interface,
+                        "interface has gone, queries take the sockets until a restart"
+                    );
+                }
+                return false;
+            }
+            Err(Some(libc::ENETDOWN)) => {
+                if !self.is_down && !is_loss_told.swap(true, Relaxed) {
+                    warn!(interface, "interface is down");
+                }
+                self.is_down = true;
+            }
+            _ if self.is_down => {
+                self.is_down = false;
+                if is_loss_told.swap(false, Relaxed) {
+                    info!(interface, "interface is up again");
+                }
+            }
+            _ => {}
+        }
+        true
+    }
+
+    fn follow_addresses(&mut self) {
+        let Some(keys) = &mut self.queue.keys else {
+            return;
+        };
+        let now_ms = now_ms();
+        if now_ms.abs_diff(keys.looked_ms) >= LOOK_EVERY_MS {
+            keys.looked_ms = now_ms;
+            // Without memory for it, the next look will do.
+            let _ = keys.follow(&self.queue.attachment.interface);
+        }
+    }
+}
+
+/// Turns the packet of `len` octets at the start of `frame` into its reply, at most `longest` octets, and
+/// returns the reply's length, 0 for silence. `message` is room for the query.
+fn respond(
+    frame: &mut [u8],
+    len: usize,
+    longest: usize,
+    message: &mut [u8],
+    answer: impl FnOnce(SocketAddr, &[u8], &mut [u8]) -> usize,
+) -> usize {
+    let respond = || {
+        let datagram = packet::parse(frame.get(..len)?)?;
+        let query = frame.get(datagram.payload.clone())?;
+        let message = message.get_mut(..query.len())?;
+        message.copy_from_slice(query);
+        let room = frame.len().min(longest);
+        let reply = frame.get_mut(datagram.payload.start..room)?;
+        match answer(datagram.source, message, reply).min(reply.len()) {
+            0 => None,
+            len => packet::reply(frame, &datagram, len),
+        }
+    };
+    respond().unwrap_or(0)
+}

@@ -1,0 +1,498 @@
+//! One AF_XDP socket: frames that are shared with the kernel, and the four rings that pass them on.
+//!
+//! A frame is at any time in one place: in the fill ring, waiting for a packet; in the receive ring,
+//! holding one; with us; in the send ring; or in the completion ring, sent. [`XdpSocket::answer`] takes
+//! frames from the receive ring, lends each to a closure that turns the packet in it into its reply, and
+//! puts it into the send ring, or back into the fill ring. No packet is copied here, and no frame
+//! outlives the closure's borrow. Each ring has room for all frames that can come to it, so that none is
+//! ever full. Linux only.
+
+#![expect(
+    unsafe_code,
+    reason = "AF_XDP is memory shared with the kernel, which no safe wrapper knows"
+)]
+
+use std::fmt;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::fd::RawFd;
+use std::ptr;
+use std::ptr::NonNull;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Acquire;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::Release;
+use std::time::Duration;
+
+use libc::c_int;
+use libc::xdp_desc;
+use libc::xdp_ring_offset;
+use socket2::Domain;
+use socket2::SockAddr;
+use socket2::Socket;
+use socket2::Type;
+
+/// Octets of a frame, the least that the kernel takes.
+const FRAME_LEN: usize = 2048;
+
+/// The longest packet that is received: the kernel keeps 256 octets of a frame for itself.
+pub(super) const PACKET_LEN: u16 = (FRAME_LEN - 256) as u16;
+
+/// Frames of a socket, 4 MiB. As many queries can wait as arrive in some milliseconds at the highest
+/// rate that a thread answers, which is longer than a thread that has work is kept from its core.
+const N_FRAMES: u32 = 2048;
+
+/// How many frames may be on their way out. With the other half, queries are received while a device
+/// sends nothing, so that it is the replies that are given up and counted.
+const N_SENDING: u32 = N_FRAMES / 2;
+
+/// Whether frames are in the network card's own reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Copying {
+    /// The kernel copies every packet.
+    Copy,
+    /// The driver moves packets by itself.
+    ZeroCopy,
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Answered {
+    /// Packets that were taken from the receive ring.
+    pub(super) n_received: usize,
+    /// Replies that were given up because too many are on their way.
+    pub(super) n_unsent: usize,
+}
+
+/// A socket on one receive queue of an interface.
+pub(super) struct XdpSocket {
+    socket: Socket,
+    frames: Mapping,
+    fill: Ring<u64>,
+    completion: Ring<u64>,
+    received: Ring<xdp_desc>,
+    sending: Ring<xdp_desc>,
+    n_in_flight: u32,
+}
+
+impl XdpSocket {
+    /// Opens a socket with its frames and rings, and binds it. It receives nothing before it stands in
+    /// the map that a program on the interface redirects to. The error comes with what was tried.
+    pub(super) fn open(
+        interface: u32,
+        queue: u32,
+        forced: Option<Copying>,
+    ) -> Result<Self, (&'static str, io::Error)> {
+        let at = |step| move |cause| (step, cause);
+        let socket = Socket::new(Domain::from(libc::AF_XDP), Type::RAW, None)
+            .map_err(at("open an AF_XDP socket"))?;
+        let fd = socket.as_raw_fd();
+        let frames = Mapping::of_frames().map_err(at("take memory for its frames"))?;
+        let memory = libc::xdp_umem_reg {
+            addr: frames.address.as_ptr().expose_provenance() as u64,
+            len: frames.len as u64,
+            chunk_size: FRAME_LEN as u32,
+            headroom: 0,
+            flags: 0,
+            tx_metadata_len: 0,
+        };
+        set_option(fd, libc::XDP_UMEM_REG, &memory).map_err(at("share its frames"))?;
+        let rings = at("make its rings");
+        for (option, n) in [
+            (libc::XDP_UMEM_FILL_RING, N_FRAMES),
+            (libc::XDP_UMEM_COMPLETION_RING, N_SENDING),
+            (libc::XDP_RX_RING, N_FRAMES),
+            (libc::XDP_TX_RING, N_SENDING),
+        ] {
+            set_option(fd, option, &n).map_err(rings)?;
+        }
+        let offsets = ring_offsets(fd).map_err(rings)?;
+        let fill_at = libc::XDP_UMEM_PGOFF_FILL_RING as libc::off_t;
+        let completion_at = libc::XDP_UMEM_PGOFF_COMPLETION_RING as libc::off_t;
+        let mut opened = Self {
+            fill: Ring::map(fd, &offsets.fr, fill_at, N_FRAMES).map_err(rings)?,
+            completion: Ring::map(fd, &offsets.cr, completion_at, N_SENDING).map_err(rings)?,
+            received: Ring::map(fd, &offsets.rx, libc::XDP_PGOFF_RX_RING, N_FRAMES)
+                .map_err(rings)?,
+            sending: Ring::map(fd, &offsets.tx, libc::XDP_PGOFF_TX_RING, N_SENDING)
+                .map_err(rings)?,
+            socket,
+            frames,
+            n_in_flight: 0,
+        };
+        for frame in 0..u64::from(N_FRAMES) {
+            opened.fill.push(frame * FRAME_LEN as u64);
+        }
+        opened.fill.publish();
+        opened
+            .bind(interface, queue, forced)
+            .map_err(at("bind to a queue"))?;
+        Ok(opened)
+    }
+
+    fn bind(&self, interface: u32, queue: u32, forced: Option<Copying>) -> io::Result<()> {
+        let forced = match forced {
+            // The kernel tries without copies first.
+            None => 0,
+            Some(Copying::Copy) => libc::XDP_COPY,
+            Some(Copying::ZeroCopy) => libc::XDP_ZEROCOPY,
+        };
+        let address = libc::sockaddr_xdp {
+            sxdp_family: libc::AF_XDP as u16,
+            sxdp_flags: forced | libc::XDP_USE_NEED_WAKEUP,
+            sxdp_ifindex: interface,
+            sxdp_queue_id: queue,
+            sxdp_shared_umem_fd: 0,
+        };
+        // SAFETY: the storage holds and aligns any address, and the length is that of what is written.
+        let ((), address) = unsafe {
+            SockAddr::try_init(|storage, len| {
+                storage.cast::<libc::sockaddr_xdp>().write(address);
+                *len = size_of::<libc::sockaddr_xdp>() as libc::socklen_t;
+                Ok(())
+            })
+        }?;
+        self.socket.bind(&address)
+    }
+
+    /// Its number, for the map of sockets.
+    pub(super) fn descriptor(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+
+    /// How its packets are moved.
+    pub(super) fn copying(&self) -> io::Result<Copying> {
+        let mut options = libc::xdp_options { flags: 0 };
+        option(self.descriptor(), libc::XDP_OPTIONS, &mut options)?;
+        Ok(match options.flags & libc::XDP_OPTIONS_ZEROCOPY {
+            0 => Copying::Copy,
+            _ => Copying::ZeroCopy,
+        })
+    }
+
+    /// Waits until a packet is there, at most for `timeout`, and tells whether one is. Gets on with
+    /// sending meanwhile, as far as the kernel needs to be asked to.
+    pub(super) fn wait(&mut self, timeout: Duration) -> io::Result<bool> {
+        if self.received.has_more() {
+            return Ok(true);
+        }
+        let mut poll = libc::pollfd {
+            fd: self.descriptor(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        let timeout = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
+        // SAFETY: one structure, exclusively borrowed across the call.
+        let n = unsafe { libc::poll(&raw mut poll, 1, timeout) };
+        self.reclaim();
+        match n {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(self.received.has_more()),
+        }
+    }
+
+    /// Whether replies are still on their way out.
+    pub(super) fn is_sending(&self) -> bool {
+        self.n_in_flight > 0
+    }
+
+    /// Asks the kernel how the interface is: `ENETDOWN` while it is down, `ENXIO` when it has gone.
+    pub(super) fn check(&self) -> io::Result<()> {
+        self.request_sending()
+    }
+
+    /// Lends each received packet, at most `limit`, to `answer`: the frame from the packet's first octet
+    /// on, and the packet's length. It leaves a reply there and returns its length, 0 for none. The
+    /// replies are sent at the end.
+    pub(super) fn answer(
+        &mut self,
+        limit: usize,
+        mut answer: impl FnMut(&mut [u8], usize) -> usize,
+    ) -> Answered {
+        let mut n_received = 0;
+        let mut n_unsent = 0;
+        while n_received < limit
+            && let Some(mut packet) = self.received.pop()
+        {
+            n_received += 1;
+            // SAFETY: it came from the receive ring: until it is put into another, the frame is ours
+            // alone, and the slice is gone by then.
+            let frame = unsafe { self.frames.frame(packet.addr) };
+            let len = answer(frame, packet.len as usize).min(frame.len());
+            if len > 0 && self.n_in_flight < N_SENDING {
+                packet.len = len as u32;
+                packet.options = 0;
+                self.sending.push(packet);
+                self.n_in_flight += 1;
+            } else {
+                n_unsent += usize::from(len > 0);
+                self.fill.push(packet.addr);
+            }
+        }
+        self.received.release();
+        self.fill.publish();
+        self.sending.publish();
+        self.send();
+        self.reclaim();
+        Answered {
+            n_received,
+            n_unsent,
+        }
+    }
+
+    /// Has the kernel send until it has taken everything, or takes no more. It takes some 32 packets at
+    /// a call where it copies them.
+    fn send(&self) {
+        let mut n_left = self.sending.n_entries();
+        while n_left > 0 && self.sending.needs_wakeup() {
+            // A full device queue: the next call goes on. An interface that is down: likewise.
+            let _ = self.request_sending();
+            let n_before = n_left;
+            n_left = self.sending.n_entries();
+            if n_left == n_before {
+                return;
+            }
+        }
+    }
+
+    fn request_sending(&self) -> io::Result<()> {
+        // SAFETY: no data and no address.
+        let result = unsafe {
+            libc::sendto(
+                self.descriptor(),
+                ptr::null(),
+                0,
+                libc::MSG_DONTWAIT,
+                ptr::null(),
+                0,
+            )
+        };
+        match result {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts frames that were sent back into the fill ring.
+    fn reclaim(&mut self) {
+        while let Some(frame) = self.completion.pop() {
+            self.n_in_flight = self.n_in_flight.saturating_sub(1);
+            self.fill.push(frame);
+        }
+        self.completion.release();
+        self.fill.publish();
+    }
+}
+
+impl fmt::Debug for XdpSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("XdpSocket")
+            .field("socket", &self.socket)
+            .field("n_in_flight", &self.n_in_flight)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A ring of entries between us and the kernel, one of which produces and the other consumes.
+struct Ring<T> {
+    producer: NonNull<AtomicU32>,
+    consumer: NonNull<AtomicU32>,
+    flags: NonNull<AtomicU32>,
+    entries: NonNull<T>,
+    mask: u32,
+    /// Our own index: the producer's or the consumer's.
+    ours: u32,
+    /// The producer's index as last seen, for the rings that we consume.
+    seen: u32,
+    /// What the pointers point into.
+    _mapping: Mapping,
+}
+
+// SAFETY: the pointers are into the mapping that the ring owns, and nobody else in the process has them.
+unsafe impl<T: Send> Send for Ring<T> {}
+
+impl<T: Copy> Ring<T> {
+    /// Maps a ring of `n` entries, a power of two, that has been made on the socket.
+    fn map(fd: RawFd, at: &xdp_ring_offset, page_offset: libc::off_t, n: u32) -> io::Result<Self> {
+        let entries_at = at.desc as usize;
+        let len = entries_at + n as usize * size_of::<T>();
+        let flags = libc::MAP_SHARED | libc::MAP_POPULATE;
+        let mapping = Mapping::new(fd, len, page_offset, flags)?;
+        for offset in [at.producer, at.consumer, at.flags] {
+            if offset as usize + size_of::<u32>() > len {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+        }
+        // SAFETY: all offsets are inside the mapping, the last by the choice of its length. The kernel
+        // aligns them.
+        let index = |offset: u64| unsafe { mapping.address.byte_add(offset as usize).cast() };
+        Ok(Self {
+            producer: index(at.producer),
+            consumer: index(at.consumer),
+            flags: index(at.flags),
+            // SAFETY: as above.
+            entries: unsafe { mapping.address.byte_add(entries_at).cast() },
+            mask: n - 1,
+            ours: 0,
+            seen: 0,
+            _mapping: mapping,
+        })
+    }
+
+    /// Whether the kernel has produced what we have not consumed.
+    fn has_more(&mut self) -> bool {
+        if self.seen == self.ours {
+            // SAFETY: a valid pointer, which both sides access atomically. Acquire: the entry was
+            // written before.
+            self.seen = unsafe { self.producer.as_ref() }.load(Acquire);
+        }
+        self.seen != self.ours
+    }
+
+    /// Consumes an entry; it is the kernel's again after [`Self::release`].
+    fn pop(&mut self) -> Option<T> {
+        self.has_more().then(|| {
+            let entry = self.entry();
+            self.ours = self.ours.wrapping_add(1);
+            // SAFETY: inside the mapping by the mask, and the kernel has written it.
+            unsafe { entry.read() }
+        })
+    }
+
+    /// Gives the consumed entries back.
+    fn release(&self) {
+        // SAFETY: a valid pointer, which both sides access atomically. Release: the entries were read
+        // before.
+        unsafe { self.consumer.as_ref() }.store(self.ours, Release);
+    }
+
+    /// Produces an entry, which the kernel sees after [`Self::publish`]. There is room for all frames.
+    fn push(&mut self, value: T) {
+        let entry = self.entry();
+        self.ours = self.ours.wrapping_add(1);
+        // SAFETY: inside the mapping by the mask.
+        unsafe { entry.write(value) };
+    }
+
+    /// Hands the produced entries over.
+    fn publish(&self) {
+        // SAFETY: a valid pointer, which both sides access atomically. Release: the entries were written
+        // before.
+        unsafe { self.producer.as_ref() }.store(self.ours, Release);
+    }
+
+    /// How many entries that we produced the kernel has not consumed.
+    fn n_entries(&self) -> u32 {
+        // SAFETY: a valid pointer, which both sides access atomically.
+        let theirs = unsafe { self.consumer.as_ref() }.load(Acquire);
+        self.ours.wrapping_sub(theirs)
+    }
+
+    /// Whether the kernel wants to be told of new entries.
+    fn needs_wakeup(&self) -> bool {
+        // SAFETY: a valid pointer, which both sides access atomically.
+        unsafe { self.flags.as_ref() }.load(Relaxed) & libc::XDP_RING_NEED_WAKEUP != 0
+    }
+
+    fn entry(&self) -> NonNull<T> {
+        // SAFETY: the mask keeps the index inside the mapping.
+        unsafe { self.entries.add((self.ours & self.mask) as usize) }
+    }
+}
+
+/// Mapped memory.
+struct Mapping {
+    address: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: it owns its memory, as a box does.
+unsafe impl Send for Mapping {}
+
+impl Mapping {
+    fn of_frames() -> io::Result<Self> {
+        let len = N_FRAMES as usize * FRAME_LEN;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE;
+        Self::new(-1, len, 0, flags)
+    }
+
+    fn new(fd: RawFd, len: usize, offset: libc::off_t, flags: c_int) -> io::Result<Self> {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a new mapping, which touches no memory that is in use.
+        let address = unsafe { libc::mmap(ptr::null_mut(), len, protection, flags, fd, offset) };
+        if address == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let address = NonNull::new(address.cast()).ok_or(io::ErrorKind::InvalidData)?;
+        Ok(Self { address, len })
+    }
+
+    /// The rest of the frame that an address of the frames' memory is in, from there on; empty for an
+    /// address beyond it.
+    ///
+    /// # Safety
+    /// The frame is nobody else's while the slice lives.
+    unsafe fn frame<'a>(&self, address: u64) -> &'a mut [u8] {
+        let start = usize::try_from(address).unwrap_or(usize::MAX).min(self.len);
+        let end = self.len.min((start | (FRAME_LEN - 1)) + 1);
+        // SAFETY: from start to end is inside the mapping, which lives as long as the socket; that it
+        // is not aliased is the caller's to hold.
+        unsafe { std::slice::from_raw_parts_mut(self.address.as_ptr().add(start), end - start) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: mapped by us with this length, and nothing points into it any more.
+        unsafe { libc::munmap(self.address.as_ptr().cast(), self.len) };
+    }
+}
+
+fn ring_offsets(fd: RawFd) -> io::Result<libc::xdp_mmap_offsets> {
+    const NONE: xdp_ring_offset = xdp_ring_offset {
+        producer: 0,
+        consumer: 0,
+        desc: 0,
+        flags: 0,
+    };
+    let mut offsets = libc::xdp_mmap_offsets {
+        rx: NONE,
+        tx: NONE,
+        fr: NONE,
+        cr: NONE,
+    };
+    option(fd, libc::XDP_MMAP_OFFSETS, &mut offsets)?;
+    Ok(offsets)
+}
+
+/// Reads a socket option, which is a plain structure of integers.
+fn option<T: Copy>(fd: RawFd, name: c_int, value: &mut T) -> io::Result<()> {
+    let mut len = size_of::<T>() as libc::socklen_t;
+    let value: *mut T = value;
+    // SAFETY: the value is exclusively borrowed across the call, and its size is given.
+    let result = unsafe { libc::getsockopt(fd, libc::SOL_XDP, name, value.cast(), &raw mut len) };
+    match result {
+        0 if len as usize == size_of::<T>() => Ok(()),
+        // A kernel before 5.4 has smaller structures.
+        0 => Err(io::ErrorKind::Unsupported.into()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+fn set_option<T: Copy>(fd: RawFd, name: c_int, value: &T) -> io::Result<()> {
+    let value: *const T = value;
+    // SAFETY: the value lives across the call, and its size is given.
+    let result = unsafe {
+        libc::setsockopt(
+            fd,
+            libc::SOL_XDP,
+            name,
+            value.cast(),
+            size_of::<T>() as libc::socklen_t,
+        )
+    };
+    match result {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
