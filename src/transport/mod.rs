@@ -28,6 +28,8 @@ mod xdp_prog;
 mod xdp_sys;
 
 #[cfg(test)]
+mod fixture;
+#[cfg(test)]
 mod tests;
 
 use std::io;

@@ -231,3 +231,239 @@ fn fold(sum: u64) -> u16 {
     let sum = (sum >> 16) + (sum & 0xffff);
     (sum & 0xffff) as u16
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::any;
+    use proptest::prop_assert;
+    use proptest::prop_assert_eq;
+    use proptest::proptest;
+
+    use super::*;
+    use crate::transport::fixture;
+
+    fn payload_of<'a>(frame: &'a [u8], datagram: &Datagram) -> &'a [u8] {
+        &frame[datagram.payload.clone()]
+    }
+
+    #[test]
+    fn queries_are_read_in_both_families() {
+        for (family, source, at) in [
+            (Family::V4, "198.51.100.7:40000", 42),
+            (Family::V6, "[2001:db8::7]:40000", 62),
+        ] {
+            for payload in [&b""[..], b"q", b"query", &[7; 1232]] {
+                let mut frame = fixture::query(family, payload);
+                let datagram = parse(&frame).unwrap();
+                assert_eq!(datagram.source, source.parse().unwrap());
+                assert_eq!(datagram.payload, at..at + payload.len());
+                // A short packet is padded to the least length of a frame.
+                frame.resize(frame.len() + 18, 0xee);
+                assert_eq!(parse(&frame), Some(datagram.clone()));
+                assert_eq!(payload_of(&frame, &datagram), payload);
+            }
+        }
+    }
+
+    #[test]
+    fn the_reply_to_a_query_is_exactly_this() {
+        let mut frame = fixture::query(Family::V4, b"query");
+        let datagram = parse(&frame).unwrap();
+        frame[42..44].copy_from_slice(b"ok");
+        assert_eq!(reply(&mut frame, &datagram, 2), Some(44));
+        let expected = [
+            0x02, 0, 0, 0, 0, 0x02, 0x02, 0, 0, 0, 0, 0x01, 0x08, 0x00, // Ethernet
+            0x45, 0, 0, 30, 0, 0, 0x40, 0, 64, 17, 0x4e, 0x93, // whole, 64 hops
+            192, 0, 2, 1, 198, 51, 100, 7, // from us to the client
+            0, 53, 0x9c, 0x40, 0, 10, 0x07, 0xbd, // UDP
+            b'o', b'k',
+        ];
+        assert_eq!(frame[..44], expected);
+    }
+
+    #[test]
+    fn checksums_are_verified_or_left_to_the_network_card() {
+        for family in Family::ALL {
+            let frame = fixture::query(family, b"query");
+            let udp_at = frame.len() - 5 - UDP_LEN;
+            let checksum_at = udp_at + 6;
+            let put = |sum: u16| {
+                let mut frame = frame.clone();
+                frame[checksum_at..checksum_at + 2].copy_from_slice(&sum.to_be_bytes());
+                parse(&frame).is_some()
+            };
+            let sum = u16::from_be_bytes([frame[checksum_at], frame[checksum_at + 1]]);
+            let source = parse(&frame).unwrap().source.ip();
+            let destination = match family {
+                Family::V4 => "192.0.2.1",
+                Family::V6 => "2001:db8:1::1",
+            };
+            let pseudo = fixture::pseudo(source, destination.parse().unwrap(), 13);
+            for (sum, is_taken) in [
+                (sum, true),
+                (sum ^ 1, false),
+                (!fixture::checksum(&[&pseudo]), true),
+                (0, family == Family::V4),
+            ] {
+                assert_eq!(put(sum), is_taken, "{family:?} {sum:04x}");
+            }
+        }
+        let mut frame = fixture::query(Family::V4, b"query");
+        frame[24] ^= 1;
+        assert_eq!(parse(&frame), None, "the header's");
+    }
+
+    #[test]
+    fn what_no_socket_would_receive_is_nothing() {
+        let v4 = fixture::query(Family::V4, b"query");
+        let v6 = fixture::query(Family::V6, b"query");
+        for (what, frame, at, octets) in [
+            ("VLAN", &v4, 12, &[0x81, 0x00][..]),
+            ("ARP", &v4, 12, &[0x08, 0x06]),
+            ("the other family", &v4, 12, &[0x86, 0xdd]),
+            ("the other family", &v6, 12, &[0x08, 0x00]),
+            ("version 5", &v4, 14, &[0x55]),
+            ("options", &v4, 14, &[0x46]),
+            ("a short header", &v4, 14, &[0x44]),
+            ("longer than the frame", &v4, 16, &[0, 34]),
+            ("shorter than its header", &v4, 16, &[0, 19]),
+            ("shorter than UDP's", &v4, 16, &[0, 27]),
+            ("a first fragment", &v4, 20, &[0x20, 0]),
+            ("a later fragment", &v4, 20, &[0, 1]),
+            ("the reserved bit", &v4, 20, &[0x80, 0]),
+            ("TCP", &v4, 23, &[6]),
+            ("from nowhere", &v4, 26, &[0, 0, 0, 0]),
+            ("from this network", &v4, 26, &[0, 1, 2, 3]),
+            ("from the loopback", &v4, 26, &[127, 0, 0, 1]),
+            ("from a group", &v4, 26, &[224, 0, 0, 1]),
+            ("from all", &v4, 26, &[255, 255, 255, 255]),
+            ("UDP longer than the packet", &v4, 38, &[0, 14]),
+            ("UDP shorter than its header", &v4, 38, &[0, 7]),
+            ("version 4", &v6, 14, &[0x45]),
+            ("longer than the frame", &v6, 18, &[0, 14]),
+            ("shorter than UDP's header", &v6, 18, &[0, 7]),
+            ("hop-by-hop options", &v6, 20, &[0]),
+            ("a fragment", &v6, 20, &[44]),
+            ("UDP longer than the packet", &v6, 58, &[0, 14]),
+            ("a jumbogram", &v6, 58, &[0, 0]),
+        ] {
+            let mut frame = fixture::with(frame, at, octets);
+            // Nothing but the fault is to be seen.
+            let udp_at = if frame[12] == 8 { 34 } else { 54 };
+            if what.starts_with("from") {
+                frame[udp_at + 6..udp_at + 8].fill(0);
+            }
+            assert_eq!(parse(&frame), None, "{what}");
+        }
+        for from in ["::", "::1", "ff02::1", "::ffff:192.0.2.9"] {
+            let source = SocketAddr::new(from.parse().unwrap(), 40000);
+            let frame = fixture::frame(source, "[2001:db8::1]:53".parse().unwrap(), b"query");
+            assert_eq!(parse(&frame), None, "{from}");
+        }
+    }
+
+    #[test]
+    fn a_checksum_that_comes_out_as_zero_is_sent_as_all_ones() {
+        let frame = fixture::query(Family::V6, &[0, 0]);
+        let datagram = parse(&frame).unwrap();
+        let zeros = (0..=u16::MAX).filter(|word| {
+            let mut frame = frame.clone();
+            frame[62..].copy_from_slice(&word.to_be_bytes());
+            reply(&mut frame, &datagram, 2).unwrap();
+            assert_ne!(frame[60..62], [0, 0]);
+            frame[60..62] == [0xff, 0xff]
+        });
+        assert_eq!(zeros.count(), 1);
+    }
+
+    #[test]
+    fn a_reply_that_no_frame_holds_is_none() {
+        for family in Family::ALL {
+            let mut frame = fixture::query(family, b"query");
+            let datagram = parse(&frame).unwrap();
+            for len in [6, 65_535, usize::MAX] {
+                assert_eq!(reply(&mut frame, &datagram, len), None);
+            }
+            let mut long = frame.clone();
+            long.resize(70_000, 0);
+            assert_eq!(reply(&mut long, &datagram, 65_600), None);
+        }
+    }
+
+    proptest! {
+        /// The client, parsing what it gets, sees its query's addresses swapped, and valid checksums.
+        #[test]
+        fn replies_go_back_and_are_intact(
+            is_ipv6 in any::<bool>(),
+            query in vec(any::<u8>(), 0..600),
+            answer in vec(any::<u8>(), 0..1400),
+        ) {
+            let family = Family::ALL[usize::from(is_ipv6)];
+            let before = fixture::query(family, &query);
+            let mut frame = before.clone();
+            frame.resize(1600, 0);
+            let datagram = parse(&frame).unwrap();
+            prop_assert_eq!(payload_of(&frame, &datagram), &query[..]);
+            let at = datagram.payload.start;
+            frame[at..at + answer.len()].copy_from_slice(&answer);
+            let len = reply(&mut frame, &datagram, answer.len()).unwrap();
+            frame.truncate(len);
+            prop_assert_eq!(&frame[..6], &fixture::CLIENT_MAC);
+            prop_assert_eq!(&frame[6..12], &fixture::SERVER_MAC);
+            let half = if is_ipv6 { 16 } else { 4 };
+            let addresses = at - UDP_LEN - 2 * half;
+            let (source, destination) = before[addresses..].split_at(half);
+            prop_assert_eq!(&frame[addresses..addresses + half], &destination[..half]);
+            prop_assert_eq!(&frame[addresses + half..addresses + 2 * half], source);
+            let ports = at - UDP_LEN;
+            prop_assert_eq!(&frame[ports..ports + 2], &before[ports + 2..ports + 4]);
+            prop_assert_eq!(&frame[ports + 2..ports + 4], &before[ports..ports + 2]);
+            let udp_len = UDP_LEN + answer.len();
+            let mut pseudo = frame[addresses..addresses + 2 * half].to_vec();
+            pseudo.extend([0, UDP]);
+            pseudo.extend((udp_len as u16).to_be_bytes());
+            prop_assert_eq!(fixture::checksum(&[&pseudo, &frame[ports..]]), 0);
+            if !is_ipv6 {
+                prop_assert_eq!(fixture::checksum(&[&frame[14..34]]), 0);
+            }
+            let read = parse(&frame).unwrap();
+            prop_assert_eq!(payload_of(&frame, &read), &answer[..]);
+        }
+
+        /// However a frame is cut or changed, nothing outside of it is read, and what is replied to is
+        /// in it.
+        #[test]
+        fn no_frame_makes_the_reader_panic(
+            is_ipv6 in any::<bool>(),
+            cut in 0..120_usize,
+            changes in vec((0..80_usize, any::<u8>()), 0..4),
+            len in 0..200_usize,
+        ) {
+            let family = Family::ALL[usize::from(is_ipv6)];
+            let mut frame = fixture::query(family, &[0; 50]);
+            frame.truncate(cut);
+            for (at, value) in changes {
+                if let Some(octet) = frame.get_mut(at) {
+                    *octet = value;
+                }
+            }
+            if let Some(datagram) = parse(&frame) {
+                prop_assert!(datagram.payload.end <= frame.len());
+                let fits = datagram.payload.start + len <= frame.len();
+                let replied = reply(&mut frame, &datagram, len);
+                prop_assert_eq!(replied.is_some(), fits);
+            }
+        }
+
+        #[test]
+        fn no_octets_make_the_reader_panic(frame in vec(any::<u8>(), 0..100)) {
+            parse(&frame);
+        }
+
+        #[test]
+        fn sums_are_those_of_the_rfc(octets in vec(any::<u8>(), 0..3000)) {
+            prop_assert_eq!(!fold(sum(&octets)), fixture::checksum(&[&octets]));
+        }
+    }
+}

@@ -428,3 +428,112 @@ fn respond(
     };
     respond().unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::prefix::Family;
+    use crate::transport::fixture;
+
+    fn keys(keys: &[&str]) -> BTreeSet<Key> {
+        let key = |text: &&str| {
+            let address: SocketAddr = text.parse().unwrap();
+            xdp_prog::key(address.ip(), address.port())
+        };
+        keys.iter().map(key).collect()
+    }
+
+    #[test]
+    fn local_addresses_are_answered_where_they_are_listened_on() {
+        let local = ["192.0.2.1", "192.0.2.2", "2001:db8::1", "127.0.0.1", "::1"];
+        let local = local.map(|address| address.parse().unwrap());
+        for (listen, expected) in [
+            (&["192.0.2.1:53"][..], &["192.0.2.1:53"][..]),
+            (&["192.0.2.9:53", "[2001:db8::9]:53"], &[]),
+            (&["0.0.0.0:53"], &["192.0.2.1:53", "192.0.2.2:53"]),
+            (&["[::]:53"], &["[2001:db8::1]:53"]),
+            (
+                &["192.0.2.2:53", "192.0.2.2:5300", "[::]:5353"],
+                &["192.0.2.2:53", "192.0.2.2:5300", "[2001:db8::1]:5353"],
+            ),
+            (&["127.0.0.1:53", "[::1]:53"], &[]),
+            (&[], &[]),
+        ] {
+            let addresses: Vec<SocketAddr> = listen.iter().map(|a| a.parse().unwrap()).collect();
+            assert_eq!(answered(&addresses, &local), keys(expected), "{listen:?}");
+        }
+    }
+
+    /// What becomes of a query in a frame of 1,700 octets: the reply's length, and how much room for its
+    /// payload there was.
+    fn responded(family: Family, longest: usize, reply_len: usize) -> (usize, usize) {
+        let mut frame = fixture::query(family, b"query");
+        let len = frame.len();
+        frame.resize(1700, 0xee);
+        let mut room = 0;
+        let mut message = [0; PACKET_LEN as usize];
+        let sent = respond(
+            &mut frame,
+            len,
+            longest,
+            &mut message,
+            |source, query, reply| {
+                assert_eq!((source.port(), query), (40000, &b"query"[..]));
+                room = reply.len();
+                reply_len
+            },
+        );
+        (sent, room)
+    }
+
+    #[test]
+    fn replies_fit_the_frame_and_the_interface() {
+        for (family, headers) in [(Family::V4, 42), (Family::V6, 62)] {
+            assert_eq!(
+                responded(family, 1514, 100),
+                (headers + 100, 1514 - headers)
+            );
+            assert_eq!(
+                responded(family, 9014, 100),
+                (headers + 100, 1700 - headers)
+            );
+            assert_eq!(responded(family, 1514, 0), (0, 1514 - headers), "silence");
+            assert_eq!(
+                responded(family, 1514, 9999).0,
+                1514,
+                "more than there was room for"
+            );
+            assert_eq!(responded(family, 40, 100), (0, 0), "no room at all");
+        }
+    }
+
+    #[test]
+    fn what_is_no_query_is_met_with_silence() {
+        let answer = |_, _: &[u8], _: &mut [u8]| panic!("there is nothing to answer");
+        let mut frame = fixture::query(Family::V4, b"query");
+        frame[24] ^= 1;
+        let len = frame.len();
+        let mut message = [0; PACKET_LEN as usize];
+        assert_eq!(respond(&mut frame, len, 1514, &mut message, answer), 0);
+        assert_eq!(respond(&mut frame, len + 1, 1514, &mut message, answer), 0);
+        assert_eq!(respond(&mut [], 0, 1514, &mut message, answer), 0);
+    }
+
+    #[test]
+    fn interfaces_that_cannot_be_had_are_told_with_what_to_do() {
+        let told = |name| Interface::open(name, &[]).unwrap_err().to_string();
+        assert!(told("nowhere0").contains("no such interface"));
+        assert!(told("lo").contains("not an Ethernet interface"));
+        assert_eq!(n_threads(&["nowhere0".into()]), 0);
+        for (errno, word) in [
+            (libc::EPERM, "CAP_BPF"),
+            (libc::ENOBUFS, "LimitMEMLOCK"),
+            (libc::EBUSY, "another XDP program"),
+            (libc::EAFNOSUPPORT, "RestrictAddressFamilies"),
+            (libc::EINVAL, "Linux 5.11"),
+        ] {
+            let error = XdpError::at("try")(io::Error::from_raw_os_error(errno));
+            assert!(error.to_string().contains(word), "{error}");
+        }
+    }
+}

@@ -268,3 +268,344 @@ const MAP_LOOKUP_ELEM: i32 = 1;
 const REDIRECT_MAP: i32 = 51;
 /// On with it, as if there were no program.
 const XDP_PASS: i32 = 2;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::collection::vec;
+    use proptest::prelude::any;
+    use proptest::prop_assert_eq;
+    use proptest::proptest;
+
+    use super::*;
+    use crate::base::prefix::Family;
+    use crate::transport::bpf_sys;
+    use crate::transport::bpf_sys::Map;
+    use crate::transport::bpf_sys::MapKind;
+    use crate::transport::fixture;
+    use crate::transport::packet;
+
+    const KEYS: i32 = 11;
+    const SOCKETS: i32 = 12;
+    const QUEUE: u64 = 3;
+
+    const TARGET: Target = Target {
+        mac: fixture::SERVER_MAC,
+        longest: 1792,
+        keys: KEYS,
+        sockets: SOCKETS,
+    };
+
+    /// Where the interpreter's memories begin; each is far from the others.
+    const CONTEXT_BASE: u64 = 1 << 20;
+    const PACKET_BASE: u64 = 1 << 24;
+    const STACK_BASE: u64 = 1 << 28;
+    const STACK_LEN: usize = 512;
+
+    /// An interpreter of what the program uses, which panics where the kernel's verifier would refuse.
+    struct Machine<'a> {
+        registers: [Option<u64>; 11],
+        frame: &'a [u8],
+        stack: Vec<Option<u8>>,
+        keys: &'a HashSet<Key>,
+    }
+
+    /// What becomes of a packet.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Verdict {
+        Kernel,
+        /// The socket of this queue.
+        Socket(u64),
+    }
+
+    impl<'a> Machine<'a> {
+        fn run(program: &[Instruction], frame: &'a [u8], keys: &'a HashSet<Key>) -> Verdict {
+            let mut machine = Self {
+                registers: [None; 11],
+                frame,
+                stack: vec![None; STACK_LEN],
+                keys,
+            };
+            machine.registers[1] = Some(CONTEXT_BASE);
+            machine.registers[10] = Some(STACK_BASE + STACK_LEN as u64);
+            let mut at = 0;
+            let mut verdict = None;
+            for _ in 0..200 {
+                let instruction = program[at];
+                at += 1;
+                let (to, from) = halves(instruction);
+                let constant = i64::from(instruction.immediate) as u64;
+                let jump = match instruction.code {
+                    MOVE => {
+                        machine.registers[to] = Some(machine.value(from));
+                        false
+                    }
+                    MOVE_CONSTANT => {
+                        machine.registers[to] = Some(constant);
+                        false
+                    }
+                    ADD_CONSTANT => {
+                        let sum = machine.value(to).wrapping_add(constant);
+                        machine.registers[to] = Some(sum);
+                        false
+                    }
+                    AND_CONSTANT => {
+                        machine.registers[to] = Some(machine.value(to) & constant);
+                        false
+                    }
+                    LOAD_8 => machine.load(to, from, instruction.offset, 1),
+                    LOAD_16 => machine.load(to, from, instruction.offset, 2),
+                    LOAD_32 => machine.load(to, from, instruction.offset, 4),
+                    LOAD_CONSTANT_64 => {
+                        assert_eq!(from, usize::from(MAP_DESCRIPTOR));
+                        let Instruction {
+                            code,
+                            registers,
+                            offset,
+                            ..
+                        } = program[at];
+                        assert_eq!((code, registers, offset), (0, 0, 0), "its other half");
+                        at += 1;
+                        machine.registers[to] = Some(constant);
+                        false
+                    }
+                    STORE_16 | STORE_32 => {
+                        let len = if instruction.code == STORE_16 { 2 } else { 4 };
+                        let value = machine.value(from).to_le_bytes();
+                        machine.store(to, instruction.offset, &value[..len])
+                    }
+                    STORE_CONSTANT_32 => {
+                        let value = instruction.immediate.to_le_bytes();
+                        machine.store(to, instruction.offset, &value)
+                    }
+                    JUMP => true,
+                    JUMP_IF_CONSTANT => machine.value(to) == constant,
+                    JUMP_IF_NOT_CONSTANT => machine.value(to) != constant,
+                    JUMP_IF_GREATER => machine.value(to) > machine.value(from),
+                    JUMP_IF_LESS => machine.value(to) < machine.value(from),
+                    CALL => {
+                        verdict = machine.call(instruction.immediate);
+                        false
+                    }
+                    EXIT => {
+                        let action = machine.value(0);
+                        return verdict.unwrap_or_else(|| {
+                            assert_eq!(action, XDP_PASS as u64);
+                            Verdict::Kernel
+                        });
+                    }
+                    code => panic!("operation {code:#x}"),
+                };
+                if jump {
+                    // No loops: the kernel wants every way to the end to be short.
+                    at += usize::try_from(instruction.offset).expect("forward");
+                }
+            }
+            panic!("it does not end");
+        }
+
+        fn value(&self, register: usize) -> u64 {
+            self.registers[register].expect("a register is written before it is read")
+        }
+
+        fn octets(&self, base: u64, offset: i16, len: usize) -> Vec<u8> {
+            let address = base.wrapping_add_signed(offset.into());
+            let at = |start: u64| (address - start) as usize;
+            if address >= STACK_BASE {
+                let octets = &self.stack[at(STACK_BASE)..][..len];
+                octets.iter().map(|octet| octet.expect("written")).collect()
+            } else if address >= PACKET_BASE {
+                self.frame[at(PACKET_BASE)..][..len].to_vec()
+            } else {
+                let end = PACKET_BASE + self.frame.len() as u64;
+                let context = [PACKET_BASE, end, PACKET_BASE, 7, QUEUE];
+                let octets: Vec<u8> = context
+                    .iter()
+                    .flat_map(|value| (*value as u32).to_le_bytes())
+                    .collect();
+                octets[at(CONTEXT_BASE)..][..len].to_vec()
+            }
+        }
+
+        fn load(&mut self, to: usize, from: usize, offset: i16, len: usize) -> bool {
+            let mut value = self.octets(self.value(from), offset, len);
+            value.resize(8, 0);
+            self.registers[to] = Some(u64::from_le_bytes(value.try_into().unwrap()));
+            false
+        }
+
+        fn store(&mut self, to: usize, offset: i16, value: &[u8]) -> bool {
+            assert_eq!(to, usize::from(STACK), "only the stack is written");
+            let at = self.value(to).wrapping_add_signed(offset.into()) - STACK_BASE;
+            for (n, octet) in value.iter().enumerate() {
+                self.stack[at as usize + n] = Some(*octet);
+            }
+            false
+        }
+
+        fn call(&mut self, function: i32) -> Option<Verdict> {
+            let verdict = match function {
+                MAP_LOOKUP_ELEM => {
+                    assert_eq!(self.value(1), KEYS as u64);
+                    let key = self.octets(self.value(2), 0, KEY_LEN);
+                    let is_there = self.keys.contains(&key[..]);
+                    self.registers[0] = Some(if is_there { 0x1234 } else { 0 });
+                    None
+                }
+                REDIRECT_MAP => {
+                    assert_eq!(
+                        (self.value(1), self.value(3)),
+                        (SOCKETS as u64, XDP_PASS as u64)
+                    );
+                    self.registers[0] = Some(4);
+                    Some(Verdict::Socket(self.value(2)))
+                }
+                _ => panic!("function {function}"),
+            };
+            self.registers[1..6].fill(None);
+            verdict
+        }
+    }
+
+    fn halves(instruction: Instruction) -> (usize, usize) {
+        let (low, high) = (instruction.registers & 15, instruction.registers >> 4);
+        (low.into(), high.into())
+    }
+
+    /// Port 53 of the server of the fixture's queries, in both families.
+    fn keys() -> HashSet<Key> {
+        ["192.0.2.1", "2001:db8:1::1"]
+            .map(|address| key(address.parse().unwrap(), 53))
+            .into()
+    }
+
+    fn verdict(frame: &[u8]) -> Verdict {
+        Machine::run(&assemble(&TARGET), frame, &keys())
+    }
+
+    #[test]
+    fn queries_to_us_go_to_the_socket_of_their_queue() {
+        for family in Family::ALL {
+            for len in [0, 1, 50, 1700] {
+                let frame = fixture::query(family, &vec![0; len]);
+                assert_eq!(verdict(&frame), Verdict::Socket(QUEUE), "{family:?} {len}");
+            }
+        }
+    }
+
+    #[test]
+    fn everything_else_goes_to_the_kernel() {
+        let v4 = fixture::query(Family::V4, b"query");
+        let v6 = fixture::query(Family::V6, b"query");
+        for (what, frame, at, octets) in [
+            ("another machine's", &v4, 5, &[0x09][..]),
+            ("another machine's", &v4, 0, &[0x12]),
+            ("another machine's", &v6, 2, &[0x12]),
+            ("broadcast", &v4, 0, &[0xff; 6]),
+            ("multicast", &v6, 0, &[0x33, 0x33, 0, 0, 0, 1]),
+            ("VLAN", &v4, 12, &[0x81, 0x00]),
+            ("service VLAN", &v4, 12, &[0x88, 0xa8]),
+            ("ARP", &v4, 12, &[0x08, 0x06]),
+            ("the other family", &v4, 12, &[0x86, 0xdd]),
+            ("the other family", &v6, 12, &[0x08, 0x00]),
+            ("options", &v4, 14, &[0x46]),
+            ("version 6", &v4, 14, &[0x65]),
+            ("a first fragment", &v4, 20, &[0x20, 0]),
+            ("a later fragment", &v4, 20, &[0, 1]),
+            ("a late fragment", &v4, 20, &[0x1f, 0]),
+            ("TCP", &v4, 23, &[6]),
+            ("ICMP", &v4, 23, &[1]),
+            ("another address", &v4, 33, &[2]),
+            ("another port", &v4, 36, &[0, 54]),
+            ("another port", &v4, 36, &[1, 53]),
+            ("version 4", &v6, 14, &[0x4a]),
+            ("TCP", &v6, 20, &[6]),
+            ("neighbour discovery", &v6, 20, &[58]),
+            ("hop-by-hop options", &v6, 20, &[0]),
+            ("a fragment", &v6, 20, &[44]),
+            ("another address", &v6, 38, &[0x21]),
+            ("another address", &v6, 44, &[1]),
+            ("another address", &v6, 53, &[2]),
+            ("another port", &v6, 56, &[0, 54]),
+        ] {
+            let frame = fixture::with(frame, at, octets);
+            assert_eq!(verdict(&frame), Verdict::Kernel, "{what}");
+        }
+        // Whole, and not to be fragmented.
+        assert_eq!(
+            verdict(&fixture::with(&v4, 20, &[0x40, 0])),
+            Verdict::Socket(QUEUE)
+        );
+        for frame in [&v4, &v6] {
+            for len in 0..frame.len() - b"query".len() {
+                assert_eq!(verdict(&frame[..len]), Verdict::Kernel, "{len} octets");
+            }
+            let mut long = frame.clone();
+            long.resize(1792, 0);
+            assert_eq!(verdict(&long), Verdict::Socket(QUEUE));
+            long.push(0);
+            assert_eq!(verdict(&long), Verdict::Kernel, "longer than a frame");
+        }
+    }
+
+    #[test]
+    fn keys_tell_families_addresses_and_ports_apart() {
+        let keys: HashSet<Key> = [
+            ("192.0.2.1", 53),
+            ("192.0.2.1", 5300),
+            ("192.0.2.2", 53),
+            ("::c000:201", 53),
+            ("2001:db8::1", 53),
+        ]
+        .into_iter()
+        .map(|(address, port)| key(address.parse().unwrap(), port))
+        .collect();
+        assert_eq!(keys.len(), 5);
+    }
+
+    /// What only the kernel can tell; the integration tests, which need privileges too, attach it.
+    #[test]
+    fn the_kernels_verifier_takes_it_where_it_may_be_asked() {
+        let maps = Map::create(MapKind::Hash, KEY_LEN, 8)
+            .and_then(|keys| Ok((keys, Map::create(MapKind::Sockets, 4, 4)?)));
+        let Ok((keys, sockets)) = maps else {
+            return;
+        };
+        let program = assemble(&Target {
+            keys: keys.descriptor(),
+            sockets: sockets.descriptor(),
+            ..TARGET
+        });
+        bpf_sys::load(&program).expect("the verifier's approval");
+    }
+
+    proptest! {
+        /// What our reader understands goes to the socket if it is for us, and only then: the program
+        /// and the reader agree.
+        #[test]
+        fn what_is_ours_is_what_the_reader_understands(
+            is_ipv6 in any::<bool>(),
+            len in 0..100_usize,
+            changes in vec((0..70_usize, any::<u8>()), 0..3),
+        ) {
+            let family = Family::ALL[usize::from(is_ipv6)];
+            let sent = fixture::query(family, &vec![0; len]);
+            let mut frame = sent.clone();
+            for (at, octet) in changes {
+                if at < frame.len() {
+                    frame = fixture::with(&frame, at, &[octet]);
+                }
+            }
+            // MAC address, destination address and port.
+            let ours = match family {
+                Family::V4 => [0..6, 30..34, 36..38],
+                Family::V6 => [0..6, 38..54, 56..58],
+            };
+            if packet::parse(&frame).is_some() {
+                let is_ours = ours.into_iter().all(|part| frame[part.clone()] == sent[part]);
+                prop_assert_eq!(verdict(&frame) == Verdict::Socket(QUEUE), is_ours);
+            }
+        }
+    }
+}
