@@ -309,6 +309,7 @@ mod tests {
         frame: &'a [u8],
         stack: Vec<Option<u8>>,
         keys: &'a HashSet<Key>,
+        verdict: Verdict,
     }
 
     /// What becomes of a packet.
@@ -326,83 +327,66 @@ mod tests {
                 frame,
                 stack: vec![None; STACK_LEN],
                 keys,
+                verdict: Verdict::Kernel,
             };
             machine.registers[1] = Some(CONTEXT_BASE);
             machine.registers[10] = Some(STACK_BASE + STACK_LEN as u64);
             let mut at = 0;
-            let mut verdict = None;
             for _ in 0..200 {
                 let instruction = program[at];
                 at += 1;
-                let (to, from) = halves(instruction);
-                let constant = i64::from(instruction.immediate) as u64;
-                let jump = match instruction.code {
-                    MOVE => {
-                        machine.registers[to] = Some(machine.value(from));
-                        false
-                    }
-                    MOVE_CONSTANT => {
-                        machine.registers[to] = Some(constant);
-                        false
-                    }
-                    ADD_CONSTANT => {
-                        let sum = machine.value(to).wrapping_add(constant);
-                        machine.registers[to] = Some(sum);
-                        false
-                    }
-                    AND_CONSTANT => {
-                        machine.registers[to] = Some(machine.value(to) & constant);
-                        false
-                    }
-                    LOAD_8 => machine.load(to, from, instruction.offset, 1),
-                    LOAD_16 => machine.load(to, from, instruction.offset, 2),
-                    LOAD_32 => machine.load(to, from, instruction.offset, 4),
-                    LOAD_CONSTANT_64 => {
-                        assert_eq!(from, usize::from(MAP_DESCRIPTOR));
-                        let Instruction {
-                            code,
-                            registers,
-                            offset,
-                            ..
-                        } = program[at];
-                        assert_eq!((code, registers, offset), (0, 0, 0), "its other half");
-                        at += 1;
-                        machine.registers[to] = Some(constant);
-                        false
-                    }
-                    STORE_16 | STORE_32 => {
-                        let len = if instruction.code == STORE_16 { 2 } else { 4 };
-                        let value = machine.value(from).to_le_bytes();
-                        machine.store(to, instruction.offset, &value[..len])
-                    }
-                    STORE_CONSTANT_32 => {
-                        let value = instruction.immediate.to_le_bytes();
-                        machine.store(to, instruction.offset, &value)
-                    }
-                    JUMP => true,
-                    JUMP_IF_CONSTANT => machine.value(to) == constant,
-                    JUMP_IF_NOT_CONSTANT => machine.value(to) != constant,
-                    JUMP_IF_GREATER => machine.value(to) > machine.value(from),
-                    JUMP_IF_LESS => machine.value(to) < machine.value(from),
-                    CALL => {
-                        verdict = machine.call(instruction.immediate);
-                        false
-                    }
+                match instruction.code {
                     EXIT => {
-                        let action = machine.value(0);
-                        return verdict.unwrap_or_else(|| {
-                            assert_eq!(action, XDP_PASS as u64);
-                            Verdict::Kernel
-                        });
+                        let is_pass = machine.value(0) == XDP_PASS as u64;
+                        assert_eq!(is_pass, machine.verdict == Verdict::Kernel);
+                        return machine.verdict;
                     }
-                    code => panic!("operation {code:#x}"),
-                };
-                if jump {
+                    LOAD_CONSTANT_64 => {
+                        let (code, registers) = (program[at].code, program[at].registers);
+                        assert_eq!((code, registers), (0, 0), "its other half");
+                        at += 1;
+                        let (to, from) = halves(instruction);
+                        assert_eq!(from, usize::from(MAP_DESCRIPTOR));
+                        machine.registers[to] = Some(instruction.immediate as u64);
+                    }
                     // No loops: the kernel wants every way to the end to be short.
-                    at += usize::try_from(instruction.offset).expect("forward");
+                    _ if machine.does_jump(instruction) => {
+                        at += usize::try_from(instruction.offset).expect("forward");
+                    }
+                    _ => {}
                 }
             }
             panic!("it does not end");
+        }
+
+        /// Carries out an instruction and tells whether it jumps.
+        fn does_jump(&mut self, instruction: Instruction) -> bool {
+            let (to, from) = halves(instruction);
+            let offset = instruction.offset;
+            let constant = i64::from(instruction.immediate) as u64;
+            let written = instruction.immediate.to_le_bytes();
+            match instruction.code {
+                JUMP => return true,
+                JUMP_IF_CONSTANT => return self.value(to) == constant,
+                JUMP_IF_NOT_CONSTANT => return self.value(to) != constant,
+                JUMP_IF_GREATER => return self.value(to) > self.value(from),
+                JUMP_IF_LESS => return self.value(to) < self.value(from),
+                MOVE => self.registers[to] = Some(self.value(from)),
+                MOVE_CONSTANT => self.registers[to] = Some(constant),
+                ADD_CONSTANT => {
+                    self.registers[to] = Some(self.value(to).wrapping_add(constant));
+                }
+                AND_CONSTANT => self.registers[to] = Some(self.value(to) & constant),
+                LOAD_8 => self.load(to, from, offset, 1),
+                LOAD_16 => self.load(to, from, offset, 2),
+                LOAD_32 => self.load(to, from, offset, 4),
+                STORE_16 => self.store(to, offset, &self.value(from).to_le_bytes()[..2]),
+                STORE_32 => self.store(to, offset, &self.value(from).to_le_bytes()[..4]),
+                STORE_CONSTANT_32 => self.store(to, offset, &written),
+                CALL => self.call(instruction.immediate),
+                code => panic!("operation {code:#x}"),
+            }
+            false
         }
 
         fn value(&self, register: usize) -> u64 {
@@ -428,43 +412,37 @@ mod tests {
             }
         }
 
-        fn load(&mut self, to: usize, from: usize, offset: i16, len: usize) -> bool {
+        fn load(&mut self, to: usize, from: usize, offset: i16, len: usize) {
             let mut value = self.octets(self.value(from), offset, len);
             value.resize(8, 0);
             self.registers[to] = Some(u64::from_le_bytes(value.try_into().unwrap()));
-            false
         }
 
-        fn store(&mut self, to: usize, offset: i16, value: &[u8]) -> bool {
+        fn store(&mut self, to: usize, offset: i16, value: &[u8]) {
             assert_eq!(to, usize::from(STACK), "only the stack is written");
             let at = self.value(to).wrapping_add_signed(offset.into()) - STACK_BASE;
             for (n, octet) in value.iter().enumerate() {
                 self.stack[at as usize + n] = Some(*octet);
             }
-            false
         }
 
-        fn call(&mut self, function: i32) -> Option<Verdict> {
-            let verdict = match function {
+        fn call(&mut self, function: i32) {
+            match function {
                 MAP_LOOKUP_ELEM => {
                     assert_eq!(self.value(1), KEYS as u64);
                     let key = self.octets(self.value(2), 0, KEY_LEN);
                     let is_there = self.keys.contains(&key[..]);
                     self.registers[0] = Some(if is_there { 0x1234 } else { 0 });
-                    None
                 }
                 REDIRECT_MAP => {
-                    assert_eq!(
-                        (self.value(1), self.value(3)),
-                        (SOCKETS as u64, XDP_PASS as u64)
-                    );
+                    let arguments = (self.value(1), self.value(3));
+                    assert_eq!(arguments, (SOCKETS as u64, XDP_PASS as u64));
                     self.registers[0] = Some(4);
-                    Some(Verdict::Socket(self.value(2)))
+                    self.verdict = Verdict::Socket(self.value(2));
                 }
                 _ => panic!("function {function}"),
-            };
+            }
             self.registers[1..6].fill(None);
-            verdict
         }
     }
 

@@ -107,7 +107,7 @@ impl Folder {
     }
 
     pub fn serve(self) -> Server {
-        Server::start(self)
+        Server::start(self, Command::new(env!("CARGO_BIN_EXE_meridian")))
     }
 }
 
@@ -142,8 +142,9 @@ pub struct Server {
 }
 
 impl Server {
-    fn start(folder: Folder) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_meridian"))
+    /// Starts it as `command`, which is the program or something that becomes it.
+    pub fn start(folder: Folder, mut command: Command) -> Self {
+        let mut child = command
             .current_dir(folder.0.path())
             .args(["-c", "meridian.toml", "serve"])
             .stderr(Stdio::piped())
@@ -320,8 +321,8 @@ pub fn query(name: &str, rtype: RecordType, subnet: Option<&str>) -> Vec<u8> {
 /// Sends a message over UDP and waits for its response.
 pub fn exchange(server: SocketAddr, query: &[u8]) -> Reply {
     let local: SocketAddr = match server {
-        SocketAddr::V4(_) => ([127, 0, 0, 1], 0).into(),
-        SocketAddr::V6(_) => (std::net::Ipv6Addr::LOCALHOST, 0).into(),
+        SocketAddr::V4(_) => (std::net::Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (std::net::Ipv6Addr::UNSPECIFIED, 0).into(),
     };
     let socket = UdpSocket::bind(local).expect("a socket");
     socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");

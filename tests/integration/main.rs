@@ -17,3 +17,4 @@ mod robustness;
 mod secondaries;
 mod steering;
 mod transfer;
+mod xdp;
