@@ -70,17 +70,10 @@ pub(super) struct Queue {
     socket: XdpSocket,
     /// The longest frame that the interface sends, in octets.
     longest: usize,
-    /// Kept by the first queue's thread.
-    keys: Option<Keys>,
-    attachment: Arc<Attachment>,
-}
-
-/// What takes the program off the interface when it is closed, which the last queue does.
-#[derive(Debug)]
-struct Attachment {
-    interface: Box<str>,
-    is_loss_told: AtomicBool,
-    _link: OwnedFd,
+    /// The first queue has it.
+    steward: Option<Steward>,
+    /// The last queue closes it, which takes the program off the interface.
+    _link: Arc<OwnedFd>,
 }
 
 /// Why an interface is left to the sockets.
@@ -113,10 +106,12 @@ fn advice(cause: &io::Error) -> &'static str {
             "raise the limit of locked memory (`ulimit -l`, systemd: `LimitMEMLOCK=`)"
         }
         Some(libc::EBUSY | libc::EEXIST) => {
-            "another XDP program or socket has the interface (`ip link show`), stop it"
+            "another XDP program or socket has the interface (`ip link show`); stop it, or take off \
+             what it left (`ip link set DEVICE xdp off`)"
         }
         Some(libc::EAFNOSUPPORT) => {
-            "the kernel needs CONFIG_XDP_SOCKETS, and systemd AF_XDP in `RestrictAddressFamilies=`"
+            "the kernel needs CONFIG_XDP_SOCKETS, and systemd AF_XDP and AF_NETLINK in \
+             `RestrictAddressFamilies=`"
         }
         _ => "it takes Linux 5.11 or later and a driver that can do it (docs/xdp.md)",
     }
@@ -154,11 +149,8 @@ impl Interface {
         let sockets = Map::create(MapKind::Sockets, size_of::<u32>(), n_queues).map_err(maps)?;
         let map = Map::create(MapKind::Hash, KEY_LEN, MAX_KEYS).map_err(maps)?;
         let (link, mode) = attach(&ethernet, &map, &sockets)?;
-        let attachment = Arc::new(Attachment {
-            interface: name.into(),
-            is_loss_told: AtomicBool::new(false),
-            _link: link,
-        });
+        let link = Arc::new(link);
+        let longest = packet::ETHERNET_LEN.saturating_add(ethernet.mtu);
         let mut queues = Vec::with_capacity(n_queues as usize);
         for queue in 0..n_queues {
             let socket = open_socket(ethernet.index, queue, mode)?;
@@ -167,38 +159,40 @@ impl Interface {
                 .map_err(XdpError::at("direct queries to its socket"))?;
             queues.push(Queue {
                 socket,
-                longest: packet::ETHERNET_LEN.saturating_add(ethernet.mtu),
-                keys: None,
-                attachment: Arc::clone(&attachment),
+                longest,
+                steward: None,
+                _link: Arc::clone(&link),
             });
         }
-        let mut keys = Keys {
+        let mut steward = Steward {
+            interface: name.into(),
+            is_down: false,
             map,
             listen: listen.into(),
             current: BTreeSet::new(),
             looked_ms: 0,
         };
-        keys.follow(name)
+        // Last of all, as nothing comes to the sockets before.
+        steward
+            .follow_addresses()
             .map_err(XdpError::at("look at its addresses"))?;
-        let n_addresses = keys.current.len();
-        let mut n_zero_copy = 0;
-        if let Some(first) = queues.first_mut() {
-            first.keys = Some(keys);
-            let copying = first.socket.copying();
-            n_zero_copy = usize::from(matches!(copying, Ok(Copying::ZeroCopy)));
-        }
-        let mode = match (mode, n_zero_copy) {
+        let copying = queues.first().map(|first| first.socket.copying());
+        let mode = match (mode, copying) {
             (Mode::Generic, _) => "generic",
-            (Mode::Native, 0) => "native, copy",
-            (Mode::Native, _) => "native, zero-copy",
+            (Mode::Native, Some(Ok(Copying::ZeroCopy))) => "native, zero-copy",
+            (Mode::Native, _) => "native, copy",
         };
+        let addresses = steward.current.len();
         info!(
             interface = name,
             mode,
             queues = n_queues,
-            addresses = n_addresses,
+            addresses,
             "AF_XDP is on"
         );
+        if let Some(first) = queues.first_mut() {
+            first.steward = Some(steward);
+        }
         Ok(Self { queues })
     }
 
@@ -245,19 +239,54 @@ fn open_socket(interface: u32, queue: u32, mode: Mode) -> Result<XdpSocket, XdpE
     socket.map_err(|(step, cause)| XdpError::Refused { step, cause })
 }
 
-/// Which addresses and ports the program sends to us.
+/// What is done once for all queues of an interface: telling of it, and telling the program which
+/// addresses and ports are ours.
 #[derive(Debug)]
-struct Keys {
+struct Steward {
+    interface: Box<str>,
+    is_down: bool,
     map: Map,
     listen: Box<[SocketAddr]>,
+    /// What is in the map.
     current: BTreeSet<Key>,
     looked_ms: u64,
 }
 
-impl Keys {
-    /// Brings the program's map up to the interface's addresses.
-    fn follow(&mut self, interface: &str) -> io::Result<()> {
-        let wanted = answered(&self.listen, &interface_sys::addresses(interface)?);
+impl Steward {
+    /// Logs what has happened to the interface since it was last told, as [`XdpSocket::check`] has it.
+    fn tell(&mut self, check: &io::Result<()>) {
+        let interface = &*self.interface;
+        match check.as_ref().map_err(io::Error::raw_os_error) {
+            Err(Some(libc::ENXIO)) => {
+                warn!(
+                    interface,
+                    "interface has gone, queries take the sockets until a restart"
+                );
+            }
+            Err(Some(libc::ENETDOWN)) if !self.is_down => {
+                warn!(interface, "interface is down");
+                self.is_down = true;
+            }
+            Ok(()) if self.is_down => {
+                info!(interface, "interface is up again");
+                self.is_down = false;
+            }
+            _ => {}
+        }
+    }
+
+    /// Brings the program's map up to the interface's addresses, now and then.
+    fn follow_addresses_at(&mut self, now_ms: u64) {
+        if now_ms.abs_diff(self.looked_ms) >= LOOK_EVERY_MS {
+            self.looked_ms = now_ms;
+            // Without memory for it, the next look will do.
+            let _ = self.follow_addresses();
+        }
+    }
+
+    fn follow_addresses(&mut self) -> io::Result<()> {
+        let local = interface_sys::addresses(&self.interface)?;
+        let wanted = answered(&self.listen, &local);
         for key in self.current.difference(&wanted) {
             self.map.remove(key)?;
         }
@@ -295,7 +324,6 @@ pub(super) struct XdpWorker<A> {
     queue: Queue,
     /// The query, while its frame is overwritten with the reply.
     message: Box<[u8; PACKET_LEN as usize]>,
-    is_down: bool,
     answerer: A,
 }
 
@@ -305,7 +333,6 @@ impl<A: Answerer> XdpWorker<A> {
         Self {
             queue,
             message: Box::new([0; PACKET_LEN as usize]),
-            is_down: false,
             answerer,
         }
     }
@@ -327,7 +354,9 @@ impl<A: Answerer> XdpWorker<A> {
                     }
                 }
             }
-            self.follow_addresses();
+            if let Some(steward) = &mut self.queue.steward {
+                steward.follow_addresses_at(now_ms());
+            }
         }
         let end = Instant::now() + DRAIN_TIME;
         while Instant::now() < end && self.answer(counters) > 0 {}
@@ -361,47 +390,13 @@ impl<A: Answerer> XdpWorker<A> {
         answered.n_received
     }
 
-    /// Whether the interface still exists; what happens to it is logged once.
+    /// Whether the interface still exists.
     fn is_there(&mut self) -> bool {
-        let interface = &*self.queue.attachment.interface;
-        let is_loss_told = &self.queue.attachment.is_loss_told;
-        match self.queue.socket.check().map_err(|e| e.raw_os_error()) {
-            Err(Some(libc::ENXIO)) => {
-                if !is_loss_told.swap(true, Relaxed) {
-                    warn!(
-                        interface,
-                        "interface has gone, queries take the sockets until a restart"
-                    );
-                }
-                return false;
-            }
-            Err(Some(libc::ENETDOWN)) => {
-                if !self.is_down && !is_loss_told.swap(true, Relaxed) {
-                    warn!(interface, "interface is down");
-                }
-                self.is_down = true;
-            }
-            _ if self.is_down => {
-                self.is_down = false;
-                if is_loss_told.swap(false, Relaxed) {
-                    info!(interface, "interface is up again");
-                }
-            }
-            _ => {}
+        let check = self.queue.socket.check();
+        if let Some(steward) = &mut self.queue.steward {
+            steward.tell(&check);
         }
-        true
-    }
-
-    fn follow_addresses(&mut self) {
-        let Some(keys) = &mut self.queue.keys else {
-            return;
-        };
-        let now_ms = now_ms();
-        if now_ms.abs_diff(keys.looked_ms) >= LOOK_EVERY_MS {
-            keys.looked_ms = now_ms;
-            // Without memory for it, the next look will do.
-            let _ = keys.follow(&self.queue.attachment.interface);
-        }
+        !matches!(check, Err(error) if error.raw_os_error() == Some(libc::ENXIO))
     }
 }
 

@@ -358,6 +358,10 @@ fn an_interface_may_go_down_and_away() {
         server.wait_for_log("interface is up again");
         assert!(is_taken(&server, v4, &question));
 
+        cable.ip(&["link", "set", "server0", "down"]);
+        eventually("the second time", || {
+            (server.log().matches("interface is down").count() == 2).then_some(())
+        });
         cable.ip(&["link", "del", "server0"]);
         server.wait_for_log("interface has gone");
         assert!(
