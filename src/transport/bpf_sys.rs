@@ -58,15 +58,18 @@ impl Map {
     /// Sets the value of a key.
     pub(super) fn insert(&self, key: &[u8], value: u32) -> io::Result<()> {
         let value = value.to_ne_bytes();
-        let attributes = self.element(key, &value)?;
+        let attributes = MapElement {
+            value: value.as_ptr().expose_provenance() as u64,
+            ..self.element(key)?
+        };
         // SAFETY: key and value live across the call, and are as long as the map's are.
         unsafe { bpf_call(MAP_UPDATE_ELEM, &attributes) }.map(drop)
     }
 
     /// Removes a key.
     pub(super) fn remove(&self, key: &[u8]) -> io::Result<()> {
-        let attributes = self.element(key, &[0; VALUE_LEN])?;
-        // SAFETY: the key lives across the call and is as long as the map's are; no value is used.
+        let attributes = self.element(key)?;
+        // SAFETY: the key lives across the call and is as long as the map's are; there is no value.
         unsafe { bpf_call(MAP_DELETE_ELEM, &attributes) }.map(drop)
     }
 
@@ -75,7 +78,8 @@ impl Map {
         self.fd.as_raw_fd()
     }
 
-    fn element(&self, key: &[u8], value: &[u8; VALUE_LEN]) -> io::Result<MapElement> {
+    /// An element without a value.
+    fn element(&self, key: &[u8]) -> io::Result<MapElement> {
         if key.len() != self.key_len {
             return Err(io::ErrorKind::InvalidInput.into());
         }
@@ -83,7 +87,7 @@ impl Map {
             map: self.fd.as_raw_fd() as u32,
             padding: 0,
             key: key.as_ptr().expose_provenance() as u64,
-            value: value.as_ptr().expose_provenance() as u64,
+            value: 0,
             flags: 0,
         })
     }

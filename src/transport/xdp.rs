@@ -287,17 +287,14 @@ impl Steward {
     fn follow_addresses(&mut self) -> io::Result<()> {
         let local = interface_sys::addresses(&self.interface)?;
         let wanted = answered(&self.listen, &local);
-        for key in self.current.difference(&wanted) {
-            self.map.remove(key)?;
-        }
-        // With too many for the map, the rest stays with the sockets.
-        let mut current: BTreeSet<Key> = self.current.intersection(&wanted).copied().collect();
-        for key in &wanted {
-            if current.contains(key) || self.map.insert(key, 1).is_ok() {
-                current.insert(*key);
+        self.current
+            .retain(|key| wanted.contains(key) || self.map.remove(key).is_err());
+        for key in wanted {
+            // With too many for the map, the rest stays with the sockets.
+            if !self.current.contains(&key) && self.map.insert(&key, 1).is_ok() {
+                self.current.insert(key);
             }
         }
-        self.current = current;
         Ok(())
     }
 }
@@ -370,12 +367,12 @@ impl<A: Answerer> XdpWorker<A> {
         let longest = self.queue.longest;
         let answered = self.queue.socket.answer(BATCH, |frame, len| {
             respond(frame, len, longest, message, |source, message, reply| {
-                counters.came_by_xdp();
                 // Nothing can be sent to port 0; only a forger sends from it.
                 if source.port() == 0 {
                     counters.dropped(Dropped::SourcePort);
                     return 0;
                 }
+                counters.came_by_xdp();
                 let arrival = Arrival {
                     src: source.ip(),
                     transport: Transport::Udp,
