@@ -496,3 +496,102 @@ fn set_option<T: Copy>(fd: RawFd, name: c_int, value: &T) -> io::Result<()> {
         _ => Err(io::Error::last_os_error()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: xdp_ring_offset = xdp_ring_offset {
+        producer: 0,
+        consumer: 64,
+        desc: 192,
+        flags: 128,
+    };
+
+    /// Both ends of a ring of eight in a file, as the kernel and we have them.
+    fn ends() -> (Ring<u64>, Ring<u64>) {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(4096).unwrap();
+        let end = || Ring::map(file.as_raw_fd(), &AT, 0, 8).unwrap();
+        (end(), end())
+    }
+
+    #[test]
+    fn entries_come_in_order_and_when_they_are_published() {
+        let (mut producer, mut consumer) = ends();
+        assert_eq!(consumer.pop(), None);
+        for round in 0..100 {
+            for n in 0..5 {
+                producer.push(round * 5 + n);
+            }
+            assert!(!consumer.has_more(), "not published");
+            producer.publish();
+            assert_eq!(producer.n_entries(), 5);
+            for n in 0..5 {
+                assert!(consumer.has_more());
+                assert_eq!(consumer.pop(), Some(round * 5 + n));
+            }
+            assert_eq!(consumer.pop(), None);
+            assert_eq!(producer.n_entries(), 5, "not released");
+            consumer.release();
+            assert_eq!(producer.n_entries(), 0);
+        }
+    }
+
+    #[test]
+    fn a_ring_goes_on_when_its_indexes_wrap() {
+        let (mut producer, mut consumer) = ends();
+        for ring in [&mut producer, &mut consumer] {
+            ring.ours = u32::MAX - 2;
+            ring.seen = ring.ours;
+        }
+        producer.publish();
+        consumer.release();
+        for n in 0..8 {
+            producer.push(n);
+        }
+        producer.publish();
+        assert_eq!(producer.n_entries(), 8);
+        let all: Vec<u64> = std::iter::from_fn(|| consumer.pop()).collect();
+        assert_eq!(all, [0, 1, 2, 3, 4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn the_kernel_says_when_it_wants_to_be_called() {
+        let (ring, kernel) = ends();
+        assert!(!ring.needs_wakeup());
+        // SAFETY: the flags of our own mapping.
+        unsafe { kernel.flags.as_ref() }.store(libc::XDP_RING_NEED_WAKEUP, Release);
+        assert!(ring.needs_wakeup());
+    }
+
+    #[test]
+    fn a_ring_that_does_not_fit_its_offsets_is_refused() {
+        let file = tempfile::tempfile().unwrap();
+        let far = xdp_ring_offset {
+            producer: 1 << 20,
+            ..AT
+        };
+        assert!(Ring::<u64>::map(file.as_raw_fd(), &far, 0, 8).is_err());
+    }
+
+    #[test]
+    fn a_packets_frame_ends_where_the_next_begins() {
+        let frames = Mapping::of_frames().unwrap();
+        let end = (N_FRAMES as usize * FRAME_LEN) as u64;
+        for (address, len) in [
+            (0, 2048),
+            (256, 1792),
+            (2047, 1),
+            (2048 + 300, 1748),
+            (end - 1, 1),
+            (end, 0),
+            (u64::MAX, 0),
+        ] {
+            // SAFETY: nobody else knows these frames.
+            let frame = unsafe { frames.frame(address) };
+            assert_eq!(frame.len(), len, "{address}");
+            frame.fill(7);
+        }
+    }
+}
