@@ -281,7 +281,9 @@ impl<'a> Composer<'a, '_> {
             let Ok(len) = name.set_wire(target) else {
                 continue;
             };
-            if !name.is_at_or_below(&apex) {
+            // An alias of itself leads nowhere (RFC 9460 s2.4.2).
+            let is_alias = skip == 2 && set.rtype != RrType::MX && rdata.starts_with(&[0, 0]);
+            if !name.is_at_or_below(&apex) || is_alias && name == self.scratch.qname {
                 continue;
             }
             let node = match zone.find(&name) {
