@@ -4,6 +4,7 @@
 //! One function per state of the search. Aliases are followed inside the zone only. An RRset that
 //! the answer needs and that does not fit sets TC; one that is merely helpful is left out.
 
+use crate::base::ix::SteeredIx;
 use crate::base::name::MAX_NAME_LEN;
 use crate::base::name::Name;
 use crate::base::prefix::Family;
@@ -41,11 +42,13 @@ pub(super) struct Composer<'a, 'b> {
     /// What the response counts as for the rate limit, unless its RCODE says error.
     pub kind: Kind,
     /// The counter of `answers_total` that the response moves.
-    pub counter: Option<u32>,
+    pub counter: Option<(SteeredIx, u32)>,
     /// What an operator who asks should know of the answer (RFC 8914).
     pub extended_error: Option<ExtendedError<'static>>,
     /// Whether `scratch.qname` is no longer the question's name.
     pub followed: bool,
+    /// The owners of the DNAMEs in the answer.
+    pub dnames: Visited,
 }
 
 /// What following one name led to.
@@ -73,9 +76,9 @@ impl<'a> Composer<'a, '_> {
         {
             zone = parent;
         }
-        let (mut visited, mut dnames) = (Visited::default(), Visited::default());
+        let mut visited = Visited::default();
         loop {
-            if let Next::Done(rcode) = self.step(zone, &mut dnames) {
+            if let Next::Done(rcode) = self.step(zone) {
                 return rcode;
             }
             // Most names are no aliases: what was asked for is noted only once one is followed.
@@ -98,13 +101,13 @@ impl<'a> Composer<'a, '_> {
         Rcode::Refused
     }
 
-    /// One search and what it found; `dnames` holds the owners of the DNAMEs in the answer.
-    fn step(&mut self, zone: &'a Zone, dnames: &mut Visited) -> Next {
+    /// One search and what it found.
+    fn step(&mut self, zone: &'a Zone) -> Next {
         match zone.find(&self.scratch.qname) {
             Found::Node { node, .. } => self.node(zone, node),
             Found::Cut { node } if self.asks_for_ds_of(node) => self.data(zone, node),
             Found::Cut { node } => self.referral(zone, node),
-            Found::Dname { node } => self.dname(node, dnames),
+            Found::Dname { node } => self.dname(node),
             Found::Missing { .. } => self.negative(zone, Rcode::NxDomain),
         }
     }
@@ -148,6 +151,10 @@ impl<'a> Composer<'a, '_> {
             return self.negative(zone, Rcode::NoError);
         };
         self.encoder.set_authoritative();
+        // A DNAME that led to itself is in the answer.
+        if set.rtype == RrType::DNAME && !self.dnames.add(node.owner().wire()) {
+            return Next::Done(Rcode::NoError);
+        }
         if self.put_answer(set).is_err() {
             return self.truncated();
         }
@@ -175,13 +182,13 @@ impl<'a> Composer<'a, '_> {
     }
 
     /// The name lies below a DNAME: the DNAME, and the CNAME it makes of this name (RFC 6672 s3.1).
-    fn dname(&mut self, node: &'a Node, dnames: &mut Visited) -> Next {
+    fn dname(&mut self, node: &'a Node) -> Next {
         let Some(set) = node.rrset(RrType::DNAME) else {
             return Next::Done(Rcode::ServFail);
         };
         self.encoder.set_authoritative();
         // No record stands twice in an answer, even if it renames twice.
-        let is_new = dnames.add(node.owner().wire());
+        let is_new = self.dnames.add(node.owner().wire());
         if is_new && self.encoder.rrset(Owner::Name(node.owner()), set).is_err() {
             return self.truncated();
         }

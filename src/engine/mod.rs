@@ -40,6 +40,7 @@ use crate::base::rr::Class;
 use crate::base::rr::Rcode;
 use crate::base::rr::RrType;
 use crate::config::model::Process;
+use crate::engine::chain::Visited;
 use crate::engine::compose::Composer;
 use crate::engine::limit::Kind;
 use crate::engine::limit::PLAIN_UDP_PAYLOAD;
@@ -136,6 +137,7 @@ fn respond(
         counter: None,
         extended_error: None,
         followed: false,
+        dnames: Visited::default(),
     };
     let rcode = dispatch(&mut composer);
     let Composer {
@@ -173,8 +175,8 @@ fn respond(
             *scope = subnet.scope_len(scope_len);
         }
     }
-    if let Some(counter) = counter {
-        scratch.count_answer(snapshot, counter);
+    if let Some((ix, counter)) = counter {
+        scratch.count_answer(snapshot, ix, counter);
     }
     Ok((encoder.finish(rcode, opt.as_ref()), rcode))
 }

@@ -49,7 +49,7 @@ impl<'a> Composer<'a, '_> {
             Found::Records(pool, _) => Some(pool),
             Found::NoData | Found::ServFail => None,
         };
-        self.counter = pool.map(|pool| pool.counter);
+        self.counter = pool.map(|pool| (ix, pool.counter));
         self.extended_error = self.complaint(&steered.found, family);
         if let Some(trace) = &mut self.scratch.trace {
             let pool = pool.map(|pool| pool.pool);

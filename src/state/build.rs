@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
+
 use crate::base::health::Health;
 use crate::base::ix::PoolIx;
 use crate::base::ix::SteeredIx;
@@ -64,10 +66,16 @@ impl Snapshot {
             .enumerate()
             .map(|(ix, pool)| pool_now(ix, pool, evidence))
             .collect();
+        let same_plan = before.filter(|before| Arc::ptr_eq(&before.plan, &plan));
+        let unchanged = |family| {
+            same_plan.is_some_and(|before| is_unchanged(&plan, &pools, &before.pools, family))
+        };
         let mut builder = Builder {
             plan: &plan,
             pools: &pools,
-            before: before.filter(|before| Arc::ptr_eq(&before.plan, &plan)),
+            before: same_plan,
+            is_unchanged: Family::ALL.map(unchanged),
+            alike: HashMap::new(),
             known: before,
             records: HashMap::new(),
         };
@@ -193,8 +201,35 @@ struct Builder<'a> {
     before: Option<&'a Snapshot>,
     /// The snapshot before, whatever its plan: its merged tables may still hold.
     known: Option<&'a Snapshot>,
+    /// Whether no pool at all changed since `before`, by family.
+    is_unchanged: [bool; 2],
+    /// The names made so far: those that are answered alike share everything.
+    alike: HashMap<Alike, Arc<FamilyAnswers>>,
     /// The RRsets made so far: names with equal TTL and `answers` share them.
     records: HashMap<(PoolIx, Family, u32, usize), Arc<[Records]>>,
+}
+
+/// Whether no pool at all changed in a family since a snapshot of the same plan.
+fn is_unchanged(plan: &Plan, now: &[PoolNow], then: &[PoolNow], family: Family) -> bool {
+    let at = family.ix();
+    let pools = plan.config.pools.pools.iter();
+    pools.zip(now.iter().zip(then)).all(|(pool, (now, then))| {
+        now.standing[at] == then.standing[at]
+            && now.forced == then.forced
+            && usable(pool, now, family).eq(usable(pool, then, family))
+    })
+}
+
+/// What the answers of a name depend on, apart from the pools' standing.
+#[derive(PartialEq, Eq, Hash)]
+struct Alike {
+    /// The table's address, which stands for the table: the plan keeps it.
+    table: *const GeoTable,
+    all_down: AllDown,
+    ttl: u32,
+    answers: usize,
+    family: Family,
+    last_up: Arc<[bool]>,
 }
 
 impl Builder<'_> {
@@ -204,31 +239,13 @@ impl Builder<'_> {
         let families = Family::ALL.map(|family| {
             let at = family.ix();
             match before {
-                Some(before)
-                    if before.last_up[at] == last_up[at] && self.pools_unchanged(family) =>
-                {
+                Some(before) if self.is_unchanged[at] && before.last_up[at] == last_up[at] => {
                     Arc::clone(&before.families[at])
                 }
-                _ => Arc::new(self.family(ix, family, &last_up[at])),
+                _ => self.family(ix, family, &last_up[at]),
             }
         });
         SteeredNow { families, last_up }
-    }
-
-    /// Whether no pool at all changed in a family since the snapshot before.
-    fn pools_unchanged(&self, family: Family) -> bool {
-        self.before.is_some_and(|before| {
-            let pools = &self.plan.config.pools.pools;
-            pools
-                .iter()
-                .zip(self.pools.iter().zip(&before.pools))
-                .all(|(pool, (now, then))| {
-                    let at = family.ix();
-                    now.standing[at] == then.standing[at]
-                        && now.forced == then.forced
-                        && usable(pool, now, family).eq(usable(pool, then, family))
-                })
-        })
     }
 
     /// The pools that were up when any of the name's last was.
@@ -264,10 +281,33 @@ impl Builder<'_> {
             .collect()
     }
 
-    fn family(&mut self, ix: SteeredIx, family: Family, last_up: &[bool]) -> FamilyAnswers {
+    fn family(
+        &mut self,
+        ix: SteeredIx,
+        family: Family,
+        last_up: &Arc<[bool]>,
+    ) -> Arc<FamilyAnswers> {
+        let steered = self.plan.steered(ix);
+        let alike = Alike {
+            table: Arc::as_ptr(&self.plan.tables[ix.at()]),
+            all_down: steered.all_down,
+            ttl: steered.ttl,
+            answers: steered.answers,
+            family,
+            last_up: Arc::clone(last_up),
+        };
+        if let Some(known) = self.alike.get(&alike) {
+            return Arc::clone(known);
+        }
+        let made = Arc::new(self.make_family(ix, family, last_up));
+        self.alike.insert(alike, Arc::clone(&made));
+        made
+    }
+
+    fn make_family(&mut self, ix: SteeredIx, family: Family, last_up: &[bool]) -> FamilyAnswers {
         let table = Arc::clone(&self.plan.tables[ix.at()]);
         let all_down = self.plan.steered(ix).all_down;
-        let mut keys: HashMap<Choice, u32> = HashMap::new();
+        let mut keys = FxHashMap::<Choice, u32>::default();
         let mut choices = Vec::new();
         let key_of_rank: Arc<[u32]> = table
             .ranks()

@@ -258,17 +258,21 @@ impl AnswerCounters {
         }
     }
 
-    /// The slot of a name's answers with a pool; `None` for a pool the name cannot answer with.
+    /// The slot of a pool among those of a name, the same for all names that can answer with the same
+    /// pools; `None` for a pool the name cannot answer with.
     pub fn slot(&self, steered: SteeredIx, pool: PoolIx) -> Option<u32> {
-        let (start, pools) = self.names.get(steered.at())?;
-        let at = pools.binary_search(&pool).ok()?;
-        u32::try_from(start + at).ok()
+        let (_, pools) = self.names.get(steered.at())?;
+        u32::try_from(pools.binary_search(&pool).ok()?).ok()
     }
 
-    /// Counts one answer.
-    pub fn count(&self, shard: usize, slot: u32) {
+    /// Counts one answer of a name.
+    pub fn count(&self, shard: usize, steered: SteeredIx, slot: u32) {
         let shard = self.shards.get(shard % self.shards.len());
-        if let Some(counter) = shard.and_then(|shard| shard.get(slot as usize)) {
+        let at = self
+            .names
+            .get(steered.at())
+            .map(|(start, _)| start + slot as usize);
+        if let Some(counter) = at.and_then(|at| shard?.get(at)) {
             counter.fetch_add(1, Relaxed);
         }
     }

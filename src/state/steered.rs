@@ -96,7 +96,7 @@ pub struct PoolAnswer {
     pub hash: u64,
     /// Its share among the pools of the same answer.
     pub weight: u32,
-    /// The counter of `answers_total` that this answer moves.
+    /// The counter of `answers_total` that this answer moves, among those of the name.
     pub counter: u32,
     /// One selection of endpoints, or [`N_VARIANTS`] shared by client prefix.
     pub variants: Arc<[Records]>,

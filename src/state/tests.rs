@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use crate::base::health::Health;
 use crate::base::ix::PoolIx;
@@ -117,8 +118,8 @@ fn a_reload_keeps_the_counts_of_what_stays() {
             .slot(SteeredIx(0), PoolIx(pool))
             .expect("a slot")
     };
-    before.counters.count(0, slot(&before, 1));
-    before.counters.count(0, slot(&before, 2));
+    before.counters.count(0, SteeredIx(0), slot(&before, 1));
+    before.counters.count(0, SteeredIx(0), slot(&before, 2));
     let zones = [("example.com", ZONE)];
     let text = POOLS
         .replace("[pool.c]", "[pool.d]")
@@ -127,7 +128,7 @@ fn a_reload_keeps_the_counts_of_what_stays() {
     let atlas = before.atlas.clone();
     let zones = shared().zones;
     let after = Plan::compile(config, zones, atlas, 1, Some(&before));
-    after.counters.count(0, slot(&after, 1));
+    after.counters.count(0, SteeredIx(0), slot(&after, 1));
     let totals: Vec<_> = after.counters.totals().collect();
     assert_eq!(
         totals,
@@ -135,6 +136,38 @@ fn a_reload_keeps_the_counts_of_what_stays() {
             (("app.example.com", "a"), 0),
             (("app.example.com", "b"), 2),
             (("app.example.com", "d"), 0),
+        ]
+    );
+}
+
+#[test]
+fn names_that_are_answered_alike_share_their_answers_and_count_apart() {
+    let more = "[steer.\"same.example.com\"]\npolicy = \"weighted\"\npools = [\"a\", \"b\", \"c\"]\n\
+         [steer.\"other.example.com\"]\npolicy = \"weighted\"\npools = [\"a\", \"b\", \"c\"]\nttl = \"5s\"\n";
+    let zones = [("example.com", ZONE)];
+    let plan = plan("", &format!("{POOLS}{more}"), &zones, embedded_atlas());
+    let up = Evidence {
+        endpoints: vec![vec![Health::Up; 3], vec![Health::Up], vec![Health::Up]],
+        forced: vec![None; 3],
+    };
+    let snapshot = snapshot(plan, &up);
+    let answers = |at: usize| &snapshot.steered[at].families[Family::V4.ix()].answers;
+    assert!(Arc::ptr_eq(answers(0), answers(1)));
+    assert!(!Arc::ptr_eq(answers(0), answers(2)), "another TTL");
+    let counters = &snapshot.plan.counters;
+    for (name, pool) in [(0, 1), (1, 1), (1, 2)] {
+        let slot = counters
+            .slot(SteeredIx(name), PoolIx(pool))
+            .expect("a slot");
+        counters.count(0, SteeredIx(name), slot);
+    }
+    let counted: Vec<_> = counters.totals().filter(|(_, n)| *n > 0).collect();
+    assert_eq!(
+        counted,
+        [
+            (("app.example.com", "b"), 1),
+            (("same.example.com", "b"), 1),
+            (("same.example.com", "c"), 1),
         ]
     );
 }
