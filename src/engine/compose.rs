@@ -152,7 +152,7 @@ impl<'a> Composer<'a, '_> {
         };
         self.encoder.set_authoritative();
         // A DNAME that led to itself is in the answer.
-        if set.rtype == RrType::DNAME && !self.dnames.add(node.owner().wire()) {
+        if set.rtype == RrType::DNAME && !self.dnames.add(self.scratch.qname.wire()) {
             return Next::Done(Rcode::NoError);
         }
         if self.put_answer(set).is_err() {
@@ -188,7 +188,7 @@ impl<'a> Composer<'a, '_> {
         };
         self.encoder.set_authoritative();
         // No record stands twice in an answer, even if it renames twice.
-        let is_new = self.dnames.add(node.owner().wire());
+        let is_new = self.dnames.add(QName::from_name(node.owner()).wire());
         if is_new && self.encoder.rrset(Owner::Name(node.owner()), set).is_err() {
             return self.truncated();
         }
