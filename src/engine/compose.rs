@@ -308,8 +308,15 @@ impl<'a> Composer<'a, '_> {
             let Some(slot) = seen.iter_mut().find(|slot| slot.is_none() || known(slot)) else {
                 return;
             };
-            if slot.replace(host).is_none() && self.put_addresses(Owner::Wire(host), node).is_err()
-            {
+            if slot.replace(host).is_some() {
+                continue;
+            }
+            // What an alias leads to is a service itself, whose hosts are another question (as BIND).
+            let put = match node.rrset(set.rtype).filter(|_| is_alias) {
+                Some(service) => self.encoder.additional().rrset(Owner::Wire(host), service),
+                None => self.put_addresses(Owner::Wire(host), node),
+            };
+            if put.is_err() {
                 return;
             }
         }
