@@ -7,6 +7,7 @@ use crate::base::ix::PoolIx;
 use crate::base::ix::SteeredIx;
 use crate::base::prefix::Family;
 use crate::base::qname::QName;
+use crate::engine::chain::Visited;
 use crate::engine::limit::Kind;
 use crate::engine::limit::RateLimiter;
 use crate::engine::limit::Verdict;
@@ -54,6 +55,10 @@ pub struct Scratch {
     pub(super) counters: Arc<Counters>,
     pub(super) shard: usize,
     pub(super) qname: QName,
+    /// The names that the answer has followed.
+    pub(super) names: Visited,
+    /// The owners of the DNAMEs in the answer.
+    pub(super) dnames: Visited,
     pub(super) majority: MajorityScratch,
     pub(super) trace: Option<Trace>,
     pub(super) complaint: Option<Complaint>,
@@ -69,6 +74,8 @@ impl Scratch {
             counters,
             shard,
             qname: QName::root(),
+            names: Visited::default(),
+            dnames: Visited::default(),
             majority: MajorityScratch::default(),
             trace: None,
             complaint: None,

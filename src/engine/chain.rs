@@ -12,6 +12,11 @@ pub(super) struct Visited {
 }
 
 impl Visited {
+    /// Forgets all names.
+    pub fn clear(&mut self) {
+        self.n = 0;
+    }
+
     /// Whether no name was added.
     pub fn is_empty(&self) -> bool {
         self.n == 0

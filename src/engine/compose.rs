@@ -15,7 +15,6 @@ use crate::base::rr::RrSet;
 use crate::base::rr::RrType;
 use crate::engine::arrival::Arrival;
 use crate::engine::arrival::Scratch;
-use crate::engine::chain::Visited;
 use crate::engine::limit::Kind;
 use crate::state::snapshot::Snapshot;
 use crate::wire::edns::ExtendedError;
@@ -36,7 +35,7 @@ pub(super) struct Composer<'a, 'b> {
     pub arrival: Arrival,
     /// The name of the key that the query was signed with.
     pub key: Option<&'a Name>,
-    pub encoder: Encoder<'b>,
+    pub encoder: &'a mut Encoder<'b>,
     /// The ECS scope of the answer; 0 for all that does not depend on the client.
     pub scope_len: u8,
     /// What the response counts as for the rate limit, unless its RCODE says error.
@@ -47,8 +46,6 @@ pub(super) struct Composer<'a, 'b> {
     pub extended_error: Option<ExtendedError<'static>>,
     /// Whether `scratch.qname` is no longer the question's name.
     pub followed: bool,
-    /// The owners of the DNAMEs in the answer.
-    pub dnames: Visited,
 }
 
 /// What following one name led to.
@@ -76,18 +73,17 @@ impl<'a> Composer<'a, '_> {
         {
             zone = parent;
         }
-        let mut visited = Visited::default();
         loop {
             if let Next::Done(rcode) = self.step(zone) {
                 return rcode;
             }
             // Most names are no aliases: what was asked for is noted only once one is followed.
-            if visited.is_empty() {
+            if self.scratch.names.is_empty() {
                 let mut asked = QName::root();
                 let _ = asked.set_wire(self.query.echo.question);
-                visited.add(asked.wire());
+                self.scratch.names.add(asked.wire());
             }
-            let fresh = visited.add(self.scratch.qname.wire());
+            let fresh = self.scratch.names.add(self.scratch.qname.wire());
             let apex = QName::from_name(zone.apex());
             if !fresh || !self.scratch.qname.is_at_or_below(&apex) {
                 return Rcode::NoError;
@@ -152,7 +148,7 @@ impl<'a> Composer<'a, '_> {
         };
         self.encoder.set_authoritative();
         // A DNAME that led to itself is in the answer.
-        if set.rtype == RrType::DNAME && !self.dnames.add(self.scratch.qname.wire()) {
+        if set.rtype == RrType::DNAME && !self.scratch.dnames.add(self.scratch.qname.wire()) {
             return Next::Done(Rcode::NoError);
         }
         if self.put_answer(set).is_err() {
@@ -188,7 +184,10 @@ impl<'a> Composer<'a, '_> {
         };
         self.encoder.set_authoritative();
         // No record stands twice in an answer, even if it renames twice.
-        let is_new = self.dnames.add(QName::from_name(node.owner()).wire());
+        let is_new = self
+            .scratch
+            .dnames
+            .add(QName::from_name(node.owner()).wire());
         if is_new && self.encoder.rrset(Owner::Name(node.owner()), set).is_err() {
             return self.truncated();
         }

@@ -40,7 +40,6 @@ use crate::base::rr::Class;
 use crate::base::rr::Rcode;
 use crate::base::rr::RrType;
 use crate::config::model::Process;
-use crate::engine::chain::Visited;
 use crate::engine::compose::Composer;
 use crate::engine::limit::Kind;
 use crate::engine::limit::PLAIN_UDP_PAYLOAD;
@@ -125,24 +124,23 @@ fn respond(
     let limit = limit(snapshot, arrival, query, out).saturating_sub(key.map_or(0, Key::record_len));
     let mut encoder = Encoder::begin(out, limit, &query.echo);
     encoder.reserve(opt.as_ref().map_or(0, Opt::len));
+    scratch.names.clear();
+    scratch.dnames.clear();
     let mut composer = Composer {
         snapshot,
-        scratch,
+        scratch: &mut *scratch,
         query,
         arrival,
         key: key.map(Key::name),
-        encoder,
+        encoder: &mut encoder,
         scope_len: 0,
         kind: Kind::Answer,
         counter: None,
         extended_error: None,
         followed: false,
-        dnames: Visited::default(),
     };
     let rcode = dispatch(&mut composer);
     let Composer {
-        scratch,
-        mut encoder,
         scope_len,
         kind,
         counter,

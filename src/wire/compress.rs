@@ -24,12 +24,24 @@ impl Names {
     /// Enough for a referral to thirteen servers under as many names; later ones are not compressed.
     const MAX: usize = 64;
 
-    pub(super) fn new() -> Self {
-        Self {
+    /// The qname and its ancestors, from a message that holds a header and a question.
+    pub(super) fn of_question(message: Option<&[u8]>) -> Self {
+        let mut names = Self {
             n: 0,
             offsets: [0; Self::MAX],
             lens: [0; Self::MAX],
+        };
+        let question = message.and_then(|message| message.get(HEADER_LEN..));
+        let mut suffix = question
+            .and_then(split_name)
+            .map_or(&[][..], |(qname, _)| qname);
+        let mut at = HEADER_LEN;
+        while let Some((label, parent)) = split_label(suffix) {
+            names.add(at, suffix.len());
+            at += label.len();
+            suffix = parent;
         }
+        names
     }
 
     /// The number of entries, which grows with the message.
@@ -53,20 +65,6 @@ impl Names {
         {
             (*offset, *entry_len) = (at, len);
             self.n += 1;
-        }
-    }
-
-    /// Adds the qname and its ancestors from a message that holds a header and a question.
-    pub(super) fn add_question(&mut self, message: Option<&[u8]>) {
-        let question = message.and_then(|message| message.get(HEADER_LEN..));
-        let Some((mut suffix, _)) = question.and_then(split_name) else {
-            return;
-        };
-        let mut at = HEADER_LEN;
-        while let Some((label, parent)) = split_label(suffix) {
-            self.add(at, suffix.len());
-            at += label.len();
-            suffix = parent;
         }
     }
 

@@ -62,7 +62,8 @@ pub struct Encoder<'b> {
     flags: Flags,
     counts: [u16; 4],
     section: Section,
-    names: Names,
+    /// Made when the first name is written, which most answers need none of.
+    names: Option<Names>,
 }
 
 /// What brings an encoder back to an earlier state.
@@ -88,7 +89,7 @@ impl<'b> Encoder<'b> {
             flags: echo.flags.to_response(),
             counts: [0; 4],
             section: Section::Answer,
-            names: Names::new(),
+            names: None,
         };
         if !echo.question.is_empty() && encoder.put(echo.question).is_ok() {
             encoder.counts = [1, 0, 0, 0];
@@ -150,7 +151,7 @@ impl<'b> Encoder<'b> {
         self.counts = [n_questions, 0, 0, 0];
         self.len = self.records_at;
         self.section = Section::Answer;
-        self.names = Names::new();
+        self.names = None;
     }
 
     /// Writes one record; names in `rdata` are uncompressed.
@@ -265,14 +266,18 @@ impl<'b> Encoder<'b> {
         Mark {
             len: self.len,
             counts: self.counts,
-            n_names: self.names.len(),
+            n_names: self.names.as_ref().map_or(0, Names::len),
         }
     }
 
     fn back_to(&mut self, mark: Mark) {
         self.len = mark.len;
         self.counts = mark.counts;
-        self.names.truncate(mark.n_names);
+        match (&mut self.names, mark.n_names) {
+            (Some(names), 1..) => names.truncate(mark.n_names),
+            // They had not been made yet.
+            _ => self.names = None,
+        }
     }
 
     fn count(&mut self, n_records: u16) {
@@ -355,15 +360,21 @@ impl<'b> Encoder<'b> {
 
     /// Writes a name as labels up to a suffix that was written before, and a pointer to that.
     fn put_name(&mut self, name: &[u8]) -> Result<(), Full> {
-        if self.names.len() == 0 {
-            self.names.add_question(self.out.get(..self.records_at));
+        if self.names.is_none() {
+            self.names = Some(Names::of_question(self.out.get(..self.records_at)));
         }
         let mut suffix = name;
         while let Some((label, parent)) = split_label(suffix) {
-            if let Some(offset) = self.names.find(self.out, suffix) {
+            let names = self.names.as_mut();
+            if let Some(offset) = names
+                .as_ref()
+                .and_then(|names| names.find(self.out, suffix))
+            {
                 return self.put(&(POINTER | offset).to_be_bytes());
             }
-            self.names.add(self.len, suffix.len());
+            if let Some(names) = names {
+                names.add(self.len, suffix.len());
+            }
             self.put(label)?;
             suffix = parent;
         }
