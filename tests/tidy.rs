@@ -241,7 +241,7 @@ fn nothing_is_left_for_later() {
         "todo!(",
     ];
     let mut paths = Vec::new();
-    for folder in ["src", "tests", "benches"] {
+    for folder in ["src", "tests", "benches", "examples"] {
         files(&Path::new(ROOT).join(folder), "rs", &mut paths);
     }
     let mut faults = Vec::new();
