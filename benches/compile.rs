@@ -73,7 +73,7 @@ fn real(c: &mut Criterion) {
         .iter()
         .map(|r| r.groups[0][0].pool.0)
         .collect();
-    let today = table.merged(&key_of);
+    let today = table.merged(&key_of, [24, 56]);
     println!(
         "atlas {:?}, {} locations, {} ranges, {} bytes; table {} ranks, {} ranges, {} bytes; \
          today {} ranges, {} bytes",
@@ -91,7 +91,7 @@ fn real(c: &mut Criterion) {
     group.sample_size(10);
     group.bench_function("read", |b| b.iter(read));
     group.bench_function("compile", |b| b.iter(|| compile(&spec, &atlas)));
-    group.bench_function("merge", |b| b.iter(|| table.merged(&key_of)));
+    group.bench_function("merge", |b| b.iter(|| table.merged(&key_of, [24, 56])));
     group.throughput(Throughput::Elements(subnets.len() as u64));
     group.bench_function("ranking", |b| {
         b.iter(|| {

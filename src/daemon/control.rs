@@ -40,7 +40,7 @@ use crate::daemon::notify::Notifier;
 use crate::daemon::notify::warn_of_stale_serials;
 use crate::daemon::saved;
 use crate::daemon::saved::State;
-use crate::geo::compile::Today;
+use crate::geo::today::Today;
 use crate::health::board::Board;
 use crate::health::board::Flip;
 use crate::health::observation::Observation;

@@ -18,10 +18,7 @@ use crate::geo::rank::Ranker;
 use crate::geo::rules::Spec;
 use crate::geo::table::Hit;
 use crate::geo::table::PrefixTable;
-
-/// The key of the client's rank for each prefix, with neighbours of equal key joined, so that its
-/// scopes are those of today's answers.
-pub type Today = PrefixTable;
+use crate::geo::today::Today;
 
 /// One spec compiled: the rank list of every address.
 #[derive(Clone, Debug)]
@@ -121,9 +118,13 @@ impl GeoTable {
         }
     }
 
-    /// The table of keys, for exact scopes; `key_of` has one key per rank.
-    pub fn merged(&self, key_of: &[u32]) -> Today {
-        self.table.map(|rank| key_of[rank as usize])
+    /// The keys of client subnets that are cut to `granularity` bits, by family, for exact scopes;
+    /// `key_of` has one key per rank.
+    pub fn merged(&self, key_of: &[u32], granularity: [u8; 2]) -> Today {
+        let mut scratch = MajorityScratch::default();
+        Today::of(&self.table, key_of, granularity, |granule| {
+            self.majority(granule, key_of, &mut scratch).key
+        })
     }
 
     /// The number of ranges of both families.
@@ -306,7 +307,7 @@ mod tests {
             key: 1,
             scope_len: 24,
         };
-        assert_eq!(table.merged(&same).lookup(asked), joined);
+        assert_eq!(table.merged(&same, [24, 56]).lookup(asked), joined);
     }
 
     proptest! {

@@ -4,7 +4,13 @@
 //! from its start to the address before the next start, so there are no gaps, no pointers and no
 //! levels. Neighbours never hold the same value, which makes every range as long as it can be; the
 //! shortest prefix around an address that lies inside its range, the ECS scope, is then two
-//! leading-zero counts. A small index over the leading bits leaves a short bisection.
+//! leading-zero counts. How a range is found among hundreds of thousands is `guide.rs`' matter.
+
+use crate::base::prefix::mask32;
+use crate::base::prefix::mask128;
+use crate::geo::guide::Guide;
+use crate::geo::guide::Levels;
+use crate::geo::guide::Slots;
 
 /// What a table says of a whole prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,17 +31,10 @@ pub enum Hit {
 
 /// An address as a number.
 pub(super) trait Address: Copy + Ord + Default + std::fmt::Debug {
+    /// What leads to the range of an address.
+    type Guide: Guide<Self>;
     /// The highest address.
     const LAST: Self;
-    /// The leading 64 bits at which the index begins.
-    const INDEX_BASE: u64;
-    /// The base-2 logarithm of how much of the leading 64 bits the index spans.
-    const INDEX_SPAN: u8;
-
-    /// The leading 64 bits, of IPv4 with zeros behind them.
-    fn head(self) -> u64;
-    /// The first address with these leading bits.
-    fn from_head(head: u64) -> Self;
     /// The number of leading bits that both have in common.
     fn common_len(self, other: Self) -> u8;
     /// The address before; `None` for the first of all.
@@ -44,20 +43,14 @@ pub(super) trait Address: Copy + Ord + Default + std::fmt::Debug {
     fn after(self) -> Option<Self>;
     /// How many addresses there are up to and with `last`; one less for all of IPv6.
     fn count_to(self, last: Self) -> u128;
+    /// The first and the last address of the prefix of this length around it.
+    fn around(self, len: u8) -> (Self, Self);
 }
 
 impl Address for u32 {
+    type Guide = Slots;
+
     const LAST: Self = Self::MAX;
-    const INDEX_BASE: u64 = 0;
-    const INDEX_SPAN: u8 = 64;
-
-    fn head(self) -> u64 {
-        u64::from(self) << 32
-    }
-
-    fn from_head(head: u64) -> Self {
-        (head >> 32) as Self
-    }
 
     fn common_len(self, other: Self) -> u8 {
         (self ^ other).leading_zeros() as u8
@@ -74,21 +67,17 @@ impl Address for u32 {
     fn count_to(self, last: Self) -> u128 {
         u128::from(last - self) + 1
     }
+
+    fn around(self, len: u8) -> (Self, Self) {
+        let mask = mask32(len);
+        (self & mask, self | !mask)
+    }
 }
 
 impl Address for u128 {
+    type Guide = Levels<Self>;
+
     const LAST: Self = Self::MAX;
-    /// 2000::/3, which holds all global unicast addresses (RFC 4291 s2.4).
-    const INDEX_BASE: u64 = 0x2000 << 48;
-    const INDEX_SPAN: u8 = 61;
-
-    fn head(self) -> u64 {
-        (self >> 64) as u64
-    }
-
-    fn from_head(head: u64) -> Self {
-        Self::from(head) << 64
-    }
 
     fn common_len(self, other: Self) -> u8 {
         (self ^ other).leading_zeros() as u8
@@ -105,20 +94,21 @@ impl Address for u128 {
     fn count_to(self, last: Self) -> u128 {
         (last - self).saturating_add(1)
     }
+
+    fn around(self, len: u8) -> (Self, Self) {
+        let mask = mask128(len);
+        (self & mask, self | !mask)
+    }
 }
 
 /// The ranges of one family.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Flat<A> {
+pub(super) struct Flat<A: Address> {
     /// The first address of each range, ascending; the first is the lowest address there is.
     starts: Vec<A>,
     /// The value of each range; neighbours differ.
     values: Vec<u32>,
-    /// For each slot of the indexed span the range of the slot's first address. One slot stands in
-    /// front for what lies below the span and one behind for what lies above.
-    index: Vec<u32>,
-    /// How far leading bits are shifted to become a slot.
-    shift: u32,
+    guide: A::Guide,
 }
 
 impl<A: Address> Flat<A> {
@@ -146,28 +136,12 @@ impl<A: Address> Flat<A> {
 
     /// Heap memory in bytes.
     pub(super) fn n_bytes(&self) -> usize {
-        size_of_val(&*self.starts) + size_of_val(&*self.values) + size_of_val(&*self.index)
+        size_of_val(&*self.starts) + size_of_val(&*self.values) + self.guide.n_bytes()
     }
 
     /// The position of the range that holds an address.
     pub(super) fn find(&self, addr: A) -> usize {
-        let slot = match addr.head().checked_sub(A::INDEX_BASE) {
-            Some(head) => 1 + ((head >> self.shift) as usize).min(self.index.len() - 3),
-            None => 0,
-        };
-        let mut at = self.index[slot] as usize;
-        let mut n_left = self.index[slot + 1] as usize - at + 1;
-        while n_left > 1 {
-            let half = n_left / 2;
-            // A conditional move: which half it will be cannot be predicted.
-            at = if self.starts[at + half] <= addr {
-                at + half
-            } else {
-                at
-            };
-            n_left -= half;
-        }
-        at
+        self.guide.find(&self.starts, addr)
     }
 
     /// What is said of the addresses `first` to `last`, which are a prefix.
@@ -175,13 +149,10 @@ impl<A: Address> Flat<A> {
         let at = self.find(first);
         let next = self.starts.get(at + 1);
         // A prefix around `first` stays inside the range while it leaves out both neighbours of it.
-        let outside = [self.starts[at].before(), next.copied()];
-        let scope_len = outside
-            .into_iter()
-            .flatten()
-            .map(|neighbour| neighbour.common_len(first) + 1)
-            .max()
-            .unwrap_or(0);
+        let before = self.starts[at].before();
+        let behind = before.map_or(0, |before| before.common_len(first) + 1);
+        let ahead = next.map_or(0, |next| next.common_len(first) + 1);
+        let scope_len = behind.max(ahead);
         if next.is_none_or(|next| last < *next) {
             let key = self.values[at];
             Hit::Uniform { key, scope_len }
@@ -281,36 +252,14 @@ impl<A: Address> Builder<A> {
         }
     }
 
-    /// The table, with its index.
+    /// The table, with its guide.
     pub(super) fn finish(mut self) -> Flat<A> {
         self.starts.shrink_to_fit();
         self.values.shrink_to_fit();
-        // Some one slot per range, but never more than 4 MiB of slots.
-        let bits = self.starts.len().ilog2().min(20);
-        let span = u32::from(A::INDEX_SPAN);
-        let shift = (span - bits).min(63);
-        let n_slots = 1_u64 << (span - shift);
-        let last = self.starts.len() - 1;
-        let mut index = Vec::with_capacity(n_slots as usize + 3);
-        index.push(0);
-        let mut at = 0;
-        for slot in 0..=n_slots {
-            let head = u128::from(A::INDEX_BASE) + (u128::from(slot) << shift);
-            at = match u64::try_from(head).map(A::from_head) {
-                Ok(first) => {
-                    let beyond = self.starts[at + 1..].iter().take_while(|s| **s <= first);
-                    at + beyond.count()
-                }
-                Err(_) => last,
-            };
-            index.push(at as u32);
-        }
-        index.push(last as u32);
         Flat {
+            guide: A::Guide::of(&self.starts),
             starts: self.starts,
             values: self.values,
-            index,
-            shift,
         }
     }
 }

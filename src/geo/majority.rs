@@ -124,7 +124,7 @@ impl Sums {
 }
 
 /// One vote: the addresses `first` to `last` of a table of ranks.
-pub(super) struct Vote<'a, A> {
+pub(super) struct Vote<'a, A: Address> {
     /// The ranks.
     pub(super) table: &'a Flat<A>,
     /// Their sums.

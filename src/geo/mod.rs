@@ -2,18 +2,20 @@
 //!
 //! [`mmdb::Atlas`] reads the databases once; [`compile::compile`] turns it and what the operator
 //! wrote ([`rules::Spec`]) into a [`compile::GeoTable`]: for each address the ranked pools. Both
-//! stand on [`table::PrefixTable`], which is also the table of today's answers.
+//! stand on [`table::PrefixTable`], and so does [`today::Today`], what the answers of the moment make of it.
 
 pub mod build;
 pub mod compile;
 pub mod countries;
 mod flat;
+mod guide;
 pub mod info;
 pub mod majority;
 pub mod mmdb;
 mod rank;
 pub mod rules;
 pub mod table;
+pub mod today;
 pub mod writer;
 
 #[cfg(test)]

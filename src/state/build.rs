@@ -19,7 +19,7 @@ use crate::base::rank::Share;
 use crate::config::model::Endpoint;
 use crate::config::model::Pool;
 use crate::geo::compile::GeoTable;
-use crate::geo::compile::Today;
+use crate::geo::today::Today;
 use crate::health::overrides::Forced;
 use crate::state::plan::Plan;
 use crate::state::snapshot::PoolNow;
@@ -46,8 +46,22 @@ pub struct Evidence {
     pub forced: Vec<Option<Forced>>,
 }
 
-/// A merged table to be made in the background: which table, and the key of each rank list.
-pub type TodayJob = (Arc<GeoTable>, Arc<[u32]>);
+/// A merged table to be made in the background.
+#[derive(Clone, Debug)]
+pub struct TodayJob {
+    /// Of which table.
+    table: Arc<GeoTable>,
+    /// The key of each rank list.
+    key_of_rank: Arc<[u32]>,
+    /// The length of the prefixes that client subnets are cut to, by family.
+    granularity: [u8; 2],
+}
+
+impl TodayJob {
+    fn is_for(&self, answers: &FamilyAnswers) -> bool {
+        Arc::ptr_eq(&self.table, &answers.table) && self.key_of_rank == answers.key_of_rank
+    }
+}
 
 impl Snapshot {
     /// Joins plan and evidence. What the snapshot before has in common is shared; its merged tables
@@ -93,6 +107,7 @@ impl Snapshot {
 
     /// The merged tables that are still to be made, each once.
     pub fn missing_todays(&self) -> Vec<TodayJob> {
+        let ecs = &self.plan.config.process.ecs;
         let mut jobs: Vec<TodayJob> = Vec::new();
         for answers in self
             .steered
@@ -100,9 +115,12 @@ impl Snapshot {
             .flat_map(|s| &s.families)
             .filter(|f| f.today.is_none())
         {
-            let job = (Arc::clone(&answers.table), Arc::clone(&answers.key_of_rank));
-            if !jobs.iter().any(|other| same_job(other, &job)) {
-                jobs.push(job);
+            if !jobs.iter().any(|job| job.is_for(answers)) {
+                jobs.push(TodayJob {
+                    table: Arc::clone(&answers.table),
+                    key_of_rank: Arc::clone(&answers.key_of_rank),
+                    granularity: [ecs.max_scope_ipv4, ecs.max_scope_ipv6],
+                });
             }
         }
         jobs
@@ -119,8 +137,7 @@ impl Snapshot {
     #[must_use]
     pub fn with_todays(&self, made: &[(TodayJob, Arc<Today>)], generation: u64) -> Self {
         let fill = |family: &Arc<FamilyAnswers>| {
-            let job = (Arc::clone(&family.table), Arc::clone(&family.key_of_rank));
-            let found = made.iter().find(|(other, _)| same_job(other, &job));
+            let found = made.iter().find(|(job, _)| job.is_for(family));
             match found {
                 Some((_, today)) if family.today.is_none() => Arc::new(FamilyAnswers {
                     table: Arc::clone(&family.table),
@@ -147,14 +164,10 @@ impl Snapshot {
 /// Makes merged tables; each takes milliseconds for a database of millions of networks.
 pub fn make_todays(jobs: Vec<TodayJob>) -> Vec<(TodayJob, Arc<Today>)> {
     let make = |job: TodayJob| {
-        let today = Arc::new(job.0.merged(&job.1));
+        let today = Arc::new(job.table.merged(&job.key_of_rank, job.granularity));
         (job, today)
     };
     jobs.into_iter().map(make).collect()
-}
-
-fn same_job(a: &TodayJob, b: &TodayJob) -> bool {
-    Arc::ptr_eq(&a.0, &b.0) && a.1 == b.1
 }
 
 /// One pool's standing in both families.

@@ -15,9 +15,9 @@ use crate::base::prefix::mask128;
 use crate::base::rr::Class;
 use crate::base::rr::RrType;
 use crate::geo::compile::GeoTable;
-use crate::geo::compile::Today;
 use crate::geo::majority::MajorityScratch;
 use crate::geo::table::Hit;
+use crate::geo::today::Today;
 use crate::steer::rendezvous;
 use crate::steer::rendezvous::CLIENT_LEN;
 use crate::steer::rendezvous::ClientKey;
@@ -153,9 +153,6 @@ impl FamilyAnswers {
     /// several answers.
     pub fn find(&self, client: Client, scratch: &mut MajorityScratch) -> Steered<'_> {
         let (key, scope_len) = self.key_of(client, scratch);
-        // A query that names no subnet is answered for the resolver, whatever its prefix (RFC 7871
-        // s7.2.1: scope 0 for source 0).
-        let scope_len = client.max_scope_len.map_or(0, |_| scope_len);
         let Some(Answer::Pools(pools)) = self.answers.get(key as usize) else {
             let found = match self.answers.get(key as usize) {
                 Some(Answer::ServFail) => Found::ServFail,
@@ -199,10 +196,13 @@ impl FamilyAnswers {
 
     /// The key of a client's answer, and the scope on which it holds.
     fn key_of(&self, client: Client, scratch: &mut MajorityScratch) -> (u32, u8) {
-        let Client {
-            prefix,
-            max_scope_len,
-        } = client;
+        let prefix = client.prefix;
+        // A query that names no subnet is answered for the resolver, whatever its prefix (RFC 7871
+        // s7.2.1: scope 0 for source 0).
+        let Some(max_scope_len) = client.max_scope_len else {
+            let rank = self.table.rank_of(prefix.addr());
+            return (self.key_of_rank[rank.at()], 0);
+        };
         let hit = match &self.today {
             Some(today) => today.lookup(prefix),
             None => self.table.lookup(prefix, &self.key_of_rank),
@@ -215,9 +215,7 @@ impl FamilyAnswers {
                     return (vote.key, prefix.len());
                 }
                 // Longer than the prefix, so that caches keep the answer for the prefix alone.
-                let longest = max_scope_len
-                    .unwrap_or(0)
-                    .max(prefix.len().saturating_add(1));
+                let longest = max_scope_len.max(prefix.len().saturating_add(1));
                 (vote.key, scope_len.min(longest))
             }
         }

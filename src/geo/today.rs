@@ -1,0 +1,170 @@
+//! `Today`: the key of every client subnet, and how far around it that key holds.
+//!
+//! Client subnets are cut to a granularity (`[ecs] max_scope_*`), so a prefix of that length, a
+//! granule, is the smallest thing that is ever asked for. Neighbours of equal key are joined, and a
+//! granule that holds several keys has had its vote already: a look-up is one search, whatever lies inside.
+
+use std::net::IpAddr;
+
+use crate::base::prefix::Prefix;
+use crate::geo::flat::Address;
+use crate::geo::flat::Builder;
+use crate::geo::flat::Flat;
+use crate::geo::flat::Hit;
+use crate::geo::table::PrefixTable;
+
+/// The keys of all granules.
+#[derive(Clone, Debug)]
+pub struct Today {
+    /// A value is a key, doubled, and 1 more where the granule holds other keys as well. Ranges begin
+    /// where granules do.
+    table: PrefixTable,
+    granularity: [u8; 2],
+}
+
+impl Today {
+    /// Cuts a table of ranks into granules: of `granularity`, by family, bits each.
+    ///
+    /// `key_of` has one key per rank; `majority` has the vote of a granule with several.
+    pub(super) fn of(
+        ranks: &PrefixTable,
+        key_of: &[u32],
+        granularity: [u8; 2],
+        mut majority: impl FnMut(Prefix) -> u32,
+    ) -> Self {
+        let [v4_len, v6_len] = granularity;
+        let v4 = granules(&ranks.v4, key_of, v4_len, |first| {
+            majority(Prefix::cut(IpAddr::V4(first.into()), v4_len))
+        });
+        let v6 = granules(&ranks.v6, key_of, v6_len, |first| {
+            majority(Prefix::cut(IpAddr::V6(first.into()), v6_len))
+        });
+        Self {
+            table: PrefixTable { v4, v6 },
+            granularity,
+        }
+    }
+
+    /// The key of a prefix that is no longer than a granule, and the scope in which it holds, which is
+    /// longer than a granule where that holds several keys.
+    pub fn lookup(&self, prefix: Prefix) -> Hit {
+        let granule_len = self.granularity[prefix.family().ix()];
+        match self.table.lookup(prefix) {
+            Hit::Uniform { key, scope_len } if key & 1 == 0 => Hit::Uniform {
+                key: key >> 1,
+                scope_len,
+            },
+            Hit::Uniform { key, .. } if prefix.len() == granule_len => Hit::Uniform {
+                key: key >> 1,
+                scope_len: granule_len + 1,
+            },
+            Hit::Uniform { .. } => Hit::Mixed {
+                scope_len: granule_len + 1,
+            },
+            mixed @ Hit::Mixed { .. } => mixed,
+        }
+    }
+
+    /// The number of ranges of both families.
+    pub fn n_ranges(&self) -> usize {
+        self.table.n_ranges()
+    }
+
+    /// Heap memory in bytes.
+    pub fn n_bytes(&self) -> usize {
+        self.table.n_bytes()
+    }
+}
+
+/// One family's values by granule.
+fn granules<A: Address>(
+    ranks: &Flat<A>,
+    key_of: &[u32],
+    len: u8,
+    mut majority: impl FnMut(A) -> u32,
+) -> Flat<A> {
+    let mut built = Builder::default();
+    // The first address that has no value yet, always the first of a granule; `None` at the end.
+    let mut open = Some(A::default());
+    let mut at = 0;
+    while let Some(from) = open {
+        let key = key_of[ranks.value_at(at) as usize];
+        let is_same = |next: &usize| key_of[ranks.value_at(*next) as usize] == key;
+        at = (at + 1..ranks.n_ranges())
+            .find(|next| !is_same(next))
+            .unwrap_or(ranks.n_ranges());
+        let (_, last) = ranks.extent(at - 1);
+        if last < from {
+            // All of it lies in a granule that has had its vote.
+            continue;
+        }
+        let (cut_from, cut_to) = last.around(len);
+        if from < cut_from || cut_to == last {
+            built.begin(from, key << 1);
+        }
+        open = match cut_to == last {
+            true => last.after(),
+            false => {
+                built.begin(cut_from, majority(cut_from) << 1 | 1);
+                cut_to.after()
+            }
+        };
+    }
+    built.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::ProptestConfig;
+    use proptest::prop_assert;
+    use proptest::prop_assert_eq;
+    use proptest::proptest;
+
+    use crate::geo::fixture::prefixes;
+
+    use super::*;
+
+    /// Stands in for a vote: any function of the granule that tells granules apart.
+    fn ballot(granule: Prefix) -> u32 {
+        let octets = granule.to_string();
+        octets
+            .bytes()
+            .fold(7, |sum, octet| sum * 3 % 1009 + u32::from(octet))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+
+        #[test]
+        fn granules_have_the_key_and_scope_of_the_addresses_in_them(
+            known in prefixes(),
+            asked in prefixes(),
+            key_of in proptest::array::uniform4(0..3_u32),
+            v4_len in 0..=32_u8,
+            v6_len in 0..=128_u8,
+        ) {
+            let ranks = PrefixTable::longest_match(&known);
+            let keys = ranks.map(|rank| key_of[rank as usize]);
+            let today = Today::of(&ranks, &key_of, [v4_len, v6_len], ballot);
+            for (prefix, _) in known.iter().chain(&asked) {
+                let granule_len = [v4_len, v6_len][prefix.family().ix()];
+                let granule = Prefix::cut(prefix.addr(), granule_len);
+                let expected = match keys.lookup(granule) {
+                    Hit::Mixed { .. } => Hit::Uniform {
+                        key: ballot(granule),
+                        scope_len: granule_len + 1,
+                    },
+                    uniform @ Hit::Uniform { .. } => uniform,
+                };
+                prop_assert_eq!(today.lookup(granule), expected, "{}", granule);
+                let shorter = prefix.truncated(granule_len);
+                match (today.lookup(shorter), keys.lookup(shorter)) {
+                    (Hit::Mixed { scope_len }, Hit::Mixed { scope_len: exact }) => {
+                        prop_assert_eq!(scope_len.min(granule_len), exact.min(granule_len));
+                    }
+                    (found, exact) => prop_assert!(shorter.len() == granule_len || found == exact),
+                }
+            }
+        }
+    }
+}
