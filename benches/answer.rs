@@ -121,7 +121,7 @@ fn ask(c: &mut Criterion, id: BenchmarkId, snapshot: &Snapshot, messages: &[Vec<
     for (place, message) in octets.chunks_exact_mut(STRIDE).zip(messages) {
         place[..message.len()].copy_from_slice(message);
     }
-    let mut scratch = Scratch::new(Arc::new(Counters::new(1)), 0);
+    let mut scratch = Scratch::new(Arc::new(Counters::new(2)), 0);
     let arrival = Arrival {
         src: IpAddr::from([198, 51, 100, 7]),
         transport: Transport::Udp,

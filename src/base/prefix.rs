@@ -6,8 +6,6 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::net::Ipv4Addr;
-use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 /// An address family; the order is that of the record types, A before AAAA.
@@ -65,7 +63,9 @@ impl fmt::Display for Family {
 /// An IP network: an address whose bits past `len` are zero.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Prefix {
-    addr: IpAddr,
+    family: Family,
+    /// Left-aligned: an IPv4 address in the leading 32.
+    bits: u128,
     len: u8,
 }
 
@@ -89,25 +89,22 @@ impl Prefix {
     /// An IPv4-mapped address becomes IPv4 and its length counts from the IPv4 part.
     pub fn cut(addr: IpAddr, len: u8) -> Self {
         match addr {
-            IpAddr::V4(v4) => Self::cut_v4(v4, len),
-            IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-                Some(v4) => Self::cut_v4(v4, len.saturating_sub(96)),
-                None => {
-                    let len = len.min(128);
-                    let bits = v6.to_bits() & mask128(len);
-                    Self {
-                        addr: IpAddr::V6(Ipv6Addr::from_bits(bits)),
-                        len,
-                    }
+            IpAddr::V4(v4) => Self::of_bits(Family::V4, u128::from(v4.to_bits()) << 96, len),
+            IpAddr::V6(v6) => match v6.to_bits() {
+                mapped if mapped >> 32 == 0xFFFF => {
+                    Self::of_bits(Family::V4, mapped << 96, len.saturating_sub(96))
                 }
+                bits => Self::of_bits(Family::V6, bits, len),
             },
         }
     }
 
-    fn cut_v4(addr: Ipv4Addr, len: u8) -> Self {
-        let len = len.min(32);
+    /// Cuts a left-aligned address of a family to its first `len` bits.
+    pub fn of_bits(family: Family, bits: u128, len: u8) -> Self {
+        let len = len.min(family.bits());
         Self {
-            addr: IpAddr::V4(Ipv4Addr::from_bits(addr.to_bits() & mask32(len))),
+            family,
+            bits: bits & mask128(len),
             len,
         }
     }
@@ -119,7 +116,12 @@ impl Prefix {
 
     /// The network address.
     pub fn addr(self) -> IpAddr {
-        self.addr
+        address(self.family, self.bits)
+    }
+
+    /// The network address with its bits left-aligned: an IPv4 address in the leading 32.
+    pub fn bits(self) -> u128 {
+        self.bits
     }
 
     /// The length in bits.
@@ -133,37 +135,42 @@ impl Prefix {
 
     /// The address family.
     pub fn family(self) -> Family {
-        Family::of(self.addr)
+        self.family
     }
 
     /// This prefix cut to at most `len` bits.
     pub fn truncated(self, len: u8) -> Self {
-        Self::cut(self.addr, self.len.min(len))
+        Self::of_bits(self.family, self.bits, self.len.min(len))
     }
 
     /// The prefix one bit shorter; `None` for the whole address space.
     pub fn parent(self) -> Option<Self> {
         let len = self.len.checked_sub(1)?;
-        Some(Self::cut(self.addr, len))
+        Some(self.truncated(len))
     }
 
     /// Whether an address of the same family lies inside.
     pub fn contains(self, addr: IpAddr) -> bool {
-        let addr = addr.to_canonical();
-        Family::of(addr) == self.family() && Self::cut(addr, self.len).addr == self.addr
+        let host = Self::host(addr);
+        host.family == self.family && host.truncated(self.len) == self
     }
 
     /// Whether `other` is this prefix or lies inside it.
     pub fn covers(self, other: Self) -> bool {
-        self.len <= other.len && self.contains(other.addr)
+        self.len <= other.len && other.family == self.family && other.truncated(self.len) == self
     }
 
     /// The highest address inside.
     pub fn last(self) -> IpAddr {
-        match self.addr {
-            IpAddr::V4(a) => IpAddr::V4(Ipv4Addr::from_bits(a.to_bits() | !mask32(self.len))),
-            IpAddr::V6(a) => IpAddr::V6(Ipv6Addr::from_bits(a.to_bits() | !mask128(self.len))),
-        }
+        address(self.family, self.bits | !mask128(self.len))
+    }
+}
+
+/// The address of left-aligned bits.
+fn address(family: Family, bits: u128) -> IpAddr {
+    match family {
+        Family::V4 => IpAddr::V4(((bits >> 96) as u32).into()),
+        Family::V6 => IpAddr::V6(bits.into()),
     }
 }
 
@@ -183,7 +190,7 @@ pub fn mask128(len: u8) -> u128 {
 
 impl fmt::Display for Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.addr, self.len)
+        write!(f, "{}/{}", self.addr(), self.len)
     }
 }
 
@@ -213,7 +220,7 @@ impl FromStr for Prefix {
             None => max,
         };
         let prefix = Self::cut(addr, len);
-        if prefix.addr != addr.to_canonical() {
+        if prefix.addr() != addr.to_canonical() {
             return Err(PrefixError::HostBits);
         }
         Ok(prefix)

@@ -49,30 +49,38 @@ impl QName {
     /// [`NameError::Wire`] for a truncated or compressed name, [`NameError::NameTooLong`].
     pub fn set_wire(&mut self, bytes: &[u8]) -> Result<usize, NameError> {
         self.clear();
-        let mut at = 0;
+        let (mut at, mut n_labels) = (0, 0);
         loop {
             let label_len = *bytes.get(at).ok_or(NameError::Wire)?;
-            if label_len == 0 {
-                break;
+            match label_len {
+                0 => break,
+                1..=63 => {}
+                _ => return Err(NameError::Wire),
             }
-            let end = at + 1 + usize::from(label_len);
-            if label_len > 63 || end > bytes.len() {
-                self.clear();
-                return Err(NameError::Wire);
-            }
-            if end >= MAX_NAME_LEN {
-                self.clear();
+            self.starts[n_labels] = at as u8;
+            n_labels += 1;
+            at += 1 + usize::from(label_len);
+            if at >= MAX_NAME_LEN {
                 return Err(NameError::NameTooLong);
             }
-            self.starts[usize::from(self.n_labels)] = at as u8;
-            self.n_labels += 1;
-            at = end;
         }
-        self.wire[..at].copy_from_slice(&bytes[..at]);
-        self.wire[..at].make_ascii_lowercase();
+        let mut done = 0;
+        while done < at {
+            let word = match bytes[done..].first_chunk() {
+                Some(octets) => u64::from_le_bytes(*octets),
+                None => {
+                    let rest = bytes[done..].iter().rev();
+                    rest.fold(0, |word, octet| word << 8 | u64::from(*octet))
+                }
+            };
+            // What is behind the name is of no account, and there is room for it.
+            self.wire[done..done + 8].copy_from_slice(&to_lower(word).to_le_bytes());
+            done += 8;
+        }
         self.wire[at] = 0;
         self.len = at as u8 + 1;
-        self.starts[usize::from(self.n_labels)] = at as u8;
+        self.starts[n_labels] = at as u8;
+        self.n_labels = n_labels as u8;
         Ok(at + 1)
     }
 
@@ -99,19 +107,22 @@ impl QName {
         &self.wire[start..usize::from(self.len)]
     }
 
-    /// The first label of a suffix with its length octet, eight octets at a time, as numbers whose lowest
-    /// octet comes first; zeros fill the last.
-    pub fn label_words(&self, nth: usize) -> impl Iterator<Item = u64> {
-        let start = usize::from(self.starts[nth.min(self.n_labels())]);
-        let len = 1 + usize::from(self.wire[start]);
-        (0..len).step_by(8).map(move |at| {
-            let octets = self.wire[start + at..].first_chunk::<8>();
+    /// Folds the `nth` label with its length octet, eight octets at a time, as numbers whose lowest octet
+    /// comes first; zeros fill the last. `nth` must be less than [`Self::n_labels`].
+    pub fn fold_label(&self, nth: usize, first: u64, fold: impl Fn(u64, u64) -> u64) -> u64 {
+        let mut at = usize::from(self.starts[nth]);
+        let mut n_left = 1 + u32::from(self.wire[at]);
+        let mut folded = first;
+        loop {
+            let octets = self.wire[at..].first_chunk();
             let word = u64::from_le_bytes(*octets.expect("the padding is there"));
-            match len - at {
-                rest @ 1..=7 => word & ((1 << (8 * rest)) - 1),
-                _ => word,
+            if n_left <= 8 {
+                return fold(folded, word & u64::MAX >> (64 - 8 * n_left));
             }
-        })
+            folded = fold(folded, word);
+            n_left -= 8;
+            at += 8;
+        }
     }
 
     /// Whether this is `ancestor` or lies below it.
@@ -121,6 +132,20 @@ impl QName {
             None => false,
         }
     }
+}
+
+/// Eight octets in lower case, all at once.
+///
+/// Adding to the low seven bits of each octet carries into its top bit where they are at least `A`, or
+/// more than `Z`; one without the other is a capital letter, unless the octet is not ASCII. Length
+/// octets are below 64 and stay as they are.
+fn to_lower(word: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let low_bits = word & (EACH * 0x7F);
+    let from_a = low_bits + EACH * (0x80 - b'A' as u64);
+    let beyond_z = low_bits + EACH * (0x7F - b'Z' as u64);
+    let is_capital = (from_a ^ beyond_z) & !word & (EACH * 0x80);
+    word | is_capital >> 2
 }
 
 impl PartialEq for QName {
@@ -162,6 +187,15 @@ mod tests {
         assert!(qname.is_at_or_below(&qname) && qname.is_at_or_below(&QName::root()));
         assert!(!qname.is_at_or_below(&name("w.example.com.")));
         assert!(!qname.is_at_or_below(&name(r"\007example.com.")));
+    }
+
+    #[test]
+    fn eight_octets_are_folded_as_each_is() {
+        for octet in 0..=u8::MAX {
+            let octets = [octet, b'A', 0x40, octet, b'Z', 0xDA, 0x5B, octet];
+            let folded = to_lower(u64::from_le_bytes(octets)).to_le_bytes();
+            assert_eq!(folded, octets.map(|octet| octet.to_ascii_lowercase()));
+        }
     }
 
     #[test]

@@ -5,7 +5,10 @@
 
 use std::net::IpAddr;
 
+use crate::base::prefix::Family;
 use crate::base::prefix::Prefix;
+use crate::base::prefix::mask32;
+use crate::base::prefix::mask128;
 use crate::geo::flat::Flat;
 
 pub use crate::geo::flat::Hit;
@@ -45,10 +48,13 @@ impl PrefixTable {
 
     /// The value of a whole prefix and the scope in which it holds.
     pub fn lookup(&self, prefix: Prefix) -> Hit {
-        match (prefix.addr(), prefix.last()) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => self.v4.lookup(a.to_bits(), b.to_bits()),
-            (IpAddr::V6(a), IpAddr::V6(b)) => self.v6.lookup(a.to_bits(), b.to_bits()),
-            _ => unreachable!("both ends of a prefix are of one family"),
+        let (bits, len) = (prefix.bits(), prefix.len());
+        match prefix.family() {
+            Family::V4 => {
+                let first = (bits >> 96) as u32;
+                self.v4.lookup(first, first | !mask32(len))
+            }
+            Family::V6 => self.v6.lookup(bits, bits | !mask128(len)),
         }
     }
 

@@ -9,7 +9,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::base::ix::PoolIx;
-use crate::base::prefix::Family;
 use crate::base::prefix::Prefix;
 use crate::base::prefix::mask128;
 use crate::base::rr::Class;
@@ -242,7 +241,7 @@ fn shared_scope_len(
 ) -> u8 {
     let family = prefix.family();
     let granule = CLIENT_LEN[family.ix()].min(max_scope_len);
-    let first = bits(prefix.addr());
+    let first = prefix.bits();
     let mut scope_len = granule;
     while scope_len > table_scope_len && granule - scope_len < MAX_WIDENING {
         let wider = scope_len - 1;
@@ -251,8 +250,9 @@ fn shared_scope_len(
         let n_granules = 1_u128 << (granule - scope_len);
         let uniform = (0..n_granules).all(|n| {
             let granule_bits = sibling | (n << (128 - granule));
-            same(ClientKey::of(Prefix::cut(
-                address(family, granule_bits),
+            same(ClientKey::of(Prefix::of_bits(
+                family,
+                granule_bits,
                 granule,
             )))
         });
@@ -262,20 +262,4 @@ fn shared_scope_len(
         scope_len = wider;
     }
     scope_len.max(table_scope_len)
-}
-
-/// An address as 128 bits, left-aligned.
-fn bits(addr: IpAddr) -> u128 {
-    match addr {
-        IpAddr::V4(v4) => u128::from(v4.to_bits()) << 96,
-        IpAddr::V6(v6) => v6.to_bits(),
-    }
-}
-
-/// The address of left-aligned bits.
-fn address(family: Family, bits: u128) -> IpAddr {
-    match family {
-        Family::V4 => IpAddr::V4(((bits >> 96) as u32).into()),
-        Family::V6 => IpAddr::V6(bits.into()),
-    }
 }

@@ -68,6 +68,7 @@ pub use self::xdp::n_threads as n_xdp_threads;
 use crate::engine::Scratch;
 use crate::engine::limit::RateLimiter;
 use crate::state::counters::Counters;
+use crate::state::counters::SHARED_SHARD;
 use crate::state::counters::Transport;
 use crate::state::publish::Publisher;
 
@@ -119,7 +120,6 @@ impl Bound {
             move |shard| Scratch::new(Arc::clone(&counters), shard)
         };
         let complaints = Arc::<Complaints>::default();
-        let tcp_shard = self.n_udp_threads();
         let udp_engine = |shard| UdpEngine {
             complaints: Arc::clone(&complaints),
             reader: publisher.reader(),
@@ -132,7 +132,7 @@ impl Bound {
             move || TcpEngine {
                 complaints: Arc::clone(&complaints),
                 publisher: publisher.clone(),
-                scratch: scratch(tcp_shard),
+                scratch: scratch(SHARED_SHARD),
             }
         };
         self.serve_with(udp_engine, tcp_engine, counters, limits, runtime)
@@ -146,8 +146,7 @@ impl Bound {
         limits: TcpLimits,
         runtime: &runtime::Handle,
     ) -> Result<Serving, TransportError> {
-        let tcp_shard = self.n_udp_threads();
-        let service = TcpService::new(limits, Arc::clone(counters), tcp_shard, tcp_answerer);
+        let service = TcpService::new(limits, Arc::clone(counters), SHARED_SHARD, tcp_answerer);
         let (tcp_stop, stop) = watch::channel(false);
         // On an error this is dropped, which stops what has been started.
         let mut serving = Serving {
@@ -156,6 +155,7 @@ impl Bound {
             tcp_stop,
         };
         let _runtime = runtime.enter();
+        let n_udp_threads = self.n_udp_threads();
         for listener in self.listeners {
             let is_wildcard = listener.address.ip().is_unspecified();
             for socket in listener.udp {
@@ -179,7 +179,7 @@ impl Bound {
         }
         let queues = self.xdp.into_iter().flat_map(Interface::into_queues);
         for (n, queue) in queues.enumerate() {
-            let shard = tcp_shard + 1 + n;
+            let shard = n_udp_threads + n;
             let worker = XdpWorker::new(queue, udp_answerer(shard));
             let counters = Arc::clone(counters);
             serving.start(format!("xdp-{n}"), move |stop| {

@@ -8,52 +8,50 @@
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use std::net::IpAddr;
-use std::net::Ipv4Addr;
-use std::net::Ipv6Addr;
 
+use crate::base::prefix::Family;
 use crate::base::prefix::Prefix;
-use crate::base::prefix::mask32;
 use crate::base::prefix::mask128;
 
 /// The ECS of a query: family, address and SOURCE PREFIX-LENGTH.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientSubnet {
-    addr: Option<IpAddr>,
+    /// `None` for family 0.
+    family: Option<Family>,
     source_len: u8,
+    /// The address, left-aligned, with zeros beyond the source length.
+    bits: u128,
 }
 
 impl ClientSubnet {
     /// Reads the option's data as sent in a query; `None` if it is malformed.
     pub fn parse(data: &[u8]) -> Option<Self> {
         let (&[family0, family1, source_len, scope_len], sent) = data.split_first_chunk::<4>()?;
-        if scope_len != 0 || sent.len() != n_octets(source_len) {
+        let (family, max_len) = match u16::from_be_bytes([family0, family1]) {
+            0 => (None, 0),
+            1 => (Some(Family::V4), 32),
+            2 => (Some(Family::V6), 128),
+            _ => return None,
+        };
+        if scope_len != 0 || source_len > max_len || sent.len() != n_octets(source_len) {
             return None;
         }
         let mut octets = [0; 16];
         octets.get_mut(..sent.len())?.copy_from_slice(sent);
-        let addr = match u16::from_be_bytes([family0, family1]) {
-            0 if source_len == 0 => None,
-            1 if source_len <= 32 => {
-                let addr = Ipv4Addr::from(*octets.first_chunk::<4>()?);
-                (addr.to_bits() & !mask32(source_len) == 0).then_some(())?;
-                Some(IpAddr::V4(addr))
-            }
-            2 if source_len <= 128 => {
-                let addr = Ipv6Addr::from(octets);
-                (addr.to_bits() & !mask128(source_len) == 0).then_some(())?;
-                Some(IpAddr::V6(addr))
-            }
-            _ => return None,
-        };
-        Some(Self { addr, source_len })
+        let bits = u128::from_be_bytes(octets);
+        (bits & !mask128(source_len) == 0).then_some(Self {
+            family,
+            source_len,
+            bits,
+        })
     }
 
     /// The address family number: 1 for IPv4, 2 for IPv6, 0 for none.
     pub fn family(self) -> u16 {
-        match self.addr {
+        match self.family {
             None => 0,
-            Some(IpAddr::V4(_)) => 1,
-            Some(IpAddr::V6(_)) => 2,
+            Some(Family::V4) => 1,
+            Some(Family::V6) => 2,
         }
     }
 
@@ -64,24 +62,29 @@ impl ClientSubnet {
 
     /// The address as sent, bits beyond the source length zero; `None` for family 0.
     pub fn addr(self) -> Option<IpAddr> {
-        self.addr
+        Some(match self.family? {
+            Family::V4 => IpAddr::V4(((self.bits >> 96) as u32).into()),
+            Family::V6 => IpAddr::V6(self.bits.into()),
+        })
     }
 
     /// The network that the client is in; `None` if the source length is 0, by which a client asks
     /// not to be located (RFC 7871 s7.1.2). An IPv4-mapped network comes out as IPv4.
     pub fn prefix(self) -> Option<Prefix> {
-        let addr = self.addr.filter(|_| self.source_len > 0)?;
-        Some(Prefix::cut(addr, self.source_len))
+        match self.family? {
+            _ if self.source_len == 0 => None,
+            Family::V4 => Some(Prefix::of_bits(Family::V4, self.bits, self.source_len)),
+            Family::V6 => Some(Prefix::cut(IpAddr::V6(self.bits.into()), self.source_len)),
+        }
     }
 
     /// Counts a scope found for [`Self::prefix`] in this option's family: where that made IPv4 of an
     /// IPv4-mapped network, 96 bits come back.
     pub fn scope_len(self, len: u8) -> u8 {
-        match self.addr {
-            Some(IpAddr::V6(v6)) if self.source_len > 0 && v6.to_ipv4_mapped().is_some() => {
-                len.saturating_add(96)
-            }
-            _ => len,
+        let is_mapped = self.family == Some(Family::V6) && self.bits >> 32 == 0xFFFF;
+        match is_mapped && self.source_len > 0 {
+            true => len.saturating_add(96),
+            false => len,
         }
     }
 
@@ -94,17 +97,9 @@ impl ClientSubnet {
     /// with the given scope (RFC 7871 s7.2.1). Returns what was written of `buffer`.
     pub fn write(self, scope_len: u8, buffer: &mut [u8; 20]) -> &[u8] {
         let [family0, family1] = self.family().to_be_bytes();
-        let octets = match self.addr {
-            None => [0; 16],
-            Some(IpAddr::V4(v4)) => {
-                let [a, b, c, d] = v4.octets();
-                [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
-            }
-            Some(IpAddr::V6(v6)) => v6.octets(),
-        };
         if let Some((head, tail)) = buffer.split_first_chunk_mut::<4>() {
             *head = [family0, family1, self.source_len, scope_len];
-            tail.copy_from_slice(&octets);
+            tail.copy_from_slice(&self.bits.to_be_bytes());
         }
         buffer.get(..self.data_len()).unwrap_or_default()
     }

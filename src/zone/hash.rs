@@ -30,7 +30,7 @@ impl NameHash {
     /// The hash of `qname` without its first `nth` labels, from that of the same without one more.
     pub(super) fn child(self, qname: &QName, nth: usize) -> Self {
         // The length octet in front tells labels apart that differ in zero octets at the end only.
-        Self(qname.label_words(nth).fold(self.0, |hash, word| {
+        Self(qname.fold_label(nth, self.0, |hash, word| {
             let product = u128::from(hash ^ word) * u128::from(MULTIPLIER);
             (product >> 64) as u64 ^ product as u64
         }))

@@ -59,22 +59,21 @@ impl ZoneSet {
     }
 
     fn deepest(&self, qname: &QName, mut depths: u128) -> Option<&Zone> {
-        let n_labels = qname.n_labels();
         let mut hash = NameHash::ROOT;
         let mut found = None;
-        let mut depth = 0;
-        while depths != 0 && depth <= n_labels {
-            let nth = n_labels - depth;
-            if depth > 0 {
-                hash = hash.child(qname, nth);
-            }
+        let mut nth = qname.n_labels();
+        while depths != 0 {
             if depths & 1 == 1 {
                 let suffix = qname.suffix(nth);
                 let is_same = |at: usize| self.zones[at].apex().is(suffix);
                 found = self.table.find(hash.tag(), is_same).or(found);
             }
+            if nth == 0 {
+                break;
+            }
+            nth -= 1;
+            hash = hash.child(qname, nth);
             depths >>= 1;
-            depth += 1;
         }
         found.map(|at| &*self.zones[at])
     }
