@@ -50,7 +50,8 @@ fn parse_date(text: &str) -> Result<Date, &'static str> {
 pub fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Info { file } => {
-            let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
+            let bytes = files::read(&file, files::MAX_DATA_LEN)
+                .with_context(|| file.display().to_string())?;
             let info = info::info(&bytes).with_context(|| file.display().to_string())?;
             out::print(&info.to_string())?;
             Ok(ExitCode::SUCCESS)

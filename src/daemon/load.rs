@@ -20,6 +20,8 @@ use crate::config::model::Config;
 use crate::config::model::Pools;
 use crate::config::model::Process;
 use crate::config::model::ZoneRef;
+use crate::daemon::files::MAX_DATA_LEN;
+use crate::daemon::files::MAX_SETTINGS_LEN;
 use crate::daemon::files::Seen;
 use crate::daemon::files::Stamp;
 use crate::daemon::files::ZONE_EXTENSION;
@@ -62,7 +64,13 @@ fn centre_of(code: Country) -> Option<(Continent, Point)> {
 pub fn process(path: &Path) -> Result<(Process, Report), Report> {
     let mut report = Report::default();
     let file: Arc<str> = path.to_string_lossy().into();
-    let Some(text) = read_text(&mut Seen::default(), path, &file, None, &mut report) else {
+    let Some(text) = read_text(
+        &mut Seen::default(),
+        path,
+        &file,
+        MAX_SETTINGS_LEN,
+        &mut report,
+    ) else {
         return Err(report);
     };
     let dir = path.parent().unwrap_or(Path::new(""));
@@ -84,7 +92,7 @@ pub fn process(path: &Path) -> Result<(Process, Report), Report> {
 pub fn token(process: &Process, report: &mut Report) -> Option<Token> {
     let path = process.admin.as_ref()?.token_file.as_ref()?;
     let file: Arc<str> = path.to_string_lossy().into();
-    let text = read_text(&mut Seen::default(), path, &file, None, report)?;
+    let text = read_text(&mut Seen::default(), path, &file, MAX_SETTINGS_LEN, report)?;
     match Token::parse(&text) {
         Ok(token) => Some(token),
         Err(fault) => {
@@ -204,7 +212,7 @@ impl Loader {
             return Some(Pools::default());
         };
         let file: Arc<str> = path.to_string_lossy().into();
-        let text = read_text(seen, path, &file, None, report)?;
+        let text = read_text(seen, path, &file, MAX_SETTINGS_LEN, report)?;
         let dir = path.parent().unwrap_or(Path::new(""));
         config::pools(
             &config::Source {
@@ -307,7 +315,8 @@ impl Loader {
             let at = || Place::file(&path.to_string_lossy().into());
             written.clone().unwrap_or_else(at)
         };
-        let mut read = |path: &PathBuf, written: &Option<Place>| match seen.read(path) {
+        let mut read = |path: &PathBuf, written: &Option<Place>| match seen.read(path, MAX_DATA_LEN)
+        {
             Ok(bytes) => Some(bytes),
             Err(error) => {
                 let message = format!("`{}`: {}", path.display(), cannot_read("MMDB file", &error));
@@ -387,7 +396,7 @@ fn read_zone(
     report: &mut Report,
 ) -> (Option<Vec<Record>>, Stamps) {
     let mut own = Seen::default();
-    let Some(text) = read_text(&mut own, path, file, None, report) else {
+    let Some(text) = read_text(&mut own, path, file, MAX_DATA_LEN, report) else {
         return (None, stamps(seen, path, &[], &own));
     };
     let mut included = Vec::new();
@@ -396,7 +405,7 @@ fn read_zone(
         let path = dir.join(written);
         included.push(path.clone());
         let bytes = own
-            .read(&path)
+            .read(&path, MAX_DATA_LEN)
             .map_err(|error| cannot_read("file", &error))?;
         let text = String::from_utf8(bytes).map_err(|_| NOT_UTF8.to_owned())?;
         Ok((path.to_string_lossy().into(), text))
@@ -447,19 +456,18 @@ fn with_origin(path: PathBuf, report: &mut Report) -> Option<(PathBuf, Name)> {
 /// What is said of bytes that are no text.
 const NOT_UTF8: &str = "not UTF-8 text";
 
-/// Reads a text file; what is wrong with it is reported at `place`, or at its first line.
+/// Reads a text file of at most `max_len` octets; what is wrong with it is reported.
 pub(super) fn read_text(
     seen: &mut Seen,
     path: &Path,
     file: &Arc<str>,
-    place: Option<Place>,
+    max_len: u64,
     report: &mut Report,
 ) -> Option<String> {
-    let place = place.unwrap_or_else(|| Place::file(file));
-    let bytes = match seen.read(path) {
+    let bytes = match seen.read(path, max_len) {
         Ok(bytes) => bytes,
         Err(error) => {
-            report.error(place, cannot_read("file", &error));
+            report.error(Place::file(file), cannot_read("file", &error));
             return None;
         }
     };

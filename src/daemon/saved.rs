@@ -99,7 +99,7 @@ pub fn write(state_dir: &Path, state: &State) -> io::Result<()> {
 /// # Errors
 /// If the file cannot be read or understood.
 pub fn read(state_dir: &Path) -> io::Result<State> {
-    let bytes = match std::fs::read(path(state_dir)) {
+    let bytes = match files::read(&path(state_dir), files::MAX_SETTINGS_LEN) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(State::default()),
         Err(error) => return Err(error),

@@ -8,6 +8,7 @@ use crate::base::diag::Place;
 use crate::base::diag::Report;
 use crate::config::model::Process;
 use crate::config::model::TsigKey;
+use crate::daemon::files::MAX_SETTINGS_LEN;
 use crate::daemon::files::Seen;
 use crate::daemon::load::read_text;
 use crate::wire::cookie::Secret;
@@ -35,7 +36,7 @@ pub(super) fn cookies(
         return Some(Secrets::one(own));
     };
     let file: Arc<str> = path.to_string_lossy().into();
-    let text = read_text(seen, path, &file, None, report)?;
+    let text = read_text(seen, path, &file, MAX_SETTINGS_LEN, report)?;
     let fault = |error: SecretsError| {
         let place = Place {
             line: error.line(),
@@ -58,7 +59,7 @@ pub(super) fn keyring(process: &Process, seen: &mut Seen, report: &mut Report) -
 fn key(written: &TsigKey, seen: &mut Seen, report: &mut Report) -> Option<Key> {
     let path = &written.secret_file;
     let file: Arc<str> = path.to_string_lossy().into();
-    let text = read_text(seen, path, &file, None, report)?;
+    let text = read_text(seen, path, &file, MAX_SETTINGS_LEN, report)?;
     let secret: Option<Vec<u8>> = base64::decode(text.trim()).ok();
     match secret {
         Some(secret) if secret.len() >= MIN_SECRET_LEN => {
