@@ -4,12 +4,14 @@
 //! another server holds the port. Queries are answered from the first moment with the verdicts of the
 //! last run; readiness waits for the first round of probes.
 
+use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::RwLock;
 use std::sync::atomic::AtomicBool;
+use std::thread;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -53,6 +55,7 @@ use crate::engine::limit::RateLimiter;
 use crate::probe::schedule::Prober;
 use crate::probe::tls::Tls;
 use crate::state::counters::Counters;
+use crate::state::counters::Transport;
 use crate::state::plan::Plan;
 use crate::state::publish::Publisher;
 use crate::state::snapshot::Snapshot;
@@ -67,6 +70,9 @@ const STOP_DEADLINE: Duration = Duration::from_secs(3);
 /// Finished probes that may wait for the control loop.
 const OBSERVATIONS: usize = 4096;
 
+/// Files that the runtime opens at start, and a few to begin work with.
+const FILES_AT_START: usize = 16;
+
 /// Requests that may wait for it.
 const REQUESTS: usize = 64;
 
@@ -74,10 +80,7 @@ const REQUESTS: usize = 64;
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The admin port cannot be opened.
-    #[error(
-        "cannot listen on tcp {address} for [admin]: {cause}; stop what holds it or change \
-             [admin] listen"
-    )]
+    #[error("cannot listen on tcp {address}: {}", transport::advice(Transport::Tcp, *address, "[admin] listen", cause))]
     Admin {
         /// Which address.
         address: SocketAddr,
@@ -88,7 +91,7 @@ pub enum ServeError {
     #[error("{0}")]
     Config(Report),
     /// The runtime or a signal handler cannot be had.
-    #[error("cannot start: {0}")]
+    #[error("cannot start: {0}; raise the limits of the process (`ulimit -a`)")]
     Start(#[from] io::Error),
     /// The DNS port cannot be opened, or a thread not started.
     #[error(transparent)]
@@ -118,6 +121,7 @@ pub fn run(path: &Path, running: impl FnOnce(&Addresses)) -> Result<(), ServeErr
     }
     let server = &loaded.plan.config.process.server;
     let bound = transport::bind(&server.listen, server.workers)?.with_xdp(&server.xdp);
+    look_for_room()?;
     let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(serve(
         loader, loaded, report, bound, token, n_shards, running,
@@ -148,6 +152,9 @@ async fn serve(
     n_shards: usize,
     running: impl FnOnce(&Addresses),
 ) -> Result<(), ServeError> {
+    // The thread that loads and saves, while there is one to be had. It is never idle for so long that
+    // it would end, so that work finds it, however short of threads the machine becomes.
+    let _ = tokio::task::spawn_blocking(|| ()).await;
     let mut signals = Signals::install()?;
     let clock = Clock::start();
     let config = Arc::clone(&loaded.plan.config);
@@ -332,6 +339,23 @@ fn raise_file_limit() {
             ..limit
         },
     );
+}
+
+/// Fails where the runtime would panic: for want of the threads and files that it begins with.
+fn look_for_room() -> io::Result<()> {
+    let files = (0..FILES_AT_START).map(|_| File::open("/dev/null"));
+    let _files: Vec<File> = files.collect::<io::Result<_>>()?;
+    let n_threads = available_parallelism().map_or(1, usize::from) + 1;
+    let gate = RwLock::new(());
+    thread::scope(|scope| {
+        // All must be there at once, so none ends before the last has begun.
+        let closed = gate.write();
+        let pass = || drop(gate.read());
+        let threads = (0..n_threads).map(|_| thread::Builder::new().spawn_scoped(scope, pass));
+        let started = threads.collect::<io::Result<Vec<_>>>().map(drop);
+        drop(closed);
+        started
+    })
 }
 
 /// A quarter of the files that may be open, so that probes never starve the TCP clients.

@@ -184,9 +184,16 @@ fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() == b.port() && a.is_ipv4() == b.is_ipv4() && same_address
 }
 
-/// What to do about an address that cannot be listened on: what is wrong, then the way out.
-pub(super) fn advice(transport: Transport, address: SocketAddr, cause: &io::Error) -> String {
+/// What to do about an address that cannot be listened on: what is wrong, then the way out. `key` is
+/// the setting that it was written to.
+pub fn advice(transport: Transport, address: SocketAddr, key: &str, cause: &io::Error) -> String {
     let port = address.port();
+    if let Some(libc::EMFILE | libc::ENFILE) = cause.raw_os_error() {
+        return format!(
+            "{cause}; raise the limit of open files (`ulimit -n`, systemd: `LimitNOFILE=`) \
+             or lower [server] workers"
+        );
+    }
     match cause.kind() {
         io::ErrorKind::AddrInUse => {
             let sockets = match transport {
@@ -195,17 +202,17 @@ pub(super) fn advice(transport: Transport, address: SocketAddr, cause: &io::Erro
             };
             format!(
                 "address in use; stop the other server (`ss {sockets} sport = :{port}`) \
-                 or change [server] listen"
+                 or change {key}"
             )
         }
-        io::ErrorKind::AddrNotAvailable => "no interface has this address; \
-             add it to one (`ip address`) or change [server] listen"
-            .to_owned(),
-        io::ErrorKind::PermissionDenied => "permission denied; ports below 1024 need root or \
-             CAP_NET_BIND_SERVICE (systemd: `AmbientCapabilities=CAP_NET_BIND_SERVICE`), \
-             or change [server] listen"
-            .to_owned(),
-        _ => format!("{cause}; change [server] listen"),
+        io::ErrorKind::AddrNotAvailable => {
+            format!("no interface has this address; add it to one (`ip address`) or change {key}")
+        }
+        io::ErrorKind::PermissionDenied => format!(
+            "permission denied; ports below 1024 need root or CAP_NET_BIND_SERVICE \
+             (systemd: `AmbientCapabilities=CAP_NET_BIND_SERVICE`), or change {key}"
+        ),
+        _ => format!("{cause}; change {key}"),
     }
 }
 

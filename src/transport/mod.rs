@@ -19,6 +19,7 @@ mod bpf_sys;
 mod complaints;
 mod interface_sys;
 mod packet;
+mod presence;
 mod seats;
 mod tcp;
 mod udp;
@@ -57,6 +58,7 @@ use self::answerer::Answerer;
 use self::answerer::TcpEngine;
 use self::answerer::UdpEngine;
 pub use self::bind::Bound;
+pub use self::bind::advice;
 pub use self::bind::bind;
 use self::complaints::Complaints;
 pub use self::tcp::TcpLimits;
@@ -76,7 +78,7 @@ use crate::state::publish::Publisher;
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
     /// An address cannot be listened on.
-    #[error("cannot listen on {} {address}: {}", transport.as_str(), bind::advice(*transport, *address, cause))]
+    #[error("cannot listen on {} {address}: {}", transport.as_str(), advice(*transport, *address, "[server] listen", cause))]
     Listen {
         /// UDP or TCP.
         transport: Transport,
@@ -94,7 +96,10 @@ pub enum TransportError {
         earlier: SocketAddr,
     },
     /// A thread or task cannot be started, for want of memory, threads or open files.
-    #[error("cannot start {name}: {cause}; raise the limits of the process (`ulimit -a`)")]
+    #[error(
+        "cannot start {name}: {cause}; raise the limits of the process (`ulimit -a`, systemd: \
+             `LimitNPROC=`, `TasksMax=`) or lower [server] workers"
+    )]
     Start {
         /// Which one.
         name: String,
@@ -156,6 +161,7 @@ impl Bound {
         };
         let _runtime = runtime.enter();
         let n_udp_threads = self.n_udp_threads();
+        runtime.spawn(presence::watch(self.addresses(), stop.clone()));
         for listener in self.listeners {
             let is_wildcard = listener.address.ip().is_unspecified();
             for socket in listener.udp {

@@ -375,7 +375,7 @@ fn next_frame(input: &[u8]) -> Frame<'_> {
 }
 
 /// Waits until the listeners are to stop, or have been dropped.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
+pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|is_stopping| *is_stopping).await;
 }
 

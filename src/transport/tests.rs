@@ -317,6 +317,13 @@ fn other_faults_say_what_to_do() {
              remove one"
         )
     );
+    let starved = TransportError::Listen {
+        transport: Transport::Udp,
+        address: ([192, 0, 2, 1], 53).into(),
+        cause: io::Error::from_raw_os_error(libc::EMFILE),
+    };
+    let told = starved.to_string();
+    assert!(told.contains("`ulimit -n`") && told.ends_with("or lower [server] workers"));
 }
 
 #[test]

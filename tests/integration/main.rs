@@ -7,6 +7,7 @@ mod harness;
 
 mod answers;
 mod cli;
+mod faults;
 mod health;
 mod limits;
 mod messages;

@@ -1,0 +1,276 @@
+//! What can become of a server's files, limits and addresses: each fault ends in a clear error or in
+//! the old state, and the server answers all the time.
+
+use std::env;
+use std::fs;
+use std::fs::File;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+
+use hickory_proto::rr::RecordType;
+
+use crate::harness::FRANCE;
+use crate::harness::Folder;
+use crate::harness::Server;
+use crate::harness::eventually;
+use crate::harness::exchange;
+use crate::harness::exchange_tcp;
+use crate::harness::http_with;
+use crate::harness::query;
+use crate::harness::still_world;
+
+const APP: &str = "app.example.com.";
+
+/// The database that the program has in it, as a file.
+const DATABASE: &[u8] = include_bytes!("../../geoip/world-country.mmdb");
+
+const WITH_DATABASE: &str = "[geoip]\ndatabase = \"geo.mmdb\"";
+
+/// Asks for a reload and gives its status and faults.
+fn reload(server: &Server) -> (u16, String) {
+    let auth = "Authorization: Bearer s3cret\r\n";
+    http_with(server.admin, "POST", "/api/v1/reload", auth, "")
+}
+
+fn make_pipe(path: &Path) {
+    let status = Command::new("mkfifo").arg(path).status();
+    assert!(status.expect("mkfifo runs").success());
+}
+
+/// Six gibibytes that take no room on the disk.
+fn make_huge(path: &Path) {
+    let file = File::create(path).expect("a file");
+    file.set_len(6 << 30).expect("a length");
+}
+
+#[test]
+fn what_is_no_file_or_too_long_is_refused_at_once() {
+    let folder = Folder::usual(&still_world(90), WITH_DATABASE);
+    folder.write("geo.mmdb", DATABASE);
+    let server = folder.serve();
+    type Make = fn(&Path);
+    let faults: [(Make, &str); 4] = [
+        (make_pipe, "it is a pipe or a device"),
+        (
+            |path| symlink("/dev/zero", path).expect("a link"),
+            "it is a pipe or a device",
+        ),
+        (
+            |path| fs::create_dir(path).expect("a folder"),
+            "is a directory",
+        ),
+        (make_huge, "it has 6144 MiB, more than the limit of "),
+    ];
+    for name in ["geo.mmdb", "pools.toml", "zones/example.com.zone"] {
+        let path = server.folder.path(name);
+        let aside = server.folder.path("aside");
+        fs::rename(&path, &aside).expect("renamed");
+        for (make, told) in faults {
+            make(&path);
+            let (status, body) = reload(&server);
+            assert_eq!(status, 422, "{name}: {body}");
+            assert!(body.contains(name) && body.contains(told), "{body}");
+            let output = Command::new("timeout")
+                .args(["20", env!("CARGO_BIN_EXE_meridian"), "-c"])
+                .args([&server.folder.path("meridian.toml")])
+                .arg("check")
+                .output()
+                .expect("the program runs");
+            let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(1), "{stderr}");
+            assert!(stderr.contains(told), "{stderr}");
+            server.moves_to(APP, FRANCE, "127.0.90.2");
+            fs::remove_file(&path)
+                .or_else(|_| fs::remove_dir(&path))
+                .expect("removed");
+        }
+        fs::rename(&aside, &path).expect("renamed");
+        assert_eq!(reload(&server).0, 200);
+    }
+}
+
+#[test]
+fn a_database_written_in_place_is_taken_when_it_is_whole() {
+    let folder = Folder::usual(&still_world(91), WITH_DATABASE);
+    folder.write("geo.mmdb", DATABASE);
+    // The same client in another country.
+    let [first, last] = [[90, 63, 0, 0], [90, 63, 255, 255]].map(u32::from_be_bytes);
+    folder
+        .write("geoip", format!("{first},{last},BR\n"))
+        .write("geoip6", "2001:db8::,2001:db8::ffff,BR\n");
+    let files = [
+        "--ipv4",
+        "geoip",
+        "--ipv6",
+        "geoip6",
+        "--output",
+        "other.mmdb",
+    ];
+    let output = folder.meridian(&[&["geoip", "build"][..], &files].concat());
+    assert!(output.status.success(), "{output:?}");
+    let other = fs::read(folder.path("other.mmdb")).expect("a database");
+
+    let server = folder.serve();
+    server.moves_to(APP, FRANCE, "127.0.91.2");
+    let mut file = File::create(server.folder.path("geo.mmdb")).expect("a file");
+    let pieces: Vec<&[u8]> = other.chunks(other.len().div_ceil(14)).collect();
+    for (n, piece) in pieces.iter().enumerate() {
+        let (status, body) = reload(&server);
+        assert_eq!(status, 422, "{n} of {} pieces: {body}", pieces.len());
+        server.moves_to(APP, FRANCE, "127.0.91.2");
+        file.write_all(piece).expect("written");
+    }
+    assert_eq!(reload(&server).0, 200);
+    server.moves_to(APP, FRANCE, "127.0.91.4");
+
+    // Cut off under the running server, and then replaced.
+    file.set_len(other.len() as u64 / 2).expect("a length");
+    assert_eq!(reload(&server).0, 422);
+    server.moves_to(APP, FRANCE, "127.0.91.4");
+    server.folder.write("geo.mmdb.new", DATABASE);
+    let path = |name| server.folder.path(name);
+    fs::rename(path("geo.mmdb.new"), path("geo.mmdb")).expect("renamed");
+    assert_eq!(reload(&server).0, 200);
+    server.moves_to(APP, FRANCE, "127.0.91.2");
+}
+
+#[test]
+fn as_many_workers_as_may_be_serve() {
+    let folder = Folder::usual(&still_world(92), "");
+    let text = fs::read_to_string(folder.path("meridian.toml")).expect("a file");
+    let text = text.replace("workers = 1\n", "workers = 1024\n");
+    folder.write("meridian.toml", text);
+    let server = folder.serve();
+    let threads = fs::read_dir(format!("/proc/{}/task", server.pid())).expect("its threads");
+    assert!(threads.count() > 1024);
+    for _ in 0..100 {
+        assert_eq!(server.steer(APP, FRANCE).len(), 1);
+    }
+    server.signal("-TERM");
+    let (code, _, log) = server.ended();
+    assert_eq!(code, Some(0), "{log}");
+}
+
+#[test]
+fn too_few_open_files_are_told_with_what_to_do() {
+    let folder = Folder::usual("", "");
+    let text = fs::read_to_string(folder.path("meridian.toml")).expect("a file");
+    for (n_files, workers, told) in [
+        (40, "workers = 1000\n", "lower [server] workers"),
+        (16, "workers = 1\n", "cannot start: "),
+    ] {
+        folder.write("meridian.toml", text.replace("workers = 1\n", workers));
+        let output = Command::new("sh")
+            .args(["-c", &format!("ulimit -n {n_files} && exec \"$0\" \"$@\"")])
+            .args(["timeout", "20", env!("CARGO_BIN_EXE_meridian"), "-c"])
+            .args([&folder.path("meridian.toml")])
+            .arg("serve")
+            .output()
+            .expect("a shell runs");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains("Too many open files"), "{stderr}");
+        assert!(stderr.contains(told), "{stderr}");
+    }
+}
+
+/// Says to the test that it runs in a network namespace of its own.
+const INSIDE: &str = "MERIDIAN_OWN_NETWORK";
+
+/// Runs a scenario in a network namespace that ends with it, or says why not.
+fn in_own_network(test: &str, scenario: impl FnOnce()) {
+    if env::var_os(INSIDE).is_some() {
+        return scenario();
+    }
+    let within = |program: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--net", "--map-root-user", program]);
+        command
+    };
+    let is_to_be_had = within("ip")
+        .args(["link", "add", "cable0", "type", "veth"])
+        .status()
+        .is_ok_and(|status| status.success());
+    if !is_to_be_had {
+        let message = "it needs namespaces, util-linux and iproute2";
+        assert!(env::var_os("MERIDIAN_REQUIRE_XDP").is_none(), "{message}");
+        eprintln!("{test} is passed over: {message}");
+        return;
+    }
+    let exe = env::current_exe().expect("this test");
+    let output = within(exe.to_str().expect("a path"))
+        .args(["--exact", &format!("faults::{test}"), "--nocapture"])
+        .env(INSIDE, "yes")
+        .output()
+        .expect("unshare runs");
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}"
+    );
+}
+
+fn ip(arguments: &str) {
+    let status = Command::new("ip").args(arguments.split(' ')).status();
+    assert!(status.expect("ip runs").success(), "{arguments}");
+}
+
+#[test]
+fn an_address_may_vanish_and_come_back() {
+    in_own_network("an_address_may_vanish_and_come_back", || {
+        let plug = || {
+            ip("link add cable0 type veth peer name cable1");
+            ip("link set cable0 up");
+            ip("addr add 192.0.2.1/24 dev cable0");
+        };
+        ip("link set lo up");
+        plug();
+        let folder = Folder::usual(&still_world(93), "");
+        let text = fs::read_to_string(folder.path("meridian.toml")).expect("a file");
+        let text = text.replacen("\"127.0.0.1:0\"", "\"127.0.0.1:0\", \"192.0.2.1:53\"", 1);
+        folder.write("meridian.toml", text);
+        let server = folder.serve();
+        let other: SocketAddr = ([192, 0, 2, 1], 53).into();
+        let question = query("mail.example.com.", RecordType::MX, None);
+        let answers = |address| {
+            let by_tcp = exchange_tcp(address, std::slice::from_ref(&question));
+            assert_eq!(by_tcp[0].message.answers.len(), 1);
+            assert_eq!(exchange(address, &question).message.answers.len(), 1);
+        };
+        let told = |n: usize, what: &str| {
+            eventually(what, || {
+                (server.log().matches(what).count() == n).then_some(())
+            });
+        };
+        answers(other);
+        ip("addr del 192.0.2.1/24 dev cable0");
+        told(1, "listening address has gone");
+        answers(server.dns);
+        ip("addr add 192.0.2.1/24 dev cable0");
+        told(1, "listening address is back");
+        answers(other);
+        ip("link del cable0");
+        told(2, "listening address has gone");
+        answers(server.dns);
+        plug();
+        told(2, "listening address is back");
+        answers(other);
+        answers(server.dns);
+
+        ip("addr del 192.0.2.1/24 dev cable0");
+        told(3, "listening address has gone");
+        server.signal("-TERM");
+        let (code, folder, log) = server.ended();
+        assert_eq!(code, Some(0), "{log}");
+        let output = folder.meridian(&["serve"]);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(
+            stderr.contains("no interface has this address; add it"),
+            "{stderr}"
+        );
+    });
+}
