@@ -70,8 +70,8 @@ const STOP_DEADLINE: Duration = Duration::from_secs(3);
 /// Finished probes that may wait for the control loop.
 const OBSERVATIONS: usize = 4096;
 
-/// Files that the runtime opens at start, and a few to begin work with.
-const FILES_AT_START: usize = 16;
+/// Files that are opened before the first query is answered: six by the runtime, one by the admin API.
+const FILES_AT_START: usize = 8;
 
 /// Requests that may wait for it.
 const REQUESTS: usize = 64;
@@ -91,7 +91,7 @@ pub enum ServeError {
     #[error("{0}")]
     Config(Report),
     /// The runtime or a signal handler cannot be had.
-    #[error("cannot start: {0}; raise the limits of the process (`ulimit -a`)")]
+    #[error("cannot start; raise the limits of the process (`ulimit -a`)")]
     Start(#[from] io::Error),
     /// The DNS port cannot be opened, or a thread not started.
     #[error(transparent)]

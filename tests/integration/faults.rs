@@ -160,7 +160,7 @@ fn too_few_open_files_are_told_with_what_to_do() {
     let text = fs::read_to_string(folder.path("meridian.toml")).expect("a file");
     for (n_files, workers, told) in [
         (40, "workers = 1000\n", "lower [server] workers"),
-        (16, "workers = 1\n", "cannot start: "),
+        (12, "workers = 1\n", "cannot start; raise"),
     ] {
         folder.write("meridian.toml", text.replace("workers = 1\n", workers));
         let output = Command::new("sh")
