@@ -37,20 +37,33 @@ impl Place {
             column: 1,
         }
     }
+}
 
-    /// The position of a byte offset in `text`.
-    pub fn at_offset(file: &Arc<str>, text: &str, offset: usize) -> Self {
-        let mut end = offset.min(text.len());
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        let before = &text[..end];
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-        Self {
-            file: Arc::clone(file),
-            line: line as u32,
-            column: column as u32,
+/// A file's text with its lines counted, for any number of places in it.
+#[derive(Debug)]
+pub struct Lines<'a> {
+    file: &'a Arc<str>,
+    text: &'a str,
+    /// Where each line but the first begins, in octets.
+    starts: Vec<usize>,
+}
+
+impl<'a> Lines<'a> {
+    /// Counts the lines of a file.
+    pub fn new(file: &'a Arc<str>, text: &'a str) -> Self {
+        let starts = text.match_indices('\n').map(|(at, _)| at + 1).collect();
+        Self { file, text, starts }
+    }
+
+    /// The position of a byte offset; one behind the end is that of the end.
+    pub fn place(&self, offset: usize) -> Place {
+        let end = self.text.floor_char_boundary(offset);
+        let n_before = self.starts.partition_point(|start| *start <= end);
+        let start = n_before.checked_sub(1).map_or(0, |last| self.starts[last]);
+        Place {
+            file: Arc::clone(self.file),
+            line: n_before as u32 + 1,
+            column: self.text[start..end].chars().count() as u32 + 1,
         }
     }
 }
@@ -83,12 +96,24 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// Everything found while loading, in the order it was found.
+/// The most that a report holds. A file that is something else altogether has a fault on every line.
+const MAX_DIAGNOSTICS: usize = 10_000;
+
+/// Everything found while loading, in the order it was found; of what is more than ten thousand, only
+/// the number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     diagnostics: Vec<Diagnostic>,
     /// The same again, so that a repeat is found at once: a large zone can have many.
     seen: HashSet<Diagnostic>,
+    left_out: LeftOut,
+}
+
+/// How many more there were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct LeftOut {
+    errors: usize,
+    warnings: usize,
 }
 
 impl Report {
@@ -108,8 +133,17 @@ impl Report {
             place,
             message,
         };
-        if self.seen.insert(diagnostic.clone()) {
+        if self.seen.contains(&diagnostic) {
+            return;
+        }
+        if self.diagnostics.len() < MAX_DIAGNOSTICS {
+            self.seen.insert(diagnostic.clone());
             self.diagnostics.push(diagnostic);
+        } else {
+            match severity {
+                Severity::Error => self.left_out.errors += 1,
+                Severity::Warning => self.left_out.warnings += 1,
+            }
         }
     }
 
@@ -118,6 +152,8 @@ impl Report {
         for d in other.diagnostics {
             self.push(d.severity, d.place, d.message);
         }
+        self.left_out.errors += other.left_out.errors;
+        self.left_out.warnings += other.left_out.warnings;
     }
 
     /// Whether anything must be refused.
@@ -127,10 +163,8 @@ impl Report {
 
     /// The number of errors.
     pub fn n_errors(&self) -> usize {
-        self.diagnostics
-            .iter()
-            .filter(|d| d.severity == Severity::Error)
-            .count()
+        let is_error = |d: &&Diagnostic| d.severity == Severity::Error;
+        self.diagnostics.iter().filter(is_error).count() + self.left_out.errors
     }
 
     /// All diagnostics, by file, line and column; those of one place stay in the order found.
@@ -142,12 +176,15 @@ impl Report {
 }
 
 impl fmt::Display for Report {
-    /// One line per diagnostic, sorted.
+    /// One line per diagnostic, sorted, and one for those that were left out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for diagnostic in self.sorted() {
             writeln!(f, "{diagnostic}")?;
         }
-        Ok(())
+        match self.left_out.errors + self.left_out.warnings {
+            0 => Ok(()),
+            n => writeln!(f, "and {n} more"),
+        }
     }
 }
 
@@ -174,12 +211,18 @@ mod tests {
     #[test]
     fn places_count_lines_and_characters() {
         let file: Arc<str> = "x.toml".into();
-        let text = "a = 1\nü = \"2\"\n";
-        assert_eq!(Place::at_offset(&file, text, 0).to_string(), "x.toml:1:1");
-        assert_eq!(Place::at_offset(&file, text, 6).to_string(), "x.toml:2:1");
-        assert_eq!(Place::at_offset(&file, text, 11).to_string(), "x.toml:2:5");
-        assert_eq!(Place::at_offset(&file, text, 7).to_string(), "x.toml:2:1");
-        assert_eq!(Place::at_offset(&file, text, 999).to_string(), "x.toml:3:1");
+        let lines = Lines::new(&file, "a = 1\nü = \"2\"\n");
+        for (offset, place) in [
+            (0, "x.toml:1:1"),
+            (5, "x.toml:1:6"),
+            (6, "x.toml:2:1"),
+            (7, "x.toml:2:1"),
+            (11, "x.toml:2:5"),
+            (999, "x.toml:3:1"),
+        ] {
+            assert_eq!(lines.place(offset).to_string(), place);
+        }
+        assert_eq!(Lines::new(&file, "").place(0).to_string(), "x.toml:1:1");
     }
 
     #[test]
@@ -199,6 +242,27 @@ mod tests {
             "x.toml:2:1: early\nx.toml:9:1: warning: late\n"
         );
         assert_eq!(report.n_errors(), 1);
+    }
+
+    #[test]
+    fn reports_end_somewhere_and_still_count() {
+        let file: Arc<str> = "x.toml".into();
+        let mut report = Report::default();
+        for line in 0..MAX_DIAGNOSTICS {
+            let place = Place {
+                line: line as u32,
+                ..Place::file(&file)
+            };
+            report.warning(place, "strange");
+        }
+        assert!(!report.has_errors());
+        report.warning(Place::file(&file), "late");
+        report.error(Place::file(&file), "late");
+        report.append(report.clone());
+        assert!(report.has_errors());
+        assert_eq!(report.sorted().len(), MAX_DIAGNOSTICS);
+        assert_eq!(report.n_errors(), 2);
+        assert!(report.to_string().ends_with("strange\nand 4 more\n"));
     }
 
     #[test]

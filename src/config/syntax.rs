@@ -34,7 +34,8 @@ pub(super) fn check(text: &str) -> Syntax {
     // All keys without a value are known after the first run, what follows them after the second.
     let mut found = errors(text);
     found.retain(|(_, message)| message.starts_with(VALUELESS));
-    let offsets: Vec<_> = found.iter().map(|(span, _)| span.start).collect();
+    let mut offsets: Vec<_> = found.iter().map(|(span, _)| span.start).collect();
+    offsets.sort_unstable();
     let mut readable = blanked(text, &offsets);
     found.extend(errors(&readable));
     found.sort_by_key(|(span, _)| span.start);
@@ -90,15 +91,16 @@ fn plain(message: String, text: &str) -> String {
     }
 }
 
-/// The text with spaces for each line that one of the offsets lies on.
+/// The text with spaces for each line that one of the offsets, which are sorted, lies on.
 fn blanked(text: &str, offsets: &[usize]) -> String {
     let mut blanked = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
         let at = blanked.len();
         let content = line.trim_end_matches(['\r', '\n']);
+        let next = offsets.partition_point(|offset| *offset < at);
         if offsets
-            .iter()
-            .any(|offset| (at..=at + content.len()).contains(offset))
+            .get(next)
+            .is_some_and(|offset| *offset <= at + content.len())
         {
             blanked.extend(std::iter::repeat_n(' ', content.len()));
             blanked.push_str(&line[content.len()..]);

@@ -6,10 +6,12 @@
 //! missing, so what was read from a broken line is not judged, and nothing is called missing.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 
 use toml::de::DeTable;
 use toml::de::DeValue;
 
+use crate::base::diag::Lines;
 use crate::base::diag::Place;
 use crate::base::diag::Report;
 use crate::base::diag::Severity;
@@ -33,8 +35,9 @@ pub(super) fn read<T>(
     let syntax = syntax::check(source.text);
     let mut file = File {
         source,
+        lines: Lines::new(&source.file, source.text),
         keys,
-        broken_lines: Vec::new(),
+        broken_lines: HashSet::new(),
         nothing: DeTable::new(),
         report: RefCell::default(),
     };
@@ -42,7 +45,7 @@ pub(super) fn read<T>(
         file.add(Severity::Error, fault.offset, &fault.message);
         if fault.breaks_line {
             let line = file.place(fault.offset).line;
-            file.broken_lines.push(line);
+            file.broken_lines.insert(line);
         }
     }
     let (document, _) = DeTable::parse_recoverable(&syntax.readable);
@@ -58,9 +61,10 @@ pub(super) fn read<T>(
 pub(super) struct File<'a> {
     /// What is read.
     pub(super) source: &'a Source<'a>,
+    lines: Lines<'a>,
     keys: &'static [&'static Keys],
     /// Lines with a syntax error; if there are any, the document is incomplete.
-    broken_lines: Vec<u32>,
+    broken_lines: HashSet<u32>,
     /// What stands for a table that is left out.
     nothing: DeTable<'a>,
     report: RefCell<Report>,
@@ -69,7 +73,7 @@ pub(super) struct File<'a> {
 impl File<'_> {
     /// The place of a byte.
     pub(super) fn place(&self, offset: usize) -> Place {
-        Place::at_offset(&self.source.file, self.source.text, offset)
+        self.lines.place(offset)
     }
 
     /// Adds a fault, unless its line is broken anyway.
