@@ -142,8 +142,8 @@ impl QName {
 fn to_lower(word: u64) -> u64 {
     const EACH: u64 = 0x0101_0101_0101_0101;
     let low_bits = word & (EACH * 0x7F);
-    let from_a = low_bits + EACH * (0x80 - b'A' as u64);
-    let beyond_z = low_bits + EACH * (0x7F - b'Z' as u64);
+    let from_a = low_bits + EACH * (0x80 - u64::from(b'A'));
+    let beyond_z = low_bits + EACH * (0x7F - u64::from(b'Z'));
     let is_capital = (from_a ^ beyond_z) & !word & (EACH * 0x80);
     word | is_capital >> 2
 }
