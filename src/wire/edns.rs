@@ -140,19 +140,14 @@ impl<'a> Opt<'a> {
     }
 
     fn options_len(&self) -> usize {
-        [
-            self.subnet.map(|(subnet, _)| subnet.data_len()),
-            self.nsid.map(<[u8]>::len),
-            self.cookie.map(|cookie| cookie.len()),
-            self.tcp_keepalive.map(|_| 2),
-            self.extended_error
-                .map(|error| error.text.len().saturating_add(2)),
-        ]
-        .into_iter()
-        .flatten()
-        .fold(0, |sum: usize, len| {
-            sum.saturating_add(len).saturating_add(4)
-        })
+        let subnet = self.subnet.map(|(subnet, _)| subnet.data_len());
+        let error = self.extended_error.map(|error| error.text.len());
+        let option = |len: Option<usize>| len.map_or(0, |len| len.saturating_add(4));
+        option(subnet)
+            .saturating_add(option(self.nsid.map(<[u8]>::len)))
+            .saturating_add(option(self.cookie.map(|cookie| cookie.len())))
+            .saturating_add(option(self.tcp_keepalive.map(|_| 2)))
+            .saturating_add(option(error.map(|text_len| text_len.saturating_add(2))))
     }
 
     /// Writes the record to the front of `out` with the high bits of the RCODE and returns its length;

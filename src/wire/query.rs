@@ -52,6 +52,8 @@ pub struct Query<'a> {
     pub has_tsig: bool,
     /// The serial that the client of an IXFR has (RFC 1995 s3).
     pub ixfr_serial: Option<u32>,
+    /// Whether there was an OPT, whatever became of it.
+    has_opt: bool,
 }
 
 /// What every response repeats from its query.
@@ -168,72 +170,72 @@ impl<'a> Query<'a> {
         if header.flags.is_response() {
             return Err(Malformed::Drop(Fault::Response));
         }
-        let mut reject = Reject {
-            rcode: Rcode::FormErr,
-            fault: Fault::Opcode,
+        let mut query = Self {
             echo: Echo {
                 id: header.id,
                 flags: header.flags,
                 question: &[],
             },
-            has_opt: false,
-        };
-        if header.flags.opcode() != Opcode::QUERY {
-            reject.rcode = Rcode::NotImp;
-            return Err(Malformed::Reject(reject));
-        }
-        Self::parse_body(message, header.counts, body, qname, &mut reject).map_err(|fault| {
-            reject.fault = fault;
-            Malformed::Reject(reject)
-        })
-    }
-
-    /// Reads what follows the header, and keeps in `reject` what is known so far.
-    fn parse_body(
-        message: &'a [u8],
-        [qdcount, ancount, nscount, arcount]: [u16; 4],
-        body: &'a [u8],
-        qname: &mut QName,
-        reject: &mut Reject<'a>,
-    ) -> Result<Self, Fault> {
-        let mut query = Self {
-            echo: reject.echo,
             qtype: RrType(0),
             qclass: Class(0),
             edns: None,
             has_tsig: false,
             ixfr_serial: None,
+            has_opt: false,
         };
+        let (rcode, fault) = match header.flags.opcode() {
+            Opcode::QUERY => match query.take_body(message, header.counts, body, qname) {
+                Ok(()) => return Ok(query),
+                Err(fault) => (Rcode::FormErr, fault),
+            },
+            _ => (Rcode::NotImp, Fault::Opcode),
+        };
+        Err(Malformed::Reject(Reject {
+            rcode,
+            fault,
+            echo: query.echo,
+            has_opt: query.has_opt,
+        }))
+    }
+
+    /// Reads what follows the header; after an error it holds what is known so far.
+    fn take_body(
+        &mut self,
+        message: &'a [u8],
+        [qdcount, ancount, nscount, arcount]: [u16; 4],
+        body: &'a [u8],
+        qname: &mut QName,
+    ) -> Result<(), Fault> {
         let mut rest = body;
         match qdcount {
             0 => {}
-            1 => query.take_question(&mut rest, qname)?,
+            1 => self.take_question(&mut rest, qname)?,
             _ => return Err(Fault::QuestionCount),
         }
-        reject.echo = query.echo;
-        for _ in (0..ancount).chain(0..nscount) {
+        let n_early = u32::from(ancount).saturating_add(u32::from(nscount));
+        for _ in 0..n_early {
             let record = Record::split_off(&mut rest).ok_or(Fault::Record)?;
             if record.rtype == RrType::OPT {
-                reject.has_opt = true;
+                self.has_opt = true;
                 return Err(Fault::OptSection);
             }
             if record.rtype == RrType::SOA {
-                query.ixfr_serial = record.soa_serial();
+                self.ixfr_serial = record.soa_serial();
             }
         }
         for _ in 0..arcount {
             let record = Record::split_off(&mut rest).ok_or(Fault::Record)?;
-            query.take_additional(message, &record, reject)?;
+            self.take_additional(message, &record)?;
         }
         // The counts are judged only now, because an OPT behind them must have been seen.
         if !rest.is_empty() {
             Err(Fault::Trailing)
-        } else if qdcount == 0 && query.edns.is_none_or(|edns| edns.cookie.is_none()) {
+        } else if qdcount == 0 && self.edns.is_none_or(|edns| edns.cookie.is_none()) {
             Err(Fault::QuestionCount)
-        } else if ancount != 0 || nscount != 0 && !query.is_ixfr_with_serial(nscount) {
+        } else if n_early > 0 && (ancount != 0 || !self.is_ixfr_with_serial(nscount)) {
             Err(Fault::SectionCount)
         } else {
-            Ok(query)
+            Ok(())
         }
     }
 
@@ -250,19 +252,14 @@ impl<'a> Query<'a> {
         Ok(())
     }
 
-    fn take_additional(
-        &mut self,
-        message: &'a [u8],
-        record: &Record<'a>,
-        reject: &mut Reject<'a>,
-    ) -> Result<(), Fault> {
+    fn take_additional(&mut self, message: &'a [u8], record: &Record<'a>) -> Result<(), Fault> {
         if self.has_tsig {
             return Err(Fault::TsigPlace);
         }
         match record.rtype {
-            RrType::OPT if reject.has_opt => return Err(Fault::OptCount),
+            RrType::OPT if self.has_opt => return Err(Fault::OptCount),
             RrType::OPT => {
-                reject.has_opt = true;
+                self.has_opt = true;
                 if !record.is_at_root {
                     return Err(Fault::OptOwner);
                 }
