@@ -70,14 +70,14 @@ pub fn answer(
 ) -> usize {
     scratch.counters().query(arrival.transport);
     let process = &snapshot.plan.config.process;
-    let sent = match Query::parse(message, &mut scratch.qname) {
+    let sent = match &Query::parse(message, &mut scratch.qname) {
         Ok(query) if query.has_tsig => {
-            signed::answer(snapshot, scratch, arrival, message, &query, out)
+            signed::answer(snapshot, scratch, arrival, message, query, out)
         }
-        Ok(query) => respond(snapshot, scratch, arrival, &query, None, out),
+        Ok(query) => respond(snapshot, scratch, arrival, query, None, out),
         Err(Malformed::Reject(reject)) => match scratch.judge(arrival, Kind::Error) {
             Verdict::Drop => Err(Dropped::RateLimit),
-            _ => Ok((refuse(process, &reject, out), reject.rcode)),
+            _ => Ok((refuse(process, reject, out), reject.rcode)),
         },
         Err(Malformed::Drop(Fault::Response)) => Err(Dropped::Response),
         Err(Malformed::Drop(_)) => Err(Dropped::Short),
