@@ -75,7 +75,7 @@ impl Address for u32 {
 }
 
 impl Address for u128 {
-    type Guide = Levels<Self>;
+    type Guide = Levels;
 
     const LAST: Self = Self::MAX;
 

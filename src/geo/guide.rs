@@ -65,23 +65,26 @@ impl Guide<u32> for Slots {
     }
 }
 
-/// Every eighth start, every eighth of these, and so on, until few are left; the highest level last.
+/// The leading halves of every eighth start, every eighth of these, and so on, until few are left; the
+/// highest level last.
 ///
-/// A search reads one short run of each level. Only the lowest levels are too large for the
-/// processor's inner caches.
+/// A search reads one short run of each level. Only the lowest is too large for the processor's inner
+/// caches.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Levels<A> {
-    above: Vec<Vec<A>>,
+pub(super) struct Levels {
+    above: Vec<Vec<u64>>,
 }
 
-/// How many starts one of the level above stands for: two cache lines of IPv6 addresses, which
-/// processors like to fetch together.
+/// How many starts one of the level above stands for: a cache line of halves.
 const FANOUT: usize = 8;
 
-impl<A: Copy + Debug + Ord> Guide<A> for Levels<A> {
-    fn of(starts: &[A]) -> Self {
-        let mut above: Vec<Vec<A>> = Vec::new();
-        while let level = above.last().map_or(starts, |level| level)
+impl Guide<u128> for Levels {
+    fn of(starts: &[u128]) -> Self {
+        let mut above: Vec<Vec<u64>> = Vec::new();
+        if starts.len() > FANOUT {
+            above.push(starts.iter().step_by(FANOUT).copied().map(head).collect());
+        }
+        while let Some(level) = above.last()
             && level.len() > FANOUT
         {
             above.push(level.iter().step_by(FANOUT).copied().collect());
@@ -89,10 +92,16 @@ impl<A: Copy + Debug + Ord> Guide<A> for Levels<A> {
         Self { above }
     }
 
-    fn find(&self, starts: &[A], addr: A) -> usize {
+    fn find(&self, starts: &[u128], addr: u128) -> usize {
         let above = self.above.iter().rev();
-        let at = above.fold(0, |at, level| step(level, at, addr));
-        step(starts, at, addr)
+        let at = above.fold(0, |at, level| {
+            at * FANOUT + n_up_to(level, at, head(addr)) - 1
+        });
+        match n_up_to(starts, at, addr) {
+            // Many starts have the same leading half, and the one looked for is further in front.
+            0 => starts.partition_point(|start| *start <= addr) - 1,
+            n => at * FANOUT + n - 1,
+        }
     }
 
     fn n_bytes(&self) -> usize {
@@ -100,26 +109,27 @@ impl<A: Copy + Debug + Ord> Guide<A> for Levels<A> {
     }
 }
 
-/// The position in a level of the last start that is not behind `addr`, from the position of the same
-/// in the level above it.
-fn step<A: Copy + Ord>(level: &[A], above: usize, addr: A) -> usize {
-    let (blocks, rest) = level.as_chunks::<FANOUT>();
-    // Counting all needs no branch that could be mispredicted.
-    let n_up_to = match blocks.get(above) {
-        Some(block) => block.iter().filter(|start| **start <= addr).count(),
-        None => rest.iter().filter(|start| **start <= addr).count(),
-    };
-    // At least the first, which led here or is the lowest of all.
-    above * FANOUT + n_up_to - 1
+fn head(addr: u128) -> u64 {
+    (addr >> 64) as u64
 }
 
+/// How many starts of a level are not behind `addr`, among those that one of the level above stands for.
+fn n_up_to<A: Copy + Ord>(level: &[A], above: usize, addr: A) -> usize {
+    let (blocks, rest) = level.as_chunks::<FANOUT>();
+    // Counting all needs no branch that could be mispredicted.
+    match blocks.get(above) {
+        Some(block) => block.iter().filter(|start| **start <= addr).count(),
+        None => rest.iter().filter(|start| **start <= addr).count(),
+    }
+}
 #[cfg(test)]
 mod tests {
     use proptest::collection::btree_set;
+    use proptest::collection::vec;
     use proptest::prelude::ProptestConfig;
+    use proptest::prelude::Strategy;
     use proptest::prelude::any;
     use proptest::prelude::prop_oneof;
-    use proptest::prop_assert_eq;
     use proptest::proptest;
 
     use super::*;
@@ -140,18 +150,31 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(1000))]
 
         #[test]
-        fn guides_find_what_a_bisection_finds(
+        fn slots_find_what_a_bisection_finds(
             mut crowd in btree_set(prop_oneof![any::<u32>(), 0..1000_u32, u32::MAX - 99..], 0..700),
-            asked in proptest::collection::vec(any::<u32>(), 20),
+            asked in vec(any::<u32>(), 20),
         ) {
             crowd.insert(0);
             let starts: Vec<u32> = crowd.into_iter().collect();
             check::<_, Slots>(&starts, &asked);
-            check::<_, Levels<u32>>(&starts, &asked);
-            let ends = [u32::MAX, u32::MAX - 1];
-            check::<_, Slots>(&starts, &ends);
-            check::<_, Levels<u32>>(&starts, &ends);
-            prop_assert_eq!(Levels::of(&starts[..1]).n_bytes(), 0);
+            check::<_, Slots>(&starts, &[u32::MAX, u32::MAX - 1]);
         }
+
+        #[test]
+        fn levels_find_what_a_bisection_finds(
+            mut crowd in btree_set(crowded(), 0..700),
+            asked in vec(crowded(), 20),
+        ) {
+            crowd.insert(0);
+            let starts: Vec<u128> = crowd.into_iter().collect();
+            check::<_, Levels>(&starts, &asked);
+            check::<_, Levels>(&starts, &[u128::MAX, u128::MAX - 1]);
+        }
+    }
+
+    /// Addresses of which many share their leading halves.
+    fn crowded() -> impl Strategy<Value = u128> {
+        let few = (0..4_u128, 0..500_u128).prop_map(|(high, low)| high << 64 | low);
+        prop_oneof![few, any::<u128>(), u128::MAX - 99..]
     }
 }
