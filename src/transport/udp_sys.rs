@@ -1,8 +1,8 @@
 //! Datagrams by the batch: `recvmmsg`, `sendmmsg` and packet information behind a safe [`Batch`].
 //!
-//! The only file with `unsafe`. A batch owns plain buffers, allocated once; the structures full of
-//! pointers that the kernel wants are built anew on the stack for each call, so that no pointer
-//! outlives the borrow it came from and a batch may move between threads. Linux only.
+//! A batch owns its buffers and the structures full of pointers that the kernel wants, all allocated
+//! once; the pointers are written anew for each call, so that none is used beyond the borrow that it
+//! came from. Linux only.
 //!
 //! On a wildcard listener each message comes with the address that it was sent to (`IP_PKTINFO`, RFC
 //! 3542 s6 for IPv6), and its reply takes the same control message back, which makes the kernel send
@@ -32,13 +32,20 @@ use libc::c_uint;
 /// 64 halves the calls when a burst has piled up.
 pub(super) const BATCH: usize = 64;
 
-/// Messages per system call while they come singly: preparing for 64 to receive one takes two
-/// microseconds, a quarter of all its cost.
+/// Messages per system call while they come singly, so that the headers of 64 are not written to receive
+/// one.
 const NARROW_BATCH: usize = 8;
 
 /// Octets of a message and of a reply. The largest payload that may be configured is 4,096, and a
 /// query longer than that is cut and found malformed.
 pub(super) const MESSAGE_LEN: usize = 4096;
+
+/// Octets from one message to the next: one cache line more than a message, because messages a power of
+/// two apart would all compete for the same few places in the processor's cache.
+const STRIDE: usize = MESSAGE_LEN + LINE_LEN;
+
+/// Octets of a cache line, at which each reply starts.
+const LINE_LEN: usize = 64;
 
 /// Room for one control message: `in6_pktinfo` needs 40 octets.
 const CONTROL_LEN: usize = 64;
@@ -55,10 +62,14 @@ pub(super) enum Wait {
 /// Up to [`BATCH`] received messages and their replies.
 pub(super) struct Batch {
     envelopes: Box<[Envelope]>,
-    /// `MESSAGE_LEN` octets for each envelope.
+    /// [`STRIDE`] octets for each envelope.
     messages: Box<[u8]>,
-    /// `MESSAGE_LEN` octets for each envelope.
+    /// The replies, one behind the other: as many octets at most as messages have.
     replies: Box<[u8]>,
+    /// What the kernel is told in one call; means nothing between calls.
+    headers: Box<[libc::mmsghdr]>,
+    /// The same.
+    vectors: Box<[libc::iovec]>,
     n_received: usize,
     /// Whether the socket tells which address a message was sent to.
     with_local: bool,
@@ -70,8 +81,10 @@ impl Batch {
     pub(super) fn new(with_local: bool) -> Self {
         Self {
             envelopes: (0..BATCH).map(|_| Envelope::empty()).collect(),
-            messages: vec![0; BATCH * MESSAGE_LEN].into_boxed_slice(),
-            replies: vec![0; BATCH * MESSAGE_LEN].into_boxed_slice(),
+            messages: vec![0; BATCH * STRIDE].into(),
+            replies: vec![0; BATCH * STRIDE].into(),
+            headers: vec![EMPTY_HEADER; BATCH].into(),
+            vectors: vec![EMPTY_VECTOR; BATCH].into(),
             n_received: 0,
             with_local,
         }
@@ -80,55 +93,45 @@ impl Batch {
     /// Receives what there is, at most a batch, and forgets the batch before; returns how many
     /// messages. Never allocates.
     pub(super) fn receive(&mut self, socket: &UdpSocket, wait: Wait) -> io::Result<usize> {
-        if self.n_received < NARROW_BATCH {
-            self.receive_up_to::<NARROW_BATCH>(socket, wait)
-        } else {
-            self.receive_up_to::<BATCH>(socket, wait)
-        }
-    }
-
-    fn receive_up_to<const N: usize>(
-        &mut self,
-        socket: &UdpSocket,
-        wait: Wait,
-    ) -> io::Result<usize> {
+        let n_wanted = match self.n_received {
+            ..NARROW_BATCH => NARROW_BATCH,
+            NARROW_BATCH.. => BATCH,
+        };
         self.n_received = 0;
-        let mut vectors = [EMPTY_VECTOR; N];
-        let mut headers = [EMPTY_HEADER; N];
         let slots = self
             .envelopes
             .iter_mut()
-            .zip(self.messages.chunks_exact_mut(MESSAGE_LEN));
-        for ((header, vector), (envelope, message)) in
-            headers.iter_mut().zip(&mut vectors).zip(slots)
-        {
+            .zip(self.messages.chunks_exact_mut(STRIDE));
+        let headers = self.headers.iter_mut().zip(&mut self.vectors);
+        for ((header, vector), (envelope, message)) in headers.zip(slots).take(n_wanted) {
             envelope.name_len = NAME_LEN;
             envelope.control_len = if self.with_local { CONTROL_LEN } else { 0 };
-            envelope.reply_len = 0;
+            let (message, _) = message.split_at_mut(MESSAGE_LEN);
             envelope.address(&mut header.msg_hdr, vector, message);
         }
         let flags = match wait {
             Wait::ForOne => libc::MSG_WAITFORONE,
             Wait::No => libc::MSG_DONTWAIT,
         };
-        // SAFETY: each of the N headers points to its own vector, name and control buffer, and the
-        // vector to its own message, all with their true lengths, exclusively borrowed by this function
-        // and not touched through another path before the call returns. A null timeout is allowed.
+        // SAFETY: each of the first `n_wanted` headers, of which there are BATCH, has just been made to
+        // point to its own vector, name and control buffer, and the vector to its own message, all with
+        // their true lengths, exclusively borrowed by this function and not touched through another
+        // path before the call returns. A null timeout is allowed.
         let n = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
-                headers.as_mut_ptr(),
-                N as c_uint,
+                self.headers.as_mut_ptr(),
+                n_wanted as c_uint,
                 flags as _,
                 ptr::null_mut(),
             )
         };
         let n = usize::try_from(n).map_err(|_| io::Error::last_os_error())?;
-        for (envelope, header) in self.envelopes.iter_mut().zip(&headers).take(n) {
+        for (envelope, header) in self.envelopes.iter_mut().zip(&self.headers).take(n) {
             envelope.message_len = header.msg_len as usize;
             envelope.name_len = header.msg_hdr.msg_namelen;
-            envelope.control_len = header.msg_hdr.msg_controllen as _;
             if self.with_local {
+                envelope.control_len = header.msg_hdr.msg_controllen as _;
                 envelope.free_interface();
             }
         }
@@ -139,16 +142,17 @@ impl Batch {
     /// Calls `answer` with each message's source, its octets and room for the reply, in order; it
     /// returns the reply's length, 0 for silence.
     pub(super) fn answer(&mut self, mut answer: impl FnMut(SocketAddr, &[u8], &mut [u8]) -> usize) {
-        let slots = self
-            .messages
-            .chunks_exact(MESSAGE_LEN)
-            .zip(self.replies.chunks_exact_mut(MESSAGE_LEN));
+        let messages = self.messages.chunks_exact(STRIDE);
         let envelopes = self.envelopes.iter_mut().take(self.n_received);
-        for (envelope, (message, reply)) in envelopes.zip(slots) {
+        let mut room = &mut *self.replies;
+        for (envelope, message) in envelopes.zip(messages) {
             let message = message.get(..envelope.message_len).unwrap_or(message);
-            if let Some(source) = envelope.source() {
-                envelope.reply_len = answer(source, message, reply).min(reply.len());
-            }
+            envelope.reply_len = match (envelope.source(), room.get_mut(..MESSAGE_LEN)) {
+                (Some(source), Some(reply)) => answer(source, message, reply).min(reply.len()),
+                _ => 0,
+            };
+            let taken = envelope.reply_room();
+            room = room.get_mut(taken..).unwrap_or_default();
         }
     }
 
@@ -157,32 +161,23 @@ impl Batch {
     /// client; when the device takes nothing for the socket's write timeout, the rest of the batch is
     /// given up, so that a stalled device cannot hold the thread for longer.
     pub(super) fn send(&mut self, socket: &UdpSocket) -> usize {
-        if self.n_received <= NARROW_BATCH {
-            self.send_up_to::<NARROW_BATCH>(socket)
-        } else {
-            self.send_up_to::<BATCH>(socket)
-        }
-    }
-
-    fn send_up_to<const N: usize>(&mut self, socket: &UdpSocket) -> usize {
-        let mut vectors = [EMPTY_VECTOR; N];
-        let mut headers = [EMPTY_HEADER; N];
         let mut n_replies = 0;
-        let replies = self
-            .envelopes
-            .iter_mut()
-            .zip(self.replies.chunks_exact_mut(MESSAGE_LEN))
-            .take(self.n_received)
-            .filter(|(envelope, _)| envelope.reply_len > 0);
-        for ((header, vector), (envelope, reply)) in
-            headers.iter_mut().zip(&mut vectors).zip(replies)
-        {
+        let mut replies = &mut *self.replies;
+        let envelopes = self.envelopes.iter_mut().take(self.n_received);
+        let mut headers = self.headers.iter_mut().zip(&mut self.vectors);
+        for envelope in envelopes.filter(|envelope| envelope.reply_len > 0) {
+            let Some(((header, vector), reply)) = headers
+                .next()
+                .zip(replies.split_off_mut(..envelope.reply_room()))
+            else {
+                break;
+            };
             let (reply, _) = reply.split_at_mut(envelope.reply_len);
             envelope.reply_len = 0;
             envelope.address(&mut header.msg_hdr, vector, reply);
             n_replies += 1;
         }
-        let mut rest = headers.get_mut(..n_replies).unwrap_or_default();
+        let mut rest = self.headers.get_mut(..n_replies).unwrap_or_default();
         let mut n_unsent = 0;
         while !rest.is_empty() {
             // SAFETY: as in `receive`; the first `n_replies` headers are filled in and `rest` is the
@@ -223,13 +218,17 @@ impl fmt::Debug for Batch {
 
 /// What stands around one message: from whom, to which of our addresses, and how long.
 struct Envelope {
-    name: libc::sockaddr_storage,
+    name: Name,
     name_len: libc::socklen_t,
-    control: Control,
-    control_len: usize,
     message_len: usize,
     reply_len: usize,
+    control_len: usize,
+    control: Control,
 }
+
+/// Room and alignment for either family's socket address.
+#[repr(C, align(8))]
+struct Name([u8; size_of::<libc::sockaddr_in6>()]);
 
 /// Control messages start with a `cmsghdr`, which is aligned like a `usize`.
 #[repr(C, align(8))]
@@ -238,14 +237,18 @@ struct Control([u8; CONTROL_LEN]);
 impl Envelope {
     fn empty() -> Self {
         Self {
-            // SAFETY: a plain C structure of integers, for which all zeros is a value.
-            name: unsafe { mem::zeroed() },
+            name: Name([0; _]),
             name_len: 0,
-            control: Control([0; CONTROL_LEN]),
-            control_len: 0,
             message_len: 0,
             reply_len: 0,
+            control_len: 0,
+            control: Control([0; CONTROL_LEN]),
         }
+    }
+
+    /// What the reply takes of the room for replies, in octets.
+    fn reply_room(&self) -> usize {
+        self.reply_len.next_multiple_of(LINE_LEN)
     }
 
     /// Fills in a header for a message of this envelope; the same for either direction.
@@ -256,19 +259,20 @@ impl Envelope {
         header.msg_iovlen = 1;
         header.msg_name = (&raw mut self.name).cast();
         header.msg_namelen = self.name_len;
-        if self.control_len > 0 {
-            header.msg_control = (&raw mut self.control).cast();
-            header.msg_controllen = self.control_len as _;
-        }
+        // Without a length it is not looked at.
+        header.msg_control = (&raw mut self.control).cast();
+        header.msg_controllen = self.control_len as _;
     }
 
     /// Where the message came from.
     fn source(&self) -> Option<SocketAddr> {
         let name = &raw const self.name;
-        match c_int::from(self.name.ss_family) {
+        // SAFETY: a `Name` holds and aligns either family's address, all of its octets are initialised, and
+        // every bit pattern is a `sockaddr_in6`, which starts with the family as all addresses do.
+        let family = unsafe { (*name.cast::<libc::sockaddr_in6>()).sin6_family };
+        match c_int::from(family) {
             libc::AF_INET => {
-                // SAFETY: `sockaddr_storage` is made to hold and align any address, all of its octets
-                // are initialised, and every bit pattern is a `sockaddr_in`.
+                // SAFETY: as above, for the shorter `sockaddr_in`.
                 let name = unsafe { name.cast::<libc::sockaddr_in>().read() };
                 let address = Ipv4Addr::from(u32::from_be(name.sin_addr.s_addr));
                 let port = u16::from_be(name.sin_port);
@@ -367,7 +371,7 @@ fn set_option(socket: &impl AsRawFd, level: c_int, name: c_int, value: c_int) ->
     }
 }
 
-const NAME_LEN: libc::socklen_t = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+const NAME_LEN: libc::socklen_t = size_of::<Name>() as libc::socklen_t;
 
 const EMPTY_VECTOR: libc::iovec = libc::iovec {
     iov_base: ptr::null_mut(),
