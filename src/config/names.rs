@@ -1,6 +1,7 @@
 //! The names that operators give to tables, and references to them.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 
 use crate::base::diag::Place;
 use crate::base::diag::Severity;
@@ -43,6 +44,8 @@ pub(super) struct Names<'a> {
     file: &'a File<'a>,
     kind: &'static str,
     names: Vec<Name<'a>>,
+    /// The position of each name.
+    positions: HashMap<&'a str, usize>,
 }
 
 impl<'a> Names<'a> {
@@ -52,7 +55,7 @@ impl<'a> Names<'a> {
         kind: &'static str,
         keys: impl Iterator<Item = (&'a str, usize)>,
     ) -> Self {
-        let names = keys
+        let names: Vec<_> = keys
             .map(|(text, offset)| Name {
                 file,
                 kind,
@@ -61,7 +64,13 @@ impl<'a> Names<'a> {
                 used: Cell::new(false),
             })
             .collect();
-        Self { file, kind, names }
+        let positions = names.iter().zip(0..).map(|(name, at)| (name.text, at));
+        Self {
+            file,
+            kind,
+            positions: positions.collect(),
+            names,
+        }
     }
 
     /// The names in file order.
@@ -73,7 +82,7 @@ impl<'a> Names<'a> {
     pub(super) fn find(&self, item: &Item<'_>) -> Option<usize> {
         let expected = format!("the name of a {}", self.kind);
         let text = item.text(&expected)?;
-        let found = self.iter().position(|name| name.text == text);
+        let found = self.positions.get(text).copied();
         match found {
             Some(at) => self.names[at].used.set(true),
             None if self.file.is_whole() => {

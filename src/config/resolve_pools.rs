@@ -1,5 +1,6 @@
 //! `pools.toml`: monitors and pools; `resolve_steer` reads the steered names.
 
+use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -204,14 +205,13 @@ fn location(item: &Item<'_>) -> Option<Point> {
 
 /// The addresses of a pool; no two may be the same.
 fn endpoints(item: &Item<'_>) -> Option<Vec<Endpoint>> {
-    let mut seen = Vec::new();
+    let mut seen = HashSet::new();
     item.list(ENDPOINTS, |entry| {
         let endpoint = endpoint(entry)?;
-        if seen.contains(&endpoint.address) {
+        if !seen.insert(endpoint.address) {
             let address = endpoint.address;
             entry.fault(&format!("is {address} again, expected each address once"));
         }
-        seen.push(endpoint.address);
         Some(endpoint)
     })
 }

@@ -1,6 +1,7 @@
 //! `pools.toml`: steered names and their rules.
 
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::base::ix::PoolIx;
@@ -119,13 +120,12 @@ impl Context<'_> {
 
     /// Reads a list of pools; none twice, and under policy weighted not all of weight 0.
     fn pool_list(&self, item: &Item<'_>, policy: Policy) -> Option<Vec<PoolIx>> {
-        let mut seen = Vec::new();
+        let mut seen = HashSet::new();
         let pools = item.list(POOLS, |entry| {
             let pool = PoolIx::new(self.names.find(entry)?);
-            if seen.contains(&pool) {
+            if !seen.insert(pool) {
                 entry.fault("is listed before, expected each pool once");
             }
-            seen.push(pool);
             Some(pool)
         })?;
         let weightless = |pool: &PoolIx| {

@@ -4,6 +4,8 @@
 //! others. It reports every fault of every file at once and gives either a whole plan or none. What
 //! has not changed on disk since the load before is taken over, not read again.
 
+use std::collections::HashMap;
+use std::collections::HashSet;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -121,7 +123,8 @@ pub struct Loader {
     process: Process,
     n_shards: usize,
     seen: Seen,
-    zones: Vec<LoadedZone>,
+    /// By path.
+    zones: HashMap<PathBuf, LoadedZone>,
     atlas: Option<Arc<Atlas>>,
     /// What cookies are made with where no file is configured.
     own_secret: Secret,
@@ -154,7 +157,7 @@ impl Loader {
             process,
             n_shards,
             seen: Seen::default(),
-            zones: Vec::new(),
+            zones: HashMap::new(),
             atlas: None,
             own_secret: random::octets(),
         }
@@ -194,7 +197,7 @@ impl Loader {
                 .map(|loaded| Arc::clone(&loaded.zone))
                 .collect(),
         );
-        self.zones = zones;
+        self.zones = zones.into_iter().map(|z| (z.path.clone(), z)).collect();
         self.atlas = Some(Arc::clone(&atlas));
         let config = Arc::new(Config {
             process: self.process.clone(),
@@ -269,8 +272,8 @@ impl Loader {
     ) -> Option<LoadedZone> {
         let known = self
             .zones
-            .iter()
-            .find(|known| known.path == path && same_owners(&known.owners, &owners));
+            .get(&path)
+            .filter(|known| same_owners(&known.owners, &owners));
         if let Some(known) = known
             && known
                 .stamps
@@ -352,8 +355,9 @@ impl Loader {
 /// Reports zones that `[[secondary]]` names and that are not there.
 fn check_secondaries(process: &Process, zones: &[LoadedZone], report: &mut Report) {
     let named = process.secondaries.iter().filter_map(|s| s.zones.as_ref());
+    let apexes: HashSet<&Name> = zones.iter().map(|loaded| loaded.zone.apex()).collect();
     for ZoneRef { apex, place } in named.flatten() {
-        if !zones.iter().any(|loaded| loaded.zone.apex() == apex) {
+        if !apexes.contains(apex) {
             let message = format!("`{apex}` is none of the loaded zones, expected one of them");
             report.error(place.clone(), message);
         }
@@ -384,8 +388,10 @@ fn warn_of_idle_rules(pools: &Pools, atlas: &Atlas, report: &mut Report) {
 
 /// Whether a zone compiled for some owners serves for others; where they were written is no matter.
 fn same_owners(a: &[SteeredOwner], b: &[SteeredOwner]) -> bool {
-    let what = |owner: &SteeredOwner| (owner.owner.clone(), owner.steered);
-    a.iter().map(what).eq(b.iter().map(what))
+    a.len() == b.len()
+        && a.iter()
+            .zip(b)
+            .all(|(a, b)| (&a.owner, a.steered) == (&b.owner, b.steered))
 }
 
 /// Reads a zone file and all it includes; `None` if the file itself cannot be read.
