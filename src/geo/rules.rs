@@ -1,5 +1,8 @@
 //! What the compiler is told: pools as sites, and rules by network, AS, subdivision, country, continent.
 
+use std::hash::Hash;
+use std::hash::Hasher;
+
 use rustc_hash::FxHashMap;
 
 use crate::base::ix::PoolIx;
@@ -13,7 +16,7 @@ use crate::base::rank::Policy;
 
 /// Everything that decides how the clients of one or more steered names are ranked; names with equal
 /// specs share one compiled table.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Spec {
     /// The name's policy.
     pub policy: Policy,
@@ -36,8 +39,22 @@ pub struct Site {
     pub bias_km: f64,
 }
 
+/// Coordinates and biases are checked numbers: none is a NaN.
+impl Eq for Site {}
+
+impl Hash for Site {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.pool.hash(state);
+        // Zeros of both signs are equal, and adding zero makes them one.
+        for number in [self.point.latitude, self.point.longitude, self.bias_km] {
+            (number + 0.0).to_bits().hash(state);
+        }
+        self.weight.hash(state);
+    }
+}
+
 /// Clients that are ranked in their own way.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Rule {
     /// Which clients.
     pub matcher: Matcher,
@@ -50,7 +67,7 @@ pub struct Rule {
 }
 
 /// Which clients a rule is for; never empty. The order is from least to most specific.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Matcher {
     /// By continent.
     Continent(Vec<Continent>),

@@ -4,15 +4,18 @@
 //! Equal answers get equal keys, numbered in order of first use, so that two names (or two moments)
 //! with the same key per rank list can share one merged table.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
+use rustc_hash::FxHashSet;
 
 use crate::base::health::Health;
 use crate::base::ix::PoolIx;
 use crate::base::ix::SteeredIx;
+use crate::base::name::Name;
 use crate::base::prefix::Family;
 use crate::base::rank::RankList;
 use crate::base::rank::Share;
@@ -87,11 +90,16 @@ impl Snapshot {
         let mut builder = Builder {
             plan: &plan,
             pools: &pools,
+            up: Family::ALL.map(|family| {
+                let is_up = |pool: &PoolNow| pool.standing[family.ix()] == Standing::Up;
+                pools.iter().map(is_up).collect()
+            }),
             before: same_plan,
             is_unchanged: Family::ALL.map(unchanged),
-            alike: HashMap::new(),
+            alike: FxHashMap::default(),
             known: before,
-            records: HashMap::new(),
+            known_names: OnceCell::new(),
+            records: FxHashMap::default(),
         };
         let n_steered = plan.config.pools.steered.len();
         let steered = (0..n_steered)
@@ -109,13 +117,11 @@ impl Snapshot {
     pub fn missing_todays(&self) -> Vec<TodayJob> {
         let ecs = &self.plan.config.process.ecs;
         let mut jobs: Vec<TodayJob> = Vec::new();
-        for answers in self
-            .steered
-            .iter()
-            .flat_map(|s| &s.families)
-            .filter(|f| f.today.is_none())
-        {
-            if !jobs.iter().any(|job| job.is_for(answers)) {
+        // By address: thousands of names may share their answers.
+        let mut looked_at = FxHashSet::default();
+        let families = self.steered.iter().flat_map(|now| &now.families);
+        for answers in families.filter(|family| looked_at.insert(Arc::as_ptr(family))) {
+            if answers.today.is_none() && !jobs.iter().any(|job| job.is_for(answers)) {
                 jobs.push(TodayJob {
                     table: Arc::clone(&answers.table),
                     key_of_rank: Arc::clone(&answers.key_of_rank),
@@ -136,20 +142,14 @@ impl Snapshot {
     /// The same snapshot with merged tables put in where they belong.
     #[must_use]
     pub fn with_todays(&self, made: &[(TodayJob, Arc<Today>)], generation: u64) -> Self {
-        let fill = |family: &Arc<FamilyAnswers>| {
-            let found = made.iter().find(|(job, _)| job.is_for(family));
-            match found {
-                Some((_, today)) if family.today.is_none() => Arc::new(FamilyAnswers {
-                    table: Arc::clone(&family.table),
-                    key_of_rank: Arc::clone(&family.key_of_rank),
-                    today: Some(Arc::clone(today)),
-                    answers: Arc::clone(&family.answers),
-                }),
-                _ => Arc::clone(family),
-            }
+        // By address: names that share their answers go on sharing them.
+        let mut filled: FxHashMap<*const FamilyAnswers, Arc<FamilyAnswers>> = FxHashMap::default();
+        let mut fill = |family: &Arc<FamilyAnswers>| {
+            let fill = || with_today(family, made);
+            Arc::clone(filled.entry(Arc::as_ptr(family)).or_insert_with(fill))
         };
         let steered = self.steered.iter().map(|now| SteeredNow {
-            families: [fill(&now.families[0]), fill(&now.families[1])],
+            families: now.families.each_ref().map(&mut fill),
             last_up: now.last_up.clone(),
         });
         Self {
@@ -158,6 +158,19 @@ impl Snapshot {
             pools: self.pools.clone(),
             steered: steered.collect(),
         }
+    }
+}
+
+/// The same answers with their merged table, if it is among those made.
+fn with_today(family: &Arc<FamilyAnswers>, made: &[(TodayJob, Arc<Today>)]) -> Arc<FamilyAnswers> {
+    match made.iter().find(|(job, _)| job.is_for(family)) {
+        Some((_, today)) if family.today.is_none() => Arc::new(FamilyAnswers {
+            table: Arc::clone(&family.table),
+            key_of_rank: Arc::clone(&family.key_of_rank),
+            today: Some(Arc::clone(today)),
+            answers: Arc::clone(&family.answers),
+        }),
+        _ => Arc::clone(family),
     }
 }
 
@@ -210,16 +223,20 @@ fn pool_now(ix: usize, pool: &Pool, evidence: &Evidence) -> PoolNow {
 struct Builder<'a> {
     plan: &'a Plan,
     pools: &'a [PoolNow],
+    /// Which of them are up, by family.
+    up: [Arc<[bool]>; 2],
     /// The snapshot before, if it is of the same plan: whole names can be shared with it.
     before: Option<&'a Snapshot>,
     /// The snapshot before, whatever its plan: its merged tables may still hold.
     known: Option<&'a Snapshot>,
+    /// Where its names and pools stood, once somebody asked.
+    known_names: OnceCell<KnownNames<'a>>,
     /// Whether no pool at all changed since `before`, by family.
     is_unchanged: [bool; 2],
     /// The names made so far: those that are answered alike share everything.
-    alike: HashMap<Alike, Arc<FamilyAnswers>>,
+    alike: FxHashMap<Alike, Arc<FamilyAnswers>>,
     /// The RRsets made so far: names with equal TTL and `answers` share them.
-    records: HashMap<(PoolIx, Family, u32, usize), Arc<[Records]>>,
+    records: FxHashMap<(PoolIx, Family, u32, usize), Arc<[Records]>>,
 }
 
 /// Whether no pool at all changed in a family since a snapshot of the same plan.
@@ -242,7 +259,29 @@ struct Alike {
     ttl: u32,
     answers: usize,
     family: Family,
-    last_up: Arc<[bool]>,
+    /// Only where it is asked for the pools that were up last.
+    last_up: Option<Arc<[bool]>>,
+}
+
+/// The positions of a snapshot's names and pools.
+struct KnownNames<'a> {
+    steered: HashMap<&'a Name, usize>,
+    pools: HashMap<&'a str, usize>,
+}
+
+impl<'a> KnownNames<'a> {
+    fn of(plan: &'a Plan) -> Self {
+        let config = &plan.config.pools;
+        Self {
+            steered: config.steered.iter().map(|s| &s.owner).zip(0..).collect(),
+            pools: config
+                .pools
+                .iter()
+                .map(|pool| &*pool.name)
+                .zip(0..)
+                .collect(),
+        }
+    }
 }
 
 impl Builder<'_> {
@@ -263,35 +302,27 @@ impl Builder<'_> {
 
     /// The pools that were up when any of the name's last was.
     fn last_up(&self, ix: SteeredIx, family: Family) -> Arc<[bool]> {
-        let now: Arc<[bool]> = self
-            .pools
-            .iter()
-            .map(|pool| pool.standing[family.ix()] == Standing::Up)
-            .collect();
+        let now = &self.up[family.ix()];
         let steered = self.plan.steered(ix);
         if steered.pools.iter().any(|pool| now[pool.at()]) {
-            return now;
+            return Arc::clone(now);
         }
-        let owner = &steered.owner;
-        // The plan may have changed since: names and pools are found again by what they are called.
-        let Some(known) = self.known else { return now };
-        let old = &known.plan.config.pools;
-        let Some(at) = old
-            .steered
-            .iter()
-            .position(|steered| steered.owner == *owner)
-        else {
-            return now;
-        };
-        let was_up = &known.steered[at].last_up[family.ix()];
+        self.last_up_before(ix, family)
+            .unwrap_or_else(|| Arc::clone(now))
+    }
+
+    /// The same in the snapshot before; `None` for a name that it does not have. The plan may have
+    /// changed since: names and pools are found again by what they are called.
+    fn last_up_before(&self, ix: SteeredIx, family: Family) -> Option<Arc<[bool]>> {
+        let known = self.known?;
+        let was_up = |at: usize| &known.steered[at].last_up[family.ix()];
         if Arc::ptr_eq(&known.plan.config, &self.plan.config) {
-            return Arc::clone(was_up);
+            return Some(Arc::clone(was_up(ix.at())));
         }
-        let pools = self.plan.config.pools.pools.iter();
-        let found = |pool: &Pool| old.pools.iter().position(|other| other.name == pool.name);
-        pools
-            .map(|pool| found(pool).is_some_and(|at| was_up[at]))
-            .collect()
+        let names = self.known_names.get_or_init(|| KnownNames::of(&known.plan));
+        let was_up = was_up(*names.steered.get(&self.plan.steered(ix).owner)?);
+        let found = |pool: &Pool| names.pools.get(&*pool.name).is_some_and(|at| was_up[*at]);
+        Some(self.plan.config.pools.pools.iter().map(found).collect())
     }
 
     fn family(
@@ -307,7 +338,7 @@ impl Builder<'_> {
             ttl: steered.ttl,
             answers: steered.answers,
             family,
-            last_up: Arc::clone(last_up),
+            last_up: (steered.all_down == AllDown::LastGood).then(|| Arc::clone(last_up)),
         };
         if let Some(known) = self.alike.get(&alike) {
             return Arc::clone(known);

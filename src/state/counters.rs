@@ -12,6 +12,7 @@ use crate::base::ix::PoolIx;
 use crate::base::ix::SteeredIx;
 use crate::base::rr::Rcode;
 use crate::config::model::Pools;
+use crate::config::model::Steered;
 use crate::steer::AllDown;
 
 /// How a query came.
@@ -234,59 +235,73 @@ impl Counters {
 /// The slots belong to one configuration; a new one takes over the totals of the pairs it still has.
 #[derive(Debug)]
 pub struct AnswerCounters {
-    /// Where each name's slots start, by `SteeredIx`, and its pools in slot order.
-    names: Vec<(usize, Vec<PoolIx>)>,
-    labels: Vec<(String, Box<str>)>,
-    carried: Vec<u64>,
+    /// By `SteeredIx`.
+    owners: Vec<Box<str>>,
+    /// Where each name's slots start, by `SteeredIx`, and where the last one's end.
+    starts: Vec<usize>,
+    /// The pool of each slot; ascending within a name.
+    slots: Vec<PoolIx>,
+    /// By `PoolIx`.
+    pool_names: Vec<Box<str>>,
+    /// The first one begins with the totals of the configuration before.
     shards: Box<[Box<[AtomicU64]>]>,
 }
 
 impl AnswerCounters {
     /// Slots for every pool that each name can answer with.
     pub fn new(pools: &Pools, n_shards: usize, before: Option<&Self>) -> Self {
-        let (mut names, mut labels) = (Vec::new(), Vec::new());
+        let (mut starts, mut slots) = (vec![0], Vec::new());
         for steered in &pools.steered {
-            let of_rules = steered.rules.iter().flat_map(|rule| &rule.pools);
-            let fallback = match &steered.all_down {
-                AllDown::Fallback(pool) => Some(pool),
-                _ => None,
-            };
-            let mut own: Vec<PoolIx> = steered
-                .pools
-                .iter()
-                .chain(of_rules)
-                .chain(fallback)
-                .copied()
-                .collect();
-            own.sort_unstable();
-            own.dedup();
-            let start = labels.len();
-            labels.extend(
-                own.iter()
-                    .map(|pool| (steered.owner.plain(), pools.pools[pool.at()].name.clone())),
-            );
-            names.push((start, own));
+            slots.extend(pools_of(steered));
+            starts.push(slots.len());
         }
-        let totals: HashMap<_, _> = before.iter().flat_map(|b| b.totals()).collect();
-        let carried = labels
-            .iter()
-            .map(|(name, pool)| totals.get(&(name.as_str(), &**pool)).copied().unwrap_or(0))
-            .collect();
-        let shard = || labels.iter().map(|_| AtomicU64::new(0)).collect();
+        let shard = || slots.iter().map(|_| AtomicU64::new(0)).collect();
         let shards = (0..n_shards.max(1)).map(|_| shard()).collect();
-        Self {
-            names,
-            labels,
-            carried,
+        let counters = Self {
+            owners: pools
+                .steered
+                .iter()
+                .map(|s| s.owner.plain().into())
+                .collect(),
+            starts,
+            slots,
+            pool_names: pools.pools.iter().map(|pool| pool.name.clone()).collect(),
             shards,
+        };
+        if let Some(before) = before {
+            counters.take_over(before);
+        }
+        counters
+    }
+
+    fn take_over(&self, before: &Self) {
+        let owners: HashMap<&str, SteeredIx> = by_name(&before.owners, SteeredIx::new);
+        let pools: HashMap<&str, PoolIx> = by_name(&before.pool_names, PoolIx::new);
+        let known = |pool: &Box<str>| pools.get(&**pool).copied();
+        let known: Vec<Option<PoolIx>> = self.pool_names.iter().map(known).collect();
+        for (at, owner) in self.owners.iter().enumerate() {
+            let Some(old) = owners.get(&**owner) else {
+                continue;
+            };
+            for slot in self.starts[at]..self.starts[at + 1] {
+                let old_slot = known[self.slots[slot].at()].and_then(|p| before.slot(*old, p));
+                if let Some(old_slot) = old_slot {
+                    let total = before.total(before.starts[old.at()] + old_slot as usize);
+                    self.shards[0][slot].store(total, Relaxed);
+                }
+            }
         }
     }
 
     /// The slot of a pool among those of a name, the same for all names that can answer with the same
     /// pools; `None` for a pool the name cannot answer with.
     pub fn slot(&self, steered: SteeredIx, pool: PoolIx) -> Option<u32> {
-        let (_, pools) = self.names.get(steered.at())?;
-        u32::try_from(pools.binary_search(&pool).ok()?).ok()
+        let (start, end) = (
+            self.starts.get(steered.at())?,
+            self.starts.get(steered.at() + 1)?,
+        );
+        let slot = self.slots[*start..*end].binary_search(&pool).ok()?;
+        u32::try_from(slot).ok()
     }
 
     /// Counts one answer of a name.
@@ -294,25 +309,56 @@ impl AnswerCounters {
         let last = self.shards.len() - 1;
         let counters = self.shards.get(shard.min(last));
         let at = self
-            .names
+            .starts
             .get(steered.at())
-            .map(|(start, _)| start + slot as usize);
+            .map(|start| start + slot as usize);
         if let Some(counter) = at.and_then(|at| counters?.get(at)) {
             add_one(counter, shard >= last);
         }
     }
 
+    /// The number of pairs that are counted.
+    pub fn n_pairs(&self) -> usize {
+        self.slots.len()
+    }
+
     /// The totals as (steered name, pool, answers).
     pub fn totals(&self) -> impl Iterator<Item = ((&str, &str), u64)> {
-        self.labels.iter().enumerate().map(|(slot, (name, pool))| {
-            let counted: u64 = self
-                .shards
-                .iter()
-                .map(|shard| shard[slot].load(Relaxed))
-                .sum();
-            ((name.as_str(), &**pool), self.carried[slot] + counted)
+        let slots_of = |at: usize| self.starts[at]..self.starts[at + 1];
+        let of_name = move |(at, owner)| slots_of(at).map(move |slot| (owner, slot));
+        let slots = self.owners.iter().enumerate().flat_map(of_name);
+        slots.map(|(owner, slot): (&Box<str>, usize)| {
+            let pool = &self.pool_names[self.slots[slot].at()];
+            ((&**owner, &**pool), self.total(slot))
         })
     }
+
+    fn total(&self, slot: usize) -> u64 {
+        self.shards
+            .iter()
+            .map(|shard| shard[slot].load(Relaxed))
+            .sum()
+    }
+}
+
+/// The position of each name.
+fn by_name<T>(names: &[Box<str>], position: fn(usize) -> T) -> HashMap<&str, T> {
+    let positions = (0..).map(position);
+    names.iter().map(|name| &**name).zip(positions).collect()
+}
+
+/// Every pool that a name can answer with, in ascending order.
+fn pools_of(steered: &Steered) -> Vec<PoolIx> {
+    let of_rules = steered.rules.iter().flat_map(|rule| &rule.pools);
+    let fallback = match &steered.all_down {
+        AllDown::Fallback(pool) => Some(pool),
+        _ => None,
+    };
+    let all = steered.pools.iter().chain(of_rules).chain(fallback);
+    let mut pools: Vec<PoolIx> = all.copied().collect();
+    pools.sort_unstable();
+    pools.dedup();
+    pools
 }
 
 #[cfg(test)]

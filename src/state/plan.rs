@@ -1,5 +1,6 @@
 //! `Plan`: what could be answered, compiled from the operator's files.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::base::diag::Report;
@@ -55,28 +56,23 @@ impl Plan {
         n_shards: usize,
         before: Option<&Self>,
     ) -> Self {
-        let mut known: Vec<(Arc<Spec>, Arc<GeoTable>)> = match before {
-            Some(before) if Arc::ptr_eq(&before.atlas, &atlas) => before
-                .specs
-                .iter()
-                .cloned()
-                .zip(before.tables.iter().cloned())
-                .collect(),
-            _ => Vec::new(),
+        let mut known: HashMap<Arc<Spec>, Arc<GeoTable>> = match before {
+            Some(before) if Arc::ptr_eq(&before.atlas, &atlas) => {
+                let specs = before.specs.iter().map(Arc::clone);
+                specs.zip(before.tables.iter().map(Arc::clone)).collect()
+            }
+            _ => HashMap::new(),
         };
         let (mut tables, mut specs) = (Vec::new(), Vec::new());
         for steered in &config.pools.steered {
             let spec = spec_of(&config, steered);
-            let found = known.iter().position(|(other, _)| **other == spec);
-            let (spec, table) = match found {
-                Some(at) => known[at].clone(),
+            let (spec, table) = match known.get_key_value(&spec) {
+                Some((spec, table)) => (Arc::clone(spec), Arc::clone(table)),
                 None => {
-                    let made = (
-                        Arc::new(spec.clone()),
-                        Arc::new(compile::compile(&spec, &atlas)),
-                    );
-                    known.push(made.clone());
-                    made
+                    let table = Arc::new(compile::compile(&spec, &atlas));
+                    let spec = Arc::new(spec);
+                    known.insert(Arc::clone(&spec), Arc::clone(&table));
+                    (spec, table)
                 }
             };
             specs.push(spec);
@@ -143,10 +139,10 @@ pub fn owners_by_zone(
     report: &mut Report,
 ) -> Vec<Vec<SteeredOwner>> {
     let mut owners: Vec<Vec<SteeredOwner>> = apexes.iter().map(|_| Vec::new()).collect();
+    let positions: HashMap<&Name, usize> = apexes.iter().zip(0..).collect();
     for (ix, name) in steered.iter().enumerate() {
-        let zone = (0..apexes.len())
-            .filter(|at| name.owner.is_at_or_below(&apexes[*at]))
-            .max_by_key(|at| apexes[*at].n_labels());
+        let mut ancestors = std::iter::successors(Some(name.owner.clone()), Name::parent);
+        let zone = ancestors.find_map(|name| positions.get(&name).copied());
         match zone {
             Some(at) => owners[at].push(SteeredOwner {
                 owner: name.owner.clone(),
