@@ -5,13 +5,11 @@
 //! away are gone. Labels come from configuration and closed sets, never from packets.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::fmt::Display;
+use std::fmt::Write;
 use std::time::Duration;
 
-use prometheus::CounterVec;
-use prometheus::Encoder as _;
-use prometheus::GaugeVec;
-use prometheus::Opts;
-use prometheus::Registry;
 use prometheus::TextEncoder;
 use prometheus::core::Collector;
 
@@ -30,6 +28,10 @@ use crate::state::snapshot::Snapshot;
 /// The content type of [`text`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// Pairs of steered name and pool of which each is told before it has been answered; of more than
+/// these, most of which stay at zero for ever, only those that have been.
+const MAX_ZERO_PAIRS: usize = 10_000;
+
 /// All metrics now.
 pub fn text(live: &Live) -> String {
     let mut page = Page::default();
@@ -39,29 +41,30 @@ pub fn text(live: &Live) -> String {
     page.vantages(live);
     page.state(live, &snapshot);
     page.process(live);
-    page.add(live.meters.probes.clone());
-    page.add(live.meters.probe_duration.clone());
-    page.add(live.meters.publish.clone());
-    page.add(live.meters.reloads.clone());
-    page.add(live.meters.notifies.clone());
-    let mut text = Vec::new();
-    TextEncoder::new()
-        .encode(&page.registry.gather(), &mut text)
-        .expect("families that gather returns are not empty");
-    String::from_utf8(text).expect("metrics are text")
+    page.add(&live.meters.probes);
+    page.add(&live.meters.probe_duration);
+    page.add(&live.meters.publish);
+    page.add(&live.meters.reloads);
+    page.add(&live.meters.notifies);
+    page.text
 }
 
-/// The metrics of one scrape.
+/// The metrics of one scrape, in the text format 0.0.4 of Prometheus.
+///
+/// What is gathered afresh is written as it comes: series of the `prometheus` crate, made for one scrape
+/// and then thrown away, would take a kilobyte each.
 #[derive(Default)]
 struct Page {
-    registry: Registry,
+    text: String,
 }
 
 impl Page {
-    fn add(&self, metric: impl Collector + 'static) {
-        self.registry
-            .register(Box::new(metric))
-            .expect("each metric is added once, under its own name");
+    fn add(&mut self, metric: &impl Collector) {
+        let mut families = metric.collect();
+        families.retain(|family| !family.get_metric().is_empty());
+        TextEncoder::new()
+            .encode_utf8(&families, &mut self.text)
+            .expect("families have names and are not empty");
     }
 
     fn gauge<const N: usize>(
@@ -69,15 +72,10 @@ impl Page {
         name: &str,
         help: &str,
         labels: [&str; N],
-        rows: impl IntoIterator<Item = ([impl AsRef<str>; N], f64)>,
+        rows: impl IntoIterator<Item = ([impl Display; N], f64)>,
     ) {
-        let gauge = GaugeVec::new(Opts::new(name, help), &labels).expect(CONSTANT);
-        for (values, value) in rows {
-            gauge
-                .with_label_values(&values.each_ref().map(AsRef::as_ref))
-                .set(value);
-        }
-        self.add(gauge);
+        // Writing to a string cannot fail.
+        let _ = self.family("gauge", name, help, labels, rows);
     }
 
     fn counter<const N: usize>(
@@ -85,15 +83,37 @@ impl Page {
         name: &str,
         help: &str,
         labels: [&str; N],
-        rows: impl IntoIterator<Item = ([impl AsRef<str>; N], f64)>,
+        rows: impl IntoIterator<Item = ([impl Display; N], f64)>,
     ) {
-        let counter = CounterVec::new(Opts::new(name, help), &labels).expect(CONSTANT);
-        for (values, value) in rows {
-            counter
-                .with_label_values(&values.each_ref().map(AsRef::as_ref))
-                .inc_by(value);
+        let _ = self.family("counter", name, help, labels, rows);
+    }
+
+    /// Writes one family; nothing at all if it has no rows.
+    fn family<const N: usize>(
+        &mut self,
+        kind: &str,
+        name: &str,
+        help: &str,
+        labels: [&str; N],
+        rows: impl IntoIterator<Item = ([impl Display; N], f64)>,
+    ) -> fmt::Result {
+        let mut rows = rows.into_iter().peekable();
+        if rows.peek().is_none() {
+            return Ok(());
         }
-        self.add(counter);
+        let text = &mut self.text;
+        writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}")?;
+        for (values, value) in rows {
+            text.push_str(name);
+            for (at, (label, value)) in labels.iter().zip(values).enumerate() {
+                text.push_str(if at == 0 { "{" } else { "," });
+                write!(text, "{label}=\"")?;
+                write!(Escaped(text), "{value}")?;
+                text.push('"');
+            }
+            writeln!(text, "{} {value}", if N == 0 { "" } else { "}" })?;
+        }
+        Ok(())
     }
 
     /// The answer path.
@@ -130,11 +150,14 @@ impl Page {
             Transferred::ALL.map(|t| ([t.as_str()], counters.transfers(t) as f64)),
         );
         let answers = snapshot.plan.counters.totals();
+        let tells_zeros = snapshot.plan.counters.n_pairs() <= MAX_ZERO_PAIRS;
         self.counter(
             "meridian_answers_total",
             "Answers with addresses of a pool.",
             ["name", "pool"],
-            answers.map(|((name, pool), n)| ([name, pool], n as f64)),
+            answers
+                .filter(|(_, n)| *n > 0 || tells_zeros)
+                .map(|((name, pool), n)| ([name, pool], n as f64)),
         );
     }
 
@@ -145,26 +168,26 @@ impl Page {
         let families = pools().enumerate().flat_map(|(ix, (pool, now))| {
             Family::ALL.into_iter().filter_map(move |family| {
                 let health = now.health(plan, ix, family)?;
-                Some(([&*pool.name, family.as_str()], up(health)))
+                Some(([family.as_str(), &*pool.name], up(health)))
             })
         });
         self.gauge(
             "meridian_pool_up",
             "Whether a pool counts as up in a family it has endpoints of, overrides included.",
-            ["pool", "family"],
+            ["family", "pool"],
             families,
         );
         let endpoints = pools().flat_map(|(pool, now)| {
             let endpoints = pool.endpoints.iter().zip(&now.endpoints);
             endpoints.map(|(endpoint, health)| {
-                let labels = [pool.name.to_string(), endpoint.address.to_string()];
+                let labels: [&dyn Display; 2] = [&endpoint.address, &pool.name];
                 (labels, up(*health))
             })
         });
         self.gauge(
             "meridian_endpoint_up",
             "Whether an endpoint is up in the judgement of its vantages; unknown counts as up.",
-            ["pool", "endpoint"],
+            ["endpoint", "pool"],
             endpoints,
         );
         let overrides = read(&live.overrides).clone();
@@ -191,8 +214,8 @@ impl Page {
         for endpoint in board.view(live.clock.now()) {
             let target = endpoint.target;
             for vantage in &endpoint.vantages {
-                let address = target.address.to_string();
-                let labels = [target.pool.to_string(), address, vantage.name.to_string()];
+                let (address, pool, name) = (&target.address, &target.pool, vantage.name);
+                let labels: [&dyn Display; 3] = [address, pool, name];
                 verdicts.push((labels, up(vantage.verdict)));
                 if let Some(age) = vantage.report_age {
                     let youngest = ages.entry(vantage.name).or_insert(age);
@@ -203,7 +226,7 @@ impl Page {
         self.gauge(
             "meridian_vantage_endpoint_up",
             "Whether an endpoint is up as one vantage sees it; unknown counts as up.",
-            ["pool", "endpoint", "vantage"],
+            ["endpoint", "pool", "vantage"],
             verdicts,
         );
         self.gauge(
@@ -229,7 +252,11 @@ impl Page {
             "meridian_geoip_build_timestamp_seconds",
             "When a GeoIP database was built, by its type.",
             ["database"],
-            databases.map(|about| ([&about.database_type], about.build_epoch as f64)),
+            databases
+                .map(|about| (&about.database_type, about.build_epoch))
+                .collect::<BTreeMap<_, _>>()
+                .into_iter()
+                .map(|(name, built)| ([name], built as f64)),
         );
         let is_refused = read(&live.last_reload).refused;
         self.gauge(
@@ -284,9 +311,46 @@ impl Page {
     }
 }
 
+/// Writes the value of a label between its quotes.
+struct Escaped<'a>(&'a mut String);
+
+impl Write for Escaped<'_> {
+    fn write_str(&mut self, value: &str) -> fmt::Result {
+        for character in value.chars() {
+            match character {
+                '\\' => self.0.push_str("\\\\"),
+                '"' => self.0.push_str("\\\""),
+                '\n' => self.0.push_str("\\n"),
+                _ => self.0.push(character),
+            }
+        }
+        Ok(())
+    }
+}
+
 /// 1 unless down: unknown counts as up, as in the answers.
 fn up(health: Health) -> f64 {
     f64::from(u8::from(health.is_usable()))
 }
 
-const CONSTANT: &str = "names and labels are constants in the form that Prometheus asks for";
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_are_text_that_prometheus_reads() {
+        let mut page = Page::default();
+        page.gauge(
+            "a",
+            "Help.",
+            ["x", "y"],
+            [(["q\"\\\n", "é"], 0.5), (["", "z"], 2e9)],
+        );
+        page.counter("b", "More.", [], [([""; 0], 3.0)]);
+        page.gauge("none", "No rows.", ["x"], Vec::<([&str; 1], f64)>::new());
+        let expected = "# HELP a Help.\n# TYPE a gauge\n\
+                        a{x=\"q\\\"\\\\\\n\",y=\"é\"} 0.5\na{x=\"\",y=\"z\"} 2000000000\n\
+                        # HELP b More.\n# TYPE b counter\nb 3\n";
+        assert_eq!(page.text, expected);
+    }
+}
