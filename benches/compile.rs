@@ -45,6 +45,7 @@ fn spec() -> Spec {
             },
             weight: 1,
             bias_km: 0.0,
+            families: [true, true],
         });
     Spec {
         policy: Policy::Nearest,
@@ -71,7 +72,7 @@ fn real(c: &mut Criterion) {
     let key_of: Vec<u32> = table
         .ranks()
         .iter()
-        .map(|r| r.groups[0][0].pool.0)
+        .map(|r| r.groups.iter().next().expect("a group")[0].pool.0)
         .collect();
     let today = table.merged(&key_of, [24, 56]);
     println!(

@@ -102,7 +102,12 @@ fn write_pools(out: &mut String, status: &Status) -> fmt::Result {
     }
     out.push_str("<th>Last failure</thead>");
     let n_columns = status.vantages.len() + 3;
-    for pool in &status.pools {
+    // Where not all fit, those that somebody should look at lead.
+    let mut pools: Vec<&Pool> = status.pools.iter().collect();
+    if pools.len() > MAX_ROWS {
+        pools.sort_by_key(|pool| !is_down(pool) && pool.r#override.is_none());
+    }
+    for pool in pools.iter().take(MAX_ROWS) {
         write!(
             out,
             "<tbody><tr class=pool><th colspan={n_columns}>{}",
@@ -123,6 +128,8 @@ fn write_pools(out: &mut String, status: &Status) -> fmt::Result {
             write_endpoint(out, endpoint, status)?;
         }
     }
+    out.push_str("<tbody>");
+    write_more(out, pools.len(), n_columns)?;
     out.push_str("</table></section>");
     Ok(())
 }
@@ -192,16 +199,18 @@ fn write_vantage(out: &mut String, vantage: &Vantage, now: u64) -> fmt::Result {
 fn write_steered(out: &mut String, status: &Status) -> fmt::Result {
     out.push_str("<h2>Steered names</h2><section><table>");
     out.push_str("<thead><tr><th>Name<th>Policy<th>Pools<th>TTL</thead>");
-    for steered in &status.steered {
-        write!(
-            out,
-            "<tr><td>{}<td>{}<td>{}<td>{} s",
-            Text(&steered.name),
-            Text(&steered.policy),
-            Text(&steered.pools.join(", ")),
-            steered.ttl,
-        )?;
+    for steered in status.steered.iter().take(MAX_ROWS) {
+        let (name, policy) = (Text(&steered.name), Text(&steered.policy));
+        write!(out, "<tr><td>{name}<td>{policy}<td>")?;
+        let n_pools = steered.pools.len();
+        let pools = &steered.pools[..n_pools.min(MAX_ROWS)];
+        write!(out, "{}", Text(&pools.join(", ")))?;
+        if let Some(more @ 1..) = n_pools.checked_sub(MAX_ROWS) {
+            write!(out, " <span class=soft>and {more} more</span>")?;
+        }
+        write!(out, "<td>{} s", steered.ttl)?;
     }
+    write_more(out, status.steered.len(), 4)?;
     out.push_str("</table></section>");
     Ok(())
 }
@@ -226,21 +235,31 @@ fn write_databases(out: &mut String, databases: &[Database], now: u64) -> fmt::R
     Ok(())
 }
 
-/// The first zones: a page that is fetched every other second should not hold a million.
 fn write_zones(out: &mut String, zones: &[Zone]) -> fmt::Result {
     out.push_str("<h2>Zones</h2><section><table><thead><tr><th>Apex<th>Serial<th>Names</thead>");
-    for zone in zones.iter().take(MAX_ZONES) {
+    for zone in zones.iter().take(MAX_ROWS) {
         let apex = Text(&zone.apex);
         write!(out, "<tr><td>{apex}<td>{}<td>{}", zone.serial, zone.names)?;
     }
-    if let Some(more @ 1..) = zones.len().checked_sub(MAX_ZONES) {
-        write!(out, "<tr><td colspan=3 class=soft>and {more} more")?;
-    }
+    write_more(out, zones.len(), 3)?;
     out.push_str("</table></section>");
     Ok(())
 }
 
-const MAX_ZONES: usize = 100;
+/// The most pools, names and zones that are shown: a page that is fetched every other second should
+/// not hold a million.
+const MAX_ROWS: usize = 100;
+
+/// The row that tells how many of `n` are not shown.
+fn write_more(out: &mut String, n: usize, n_columns: usize) -> fmt::Result {
+    match n.checked_sub(MAX_ROWS) {
+        Some(more @ 1..) => write!(
+            out,
+            "<tr><td colspan={n_columns} class=soft>and {more} more"
+        ),
+        _ => Ok(()),
+    }
+}
 
 /// Text that cannot be taken for markup, in content and in quoted attributes.
 struct Text<'a>(&'a str);

@@ -3,6 +3,8 @@
 //! Codes are ISO 3166 (country, subdivision) and the seven continent codes that MMDB files use.
 
 use std::fmt;
+use std::hash::Hash;
+use std::hash::Hasher;
 use std::str::FromStr;
 
 /// The mean radius of the Earth in kilometres (IUGG, R1).
@@ -15,6 +17,17 @@ pub struct Point {
     pub latitude: f64,
     /// -180 (west) to 180.
     pub longitude: f64,
+}
+
+/// Coordinates are checked numbers: none is a NaN.
+impl Eq for Point {}
+
+impl Hash for Point {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // Zeros of both signs are equal, and adding zero makes them one.
+        (self.latitude + 0.0).to_bits().hash(state);
+        (self.longitude + 0.0).to_bits().hash(state);
+    }
 }
 
 impl Point {

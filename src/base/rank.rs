@@ -4,6 +4,8 @@
 //! one group are equally good and share their clients by weight, the groups are tried in order.
 
 use crate::base::ix::PoolIx;
+use crate::base::location::Point;
+use crate::base::prefix::Family;
 
 /// How pools are ordered for a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -37,10 +39,10 @@ pub struct Share {
     pub weight: u32,
 }
 
-/// Pools that are equally good for a client; never empty.
-pub type Group = Box<[Share]>;
-
 /// The ordered groups of pools for one kind of client, and where the order comes from.
+///
+/// A list may be cut short: then it holds the groups of the pools that come first in each family, and
+/// leaves out what is between and behind.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RankList {
     /// The rule that made it, counted in the steered name's rule list; `None`: the name itself.
@@ -50,6 +52,70 @@ pub struct RankList {
     pub located: bool,
     /// Whether the client must never leave these pools (`fence = true`).
     pub fenced: bool,
+    /// What is left out; `None`: nothing.
+    pub cut: Option<Cut>,
     /// The groups, best first; no pool occurs twice.
-    pub groups: Box<[Group]>,
+    pub groups: Groups,
+}
+
+/// What a list that is cut short leaves out, and what it can be made whole again from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Cut {
+    /// How many groups stand in front of the first that is missing for a family, by
+    /// [`Family::ix`]; `None`: none is missing.
+    pub reach: [Option<u32>; 2],
+    /// Where the list's clients are.
+    pub point: Point,
+}
+
+impl RankList {
+    /// Whether pools of a family are left out.
+    pub fn is_cut(&self, family: Family) -> bool {
+        self.reach(family).is_some()
+    }
+
+    /// The groups, best first, up to where the first is missing that has a pool of this family.
+    pub fn groups_for(&self, family: Family) -> impl Iterator<Item = &[Share]> {
+        let reach = self.reach(family).map_or(usize::MAX, |n| n as usize);
+        self.groups.iter().take(reach)
+    }
+
+    fn reach(&self, family: Family) -> Option<u32> {
+        self.cut.and_then(|cut| cut.reach[family.ix()])
+    }
+}
+
+/// Groups of pools; the pools of one are equally good for a client, and none is empty.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Groups {
+    /// The pools of all groups.
+    shares: Box<[Share]>,
+    /// Where each group ends.
+    ends: Box<[u32]>,
+}
+
+impl Groups {
+    /// The groups, best first.
+    pub fn iter(&self) -> impl Iterator<Item = &[Share]> {
+        let mut start = 0;
+        self.ends.iter().map(move |end| {
+            let group = &self.shares[start..*end as usize];
+            start = *end as usize;
+            group
+        })
+    }
+}
+
+impl<G: IntoIterator<Item = Share>> FromIterator<G> for Groups {
+    fn from_iter<I: IntoIterator<Item = G>>(groups: I) -> Self {
+        let (mut shares, mut ends) = (Vec::new(), Vec::new());
+        for group in groups {
+            shares.extend(group);
+            ends.push(shares.len() as u32);
+        }
+        Self {
+            shares: shares.into(),
+            ends: ends.into(),
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! addresses, TTL and scope back from the response's bytes. Only what no wire can tell (location,
 //! rule, candidates) is added from the snapshot that answered.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use domain::base::Message;
@@ -26,6 +27,7 @@ use crate::engine::Arrival;
 use crate::engine::Scratch;
 use crate::engine::answer;
 use crate::engine::arrival::TracedSteering;
+use crate::geo::rank::whole;
 use crate::state::counters::Transport;
 use crate::state::snapshot::Snapshot;
 use crate::steer::Standing;
@@ -114,7 +116,7 @@ pub fn explain(snapshot: &Snapshot, question: Question) -> Explanation {
     // Of a prefix that holds several places, the one that was asked about tells most.
     let (location, network) = snapshot.plan.atlas.locate(src);
     let rank = traced.and_then(|traced| rank_of(snapshot, &traced));
-    let rule = match (traced, rank.and_then(|rank| rank.rule)) {
+    let rule = match (traced, rank.as_ref().and_then(|rank| rank.rule)) {
         (Some(traced), Some(rule)) => snapshot
             .plan
             .steered(traced.ix)
@@ -123,7 +125,7 @@ pub fn explain(snapshot: &Snapshot, question: Question) -> Explanation {
             .cloned(),
         _ => None,
     };
-    let candidates = match (traced, rank) {
+    let candidates = match (traced, &rank) {
         (Some(traced), Some(rank)) => candidates(snapshot, &traced, rank, &location),
         _ => Vec::new(),
     };
@@ -217,7 +219,7 @@ fn read(response: &[u8]) -> Wire {
 
 /// The rank list that the answer came from. For a prefix of several lists it is the first address's,
 /// unless that one has another answer: then any that has the one given.
-fn rank_of<'a>(snapshot: &'a Snapshot, traced: &TracedSteering) -> Option<&'a RankList> {
+fn rank_of<'a>(snapshot: &'a Snapshot, traced: &TracedSteering) -> Option<Cow<'a, RankList>> {
     let answers = snapshot
         .steered
         .get(traced.ix.at())?
@@ -229,7 +231,8 @@ fn rank_of<'a>(snapshot: &'a Snapshot, traced: &TracedSteering) -> Option<&'a Ra
         true => first.at(),
         false => (0..answers.key_of_rank.len()).find(|rank| gives(*rank))?,
     };
-    answers.table.ranks().get(rank)
+    let spec = snapshot.plan.specs.get(traced.ix.at())?;
+    Some(whole(spec, answers.table.ranks().get(rank)?))
 }
 
 /// The pools of a rank list with the reason why each was or was not answered.
@@ -241,7 +244,7 @@ fn candidates(
 ) -> Vec<Candidate> {
     let mut candidates = Vec::new();
     let mut is_decided = false;
-    for group in &rank.groups {
+    for group in rank.groups.iter() {
         let has_chosen = group.iter().any(|share| Some(share.pool) == traced.pool);
         for share in group {
             let chosen = Some(share.pool) == traced.pool;

@@ -172,6 +172,7 @@ mod tests {
             point: Point::new(latitude, longitude).expect("in range"),
             weight: 1,
             bias_km: 0.0,
+            families: [true, true],
         }
     }
 
@@ -333,7 +334,8 @@ mod tests {
                 let asn = Scan(&systems).value(addr);
                 prop_assert_eq!(location.asn.unwrap_or(0), asn, "{}", addr);
                 let list = &table.ranks()[table.rank_of(addr).at()];
-                let found = (list.groups[0][0].pool.0, list.rule);
+                let first = list.groups.iter().next().expect("a group")[0];
+                let found = (first.pool.0, list.rule);
                 let network = Scan(&networks).value(addr);
                 prop_assert_eq!(found, expected(network, asn, &location), "{}", addr);
                 prop_assert_eq!(list.located, location.is_located());

@@ -12,7 +12,7 @@ mod guide;
 pub mod info;
 pub mod majority;
 pub mod mmdb;
-mod rank;
+pub mod rank;
 pub mod rules;
 pub mod table;
 pub mod today;

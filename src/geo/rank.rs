@@ -1,14 +1,21 @@
 //! Rank lists: the order of a spec's pools for one kind of client, each distinct order kept once.
 //!
 //! What a client's location and the rule it falls under say is all that matters, so ranking is done
-//! once per location and rule, not per network.
+//! once per location and rule, not per network. Lists of many pools are cut short, and made [`whole`]
+//! again by those who need all of one.
+
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 use rustc_hash::FxHashMap;
+use rustc_hash::FxHashSet;
 
+use crate::base::ix::PoolIx;
 use crate::base::ix::RankIx;
 use crate::base::location::Location;
 use crate::base::location::Point;
-use crate::base::rank::Group;
+use crate::base::rank::Cut;
 use crate::base::rank::Policy;
 use crate::base::rank::RankList;
 use crate::base::rank::Share;
@@ -17,6 +24,11 @@ use crate::geo::rules::Spec;
 
 /// Pools less than this farther than the nearest of their group share its clients.
 const TIE_KM: f64 = 1.0;
+
+/// How many pools of each family a list keeps where it is a matter of distance: with thousands of
+/// pools and places, whole lists would take gigabytes, and hardly ever is more asked of one than its
+/// first pool that is up.
+const N_KEPT: usize = 32;
 
 /// Ranks locations for one spec.
 pub(super) struct Ranker<'a> {
@@ -77,64 +89,135 @@ impl<'a> Ranker<'a> {
 
 /// The rank list of clients at `location` that fall under `rule`.
 fn list(spec: &Spec, rule: Option<u32>, location: &Location) -> RankList {
-    let chosen = rule.map(|rule| &spec.rules[rule as usize]);
-    let groups = match chosen {
-        None => groups(spec.policy, &spec.sites, location.point),
-        Some(rule) => {
-            let mut groups = groups(rule.policy, &rule.sites, location.point);
-            if !rule.fence {
-                let in_rule = |site: &Site| rule.sites.iter().any(|s| s.pool == site.pool);
-                let others = spec.sites.iter().filter(|s| !in_rule(s)).copied();
-                let others: Vec<Site> = others.collect();
-                groups.extend(self::groups(spec.policy, &others, location.point));
-            }
-            groups
-        }
-    };
     RankList {
-        rule,
         located: location.is_located(),
-        fenced: chosen.is_some_and(|rule| rule.fence),
-        groups: groups.into(),
+        ..ranked(spec, rule, location.point, N_KEPT)
     }
 }
 
-/// The groups of `sites`, best first, for a client at `point`.
-fn groups(policy: Policy, sites: &[Site], point: Option<Point>) -> Vec<Group> {
-    let in_turn = || {
-        sites
-            .iter()
-            .map(|site| Group::from([share(site)]))
-            .collect()
+/// A list with all its pools, made anew if it is cut short; `spec` is the one it comes from. Takes some
+/// hundred nanoseconds a pool.
+pub fn whole<'a>(spec: &Spec, list: &'a RankList) -> Cow<'a, RankList> {
+    match list.cut {
+        None => Cow::Borrowed(list),
+        Some(cut) => Cow::Owned(RankList {
+            located: list.located,
+            ..ranked(spec, list.rule, Some(cut.point), usize::MAX)
+        }),
+    }
+}
+
+/// Ranks pools for clients at `point` that fall under `rule`, and keeps the first `n_kept` of each
+/// family. Whether the clients count as located is for the caller to say.
+fn ranked(spec: &Spec, rule: Option<u32>, point: Option<Point>, n_kept: usize) -> RankList {
+    let chosen = rule.map(|rule| &spec.rules[rule as usize]);
+    let others;
+    let parts = match chosen {
+        None => vec![(spec.policy, &*spec.sites)],
+        Some(rule) if rule.fence => vec![(rule.policy, &*rule.sites)],
+        Some(rule) => {
+            others = others_than(&rule.sites, &spec.sites);
+            vec![(rule.policy, &*rule.sites), (spec.policy, &*others)]
+        }
     };
+    // An order that is the same everywhere is kept once, so it may as well be whole.
+    let is_by_place = parts.iter().any(|(policy, _)| *policy == Policy::Nearest);
+    let point = point.filter(|_| is_by_place);
+    let n_kept = if point.is_some() { n_kept } else { usize::MAX };
+    let mut n_left = [0, 1].map(|family| {
+        let sites = parts.iter().flat_map(|(_, sites)| *sites);
+        sites.filter(|site| site.families[family]).count()
+    });
+    let mut n_wanted = n_left.map(|n| n.min(n_kept));
+    let mut reach = [None; 2];
+    let mut kept: Vec<Vec<Site>> = Vec::new();
+    let parts = parts.iter();
+    let mut in_order = parts.flat_map(|(policy, sites)| groups(*policy, sites, point));
+    while n_wanted != [0, 0]
+        && let Some(group) = in_order.next()
+    {
+        let n_of = [0, 1].map(|family| group.iter().filter(|s| s.families[family]).count());
+        let is_wanted = (0..2).any(|family| n_of[family] > 0 && n_wanted[family] > 0);
+        for family in 0..2 {
+            if is_wanted {
+                n_left[family] -= n_of[family];
+                n_wanted[family] = n_wanted[family].saturating_sub(n_of[family]);
+            } else if n_of[family] > 0 {
+                reach[family].get_or_insert(kept.len() as u32);
+            }
+        }
+        if is_wanted {
+            kept.push(group);
+        }
+    }
+    for family in 0..2 {
+        if n_left[family] > 0 {
+            reach[family].get_or_insert(kept.len() as u32);
+        }
+    }
+    let cut = point.map(|point| Cut { reach, point });
+    let kept = kept.into_iter();
+    RankList {
+        rule,
+        located: false,
+        fenced: chosen.is_some_and(|rule| rule.fence),
+        cut: cut.filter(|cut| cut.reach != [None, None]),
+        groups: kept.map(|group| group.into_iter().map(share)).collect(),
+    }
+}
+
+/// The sites of pools that are not among some others.
+fn others_than(some: &[Site], all: &[Site]) -> Vec<Site> {
+    let some: FxHashSet<PoolIx> = some.iter().map(|site| site.pool).collect();
+    let is_other = |site: &&Site| !some.contains(&site.pool);
+    all.iter().filter(is_other).copied().collect()
+}
+
+/// The groups of `sites`, best first, for a client at `point`; the work is done as they are asked for.
+fn groups(
+    policy: Policy,
+    sites: &[Site],
+    point: Option<Point>,
+) -> Box<dyn Iterator<Item = Vec<Site>> + '_> {
     match (policy, point) {
-        _ if sites.is_empty() => Vec::new(),
-        (Policy::Weighted, _) => vec![sites.iter().map(share).collect()],
-        (Policy::Nearest, Some(point)) => by_distance(sites, point),
+        (Policy::Weighted, _) => Box::new((!sites.is_empty()).then(|| sites.to_vec()).into_iter()),
+        (Policy::Nearest, Some(point)) => Box::new(by_distance(sites, point)),
         // The operator's order is also for clients that cannot be placed.
-        (Policy::Failover, _) | (Policy::Nearest, None) => in_turn(),
+        (Policy::Failover, _) | (Policy::Nearest, None) => {
+            Box::new(sites.iter().map(|site| vec![*site]))
+        }
     }
 }
 
 /// Nearest first; those as near as the first of their group stand in the operator's order.
-fn by_distance(sites: &[Site], point: Point) -> Vec<Group> {
+fn by_distance(sites: &[Site], point: Point) -> impl Iterator<Item = Vec<Site>> {
     let distance = |site: &Site| site.point.distance_km(point) - site.bias_km;
-    let mut far: Vec<(f64, usize)> = sites.iter().map(distance).zip(0..).collect();
-    far.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut groups = Vec::new();
-    let mut rest = &mut far[..];
-    while let Some((nearest, _)) = rest.first() {
-        let limit = nearest + TIE_KM;
-        let n_ties = rest.partition_point(|(km, _)| *km < limit).max(1);
-        let (ties, farther) = rest.split_at_mut(n_ties);
-        ties.sort_by_key(|(_, at)| *at);
-        groups.push(ties.iter().map(|(_, at)| share(&sites[*at])).collect());
-        rest = farther;
-    }
-    groups
+    let distances: Vec<f64> = sites.iter().map(distance).collect();
+    // A heap: of thousands of pools only the first few are asked for.
+    let far = distances.iter().zip(0..);
+    let mut far: BinaryHeap<_> = far.map(|(km, at)| Reverse((ordered(*km), at))).collect();
+    std::iter::from_fn(move || {
+        let Reverse((_, nearest)) = far.pop()?;
+        let limit = distances[nearest] + TIE_KM;
+        let mut ties = vec![nearest];
+        while let Some(Reverse((_, next))) = far.peek().copied()
+            && distances[next] < limit
+        {
+            far.pop();
+            ties.push(next);
+        }
+        ties.sort_unstable();
+        Some(ties.into_iter().map(|at| sites[at]).collect())
+    })
 }
 
-fn share(site: &Site) -> Share {
+/// A number that stands to others as the distance does, after `f64::total_cmp`.
+fn ordered(km: f64) -> i64 {
+    let bits = km.to_bits() as i64;
+    bits ^ (((bits >> 63) as u64) >> 1) as i64
+}
+
+fn share(site: Site) -> Share {
     Share {
         pool: site.pool,
         weight: site.weight,
@@ -143,9 +226,14 @@ fn share(site: &Site) -> Share {
 
 #[cfg(test)]
 mod tests {
-    use crate::base::ix::PoolIx;
+    use proptest::collection::vec;
+    use proptest::prelude::any;
+    use proptest::prop_assert_eq;
+    use proptest::proptest;
+
     use crate::base::location::Continent;
     use crate::base::location::Subdivision;
+    use crate::base::prefix::Family;
     use crate::geo::rules::Matcher;
     use crate::geo::rules::Rule;
 
@@ -158,6 +246,7 @@ mod tests {
             point: Point::new(0.0, *longitude).expect("in range"),
             weight: 1,
             bias_km: 0.0,
+            families: [true, true],
         };
         longitudes.iter().zip(0..).map(site).collect()
     }
@@ -180,7 +269,7 @@ mod tests {
     /// Pools of each group, as `0,2|1`.
     fn order(list: &RankList) -> String {
         let pool = |share: &Share| share.pool.0.to_string();
-        let group = |group: &Group| group.iter().map(pool).collect::<Vec<_>>().join(",");
+        let group = |group: &[Share]| group.iter().map(pool).collect::<Vec<_>>().join(",");
         list.groups.iter().map(group).collect::<Vec<_>>().join("|")
     }
 
@@ -244,6 +333,98 @@ mod tests {
         let ranks = ranks.map(|(location, rule)| ranker.rank(location, rule).0);
         assert_eq!(ranks, [0, 1, 1, 0, 2], "equal lists are one");
         assert_eq!(ranker.into_lists().len(), 3);
+    }
+
+    proptest! {
+        /// Whichever pools of a family are wanted: a cut list that names one at all names the same
+        /// group's as the whole list does.
+        #[test]
+        fn cut_lists_begin_as_whole_ones(
+            pools in vec((-60..60_i32, any::<[bool; 2]>(), any::<bool>(), any::<bool>()), 1..40),
+            n_kept in 1..6_usize,
+            policy in 0..3_usize,
+            has_rule in any::<bool>(),
+        ) {
+            let mut spec = spec(Policy::Nearest, &[]);
+            let mut of_rule = Vec::new();
+            for ((longitude, families, in_rule, _), pool) in pools.iter().zip(0..) {
+                // A hundredth of a degree is 1.1 km, so that there are ties and chains of them.
+                let point = Point::new(0.0, f64::from(*longitude) / 200.0).expect("in range");
+                let families = if *families == [false; 2] { [true; 2] } else { *families };
+                let site = Site { pool: PoolIx(pool), point, weight: 1, bias_km: 0.0, families };
+                spec.sites.push(site);
+                of_rule.extend(in_rule.then_some(site));
+            }
+            let policy = [Policy::Failover, Policy::Nearest, Policy::Weighted][policy];
+            let rule = (has_rule && !of_rule.is_empty()).then_some(0);
+            spec.rules.push(Rule {
+                matcher: Matcher::Asn(vec![1]),
+                sites: of_rule,
+                policy,
+                fence: false,
+            });
+            let point = Point::new(0.0, 0.0);
+            let cut = ranked(&spec, rule, point, n_kept);
+            let all = ranked(&spec, rule, point, usize::MAX);
+            prop_assert_eq!(&*whole(&spec, &cut), &all);
+            prop_assert_eq!(all.cut, None);
+            for family in Family::ALL {
+                let is_wanted = |share: &&Share| {
+                    let (_, _, _, is_up) = pools[share.pool.at()];
+                    is_up && spec.sites[share.pool.at()].families[family.ix()]
+                };
+                let first = |list: &RankList| {
+                    let wanted = |group: &[Share]| -> Vec<Share> {
+                        group.iter().filter(is_wanted).copied().collect()
+                    };
+                    list.groups_for(family).map(wanted).find(|wanted| !wanted.is_empty())
+                };
+                match first(&cut) {
+                    None if cut.is_cut(family) => {}
+                    found => prop_assert_eq!(found, first(&all)),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn lists_keep_the_first_of_each_family_and_are_told_apart_by_place() {
+        let mut spec = spec(Policy::Nearest, &[]);
+        for pool in 0..100 {
+            let mut site = sites(&[f64::from(pool)])[0];
+            site.pool = PoolIx(pool);
+            // Every tenth has IPv6 only.
+            site.families = [pool % 10 != 9, pool % 10 == 9];
+            spec.sites.push(site);
+        }
+        let locations = [at(0.0), at(0.1), Location::default()];
+        let mut ranker = Ranker::new(&spec, &locations);
+        let ranks = [0, 1, 2].map(|location| ranker.rank(location, None).0);
+        assert_eq!(
+            ranks,
+            [0, 1, 2],
+            "the same pools, but another order behind them"
+        );
+        let lists = ranker.into_lists();
+        let kept = |list: &RankList| {
+            list.groups
+                .iter()
+                .flatten()
+                .map(|s| s.pool.0)
+                .collect::<Vec<_>>()
+        };
+        // 32 of IPv4, and all ten of IPv6.
+        let expected = (0..35)
+            .chain([39, 49, 59, 69, 79, 89, 99])
+            .collect::<Vec<_>>();
+        assert_eq!(kept(&lists[0]), expected);
+        assert_eq!(lists[0].cut.map(|cut| cut.reach), Some([Some(35), None]));
+        assert_eq!(kept(&whole(&spec, &lists[0])).len(), 100);
+        assert_eq!(
+            (kept(&lists[2]).len(), lists[2].cut),
+            (100, None),
+            "one order for all"
+        );
     }
 
     #[test]

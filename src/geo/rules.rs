@@ -37,19 +37,18 @@ pub struct Site {
     pub weight: u32,
     /// Subtracted from the distance, in kilometres.
     pub bias_km: f64,
+    /// Whether it has endpoints, by [`Family::ix`](crate::base::prefix::Family::ix).
+    pub families: [bool; 2],
 }
 
-/// Coordinates and biases are checked numbers: none is a NaN.
+/// Biases are checked numbers: none is a NaN.
 impl Eq for Site {}
 
 impl Hash for Site {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.pool.hash(state);
+        (self.pool, self.point, self.weight, self.families).hash(state);
         // Zeros of both signs are equal, and adding zero makes them one.
-        for number in [self.point.latitude, self.point.longitude, self.bias_km] {
-            (number + 0.0).to_bits().hash(state);
-        }
-        self.weight.hash(state);
+        (self.bias_km + 0.0).to_bits().hash(state);
     }
 }
 

@@ -22,6 +22,7 @@ use crate::base::rank::Share;
 use crate::config::model::Endpoint;
 use crate::config::model::Pool;
 use crate::geo::compile::GeoTable;
+use crate::geo::rank::whole;
 use crate::geo::today::Today;
 use crate::health::overrides::Forced;
 use crate::state::plan::Plan;
@@ -350,14 +351,14 @@ impl Builder<'_> {
 
     fn make_family(&mut self, ix: SteeredIx, family: Family, last_up: &[bool]) -> FamilyAnswers {
         let table = Arc::clone(&self.plan.tables[ix.at()]);
-        let all_down = self.plan.steered(ix).all_down;
+        let any_up = self.any_up(ix, family);
         let mut keys = FxHashMap::<Choice, u32>::default();
         let mut choices = Vec::new();
         let key_of_rank: Arc<[u32]> = table
             .ranks()
             .iter()
             .map(|rank| {
-                let choice = self.choose(rank, all_down, family, last_up);
+                let choice = self.choose(ix, rank, family, any_up, last_up);
                 *keys.entry(choice).or_insert_with_key(|choice| {
                     choices.push(choice.clone());
                     choices.len() as u32 - 1
@@ -379,13 +380,28 @@ impl Builder<'_> {
 
     fn choose(
         &self,
+        ix: SteeredIx,
         rank: &RankList,
-        all_down: AllDown,
         family: Family,
+        any_up: bool,
         last_up: &[bool],
     ) -> Choice {
+        let all_down = self.plan.steered(ix).all_down;
         let standing = |pool: PoolIx| self.pools[pool.at()].standing[family.ix()];
-        steer::choose(rank, all_down, standing, |pool| last_up[pool.at()])
+        let was_up = |pool: PoolIx| last_up[pool.at()];
+        let choose =
+            |rank: &RankList| steer::choose(rank, all_down, family, any_up, standing, was_up);
+        choose(rank)
+            .or_else(|| choose(&whole(&self.plan.specs[ix.at()], rank)))
+            .expect("a whole list decides")
+    }
+
+    /// Whether any pool that a name may be answered with by rank is up.
+    fn any_up(&self, ix: SteeredIx, family: Family) -> bool {
+        let spec = &self.plan.specs[ix.at()];
+        let of_rules = spec.rules.iter().flat_map(|rule| &rule.sites);
+        let mut sites = spec.sites.iter().chain(of_rules);
+        sites.any(|site| self.up[family.ix()][site.pool.at()])
     }
 
     fn known_today(&self, table: &Arc<GeoTable>, key_of_rank: &Arc<[u32]>) -> Option<Arc<Today>> {

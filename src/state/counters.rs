@@ -277,8 +277,8 @@ impl AnswerCounters {
     fn take_over(&self, before: &Self) {
         let owners: HashMap<&str, SteeredIx> = by_name(&before.owners, SteeredIx::new);
         let pools: HashMap<&str, PoolIx> = by_name(&before.pool_names, PoolIx::new);
-        let known = |pool: &Box<str>| pools.get(&**pool).copied();
-        let known: Vec<Option<PoolIx>> = self.pool_names.iter().map(known).collect();
+        let names = self.pool_names.iter().map(|name| &**name);
+        let known: Vec<Option<PoolIx>> = names.map(|name| pools.get(name).copied()).collect();
         for (at, owner) in self.owners.iter().enumerate() {
             let Some(old) = owners.get(&**owner) else {
                 continue;
@@ -324,12 +324,13 @@ impl AnswerCounters {
 
     /// The totals as (steered name, pool, answers).
     pub fn totals(&self) -> impl Iterator<Item = ((&str, &str), u64)> {
-        let slots_of = |at: usize| self.starts[at]..self.starts[at + 1];
-        let of_name = move |(at, owner)| slots_of(at).map(move |slot| (owner, slot));
-        let slots = self.owners.iter().enumerate().flat_map(of_name);
-        slots.map(|(owner, slot): (&Box<str>, usize)| {
-            let pool = &self.pool_names[self.slots[slot].at()];
-            ((&**owner, &**pool), self.total(slot))
+        let slots = self.starts.windows(2).map(|ends| ends[0]..ends[1]);
+        let names = self.owners.iter().zip(slots);
+        names.flat_map(move |(owner, slots)| {
+            slots.map(move |slot| {
+                let pool = &self.pool_names[self.slots[slot].at()];
+                ((&**owner, &**pool), self.total(slot))
+            })
         })
     }
 

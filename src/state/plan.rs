@@ -7,8 +7,10 @@ use crate::base::diag::Report;
 use crate::base::ix::PoolIx;
 use crate::base::ix::SteeredIx;
 use crate::base::name::Name;
+use crate::base::prefix::Family;
 use crate::config::model;
 use crate::config::model::Config;
+use crate::config::model::Endpoint;
 use crate::config::model::Steered;
 use crate::geo::compile;
 use crate::geo::compile::GeoTable;
@@ -114,6 +116,10 @@ fn spec_of(config: &Config, steered: &Steered) -> Spec {
                 point: p.location,
                 weight: p.weight,
                 bias_km: p.bias_km,
+                families: Family::ALL.map(|family| {
+                    let is_of = |e: &Endpoint| Family::of(e.address) == family;
+                    p.endpoints.iter().any(is_of)
+                }),
             }
         };
         pools.iter().map(site).collect()

@@ -171,3 +171,52 @@ fn names_that_are_answered_alike_share_their_answers_and_count_apart() {
         ]
     );
 }
+
+/// A hundred pools along a meridian, all but some of them down.
+fn meridian(standing: impl Fn(u32) -> Health) -> Snapshot {
+    let mut pools = String::new();
+    for n in 0..100 {
+        let latitude = f64::from(n) * 1.5 - 75.0;
+        pools +=
+            &format!("[pool.p{n}]\nlocation = [{latitude}, 9.0]\nendpoints = [\"10.0.0.{n}\"]\n");
+    }
+    let names: Vec<String> = (0..100).map(|n| format!("\"p{n}\"")).collect();
+    pools += &format!(
+        "[steer.\"app.example.com\"]\npools = [{}]\n",
+        names.join(", ")
+    );
+    let evidence = Evidence {
+        endpoints: (0..100).map(|pool| vec![standing(pool)]).collect(),
+        forced: Vec::new(),
+    };
+    let plan = plan("", &pools, &[("example.com", ZONE)], embedded_atlas());
+    snapshot(plan, &evidence)
+}
+
+#[test]
+fn the_nearest_pool_up_answers_however_many_nearer_ones_are_down() {
+    for ups in [&[0][..], &[99], &[0, 99], &[10, 11, 90], &[50]] {
+        let now = meridian(|pool| match ups.contains(&pool) {
+            true => Health::Up,
+            false => Health::Down,
+        });
+        let mut n_located = 0;
+        for n in 0..2000_u32 {
+            let address = n.wrapping_mul(0x9E37_79B1);
+            let (location, _) = now.plan.atlas.locate(IpAddr::from(address.to_be_bytes()));
+            let Some(point) = location.point else {
+                continue;
+            };
+            n_located += 1;
+            let distance = |pool: &&u32| {
+                let pool = &now.plan.config.pools.pools[**pool as usize];
+                pool.location.distance_km(point)
+            };
+            let nearest = ups
+                .iter()
+                .min_by(|a, b| distance(a).total_cmp(&distance(b)));
+            assert_eq!(Some(&ask(&now, address, 32).0), nearest, "{location:?}");
+        }
+        assert!(n_located > 1000);
+    }
+}

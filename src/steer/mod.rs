@@ -7,6 +7,7 @@
 pub mod rendezvous;
 
 use crate::base::ix::PoolIx;
+use crate::base::prefix::Family;
 use crate::base::rank::RankList;
 use crate::base::rank::Share;
 
@@ -55,37 +56,47 @@ pub enum Choice {
 /// first group with a pool that is up wins, and only its pools that are up share it. With none up,
 /// a fenced list is answered empty and any other as `all_down` says. A pool that an operator drained
 /// is used only if nothing but drained pools is left.
+///
+/// `None`: the list is cut short in this family, and the pool that decides may be left out. `any_up`
+/// spares looking for a pool that is up where it is known that there is none in the whole list.
 pub fn choose(
     rank: &RankList,
     all_down: AllDown,
+    family: Family,
+    any_up: bool,
     standing: impl Fn(PoolIx) -> Standing,
     was_up: impl Fn(PoolIx) -> bool,
-) -> Choice {
+) -> Option<Choice> {
+    let is_cut = rank.is_cut(family);
+    // The outer `None`: nobody knows; the inner: there is none.
     let first = |wanted: &dyn Fn(PoolIx) -> bool| {
-        rank.groups.iter().find_map(|group| members(group, wanted))
+        let mut groups = rank.groups_for(family);
+        let found = groups.find_map(|group| members(group, wanted));
+        (found.is_some() || !is_cut).then_some(found)
     };
-    if let Some(choice) = first(&|pool| standing(pool) == Standing::Up) {
-        return choice;
+    if any_up && let Some(choice) = first(&|pool| standing(pool) == Standing::Up)? {
+        return Some(choice);
     }
-    let as_if_up = || {
-        first(&|pool| standing(pool) == Standing::Down)
-            .or_else(|| first(&|pool| standing(pool) == Standing::Drained))
-            .unwrap_or(Choice::Empty)
-    };
     // A family that no pool serves does not exist for this name, whatever the policy.
-    let exists = as_if_up();
-    match all_down {
-        _ if rank.fenced || exists == Choice::Empty => Choice::Empty,
+    let exists = match first(&|pool| standing(pool) == Standing::Down)? {
+        Some(choice) => choice,
+        None => match first(&|pool| standing(pool) == Standing::Drained)? {
+            Some(choice) => choice,
+            None => return Some(Choice::Empty),
+        },
+    };
+    Some(match all_down {
+        _ if rank.fenced => Choice::Empty,
         AllDown::Empty => Choice::Empty,
         AllDown::Fallback(pool) if standing(pool) != Standing::Absent => {
             Choice::Pools([Share { pool, weight: 1 }].into())
         }
         AllDown::LastGood => {
-            first(&|pool| standing(pool) == Standing::Down && was_up(pool)).unwrap_or(exists)
+            first(&|pool| standing(pool) == Standing::Down && was_up(pool))?.unwrap_or(exists)
         }
         AllDown::Fallback(_) | AllDown::Nearest => exists,
         AllDown::ServFail => Choice::ServFail,
-    }
+    })
 }
 
 /// The pools of a group that are wanted, if any; those of weight 0 only if there are no others.
@@ -100,6 +111,9 @@ fn members(group: &[Share], wanted: &dyn Fn(PoolIx) -> bool) -> Option<Choice> {
 
 #[cfg(test)]
 mod tests {
+    use crate::base::location::Point;
+    use crate::base::rank::Cut;
+
     use super::*;
 
     use Standing::Absent;
@@ -113,26 +127,35 @@ mod tests {
             pool: PoolIx(pool),
             weight,
         };
-        let groups = groups
-            .iter()
-            .map(|group| group.iter().map(share).collect())
-            .collect();
+        let groups = groups.iter().map(|group| group.iter().map(share));
         RankList {
             rule: None,
             located: true,
             fenced,
-            groups,
+            cut: None,
+            groups: groups.collect(),
         }
     }
 
     /// The pools chosen, or a word.
     fn check(rank: &RankList, all_down: AllDown, standing: &[Standing], was_up: &[u32]) -> String {
-        let choice = choose(
-            rank,
-            all_down,
-            |pool| standing[pool.at()],
-            |pool| was_up.contains(&pool.0),
-        );
+        let choose = |any_up| {
+            choose(
+                rank,
+                all_down,
+                Family::V4,
+                any_up,
+                |pool| standing[pool.at()],
+                |pool| was_up.contains(&pool.0),
+            )
+        };
+        let choice = choose(true);
+        if !standing.contains(&Up) && !rank.is_cut(Family::V4) {
+            assert_eq!(choice, choose(false));
+        }
+        let Some(choice) = choice else {
+            return "unknown".into();
+        };
         match choice {
             Choice::Empty => "empty".into(),
             Choice::ServFail => "servfail".into(),
@@ -196,6 +219,48 @@ mod tests {
             );
         }
         assert_eq!(check(&list, AllDown::LastGood, &[Down, Down], &[]), "0x1");
+    }
+
+    #[test]
+    fn a_cut_list_decides_only_what_it_can() {
+        let point = Point::new(0.0, 0.0).expect("in range");
+        let cut = RankList {
+            cut: Some(Cut {
+                reach: [Some(2), None],
+                point,
+            }),
+            ..rank(false, &[&[(0, 1)], &[(1, 1)]])
+        };
+        for (all_down, standing, expected) in [
+            (AllDown::Nearest, [Down, Up, Up], "1x1"),
+            // Pool 2 may be up behind the cut.
+            (AllDown::Nearest, [Down, Down, Up], "unknown"),
+            (AllDown::Empty, [Absent, Absent, Down], "unknown"),
+        ] {
+            assert_eq!(check(&cut, all_down, &standing, &[2]), expected);
+        }
+        let choose = |standing: [Standing; 3], all_down, was_up| {
+            let standing = |pool: PoolIx| standing[pool.at()];
+            let was_up = |pool| pool == PoolIx(was_up);
+            choose(&cut, all_down, Family::V4, false, standing, was_up)
+        };
+        let only = |pool| {
+            Some(Choice::Pools(
+                [Share {
+                    pool: PoolIx(pool),
+                    weight: 1,
+                }]
+                .into(),
+            ))
+        };
+        assert_eq!(choose([Drained, Down, Down], AllDown::Nearest, 2), only(1));
+        assert_eq!(choose([Down, Down, Down], AllDown::LastGood, 1), only(1));
+        assert_eq!(choose([Down, Down, Down], AllDown::LastGood, 2), None);
+        assert_eq!(choose([Drained, Drained, Down], AllDown::Nearest, 2), None);
+        assert_eq!(
+            choose([Down, Absent, Down], AllDown::Empty, 2),
+            Some(Choice::Empty)
+        );
     }
 
     #[test]

@@ -57,6 +57,7 @@ fn check(bytes: Vec<u8>) {
         },
         weight: 1,
         bias_km: 0.0,
+        families: [true, true],
     };
     let spec = Spec {
         policy: Policy::Nearest,
