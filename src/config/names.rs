@@ -46,7 +46,11 @@ pub(super) struct Names<'a> {
     names: Vec<Name<'a>>,
     /// The position of each name.
     positions: HashMap<&'a str, usize>,
+    n_searches: Cell<u32>,
 }
+
+/// How many unknown names are searched for the one that was meant.
+const MAX_SEARCHES: u32 = 100;
 
 impl<'a> Names<'a> {
     /// The keys of the table `kind`, with the offset of each.
@@ -70,6 +74,7 @@ impl<'a> Names<'a> {
             kind,
             positions: positions.collect(),
             names,
+            n_searches: Cell::new(0),
         }
     }
 
@@ -86,15 +91,24 @@ impl<'a> Names<'a> {
         match found {
             Some(at) => self.names[at].used.set(true),
             None if self.file.is_whole() => {
-                let near = did_you_mean(text, self.iter().map(|name| name.text));
-                if let Some(meant) = self.iter().find(|name| Some(name.text) == near) {
-                    meant.used.set(true);
+                let near = self.near(text);
+                if let Some(meant) = near.and_then(|near| self.positions.get(near)) {
+                    self.names[*meant].used.set(true);
                 }
                 item.expected(&format!("{expected} of this file{}", hint(near)));
             }
             None => {}
         }
         found
+    }
+
+    /// The name that was probably meant. Only the first references to nothing are worth a search: where
+    /// there are thousands, all for one reason, each would be held against thousands of names.
+    fn near(&self, text: &str) -> Option<&'a str> {
+        let n_searches = self.n_searches.get();
+        self.n_searches.set(n_searches + 1);
+        let names = self.iter().map(|name| name.text);
+        (n_searches < MAX_SEARCHES).then(|| did_you_mean(text, names))?
     }
 
     /// Warns of each name that no reference was made to, unless one may have been lost.

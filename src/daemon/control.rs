@@ -195,7 +195,7 @@ impl Control {
         let started = Instant::now();
         let now = self.clock.now();
         let mut flips = Vec::new();
-        let n_awaited = {
+        {
             let mut board = write(&self.live.board);
             let mut next = Some(first);
             while let Some(observation) = next {
@@ -206,10 +206,11 @@ impl Control {
                 flips.extend(board.observe(&observation, now));
                 next = rest.try_recv().ok();
             }
-            board.n_awaited()
-        };
-        if n_awaited == 0 && !self.live.is_ready.swap(true, Relaxed) {
-            info!("ready: the first round of probes is in");
+            // Counted only until it is known: thousands of endpoints report every few milliseconds.
+            if !self.live.is_ready.load(Relaxed) && board.n_awaited() == 0 {
+                self.live.is_ready.store(true, Relaxed);
+                info!("ready: the first round of probes is in");
+            }
         }
         self.flipped(&flips, started);
     }
