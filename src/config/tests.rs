@@ -234,3 +234,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn thousands_of_unknown_names_are_all_reported_and_some_with_a_suggestion() {
+    let unknown = vec!["\"us-wast\""; 2000];
+    let text = format!(
+        "[pool.us-west]\nlocation = [0, 0]\nendpoints = [\"192.0.2.1\"]\n\
+         [steer.\"app.example.com\"]\npools = [{}]\n",
+        unknown.join(", ")
+    );
+    let (_, report) = read_pools(&text);
+    assert_eq!(report.n_errors(), 2000);
+    let text = report.to_string();
+    assert_eq!(text.matches("did you mean `us-west`?").count(), 100);
+}

@@ -109,9 +109,9 @@ impl Scratch {
     }
 
     /// Counts an answer of a pool, unless it is only explained.
-    pub(super) fn count_answer(&self, snapshot: &Snapshot, ix: SteeredIx, counter: u32) {
+    pub(super) fn count_answer(&self, snapshot: &Snapshot, counter: u32) {
         if self.trace.is_none() {
-            snapshot.plan.counters.count(self.shard, ix, counter);
+            snapshot.plan.counters.count(self.shard, counter);
         }
     }
 

@@ -4,7 +4,6 @@
 //! One function per state of the search. Aliases are followed inside the zone only. An RRset that
 //! the answer needs and that does not fit sets TC; one that is merely helpful is left out.
 
-use crate::base::ix::SteeredIx;
 use crate::base::name::MAX_NAME_LEN;
 use crate::base::name::Name;
 use crate::base::prefix::Family;
@@ -41,7 +40,7 @@ pub(super) struct Composer<'a, 'b> {
     /// What the response counts as for the rate limit, unless its RCODE says error.
     pub kind: Kind,
     /// The counter of `answers_total` that the response moves.
-    pub counter: Option<(SteeredIx, u32)>,
+    pub counter: Option<u32>,
     /// What an operator who asks should know of the answer (RFC 8914).
     pub extended_error: Option<ExtendedError<'static>>,
     /// Whether `scratch.qname` is no longer the question's name.

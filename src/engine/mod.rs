@@ -173,8 +173,8 @@ fn respond(
             *scope = subnet.scope_len(scope_len);
         }
     }
-    if let Some((ix, counter)) = counter {
-        scratch.count_answer(snapshot, ix, counter);
+    if let Some(counter) = counter {
+        scratch.count_answer(snapshot, counter);
     }
     Ok((encoder.finish(rcode, opt.as_ref()), rcode))
 }

@@ -40,7 +40,8 @@ impl<'a> Composer<'a, '_> {
         let ecs = &self.snapshot.plan.config.process.ecs;
         let client = client::of_query(ecs, subnet, self.arrival.src);
         let now = self.snapshot.steered.get(ix.at());
-        let Some(answers) = now.and_then(|now| now.families.get(family.ix())) else {
+        let Some((now, answers)) = now.and_then(|now| Some((now, now.families.get(family.ix())?)))
+        else {
             return Found::ServFail;
         };
         let steered = answers.find(client, &mut self.scratch.majority);
@@ -49,7 +50,7 @@ impl<'a> Composer<'a, '_> {
             Found::Records(pool, _) => Some(pool),
             Found::NoData | Found::ServFail => None,
         };
-        self.counter = pool.map(|pool| (ix, pool.counter));
+        self.counter = pool.map(|pool| now.counters.saturating_add(pool.counter));
         self.extended_error = self.complaint(&steered.found, family);
         if let Some(trace) = &mut self.scratch.trace {
             let pool = pool.map(|pool| pool.pool);

@@ -103,14 +103,15 @@ impl Snapshot {
             records: FxHashMap::default(),
         };
         let n_steered = plan.config.pools.steered.len();
-        let steered = (0..n_steered)
+        let (steered, last_up): (Vec<_>, Vec<_>) = (0..n_steered)
             .map(|ix| builder.steered(SteeredIx::new(ix)))
-            .collect();
+            .unzip();
         Self {
             generation,
             plan,
             pools,
-            steered,
+            steered: steered.into(),
+            last_up: last_up.into(),
         }
     }
 
@@ -151,13 +152,14 @@ impl Snapshot {
         };
         let steered = self.steered.iter().map(|now| SteeredNow {
             families: now.families.each_ref().map(&mut fill),
-            last_up: now.last_up.clone(),
+            counters: now.counters,
         });
         Self {
             generation,
             plan: Arc::clone(&self.plan),
             pools: self.pools.clone(),
             steered: steered.collect(),
+            last_up: self.last_up.clone(),
         }
     }
 }
@@ -286,19 +288,22 @@ impl<'a> KnownNames<'a> {
 }
 
 impl Builder<'_> {
-    fn steered(&mut self, ix: SteeredIx) -> SteeredNow {
-        let before = self.before.map(|before| &before.steered[ix.at()]);
+    /// A name's answers, and the pools that were up when any of its last was.
+    fn steered(&mut self, ix: SteeredIx) -> (SteeredNow, [Arc<[bool]>; 2]) {
         let last_up = Family::ALL.map(|family| self.last_up(ix, family));
         let families = Family::ALL.map(|family| {
             let at = family.ix();
-            match before {
-                Some(before) if self.is_unchanged[at] && before.last_up[at] == last_up[at] => {
-                    Arc::clone(&before.families[at])
+            match self.before {
+                Some(before)
+                    if self.is_unchanged[at] && before.last_up[ix.at()][at] == last_up[at] =>
+                {
+                    Arc::clone(&before.steered[ix.at()].families[at])
                 }
                 _ => self.family(ix, family, &last_up[at]),
             }
         });
-        SteeredNow { families, last_up }
+        let counters = self.plan.counters.start(ix);
+        (SteeredNow { families, counters }, last_up)
     }
 
     /// The pools that were up when any of the name's last was.
@@ -316,7 +321,7 @@ impl Builder<'_> {
     /// changed since: names and pools are found again by what they are called.
     fn last_up_before(&self, ix: SteeredIx, family: Family) -> Option<Arc<[bool]>> {
         let known = self.known?;
-        let was_up = |at: usize| &known.steered[at].last_up[family.ix()];
+        let was_up = |at: usize| &known.last_up[at][family.ix()];
         if Arc::ptr_eq(&known.plan.config, &self.plan.config) {
             return Some(Arc::clone(was_up(ix.at())));
         }

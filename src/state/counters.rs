@@ -5,6 +5,7 @@
 //! that have none of their own, and is added to in one step that nobody can come between.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -238,7 +239,7 @@ pub struct AnswerCounters {
     /// By `SteeredIx`.
     owners: Vec<Box<str>>,
     /// Where each name's slots start, by `SteeredIx`, and where the last one's end.
-    starts: Vec<usize>,
+    starts: Vec<u32>,
     /// The pool of each slot; ascending within a name.
     slots: Vec<PoolIx>,
     /// By `PoolIx`.
@@ -253,7 +254,7 @@ impl AnswerCounters {
         let (mut starts, mut slots) = (vec![0], Vec::new());
         for steered in &pools.steered {
             slots.extend(pools_of(steered));
-            starts.push(slots.len());
+            starts.push(slots.len() as u32);
         }
         let shard = || slots.iter().map(|_| AtomicU64::new(0)).collect();
         let shards = (0..n_shards.max(1)).map(|_| shard()).collect();
@@ -283,38 +284,39 @@ impl AnswerCounters {
             let Some(old) = owners.get(&**owner) else {
                 continue;
             };
-            for slot in self.starts[at]..self.starts[at + 1] {
+            for slot in self.slots_of(at) {
                 let old_slot = known[self.slots[slot].at()].and_then(|p| before.slot(*old, p));
                 if let Some(old_slot) = old_slot {
-                    let total = before.total(before.starts[old.at()] + old_slot as usize);
+                    let total = before.total((before.start(*old) + old_slot) as usize);
                     self.shards[0][slot].store(total, Relaxed);
                 }
             }
         }
     }
 
-    /// The slot of a pool among those of a name, the same for all names that can answer with the same
-    /// pools; `None` for a pool the name cannot answer with.
-    pub fn slot(&self, steered: SteeredIx, pool: PoolIx) -> Option<u32> {
-        let (start, end) = (
-            self.starts.get(steered.at())?,
-            self.starts.get(steered.at() + 1)?,
-        );
-        let slot = self.slots[*start..*end].binary_search(&pool).ok()?;
-        u32::try_from(slot).ok()
+    /// Where the slots of a name start.
+    pub fn start(&self, steered: SteeredIx) -> u32 {
+        self.starts[steered.at()]
     }
 
-    /// Counts one answer of a name.
-    pub fn count(&self, shard: usize, steered: SteeredIx, slot: u32) {
+    /// The slot of a pool counted from its name's first, the same for all names that can answer with
+    /// the same pools; `None` for a pool the name cannot answer with.
+    pub fn slot(&self, steered: SteeredIx, pool: PoolIx) -> Option<u32> {
+        let slot = self.slots[self.slots_of(steered.at())].binary_search(&pool);
+        u32::try_from(slot.ok()?).ok()
+    }
+
+    /// Counts one answer in a slot, counted from the first of all.
+    pub fn count(&self, shard: usize, slot: u32) {
         let last = self.shards.len() - 1;
         let counters = self.shards.get(shard.min(last));
-        let at = self
-            .starts
-            .get(steered.at())
-            .map(|start| start + slot as usize);
-        if let Some(counter) = at.and_then(|at| counters?.get(at)) {
+        if let Some(counter) = counters.and_then(|counters| counters.get(slot as usize)) {
             add_one(counter, shard >= last);
         }
+    }
+
+    fn slots_of(&self, name: usize) -> Range<usize> {
+        self.starts[name] as usize..self.starts[name + 1] as usize
     }
 
     /// The number of pairs that are counted.
@@ -324,10 +326,9 @@ impl AnswerCounters {
 
     /// The totals as (steered name, pool, answers).
     pub fn totals(&self) -> impl Iterator<Item = ((&str, &str), u64)> {
-        let slots = self.starts.windows(2).map(|ends| ends[0]..ends[1]);
-        let names = self.owners.iter().zip(slots);
-        names.flat_map(move |(owner, slots)| {
-            slots.map(move |slot| {
+        let names = self.owners.iter().enumerate();
+        names.flat_map(move |(at, owner)| {
+            self.slots_of(at).map(move |slot| {
                 let pool = &self.pool_names[self.slots[slot].at()];
                 ((&**owner, &**pool), self.total(slot))
             })

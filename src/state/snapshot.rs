@@ -24,6 +24,9 @@ pub struct Snapshot {
     pub pools: Box<[PoolNow]>,
     /// What each steered name answers, by `SteeredIx`.
     pub steered: Box<[SteeredNow]>,
+    /// The pools that were up when any pool of a name last was, by `SteeredIx`, [`Family::ix`] and
+    /// `PoolIx`.
+    pub(super) last_up: Box<[[Arc<[bool]>; 2]]>,
 }
 
 /// One pool as the evidence has it.
@@ -61,11 +64,12 @@ impl PoolNow {
     }
 }
 
-/// One steered name now.
+/// One steered name now: what a query needs, in as little memory as it can be, as there may be very many.
 #[derive(Debug)]
 pub struct SteeredNow {
-    /// By [`Family::ix`]; shared with the snapshot before where nothing changed.
+    /// By [`Family::ix`]; shared with the snapshot before where nothing changed, and by names that are
+    /// answered alike.
     pub families: [Arc<FamilyAnswers>; 2],
-    /// The pools that were up when any pool of the name last was, by family and `PoolIx`.
-    pub last_up: [Arc<[bool]>; 2],
+    /// Where the name's counters start.
+    pub counters: u32,
 }
