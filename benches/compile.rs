@@ -39,10 +39,11 @@ fn spec() -> Spec {
         .zip(0..)
         .map(|((latitude, longitude), at)| Site {
             pool: PoolIx(at),
-            point: Point {
+            direction: Point {
                 latitude,
                 longitude,
-            },
+            }
+            .direction(),
             weight: 1,
             bias_km: 0.0,
             families: [true, true],

@@ -1,8 +1,8 @@
 //! What does an answer cost, and what does loading, as pools, steered names, names and zones grow?
 //!
 //! One table for each of them, in steps of ten: loading (text to plan, to snapshot, to merged tables), a
-//! flip (one pool goes down: the snapshot that says so, without the merging that follows), and an answer
-//! to a random question, from bytes to bytes, without sockets. On `synthetic-city.mmdb` if
+//! flip (one pool goes down: the snapshot that says so, without the merging that follows), an outage (so
+//! do all pools west of Greenwich), and an answer to a random question, from bytes to bytes, without sockets. On `synthetic-city.mmdb` if
 //! `MERIDIAN_GEODATA` names its folder, else on the embedded database. `cargo bench --bench growth --
 //! pools names` makes only those two. A table ends early behind a step that took too long to load.
 #![expect(clippy::print_stdout, reason = "tables are what it is for")]
@@ -18,6 +18,7 @@ use meridian::base::health::Health;
 use meridian::base::name::Name;
 use meridian::base::prefix::Prefix;
 use meridian::base::rr::RrType;
+use meridian::config::model::Pool;
 use meridian::daemon::load::embedded_atlas;
 use meridian::engine::Arrival;
 use meridian::engine::Scratch;
@@ -56,7 +57,7 @@ type Growth = (&'static str, &'static [usize], fn(usize) -> Step);
 const GROWTHS: [Growth; 5] = [
     ("pools", &[1, 10, 100, 1_000, 10_000], pools),
     ("names", &[1, 10, 100, 1_000, 10_000, 100_000], names_alike),
-    ("specs", &[1, 10, 100, 1_000], names_with_rules),
+    ("specs", &[1, 10, 100], names_with_rules),
     (
         "records",
         &[1, 10, 100, 1_000, 10_000, 100_000, 1_000_000],
@@ -229,14 +230,36 @@ fn run(n: usize, step: &Step, atlas: &Arc<Atlas>) -> Duration {
     let flipped = Snapshot::build(Arc::clone(&plan), &down, 2, Some(&snapshot));
     let flip = started.elapsed();
     drop(flipped);
+    let is_west = |pool: &Pool| pool.location.longitude < 0.0;
+    let health = |pool: &Pool| {
+        if is_west(pool) {
+            Health::Down
+        } else {
+            Health::Up
+        }
+    };
+    let pools = &plan.config.pools.pools;
+    let half = Evidence {
+        endpoints: pools.iter().map(|pool| vec![health(pool); 2]).collect(),
+        forced: Vec::new(),
+    };
+    let started = Instant::now();
+    drop(Snapshot::build(
+        Arc::clone(&plan),
+        &half,
+        2,
+        Some(&snapshot),
+    ));
+    let outage = started.elapsed();
     let answer = answer_time(&snapshot, &step.qname);
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
     println!(
-        "| {n} | {:.1} ms | {:.1} ms | {:.1} ms | {:.2} ms | {} ns |",
+        "| {n} | {:.1} ms | {:.1} ms | {:.1} ms | {:.2} ms | {:.1} ms | {} ns |",
         ms(planned),
         ms(building),
         ms(loaded),
         ms(flip),
+        ms(outage),
         answer.as_nanos()
     );
     loaded
@@ -253,7 +276,7 @@ fn main() {
             continue;
         }
         println!(
-            "\n| {what} | plan | build | loaded | flip | an answer |\n|---|---|---|---|---|---|"
+            "\n| {what} | plan | build | loaded | flip | outage | an answer |\n|---|---|---|---|---|---|---|"
         );
         for n in steps {
             if run(*n, &make(*n), &atlas) > PATIENCE {

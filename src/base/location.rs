@@ -41,13 +41,32 @@ impl Point {
         )
     }
 
-    /// Great-circle distance in kilometres (haversine on a sphere: within 0.5 % of the ellipsoid).
+    /// Great-circle distance in kilometres (on a sphere: within 0.5 % of the ellipsoid).
     pub fn distance_km(self, other: Self) -> f64 {
-        let (lat1, lat2) = (self.latitude.to_radians(), other.latitude.to_radians());
-        let half_lat = ((lat2 - lat1) / 2.0).sin();
-        let half_lon = ((other.longitude - self.longitude).to_radians() / 2.0).sin();
-        let h = half_lat * half_lat + lat1.cos() * lat2.cos() * half_lon * half_lon;
-        2.0 * EARTH_RADIUS_KM * h.sqrt().min(1.0).asin()
+        self.direction().distance_km(other.direction())
+    }
+
+    /// Where the point lies as seen from the Earth's centre.
+    pub fn direction(self) -> Direction {
+        let (sin_lat, cos_lat) = self.latitude.to_radians().sin_cos();
+        let (sin_lon, cos_lon) = self.longitude.to_radians().sin_cos();
+        Direction([cos_lat * cos_lon, cos_lat * sin_lon, sin_lat])
+    }
+}
+
+/// A vector of length 1 from the Earth's centre: a [`Point`] in the form in which distances take no more
+/// than one arc sine.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Direction([f64; 3]);
+
+impl Direction {
+    /// The same distance as that of the points, to the last bit.
+    pub fn distance_km(self, other: Self) -> f64 {
+        // Half the straight line between both ends is the sine of half the angle. Unlike the cosine
+        // of the angle, it is exact for neighbours too.
+        let squares = (0..3).map(|axis| (self.0[axis] - other.0[axis]).powi(2));
+        let half_line = squares.sum::<f64>().sqrt() / 2.0;
+        2.0 * EARTH_RADIUS_KM * half_line.min(1.0).asin()
     }
 }
 

@@ -169,7 +169,9 @@ mod tests {
     fn site(pool: u32, latitude: f64, longitude: f64) -> Site {
         Site {
             pool: PoolIx(pool),
-            point: Point::new(latitude, longitude).expect("in range"),
+            direction: Point::new(latitude, longitude)
+                .expect("in range")
+                .direction(),
             weight: 1,
             bias_km: 0.0,
             families: [true, true],

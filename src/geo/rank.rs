@@ -25,15 +25,20 @@ use crate::geo::rules::Spec;
 /// Pools less than this farther than the nearest of their group share its clients.
 const TIE_KM: f64 = 1.0;
 
-/// How many pools of each family a list keeps where it is a matter of distance: with thousands of
-/// pools and places, whole lists would take gigabytes, and hardly ever is more asked of one than its
-/// first pool that is up.
-const N_KEPT: usize = 32;
+/// How many pools of each family a list keeps at least where it is a matter of distance.
+const MIN_KEPT: usize = 32;
+
+/// How many pools all lists of a spec may hold together before they are cut shorter, 48 MB: with
+/// thousands of pools and places, whole lists would take gigabytes, and hardly ever is more asked of
+/// one than its first pool that is up. Small in tests, so that they see it.
+const MAX_KEPT: usize = if cfg!(test) { 1 << 13 } else { 1 << 22 };
 
 /// Ranks locations for one spec.
 pub(super) struct Ranker<'a> {
     spec: &'a Spec,
     locations: &'a [Location],
+    /// How many pools of each family a list keeps.
+    n_kept: usize,
     lists: Vec<RankList>,
     interned: FxHashMap<RankList, RankIx>,
     /// By location, for clients under no rule that looks at their address.
@@ -48,6 +53,7 @@ impl<'a> Ranker<'a> {
         Self {
             spec,
             locations,
+            n_kept: MIN_KEPT.max(MAX_KEPT / locations.len().max(1)),
             lists: Vec::new(),
             interned: FxHashMap::default(),
             by_location: vec![None; locations.len()],
@@ -67,7 +73,8 @@ impl<'a> Ranker<'a> {
 
     fn rank_anew(&mut self, location: u32, rule: Option<u32>) -> RankIx {
         let at = &self.locations[location as usize];
-        let list = list(self.spec, rule.or_else(|| self.spec.rule_for(at)), at);
+        let rule_for = rule.or_else(|| self.spec.rule_for(at));
+        let list = list(self.spec, rule_for, at, self.n_kept);
         let rank = *self.interned.entry(list).or_insert_with_key(|list| {
             self.lists.push(list.clone());
             RankIx::new(self.lists.len() - 1)
@@ -88,10 +95,10 @@ impl<'a> Ranker<'a> {
 }
 
 /// The rank list of clients at `location` that fall under `rule`.
-fn list(spec: &Spec, rule: Option<u32>, location: &Location) -> RankList {
+fn list(spec: &Spec, rule: Option<u32>, location: &Location, n_kept: usize) -> RankList {
     RankList {
         located: location.is_located(),
-        ..ranked(spec, rule, location.point, N_KEPT)
+        ..ranked(spec, rule, location.point, n_kept)
     }
 }
 
@@ -191,7 +198,8 @@ fn groups(
 
 /// Nearest first; those as near as the first of their group stand in the operator's order.
 fn by_distance(sites: &[Site], point: Point) -> impl Iterator<Item = Vec<Site>> {
-    let distance = |site: &Site| site.point.distance_km(point) - site.bias_km;
+    let client = point.direction();
+    let distance = |site: &Site| site.direction.distance_km(client) - site.bias_km;
     let distances: Vec<f64> = sites.iter().map(distance).collect();
     // A heap: of thousands of pools only the first few are asked for.
     let far = distances.iter().zip(0..);
@@ -243,7 +251,7 @@ mod tests {
     fn sites(longitudes: &[f64]) -> Vec<Site> {
         let site = |(longitude, at): (&f64, u32)| Site {
             pool: PoolIx(at),
-            point: Point::new(0.0, *longitude).expect("in range"),
+            direction: Point::new(0.0, *longitude).expect("in range").direction(),
             weight: 1,
             bias_km: 0.0,
             families: [true, true],
@@ -293,7 +301,7 @@ mod tests {
             (Policy::Weighted, &[30.0, 0.0, 10.0], at(2.0), "0,1,2"),
             (Policy::Weighted, &[30.0, 0.0], Location::default(), "0,1"),
         ] {
-            let list = list(&spec(policy, pools), None, &client);
+            let list = list(&spec(policy, pools), None, &client, MIN_KEPT);
             assert_eq!(order(&list), expected, "{policy:?} {pools:?}");
             assert_eq!(list.located, client.is_located());
         }
@@ -302,11 +310,11 @@ mod tests {
     #[test]
     fn bias_moves_a_pool_nearer() {
         let mut spec = spec(Policy::Nearest, &[0.0, 10.0]);
-        assert_eq!(order(&list(&spec, None, &at(4.0))), "0|1");
+        assert_eq!(order(&list(&spec, None, &at(4.0), MIN_KEPT)), "0|1");
         spec.sites[1].bias_km = 300.0;
-        assert_eq!(order(&list(&spec, None, &at(4.0))), "1|0");
+        assert_eq!(order(&list(&spec, None, &at(4.0), MIN_KEPT)), "1|0");
         spec.sites[1].bias_km = f64::MAX;
-        assert_eq!(order(&list(&spec, None, &at(4.0))), "1|0");
+        assert_eq!(order(&list(&spec, None, &at(4.0), MIN_KEPT)), "1|0");
     }
 
     #[test]
@@ -319,9 +327,9 @@ mod tests {
             fence: false,
         });
         let mut client = at(1.0);
-        assert_eq!(order(&list(&spec, Some(0), &client)), "2|1|0");
+        assert_eq!(order(&list(&spec, Some(0), &client, MIN_KEPT)), "2|1|0");
         spec.rules[0].fence = true;
-        let fenced = list(&spec, Some(0), &client);
+        let fenced = list(&spec, Some(0), &client, MIN_KEPT);
         assert_eq!(
             (&*order(&fenced), fenced.fenced, fenced.rule),
             ("2|1", true, Some(0))
@@ -350,8 +358,9 @@ mod tests {
             for ((longitude, families, in_rule, _), pool) in pools.iter().zip(0..) {
                 // A hundredth of a degree is 1.1 km, so that there are ties and chains of them.
                 let point = Point::new(0.0, f64::from(*longitude) / 200.0).expect("in range");
+                let direction = point.direction();
                 let families = if *families == [false; 2] { [true; 2] } else { *families };
-                let site = Site { pool: PoolIx(pool), point, weight: 1, bias_km: 0.0, families };
+                let site = Site { pool: PoolIx(pool), direction, weight: 1, bias_km: 0.0, families };
                 spec.sites.push(site);
                 of_rule.extend(in_rule.then_some(site));
             }
@@ -398,7 +407,10 @@ mod tests {
             spec.sites.push(site);
         }
         let locations = [at(0.0), at(0.1), Location::default()];
-        let mut ranker = Ranker::new(&spec, &locations);
+        let mut ranker = Ranker {
+            n_kept: 32,
+            ..Ranker::new(&spec, &locations)
+        };
         let ranks = [0, 1, 2].map(|location| ranker.rank(location, None).0);
         assert_eq!(
             ranks,

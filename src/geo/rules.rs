@@ -8,8 +8,8 @@ use rustc_hash::FxHashMap;
 use crate::base::ix::PoolIx;
 use crate::base::location::Continent;
 use crate::base::location::Country;
+use crate::base::location::Direction;
 use crate::base::location::Location;
-use crate::base::location::Point;
 use crate::base::location::Subdivision;
 use crate::base::prefix::Prefix;
 use crate::base::rank::Policy;
@@ -32,7 +32,7 @@ pub struct Site {
     /// Which pool.
     pub pool: PoolIx,
     /// Where it is.
-    pub point: Point,
+    pub direction: Direction,
     /// Share among pools at the same distance, and under policy weighted.
     pub weight: u32,
     /// Subtracted from the distance, in kilometres.
@@ -41,14 +41,13 @@ pub struct Site {
     pub families: [bool; 2],
 }
 
-/// Biases are checked numbers: none is a NaN.
+/// Directions and biases are made of checked numbers: none is a NaN.
 impl Eq for Site {}
 
 impl Hash for Site {
+    /// By what tells sites apart as a rule: equal floating-point numbers may differ in their bits.
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.pool, self.point, self.weight, self.families).hash(state);
-        // Zeros of both signs are equal, and adding zero makes them one.
-        (self.bias_km + 0.0).to_bits().hash(state);
+        (self.pool, self.weight, self.families).hash(state);
     }
 }
 

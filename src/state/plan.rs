@@ -113,7 +113,7 @@ fn spec_of(config: &Config, steered: &Steered) -> Spec {
             let p = &config.pools.pools[pool.at()];
             Site {
                 pool,
-                point: p.location,
+                direction: p.location.direction(),
                 weight: p.weight,
                 bias_km: p.bias_km,
                 families: Family::ALL.map(|family| {

@@ -51,10 +51,11 @@ fn check(bytes: Vec<u8>) {
     };
     let site = |pool, latitude, longitude| Site {
         pool: PoolIx(pool),
-        point: Point {
+        direction: Point {
             latitude,
             longitude,
-        },
+        }
+        .direction(),
         weight: 1,
         bias_km: 0.0,
         families: [true, true],
