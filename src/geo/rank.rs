@@ -117,22 +117,13 @@ pub fn whole<'a>(spec: &Spec, list: &'a RankList) -> Cow<'a, RankList> {
 /// Ranks pools for clients at `point` that fall under `rule`, and keeps the first `n_kept` of each
 /// family. Whether the clients count as located is for the caller to say.
 fn ranked(spec: &Spec, rule: Option<u32>, point: Option<Point>, n_kept: usize) -> RankList {
-    let chosen = rule.map(|rule| &spec.rules[rule as usize]);
-    let others;
-    let parts = match chosen {
-        None => vec![(spec.policy, &*spec.sites)],
-        Some(rule) if rule.fence => vec![(rule.policy, &*rule.sites)],
-        Some(rule) => {
-            others = others_than(&rule.sites, &spec.sites);
-            vec![(rule.policy, &*rule.sites), (spec.policy, &*others)]
-        }
-    };
+    let parts = parts(spec, rule);
     // An order that is the same everywhere is kept once, so it may as well be whole.
     let is_by_place = parts.iter().any(|(policy, _)| *policy == Policy::Nearest);
     let point = point.filter(|_| is_by_place);
     let n_kept = if point.is_some() { n_kept } else { usize::MAX };
     let mut n_left = [0, 1].map(|family| {
-        let sites = parts.iter().flat_map(|(_, sites)| *sites);
+        let sites = parts.iter().flat_map(|(_, sites)| &**sites);
         sites.filter(|site| site.families[family]).count()
     });
     let mut n_wanted = n_left.map(|n| n.min(n_kept));
@@ -167,17 +158,85 @@ fn ranked(spec: &Spec, rule: Option<u32>, point: Option<Point>, n_kept: usize) -
     RankList {
         rule,
         located: false,
-        fenced: chosen.is_some_and(|rule| rule.fence),
+        fenced: rule.is_some_and(|rule| spec.rules[rule as usize].fence),
         cut: cut.filter(|cut| cut.reach != [None, None]),
         groups: kept.map(|group| group.into_iter().map(share)).collect(),
     }
 }
 
-/// The sites of pools that are not among some others.
-fn others_than(some: &[Site], all: &[Site]) -> Vec<Site> {
-    let some: FxHashSet<PoolIx> = some.iter().map(|site| site.pool).collect();
-    let is_other = |site: &&Site| !some.contains(&site.pool);
-    all.iter().filter(is_other).copied().collect()
+/// The sites that clients under `rule` are ranked by, one part behind the other, each by its policy.
+fn parts(spec: &Spec, rule: Option<u32>) -> Vec<(Policy, Cow<'_, [Site]>)> {
+    let Some(rule) = rule.map(|rule| &spec.rules[rule as usize]) else {
+        return vec![(spec.policy, (&*spec.sites).into())];
+    };
+    let mut parts = vec![(rule.policy, (&*rule.sites).into())];
+    if !rule.fence {
+        let in_rule: FxHashSet<PoolIx> = rule.sites.iter().map(|site| site.pool).collect();
+        let others = spec.sites.iter().copied();
+        let others: Vec<Site> = others
+            .filter(|site| !in_rule.contains(&site.pool))
+            .collect();
+        parts.push((spec.policy, others.into()));
+    }
+    parts
+}
+
+/// The first group with a wanted pool in the whole of a list that is cut short; `spec` is the one it
+/// comes from. Takes some ten nanoseconds a pool.
+pub fn first_group(
+    spec: &Spec,
+    list: &RankList,
+    wanted: &dyn Fn(PoolIx) -> bool,
+) -> Option<Vec<Share>> {
+    let point = list.cut.map(|cut| cut.point);
+    let first = |policy, sites: &[Site]| match (policy, point) {
+        (Policy::Nearest, Some(point)) => nearest_group(sites, point, wanted),
+        _ => groups(policy, sites, point).find(|group| group.iter().any(|s| wanted(s.pool))),
+    };
+    let parts = parts(spec, list.rule);
+    let group = parts
+        .iter()
+        .find_map(|(policy, sites)| first(*policy, sites))?;
+    Some(group.into_iter().map(share).collect())
+}
+
+/// The first group with a wanted pool among those of [`by_distance`], without putting all in order.
+fn nearest_group(
+    sites: &[Site],
+    point: Point,
+    wanted: &dyn Fn(PoolIx) -> bool,
+) -> Option<Vec<Site>> {
+    let distances = distances(sites, point);
+    let of_wanted = sites
+        .iter()
+        .zip(&distances)
+        .filter(|(site, _)| wanted(site.pool));
+    let nearest = of_wanted.map(|(_, km)| *km).min_by(f64::total_cmp)?;
+    // Where a group begins depends on all that are nearer, but no farther than to a gap between two.
+    let mut width = 8.0 * TIE_KM;
+    loop {
+        let edge = nearest - width;
+        let is_near = |km: f64| km > edge && (km <= nearest || km < nearest + TIE_KM);
+        let near = sites.iter().zip(&distances).filter(|(_, km)| is_near(**km));
+        let (near, km): (Vec<Site>, Vec<f64>) = near.unzip();
+        let is_all = distances.iter().all(|km| *km > edge);
+        let mut before = if is_all { f64::NEG_INFINITY } else { edge };
+        let mut in_order: Vec<f64> = km.iter().copied().filter(|km| *km <= nearest).collect();
+        in_order.sort_by(f64::total_cmp);
+        let mut start = None;
+        for km in in_order {
+            if before + TIE_KM <= km || start.is_some_and(|start: f64| start + TIE_KM <= km) {
+                start = Some(km);
+            }
+            before = km;
+        }
+        if let Some(start) = start {
+            let in_group = |km: f64| km == start || (km > start && km < start + TIE_KM);
+            let group = near.into_iter().zip(km).filter(|(_, km)| in_group(*km));
+            return Some(group.map(|(site, _)| site).collect());
+        }
+        width *= 4.0;
+    }
 }
 
 /// The groups of `sites`, best first, for a client at `point`; the work is done as they are asked for.
@@ -198,9 +257,7 @@ fn groups(
 
 /// Nearest first; those as near as the first of their group stand in the operator's order.
 fn by_distance(sites: &[Site], point: Point) -> impl Iterator<Item = Vec<Site>> {
-    let client = point.direction();
-    let distance = |site: &Site| site.direction.distance_km(client) - site.bias_km;
-    let distances: Vec<f64> = sites.iter().map(distance).collect();
+    let distances = distances(sites, point);
     // A heap: of thousands of pools only the first few are asked for.
     let far = distances.iter().zip(0..);
     let mut far: BinaryHeap<_> = far.map(|(km, at)| Reverse((ordered(*km), at))).collect();
@@ -217,6 +274,13 @@ fn by_distance(sites: &[Site], point: Point) -> impl Iterator<Item = Vec<Site>> 
         ties.sort_unstable();
         Some(ties.into_iter().map(|at| sites[at]).collect())
     })
+}
+
+/// How far away each site counts as, in kilometres.
+fn distances(sites: &[Site], point: Point) -> Vec<f64> {
+    let client = point.direction();
+    let distance = |site: &Site| site.direction.distance_km(client) - site.bias_km;
+    sites.iter().map(distance).collect()
 }
 
 /// A number that stands to others as the distance does, after `f64::total_cmp`.
@@ -388,6 +452,14 @@ mod tests {
                     };
                     list.groups_for(family).map(wanted).find(|wanted| !wanted.is_empty())
                 };
+                let wanted = |pool: PoolIx| is_wanted(&&Share { pool, weight: 1 });
+                let beyond = first_group(&spec, &cut, &wanted).map(|mut group| {
+                    group.retain(|share| wanted(share.pool));
+                    group
+                });
+                if cut.cut.is_some() {
+                    prop_assert_eq!(beyond, first(&all));
+                }
                 match first(&cut) {
                     None if cut.is_cut(family) => {}
                     found => prop_assert_eq!(found, first(&all)),

@@ -22,7 +22,7 @@ use crate::base::rank::Share;
 use crate::config::model::Endpoint;
 use crate::config::model::Pool;
 use crate::geo::compile::GeoTable;
-use crate::geo::rank::whole;
+use crate::geo::rank::first_group;
 use crate::geo::today::Today;
 use crate::health::overrides::Forced;
 use crate::state::plan::Plan;
@@ -394,11 +394,9 @@ impl Builder<'_> {
         let all_down = self.plan.steered(ix).all_down;
         let standing = |pool: PoolIx| self.pools[pool.at()].standing[family.ix()];
         let was_up = |pool: PoolIx| last_up[pool.at()];
-        let choose =
-            |rank: &RankList| steer::choose(rank, all_down, family, any_up, standing, was_up);
-        choose(rank)
-            .or_else(|| choose(&whole(&self.plan.specs[ix.at()], rank)))
-            .expect("a whole list decides")
+        let spec = &self.plan.specs[ix.at()];
+        let beyond = |wanted: &dyn Fn(PoolIx) -> bool| first_group(spec, rank, wanted);
+        steer::choose(rank, all_down, family, any_up, standing, was_up, beyond)
     }
 
     /// Whether any pool that a name may be answered with by rank is up.

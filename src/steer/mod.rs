@@ -57,8 +57,8 @@ pub enum Choice {
 /// a fenced list is answered empty and any other as `all_down` says. A pool that an operator drained
 /// is used only if nothing but drained pools is left.
 ///
-/// `None`: the list is cut short in this family, and the pool that decides may be left out. `any_up`
-/// spares looking for a pool that is up where it is known that there is none in the whole list.
+/// Of a list that is cut short in this family, `beyond` is asked for the first group of the whole list
+/// with a wanted pool. `any_up` spares looking for a pool that is up where there is known to be none.
 pub fn choose(
     rank: &RankList,
     all_down: AllDown,
@@ -66,37 +66,39 @@ pub fn choose(
     any_up: bool,
     standing: impl Fn(PoolIx) -> Standing,
     was_up: impl Fn(PoolIx) -> bool,
-) -> Option<Choice> {
-    let is_cut = rank.is_cut(family);
-    // The outer `None`: nobody knows; the inner: there is none.
+    beyond: impl Fn(&dyn Fn(PoolIx) -> bool) -> Option<Vec<Share>>,
+) -> Choice {
     let first = |wanted: &dyn Fn(PoolIx) -> bool| {
         let mut groups = rank.groups_for(family);
-        let found = groups.find_map(|group| members(group, wanted));
-        (found.is_some() || !is_cut).then_some(found)
+        groups
+            .find_map(|group| members(group, wanted))
+            .or_else(|| match rank.is_cut(family) {
+                true => members(&beyond(wanted)?, wanted),
+                false => None,
+            })
     };
-    if any_up && let Some(choice) = first(&|pool| standing(pool) == Standing::Up)? {
-        return Some(choice);
+    if any_up && let Some(choice) = first(&|pool| standing(pool) == Standing::Up) {
+        return choice;
     }
-    // A family that no pool serves does not exist for this name, whatever the policy.
-    let exists = match first(&|pool| standing(pool) == Standing::Down)? {
-        Some(choice) => choice,
-        None => match first(&|pool| standing(pool) == Standing::Drained)? {
-            Some(choice) => choice,
-            None => return Some(Choice::Empty),
-        },
+    let as_if_up = || {
+        first(&|pool| standing(pool) == Standing::Down)
+            .or_else(|| first(&|pool| standing(pool) == Standing::Drained))
+            .unwrap_or(Choice::Empty)
     };
-    Some(match all_down {
-        _ if rank.fenced => Choice::Empty,
+    // A family that no pool serves does not exist for this name, whatever the policy.
+    let exists = as_if_up();
+    match all_down {
+        _ if rank.fenced || exists == Choice::Empty => Choice::Empty,
         AllDown::Empty => Choice::Empty,
         AllDown::Fallback(pool) if standing(pool) != Standing::Absent => {
             Choice::Pools([Share { pool, weight: 1 }].into())
         }
         AllDown::LastGood => {
-            first(&|pool| standing(pool) == Standing::Down && was_up(pool))?.unwrap_or(exists)
+            first(&|pool| standing(pool) == Standing::Down && was_up(pool)).unwrap_or(exists)
         }
         AllDown::Fallback(_) | AllDown::Nearest => exists,
         AllDown::ServFail => Choice::ServFail,
-    })
+    }
 }
 
 /// The pools of a group that are wanted, if any; those of weight 0 only if there are no others.
@@ -121,12 +123,15 @@ mod tests {
     use Standing::Drained;
     use Standing::Up;
 
-    /// A rank list from groups of (pool, weight).
-    fn rank(fenced: bool, groups: &[&[(u32, u32)]]) -> RankList {
-        let share = |&(pool, weight): &(u32, u32)| Share {
+    fn share(&(pool, weight): &(u32, u32)) -> Share {
+        Share {
             pool: PoolIx(pool),
             weight,
-        };
+        }
+    }
+
+    /// A rank list from groups of (pool, weight).
+    fn rank(fenced: bool, groups: &[&[(u32, u32)]]) -> RankList {
         let groups = groups.iter().map(|group| group.iter().map(share));
         RankList {
             rule: None,
@@ -147,15 +152,14 @@ mod tests {
                 any_up,
                 |pool| standing[pool.at()],
                 |pool| was_up.contains(&pool.0),
+                // Behind a cut there is pool 2 alone.
+                |wanted| wanted(PoolIx(2)).then(|| vec![share(&(2, 1))]),
             )
         };
         let choice = choose(true);
-        if !standing.contains(&Up) && !rank.is_cut(Family::V4) {
+        if !standing.contains(&Up) {
             assert_eq!(choice, choose(false));
         }
-        let Some(choice) = choice else {
-            return "unknown".into();
-        };
         match choice {
             Choice::Empty => "empty".into(),
             Choice::ServFail => "servfail".into(),
@@ -222,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_list_decides_only_what_it_can() {
+    fn behind_a_cut_the_search_goes_on() {
         let point = Point::new(0.0, 0.0).expect("in range");
         let cut = RankList {
             cut: Some(Cut {
@@ -233,34 +237,21 @@ mod tests {
         };
         for (all_down, standing, expected) in [
             (AllDown::Nearest, [Down, Up, Up], "1x1"),
-            // Pool 2 may be up behind the cut.
-            (AllDown::Nearest, [Down, Down, Up], "unknown"),
-            (AllDown::Empty, [Absent, Absent, Down], "unknown"),
+            (AllDown::Nearest, [Down, Down, Up], "2x1"),
+            (AllDown::Nearest, [Drained, Down, Down], "1x1"),
+            (AllDown::Nearest, [Drained, Drained, Down], "2x1"),
+            (AllDown::Nearest, [Absent, Absent, Drained], "2x1"),
+            (AllDown::Nearest, [Absent, Absent, Absent], "empty"),
+            (AllDown::Empty, [Absent, Absent, Up], "2x1"),
+            (AllDown::Empty, [Down, Absent, Down], "empty"),
+            (AllDown::LastGood, [Down, Down, Down], "2x1"),
         ] {
-            assert_eq!(check(&cut, all_down, &standing, &[2]), expected);
+            assert_eq!(
+                check(&cut, all_down, &standing, &[2]),
+                expected,
+                "{standing:?}"
+            );
         }
-        let choose = |standing: [Standing; 3], all_down, was_up| {
-            let standing = |pool: PoolIx| standing[pool.at()];
-            let was_up = |pool| pool == PoolIx(was_up);
-            choose(&cut, all_down, Family::V4, false, standing, was_up)
-        };
-        let only = |pool| {
-            Some(Choice::Pools(
-                [Share {
-                    pool: PoolIx(pool),
-                    weight: 1,
-                }]
-                .into(),
-            ))
-        };
-        assert_eq!(choose([Drained, Down, Down], AllDown::Nearest, 2), only(1));
-        assert_eq!(choose([Down, Down, Down], AllDown::LastGood, 1), only(1));
-        assert_eq!(choose([Down, Down, Down], AllDown::LastGood, 2), None);
-        assert_eq!(choose([Drained, Drained, Down], AllDown::Nearest, 2), None);
-        assert_eq!(
-            choose([Down, Absent, Down], AllDown::Empty, 2),
-            Some(Choice::Empty)
-        );
     }
 
     #[test]
