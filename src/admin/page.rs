@@ -128,7 +128,6 @@ fn write_pools(out: &mut String, status: &Status) -> fmt::Result {
             write_endpoint(out, endpoint, status)?;
         }
     }
-    out.push_str("<tbody>");
     write_more(out, pools.len(), n_columns)?;
     out.push_str("</table></section>");
     Ok(())

@@ -696,6 +696,27 @@ fn the_page_tells_in_words_and_escapes_everything() {
     assert_eq!(html.matches("&lt;script&gt;&#39;&quot;&amp;").count(), 4);
 }
 
+#[test]
+fn the_page_shows_a_hundred_of_each_and_trouble_first() {
+    let mut status = json::status(&live());
+    let pool = serde_json::to_value(&status.pools[0]).expect("JSON");
+    status.pools = (0..150)
+        .map(|n| {
+            let mut pool: json::Pool = serde_json::from_value(pool.clone()).expect("a pool");
+            pool.name = format!("pool{n:03}");
+            pool.ipv4 = Some(if n == 149 { "down" } else { "up" }.into());
+            pool
+        })
+        .collect();
+    let html = page::html(&status);
+    let at = |name: &str| html.find(name);
+    assert!(at("pool149").is_some(), "the one that is down");
+    assert!(at("pool149") < at("pool000") && at("pool000") < at("pool098"));
+    assert_eq!((at("pool099"), at("pool148")), (None, None));
+    assert!(html.contains("and 50 more"));
+    assert!(html.contains("(1 down)"), "all are counted");
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_is_silent_holds_a_seat_for_seconds_only() {
     let running = run(None).await;
