@@ -195,23 +195,22 @@ impl Control {
         let started = Instant::now();
         let now = self.clock.now();
         let mut flips = Vec::new();
-        {
-            let mut board = write(&self.live.board);
-            let mut next = Some(first);
-            while let Some(observation) = next {
-                // A probe that was in flight over a reload must not bring back a pool's series.
-                if board.watches(&observation) {
-                    self.live.meters.probe(&observation);
-                }
-                flips.extend(board.observe(&observation, now));
-                next = rest.try_recv().ok();
+        let mut board = write(&self.live.board);
+        let mut next = Some(first);
+        while let Some(observation) = next {
+            // A probe that was in flight over a reload must not bring back a pool's series.
+            if board.watches(&observation) {
+                self.live.meters.probe(&observation);
             }
-            // Counted only until it is known: thousands of endpoints report every few milliseconds.
-            if !self.live.is_ready.load(Relaxed) && board.n_awaited() == 0 {
-                self.live.is_ready.store(true, Relaxed);
-                info!("ready: the first round of probes is in");
-            }
+            flips.extend(board.observe(&observation, now));
+            next = rest.try_recv().ok();
         }
+        // Counted only until it is known: thousands of endpoints report every few milliseconds.
+        if !self.live.is_ready.load(Relaxed) && board.n_awaited() == 0 {
+            self.live.is_ready.store(true, Relaxed);
+            info!("ready: the first round of probes is in");
+        }
+        drop(board);
         self.flipped(&flips, started);
     }
 
