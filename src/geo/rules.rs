@@ -80,6 +80,12 @@ pub enum Matcher {
 }
 
 impl Spec {
+    /// The name's sites and those of its rules; a pool may occur several times.
+    pub fn all_sites(&self) -> impl Iterator<Item = &Site> {
+        let of_rules = self.rules.iter().flat_map(|rule| &rule.sites);
+        self.sites.iter().chain(of_rules)
+    }
+
     /// The rule for clients at a location, of those that look at nothing else: subdivision before
     /// country before continent, smaller subdivisions before those around them, then file order.
     pub fn rule_for(&self, location: &Location) -> Option<u32> {

@@ -309,8 +309,8 @@ impl Builder<'_> {
     /// The pools that were up when any of the name's last was.
     fn last_up(&self, ix: SteeredIx, family: Family) -> Arc<[bool]> {
         let now = &self.up[family.ix()];
-        let steered = self.plan.steered(ix);
-        if steered.pools.iter().any(|pool| now[pool.at()]) {
+        let mut pools = self.plan.steered(ix).pools.iter();
+        if pools.any(|pool| now[pool.at()]) {
             return Arc::clone(now);
         }
         self.last_up_before(ix, family)
@@ -356,7 +356,9 @@ impl Builder<'_> {
 
     fn make_family(&mut self, ix: SteeredIx, family: Family, last_up: &[bool]) -> FamilyAnswers {
         let table = Arc::clone(&self.plan.tables[ix.at()]);
-        let any_up = self.any_up(ix, family);
+        let up = &self.up[family.ix()];
+        let mut sites = self.plan.specs[ix.at()].all_sites();
+        let any_up = sites.any(|site| up[site.pool.at()]);
         let mut keys = FxHashMap::<Choice, u32>::default();
         let mut choices = Vec::new();
         let key_of_rank: Arc<[u32]> = table
@@ -397,14 +399,6 @@ impl Builder<'_> {
         let spec = &self.plan.specs[ix.at()];
         let beyond = |wanted: &dyn Fn(PoolIx) -> bool| first_group(spec, rank, wanted);
         steer::choose(rank, all_down, family, any_up, standing, was_up, beyond)
-    }
-
-    /// Whether any pool that a name may be answered with by rank is up.
-    fn any_up(&self, ix: SteeredIx, family: Family) -> bool {
-        let spec = &self.plan.specs[ix.at()];
-        let of_rules = spec.rules.iter().flat_map(|rule| &rule.sites);
-        let mut sites = spec.sites.iter().chain(of_rules);
-        sites.any(|site| self.up[family.ix()][site.pool.at()])
     }
 
     fn known_today(&self, table: &Arc<GeoTable>, key_of_rank: &Arc<[u32]>) -> Option<Arc<Today>> {
