@@ -23,12 +23,14 @@ const FLOORS: [&[&str]; 9] = [
 const SOCKETS: usize = 6;
 
 /// Where `unsafe` may stand: what the kernel offers and no safe library wraps. Datagrams by the batch;
-/// AF_XDP's rings, which are memory shared with the kernel; bpf(2); the addresses of an interface.
+/// AF_XDP's rings, which are memory shared with the kernel; bpf(2); the addresses of an interface; giving
+/// memory back.
 const SYSTEM_CALLS: &[&str] = &[
     "transport/udp_sys.rs",
     "transport/xdp_sys.rs",
     "transport/bpf_sys.rs",
     "transport/interface_sys.rs",
+    "daemon/memory_sys.rs",
 ];
 
 /// Non-test lines of a file; a longer one says in its header why it is one thing.
@@ -174,17 +176,17 @@ fn lower_floors_do_no_io_and_read_no_clock() {
 fn libraries_stay_in_their_files() {
     // (word, where it may stand, why)
     let rules: [(&str, &[&str], &str); 8] = [
-        ("unsafe {", SYSTEM_CALLS, "system calls are in four files"),
-        ("unsafe fn", SYSTEM_CALLS, "system calls are in four files"),
+        ("unsafe {", SYSTEM_CALLS, "system calls are in five files"),
+        ("unsafe fn", SYSTEM_CALLS, "system calls are in five files"),
         (
             "unsafe impl",
             SYSTEM_CALLS,
-            "system calls are in four files",
+            "system calls are in five files",
         ),
         (
             "unsafe_code",
             SYSTEM_CALLS,
-            "system calls are in four files",
+            "system calls are in five files",
         ),
         ("hickory", &[], "an oracle in tests only"),
         ("maxminddb::", &["geo/"], "only geo knows the MMDB format"),

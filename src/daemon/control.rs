@@ -38,6 +38,7 @@ use crate::daemon::load::Loaded;
 use crate::daemon::load::Loader;
 use crate::daemon::notify::Notifier;
 use crate::daemon::notify::warn_of_stale_serials;
+use crate::daemon::retire;
 use crate::daemon::saved;
 use crate::daemon::saved::State;
 use crate::geo::today::Today;
@@ -289,7 +290,7 @@ impl Control {
         self.generation += 1;
         let evidence = evidence(&plan, &read(&self.live.board), &read(&self.live.overrides));
         let snapshot = Snapshot::build(plan, &evidence, self.generation, Some(&before));
-        self.live.publisher.publish(snapshot);
+        retire::replace(&self.live.publisher, snapshot);
         self.live.meters.published(started.elapsed());
         self.merge();
     }
@@ -330,12 +331,9 @@ impl Control {
             Finished::Todays(made) => {
                 self.is_merging = false;
                 self.generation += 1;
-                let snapshot = self
-                    .live
-                    .publisher
-                    .current()
-                    .with_todays(&made, self.generation);
-                self.live.publisher.publish(snapshot);
+                let before = self.live.publisher.current();
+                let snapshot = before.with_todays(&made, self.generation);
+                retire::replace(&self.live.publisher, snapshot);
                 self.merge();
             }
         }

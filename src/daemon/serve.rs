@@ -48,6 +48,7 @@ use crate::daemon::control::Events;
 use crate::daemon::load;
 use crate::daemon::load::Loaded;
 use crate::daemon::load::Loader;
+use crate::daemon::memory_sys;
 use crate::daemon::random;
 use crate::daemon::saved;
 use crate::daemon::saved::State;
@@ -104,6 +105,7 @@ pub enum ServeError {
 /// If it cannot start; once it runs, only signals end it.
 pub fn run(path: &Path, running: impl FnOnce(&Addresses)) -> Result<(), ServeError> {
     raise_file_limit();
+    memory_sys::unmap_large_blocks();
     let (process, mut report) = load::process(path).map_err(ServeError::Config)?;
     let n_shards = n_shards(&process);
     let token = load::token(&process, &mut report);

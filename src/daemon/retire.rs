@@ -1,0 +1,37 @@
+//! What is no longer served, freed where nobody waits for it.
+//!
+//! The last to let go of a snapshot would be a thread that answers: it looks for a new one when it has
+//! messages again. Freeing a large zone takes many milliseconds, in which it would answer nothing. So
+//! a replaced snapshot is held until all of these have seen the next one, and freed in the background.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use crate::daemon::memory_sys;
+use crate::state::publish::Publisher;
+use crate::state::snapshot::Snapshot;
+
+/// Threads look for a new snapshot with each batch, at least four times a second.
+const HOLD: Duration = Duration::from_secs(1);
+
+/// Publishes a snapshot and retires the one before.
+pub(super) fn replace(publisher: &Publisher, next: Snapshot) {
+    let before = publisher.current();
+    let is_reload = !Arc::ptr_eq(&before.plan, &next.plan);
+    publisher.publish(next);
+    tokio::spawn(async move {
+        sleep(HOLD).await;
+        // Ends with the process at the latest.
+        let _ = spawn_blocking(move || {
+            drop(before);
+            // A flip frees little, and the next one needs as much again.
+            if is_reload {
+                memory_sys::return_free_pages();
+            }
+        })
+        .await;
+    });
+}
