@@ -189,14 +189,51 @@ impl Opcode {
 }
 
 /// All records of one owner and type; the TTL is one for all (RFC 2181 s5.2).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RrSet {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RrSet<'a> {
     /// The type.
     pub rtype: RrType,
     /// Seconds, at most 2^31 - 1.
     pub ttl: u32,
-    /// The RDATA of each record, names in it uncompressed; never empty, no two equal.
-    pub rdatas: Vec<Box<[u8]>>,
+    /// Of each record RDLENGTH and RDATA.
+    packed: &'a [u8],
+}
+
+impl<'a> RrSet<'a> {
+    /// An RRset whose records are `packed`, each as [`Self::pack`] writes it: RDLENGTH and RDATA
+    /// (RFC 1035 s3.2.1) with the names in it uncompressed. There is at least one, and no two are equal.
+    pub fn new(rtype: RrType, ttl: u32, packed: &'a [u8]) -> Self {
+        Self { rtype, ttl, packed }
+    }
+
+    /// Appends one record's RDATA, at most 65,535 octets, in the form of [`Self::new`].
+    pub fn pack(rdata: &[u8], packed: &mut Vec<u8>) {
+        let len = u16::try_from(rdata.len()).expect("RDATA has at most 65,535 octets");
+        packed.extend(len.to_be_bytes());
+        packed.extend_from_slice(rdata);
+    }
+
+    /// The RDATA of each record.
+    pub fn rdatas(&self) -> Rdatas<'a> {
+        Rdatas { rest: self.packed }
+    }
+}
+
+/// The RDATA of each record of an RRset.
+#[derive(Clone, Debug)]
+pub struct Rdatas<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Rdatas<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (len, rest) = self.rest.split_first_chunk()?;
+        let (rdata, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;
+        self.rest = rest;
+        Some(rdata)
+    }
 }
 
 #[cfg(test)]

@@ -107,12 +107,12 @@ impl<'a> Composer<'a, '_> {
         }
     }
 
-    fn asks_for_ds_of(&self, cut: &Node) -> bool {
-        self.query.qtype == RrType::DS && self.scratch.qname == QName::from_name(cut.owner())
+    fn asks_for_ds_of(&self, cut: Node<'_>) -> bool {
+        self.query.qtype == RrType::DS && cut.is(self.scratch.qname.wire())
     }
 
     /// The name exists, by itself or by a wildcard.
-    fn node(&mut self, zone: &'a Zone, node: &'a Node) -> Next {
+    fn node(&mut self, zone: &'a Zone, node: Node<'a>) -> Next {
         let qtype = self.query.qtype;
         if let Some(steered) = node.steered() {
             match qtype {
@@ -129,17 +129,17 @@ impl<'a> Composer<'a, '_> {
                 if self.put_answer(cname).is_err() {
                     return self.truncated();
                 }
-                self.follow(cname.rdatas.first().map_or(&[], |rdata| rdata))
+                self.follow(cname.rdatas().next().unwrap_or_default())
             }
             _ => self.data(zone, node),
         }
     }
 
     /// The data of the asked type at a node, or NODATA.
-    fn data(&mut self, zone: &'a Zone, node: &'a Node) -> Next {
+    fn data(&mut self, zone: &'a Zone, node: Node<'a>) -> Next {
         let found = match self.query.qtype {
             // RFC 8482 s4.1: any one RRset will do, which leaves nothing to amplify.
-            RrType::ANY => node.rrsets().first(),
+            RrType::ANY => node.rrsets().next(),
             qtype => node.rrset(qtype),
         };
         let Some(set) = found else {
@@ -157,7 +157,7 @@ impl<'a> Composer<'a, '_> {
         Next::Done(Rcode::NoError)
     }
 
-    fn put_answer(&mut self, set: &RrSet) -> Result<(), Full> {
+    fn put_answer(&mut self, set: RrSet<'_>) -> Result<(), Full> {
         match self.followed {
             true => self
                 .encoder
@@ -177,21 +177,18 @@ impl<'a> Composer<'a, '_> {
     }
 
     /// The name lies below a DNAME: the DNAME, and the CNAME it makes of this name (RFC 6672 s3.1).
-    fn dname(&mut self, node: &'a Node) -> Next {
+    fn dname(&mut self, node: Node<'a>) -> Next {
         let Some(set) = node.rrset(RrType::DNAME) else {
             return Next::Done(Rcode::ServFail);
         };
         self.encoder.set_authoritative();
         // No record stands twice in an answer, even if it renames twice.
-        let is_new = self
-            .scratch
-            .dnames
-            .add(QName::from_name(node.owner()).wire());
-        if is_new && self.encoder.rrset(Owner::Name(node.owner()), set).is_err() {
+        let is_new = self.scratch.dnames.add(node.to_qname().wire());
+        if is_new && self.encoder.rrset(Owner::Wire(node.owner()), set).is_err() {
             return self.truncated();
         }
         let mut buffer = [0; MAX_NAME_LEN];
-        let target = set.rdatas.first().map_or(&[][..], |rdata| rdata);
+        let target = set.rdatas().next().unwrap_or_default();
         let Some(renamed) = substitute(&self.scratch.qname, node.owner(), target, &mut buffer)
         else {
             return Next::Done(Rcode::YxDomain);
@@ -215,7 +212,7 @@ impl<'a> Composer<'a, '_> {
     }
 
     /// The name lies at or below a zone cut: NS of the child, and the glue to reach it.
-    fn referral(&mut self, zone: &'a Zone, cut: &'a Node) -> Next {
+    fn referral(&mut self, zone: &'a Zone, cut: Node<'a>) -> Next {
         match self.followed {
             true => self.encoder.set_authoritative(),
             false => self.kind = Kind::Referral,
@@ -226,15 +223,15 @@ impl<'a> Composer<'a, '_> {
         if self
             .encoder
             .authority()
-            .rrset(Owner::Name(cut.owner()), ns)
+            .rrset(Owner::Wire(cut.owner()), ns)
             .is_err()
         {
             return self.truncated();
         }
-        let cut_name = QName::from_name(cut.owner());
+        let cut_name = cut.to_qname();
         // Glue that the child cannot be reached without comes first (RFC 9471 s2.1).
         for needed in [true, false] {
-            for target in &ns.rdatas {
+            for target in ns.rdatas() {
                 let mut name = QName::root();
                 if name.set_wire(target).is_err() || name.is_at_or_below(&cut_name) != needed {
                     continue;
@@ -242,7 +239,7 @@ impl<'a> Composer<'a, '_> {
                 let Some(glue) = zone.node(&name) else {
                     continue;
                 };
-                if self.put_addresses(Owner::Name(glue.owner()), glue).is_err() && needed {
+                if self.put_addresses(Owner::Wire(glue.owner()), glue).is_err() && needed {
                     return self.truncated();
                 }
             }
@@ -254,7 +251,7 @@ impl<'a> Composer<'a, '_> {
     pub fn negative(&mut self, zone: &'a Zone, rcode: Rcode) -> Next {
         self.kind = Kind::Negative;
         self.encoder.set_authoritative();
-        let rdata = zone.soa().rdatas.first().map_or(&[][..], |rdata| rdata);
+        let rdata = zone.soa().rdatas().next().unwrap_or_default();
         let apex = Owner::Name(zone.apex());
         let put = self.encoder.authority().record(
             apex,
@@ -271,7 +268,7 @@ impl<'a> Composer<'a, '_> {
 
     /// The addresses of the hosts that an answer names, as far as this zone has them (RFC 1035 s3.3,
     /// RFC 2782, RFC 9460 s4.1).
-    fn additional_of(&mut self, zone: &'a Zone, set: &RrSet) {
+    fn additional_of(&mut self, zone: &'a Zone, set: RrSet<'_>) {
         let skip = match set.rtype {
             RrType::NS => 0,
             RrType::MX | RrType::SVCB | RrType::HTTPS => 2,
@@ -280,7 +277,7 @@ impl<'a> Composer<'a, '_> {
         };
         let apex = QName::from_name(zone.apex());
         let mut seen: [Option<&[u8]>; MAX_ADDITIONAL] = [None; MAX_ADDITIONAL];
-        for rdata in &set.rdatas {
+        for rdata in set.rdatas() {
             let mut name = QName::root();
             let target = rdata.get(skip..).unwrap_or_default();
             let Ok(len) = name.set_wire(target) else {
@@ -321,7 +318,7 @@ impl<'a> Composer<'a, '_> {
     }
 
     /// A node's addresses, in the additional section, under the name that it was found by.
-    fn put_addresses(&mut self, owner: Owner<'_>, node: &Node) -> Result<(), Full> {
+    fn put_addresses(&mut self, owner: Owner<'_>, node: Node<'_>) -> Result<(), Full> {
         for rtype in [RrType::A, RrType::AAAA] {
             if let Some(set) = node.rrset(rtype) {
                 self.encoder.additional().rrset(owner, set)?;
@@ -348,11 +345,11 @@ fn is_at_alias(qtype: RrType) -> bool {
 /// Replaces the suffix `owner` of a name below it by `target`; `None` if that gets too long.
 fn substitute<'b>(
     name: &QName,
-    owner: &Name,
+    owner: &[u8],
     target: &[u8],
     buffer: &'b mut [u8; MAX_NAME_LEN],
 ) -> Option<&'b [u8]> {
-    let kept = name.wire().len().checked_sub(owner.wire().len())?;
+    let kept = name.wire().len().checked_sub(owner.len())?;
     let len = kept.checked_add(target.len())?;
     let renamed = buffer.get_mut(..len)?;
     let (front, back) = renamed.split_at_mut_checked(kept)?;
@@ -371,12 +368,28 @@ mod tests {
         let mut buffer = [0; MAX_NAME_LEN];
         let qname = QName::from_name(&name("a.b.old.example."));
         let target = name("new.test.");
-        let renamed = substitute(&qname, &name("OLD.example."), target.wire(), &mut buffer);
+        let renamed = substitute(
+            &qname,
+            name("OLD.example.").wire(),
+            target.wire(),
+            &mut buffer,
+        );
         assert_eq!(renamed, Some(name("a.b.new.test.").wire()));
         let long = name(&"abcdefg.".repeat(31));
         let fits = name("x.");
-        assert!(substitute(&qname, &name("old.example."), long.wire(), &mut buffer).is_some());
+        assert!(
+            substitute(
+                &qname,
+                name("old.example.").wire(),
+                long.wire(),
+                &mut buffer
+            )
+            .is_some()
+        );
         let deep = QName::from_name(&name(&format!("{}x.", "abcdefg.".repeat(29))));
-        assert_eq!(substitute(&deep, &fits, long.wire(), &mut buffer), None);
+        assert_eq!(
+            substitute(&deep, fits.wire(), long.wire(), &mut buffer),
+            None
+        );
     }
 }

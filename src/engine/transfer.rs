@@ -110,15 +110,15 @@ enum Next {
 /// A record's place in a zone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Place {
-    node: usize,
-    /// The node's RRsets, then its steered addresses by family.
-    set: usize,
+    /// The position of the node.
+    node: u32,
+    /// Which of the records that leave from there.
     record: usize,
 }
 
 /// One record as it leaves.
 struct Leaving<'a> {
-    owner: &'a Name,
+    owner: &'a [u8],
     rtype: RrType,
     ttl: u32,
     rdata: &'a [u8],
@@ -198,24 +198,23 @@ impl Transfer {
         let mut encoder = Encoder::begin(out, limit, &echo);
         encoder.reserve(opt.as_ref().map_or(0, Opt::len));
         encoder.set_authoritative();
-        let mut is_empty = true;
-        while encoder.len() < ENOUGH
-            && let Some(leaving) = self.leaving(&snapshot, &zone)
-        {
-            let Leaving {
-                owner,
-                rtype,
-                ttl,
-                rdata,
-            } = leaving;
-            let put = encoder.record(Owner::Name(owner), rtype, Class::IN, ttl, rdata);
-            match put {
-                Ok(()) => self.advance(),
-                Err(_) if is_empty => return Err(TooLong),
-                Err(_) => break,
+        let begun_with = self.next;
+        let mut records = leaving(&snapshot, &zone, self.next);
+        self.next = loop {
+            let Some((next, leaving)) = records.next() else {
+                break Next::Done;
+            };
+            let owner = Owner::Wire(leaving.owner);
+            let is_put = encoder.len() < ENOUGH
+                && encoder
+                    .record(owner, leaving.rtype, Class::IN, leaving.ttl, leaving.rdata)
+                    .is_ok();
+            match is_put {
+                true => {}
+                false if next == begun_with => return Err(TooLong),
+                false => break next,
             }
-            is_empty = false;
-        }
+        };
         let len = encoder.finish(Rcode::NoError, opt.as_ref());
         match &mut self.signer {
             Some(signer) => signer
@@ -225,52 +224,6 @@ impl Transfer {
             None => Ok(Some(len)),
         }
     }
-
-    /// The record that comes next; moves over what is left out.
-    fn leaving<'a>(&mut self, snapshot: &'a Snapshot, zone: &'a Zone) -> Option<Leaving<'a>> {
-        loop {
-            match self.next {
-                Next::First | Next::Last => {
-                    let soa = zone.soa();
-                    return Some(Leaving {
-                        owner: zone.apex(),
-                        rtype: RrType::SOA,
-                        ttl: soa.ttl,
-                        rdata: soa.rdatas.first()?,
-                    });
-                }
-                Next::At(mut place) => {
-                    let Some(node) = zone.iter().as_slice().get(place.node) else {
-                        self.next = Next::Last;
-                        continue;
-                    };
-                    match leaving_at(snapshot, node, place) {
-                        Step::Record(leaving) => return Some(leaving),
-                        Step::NextSet => (place.set, place.record) = (place.set + 1, 0),
-                        Step::NextNode => {
-                            place = Place {
-                                node: place.node + 1,
-                                ..Place::default()
-                            };
-                        }
-                    }
-                    self.next = Next::At(place);
-                }
-                Next::Done => return None,
-            }
-        }
-    }
-
-    fn advance(&mut self) {
-        self.next = match self.next {
-            Next::First => Next::At(Place::default()),
-            Next::At(place) => Next::At(Place {
-                record: place.record + 1,
-                ..place
-            }),
-            Next::Last | Next::Done => Next::Done,
-        };
-    }
 }
 
 /// A record that fits no message.
@@ -278,47 +231,73 @@ impl Transfer {
 #[error("a record is too long for any message")]
 pub struct TooLong;
 
-/// What stands at a place.
-enum Step<'a> {
-    Record(Leaving<'a>),
-    /// The set has no more records.
-    NextSet,
-    /// The node has no more sets.
-    NextNode,
+/// The records from one on, each with what names it.
+fn leaving<'a>(
+    snapshot: &'a Snapshot,
+    zone: &'a Zone,
+    from: Next,
+) -> impl Iterator<Item = (Next, Leaving<'a>)> {
+    let soa = || {
+        zone.soa().rdatas().map(|rdata| Leaving {
+            owner: zone.apex().wire(),
+            rtype: RrType::SOA,
+            ttl: zone.soa().ttl,
+            rdata,
+        })
+    };
+    let place = match from {
+        Next::At(place) => place,
+        _ => Place::default(),
+    };
+    let between = zone.nodes_from(place.node).flat_map(move |node| {
+        let places = (0..).map(move |record| Place {
+            node: node.position(),
+            record,
+        });
+        places.map(Next::At).zip(leaving_node(snapshot, node))
+    });
+    let first = soa()
+        .map(|soa| (Next::First, soa))
+        .take(usize::from(from == Next::First));
+    let n_between = match from {
+        Next::First | Next::At(_) => usize::MAX,
+        _ => 0,
+    };
+    let last = soa()
+        .map(|soa| (Next::Last, soa))
+        .take(usize::from(from != Next::Done));
+    first
+        .chain(between.skip(place.record).take(n_between))
+        .chain(last)
 }
 
-fn leaving_at<'a>(snapshot: &'a Snapshot, node: &'a Node, place: Place) -> Step<'a> {
-    let n_sets = node.rrsets().len();
-    if let Some(set) = node.rrsets().get(place.set) {
-        return match set.rdatas.get(place.record) {
-            // It stands in front and at the end.
-            Some(_) if set.rtype == RrType::SOA => Step::NextSet,
-            Some(rdata) => Step::Record(Leaving {
-                owner: node.owner(),
-                rtype: set.rtype,
-                ttl: set.ttl,
-                rdata,
-            }),
-            None => Step::NextSet,
-        };
-    }
-    let family = Family::ALL.get(place.set.saturating_sub(n_sets));
-    let (Some(ix), Some(family)) = (node.steered(), family) else {
-        return Step::NextNode;
-    };
-    let rdata = unlocated(snapshot, ix, *family).and_then(|r| r.rdatas().nth(place.record));
-    match rdata {
-        Some(rdata) => Step::Record(Leaving {
+/// What leaves from one node: its records, then its steered addresses.
+fn leaving_node<'a>(snapshot: &'a Snapshot, node: Node<'a>) -> impl Iterator<Item = Leaving<'a>> {
+    // The SOA stands in front and at the end.
+    let sets = node.rrsets().filter(|set| set.rtype != RrType::SOA);
+    let written = sets.flat_map(move |set| {
+        set.rdatas().map(move |rdata| Leaving {
             owner: node.owner(),
-            rtype: match family {
-                Family::V4 => RrType::A,
-                Family::V6 => RrType::AAAA,
-            },
-            ttl: snapshot.plan.steered(ix).ttl,
+            rtype: set.rtype,
+            ttl: set.ttl,
             rdata,
-        }),
-        None => Step::NextSet,
-    }
+        })
+    });
+    let steered = node.steered().into_iter().flat_map(move |ix| {
+        Family::ALL.into_iter().flat_map(move |family| {
+            let rdatas = unlocated(snapshot, ix, family).map(Records::rdatas);
+            rdatas.into_iter().flatten().map(move |rdata| Leaving {
+                owner: node.owner(),
+                rtype: match family {
+                    Family::V4 => RrType::A,
+                    Family::V6 => RrType::AAAA,
+                },
+                ttl: snapshot.plan.steered(ix).ttl,
+                rdata,
+            })
+        })
+    });
+    written.chain(steered)
 }
 
 /// What a client without a location gets.

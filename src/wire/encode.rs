@@ -175,13 +175,8 @@ impl<'b> Encoder<'b> {
     ///
     /// # Errors
     /// [`Full`] if they do not all fit.
-    pub fn rrset(&mut self, owner: Owner<'_>, set: &RrSet) -> Result<(), Full> {
-        self.records(
-            owner,
-            set.rtype,
-            set.ttl,
-            set.rdatas.iter().map(|rdata| &**rdata),
-        )
+    pub fn rrset(&mut self, owner: Owner<'_>, set: RrSet<'_>) -> Result<(), Full> {
+        self.records(owner, set.rtype, set.ttl, set.rdatas())
     }
 
     /// The same for an RRset that is held in another form.

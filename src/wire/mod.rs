@@ -15,7 +15,7 @@
 //! use meridian::wire::query::Malformed;
 //! use meridian::wire::query::Query;
 //!
-//! fn answer(message: &[u8], qname: &mut QName, set: &RrSet, out: &mut [u8]) -> Option<usize> {
+//! fn answer(message: &[u8], qname: &mut QName, set: RrSet<'_>, out: &mut [u8]) -> Option<usize> {
 //!     let query = match Query::parse(message, qname) {
 //!         Ok(query) => query,
 //!         Err(Malformed::Drop(_)) => return None,
@@ -41,9 +41,9 @@
 //! }
 //!
 //! let message = b"\x12\x34\x01\x00\0\x01\0\0\0\0\0\0\x03Www\x07example\0\0\x01\0\x01";
-//! let set = RrSet { rtype: RrType::A, ttl: 30, rdatas: vec![[192, 0, 2, 1].into()] };
+//! let set = RrSet::new(RrType::A, 30, &[0, 4, 192, 0, 2, 1]);
 //! let (mut qname, mut out) = (QName::root(), [0; 1232]);
-//! assert_eq!(answer(message, &mut qname, &set, &mut out), Some(message.len() + 16));
+//! assert_eq!(answer(message, &mut qname, set, &mut out), Some(message.len() + 16));
 //! ```
 
 #![deny(

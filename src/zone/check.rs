@@ -13,10 +13,10 @@ use crate::base::diag::Report;
 use crate::base::name::Name;
 use crate::base::qname::QName;
 use crate::base::rr::RrType;
+use crate::zone::arena::Node;
 use crate::zone::find::Found;
 use crate::zone::master::Record;
 use crate::zone::rdata;
-use crate::zone::tree::Node;
 use crate::zone::tree::SteeredOwner;
 use crate::zone::tree::Zone;
 
@@ -210,7 +210,7 @@ pub(super) fn tree(
         if node.is_cut()
             && zone
                 .occluder(node)
-                .is_some_and(|by| by.owner() == node.owner())
+                .is_some_and(|by| by.position() == node.position())
         {
             for record in records.iter().filter(|record| record.rtype == RrType::NS) {
                 check_target(zone, record, report);
@@ -219,9 +219,9 @@ pub(super) fn tree(
     }
 }
 
-fn hidden_by(owner: &Name, occluder: &Node) -> String {
-    let above = occluder.owner();
-    match (occluder.is_cut(), owner == above) {
+fn hidden_by(owner: &Name, occluder: Node<'_>) -> String {
+    let above = occluder.to_name();
+    match (occluder.is_cut(), *owner == above) {
         (true, true) => "delegated away".to_owned(),
         (true, false) => format!("below the delegation of `{above}`"),
         (false, _) => format!("below the DNAME of `{above}`"),
@@ -230,9 +230,9 @@ fn hidden_by(owner: &Name, occluder: &Node) -> String {
 
 /// Records that a cut or DNAME hides: below a DNAME they are errors (RFC 6672 s2.4), at or below a cut
 /// only the delegation itself and addresses of name servers are of use.
-fn occlusion(records: &[Record], occluder: &Node, glue: &HashSet<Name>, report: &mut Report) {
+fn occlusion(records: &[Record], occluder: Node<'_>, glue: &HashSet<Name>, report: &mut Report) {
     let owner = &records[0].owner;
-    let at_cut = owner == occluder.owner();
+    let at_cut = *owner == occluder.to_name();
     for record in records {
         let hidden = hidden_by(owner, occluder);
         if !occluder.is_cut() {
@@ -277,7 +277,7 @@ fn check_target(zone: &Zone, record: &Record, report: &mut Report) {
         return;
     }
     let qname = QName::from_name(&target);
-    let has_address = |node: &Node| {
+    let has_address = |node: Node<'_>| {
         let types = [RrType::A, RrType::AAAA];
         node.steered().is_some() || types.iter().any(|rtype| node.rrset(*rtype).is_some())
     };
@@ -287,7 +287,7 @@ fn check_target(zone: &Zone, record: &Record, report: &mut Report) {
         Found::Node { .. } | Found::Missing { .. } => "has no address in the zone",
         Found::Dname { .. } => "is an alias (DNAME)",
         // Only a delegation whose own servers are below it cannot be followed without glue.
-        Found::Cut { node } if *node.owner() != record.owner => return,
+        Found::Cut { node } if node.to_name() != record.owner => return,
         Found::Cut { .. } if zone.node(&qname).is_some_and(has_address) => return,
         Found::Cut { .. } => "is below the delegation and has no glue address",
     };

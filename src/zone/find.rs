@@ -8,7 +8,7 @@
 use crate::base::name::MAX_LABELS;
 use crate::base::qname::QName;
 use crate::base::rr::RrType;
-use crate::zone::tree::Node;
+use crate::zone::arena::Node;
 use crate::zone::tree::Zone;
 
 /// Where a search ends.
@@ -17,22 +17,22 @@ pub enum Found<'z> {
     /// At a delegation at or above the name: the answer is a referral, except for DS at the cut.
     Cut {
         /// The node with the NS records.
-        node: &'z Node,
+        node: Node<'z>,
     },
     /// Below a DNAME: the name is to be rewritten.
     Dname {
         /// The node with the DNAME record.
-        node: &'z Node,
+        node: Node<'z>,
     },
     /// Nowhere: the name does not exist.
     Missing {
         /// Its closest encloser (RFC 4592 s3.3.1).
-        encloser: &'z Node,
+        encloser: Node<'z>,
     },
     /// At a node that answers; it may be an empty non-terminal.
     Node {
         /// The node.
-        node: &'z Node,
+        node: Node<'z>,
         /// Whether it is the wildcard that the answer is made from.
         wildcard: bool,
     },
@@ -42,7 +42,7 @@ impl Zone {
     /// Searches a name, which must be at or below the apex; never allocates.
     pub fn find(&self, qname: &QName) -> Found<'_> {
         // The owners of NSEC3 records are not among the zone's names (RFC 5155 s7.2.8).
-        if let Some(node) = self.node(qname).filter(|node| !node.is_denial) {
+        if let Some(node) = self.node(qname).filter(|node| !node.is_denial()) {
             return match self.occluder(node) {
                 Some(occluder) => occluded(occluder),
                 None => Found::Node {
@@ -61,7 +61,7 @@ impl Zone {
         }
         let lookup = |nth: usize| {
             self.node_by_hash(tags[nth], qname.suffix(nth))
-                .filter(|node| !node.is_denial)
+                .filter(|node| !node.is_denial())
         };
         let (mut missing, mut present) = (0, depth);
         let mut encloser = self.apex_node();
@@ -76,16 +76,16 @@ impl Zone {
     }
 
     /// The outcome for a name that is not there and whose closest encloser is.
-    fn below<'z>(&'z self, encloser: &'z Node) -> Found<'z> {
+    fn below<'z>(&'z self, encloser: Node<'z>) -> Found<'z> {
         if let Some(occluder) = self.occluder(encloser) {
             return occluded(occluder);
         }
         if encloser.rrset(RrType::DNAME).is_some() {
             return Found::Dname { node: encloser };
         }
-        match encloser.wildcard {
-            Some(at) => Found::Node {
-                node: &self.nodes[at as usize],
+        match encloser.wildcard() {
+            Some(position) => Found::Node {
+                node: self.arena.node(position),
                 wildcard: true,
             },
             None => Found::Missing { encloser },
@@ -93,7 +93,7 @@ impl Zone {
     }
 }
 
-fn occluded(occluder: &Node) -> Found<'_> {
+fn occluded(occluder: Node<'_>) -> Found<'_> {
     if occluder.is_cut() {
         Found::Cut { node: occluder }
     } else {
@@ -146,10 +146,10 @@ mod tests {
     /// `find` in words that can be compared.
     fn shown(zone: &Zone, qname: &Name) -> String {
         match zone.find(&QName::from_name(qname)) {
-            Found::Cut { node } => format!("cut {}", node.owner()),
-            Found::Dname { node } => format!("dname {}", node.owner()),
-            Found::Missing { encloser } => format!("missing {}", encloser.owner()),
-            Found::Node { node, wildcard } => format!("node {} {wildcard}", node.owner()),
+            Found::Cut { node } => format!("cut {}", node.to_name()),
+            Found::Dname { node } => format!("dname {}", node.to_name()),
+            Found::Missing { encloser } => format!("missing {}", encloser.to_name()),
+            Found::Node { node, wildcard } => format!("node {} {wildcard}", node.to_name()),
         }
     }
 

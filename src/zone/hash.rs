@@ -5,7 +5,6 @@
 //! full and never changed once built; a lookup touches one cache line of it in most cases and never
 //! allocates. Only names of the operator's own files are ever stored, so nobody else can crowd it.
 
-use crate::base::name::Name;
 use crate::base::qname::QName;
 
 /// 2^64 divided by the golden ratio: an odd number without a pattern in its bits.
@@ -20,11 +19,9 @@ impl NameHash {
     pub(super) const ROOT: Self = Self(MULTIPLIER);
 
     /// The hash of a name.
-    pub(super) fn of(name: &Name) -> Self {
-        let qname = QName::from_name(name);
-        (0..qname.n_labels())
-            .rev()
-            .fold(Self::ROOT, |hash, nth| hash.child(&qname, nth))
+    pub(super) fn of(qname: &QName) -> Self {
+        let nths = (0..qname.n_labels()).rev();
+        nths.fold(Self::ROOT, |hash, nth| hash.child(qname, nth))
     }
 
     /// The hash of `qname` without its first `nth` labels, from that of the same without one more.
@@ -60,26 +57,24 @@ const EMPTY: Slot = Slot {
 };
 
 impl Table {
-    /// Stores the positions 0, 1, 2, ... under these names, which must differ.
-    pub(super) fn new<'a>(names: impl ExactSizeIterator<Item = &'a Name>) -> Self {
-        let n_slots = (names.len() * 2).next_power_of_two();
+    /// Stores `n` positions, all below `u32::MAX`, each under the hash of a name; names must differ.
+    pub(super) fn new(n: usize, entries: impl Iterator<Item = (NameHash, u32)>) -> Self {
+        let n_slots = (n * 2).next_power_of_two();
         let mut slots = vec![EMPTY; n_slots].into_boxed_slice();
-        for (position, name) in names.enumerate() {
-            let tag = NameHash::of(name).tag();
+        for (hash, position) in entries {
+            let tag = hash.tag();
             let mut at = tag as usize & (n_slots - 1);
             while slots[at].position != EMPTY.position {
                 at = (at + 1) & (n_slots - 1);
             }
-            slots[at] = Slot {
-                tag,
-                position: position as u32,
-            };
+            slots[at] = Slot { tag, position };
         }
         Self { slots }
     }
 
-    /// The position stored under this hash for which `is_same` holds.
-    pub(super) fn find(&self, tag: u32, is_same: impl Fn(usize) -> bool) -> Option<usize> {
+    /// What `read` makes of the position that is stored under this hash; `None` sends it on to the
+    /// next one.
+    pub(super) fn find<T>(&self, tag: u32, read: impl Fn(u32) -> Option<T>) -> Option<T> {
         let mask = self.slots.len() - 1;
         let mut at = tag as usize & mask;
         // Ends, as at least half of the slots are empty.
@@ -88,8 +83,10 @@ impl Table {
             if slot.position == EMPTY.position {
                 return None;
             }
-            if slot.tag == tag && is_same(slot.position as usize) {
-                return Some(slot.position as usize);
+            if slot.tag == tag
+                && let Some(found) = read(slot.position)
+            {
+                return Some(found);
             }
             at = (at + 1) & mask;
         }
@@ -99,26 +96,37 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::name::Name;
+
+    fn hash(name: &Name) -> NameHash {
+        NameHash::of(&QName::from_name(name))
+    }
+
+    fn table(names: &[Name]) -> Table {
+        Table::new(names.len(), names.iter().map(hash).zip(0..))
+    }
 
     #[test]
     fn every_name_is_found_at_its_position_and_no_other() {
         let names: Vec<Name> = (0..5_000)
             .map(|i| Name::parse(&format!("Host{i}.example.com")).expect("name"))
             .collect();
-        let table = Table::new(names.iter());
-        for (position, name) in names.iter().enumerate() {
-            let found = table.find(NameHash::of(name).tag(), |at| names[at] == *name);
-            assert_eq!(found, Some(position));
+        let table = table(&names);
+        let position = |name: &Name| {
+            let is_same = |at: u32| (names.get(at as usize)? == name).then_some(at);
+            table.find(hash(name).tag(), is_same)
+        };
+        for (name, at) in names.iter().zip(0..) {
+            assert_eq!(position(name), Some(at));
         }
         let absent = Name::parse("host5000.example.com").expect("name");
-        let found = table.find(NameHash::of(&absent).tag(), |at| names[at] == absent);
-        assert_eq!(found, None);
-        assert_eq!(Table::new([].iter()).find(0, |_| true), None);
+        assert_eq!(position(&absent), None);
+        assert_eq!(self::table(&[]).find(0, Some), None);
     }
 
     #[test]
     fn hashes_fold_case_and_tell_labels_apart() {
-        let hash = |text| NameHash::of(&Name::parse(text).expect("name"));
+        let hash = |text| hash(&Name::parse(text).expect("name"));
         assert_eq!(hash("WWW.Example."), hash("www.example."));
         assert_eq!(hash("."), NameHash::ROOT);
         let different = [

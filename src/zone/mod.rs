@@ -4,6 +4,7 @@
 //! the search of RFC 1034 s4.3.2, and `set` finds the zone for a name. Nothing here opens a file, and
 //! a zone never changes once it is compiled.
 
+mod arena;
 mod check;
 mod find;
 mod hash;
@@ -16,7 +17,9 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
+pub use arena::Node;
+pub use arena::Nodes;
+pub use arena::RrSets;
 pub use find::Found;
-pub use tree::Node;
 pub use tree::SteeredOwner;
 pub use tree::Zone;

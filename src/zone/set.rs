@@ -20,7 +20,10 @@ impl ZoneSet {
     /// Makes the set; apexes must differ.
     pub fn new(zones: Vec<Arc<Zone>>) -> Self {
         Self {
-            table: Table::new(zones.iter().map(|zone| zone.apex())),
+            table: Table::new(
+                zones.len(),
+                zones.iter().map(|zone| zone.apex_hash).zip(0..),
+            ),
             depths: zones
                 .iter()
                 .fold(0, |bits, zone| bits | 1 << zone.n_apex_labels),
@@ -35,14 +38,7 @@ impl ZoneSet {
 
     /// The zone of exactly this name.
     pub fn zone_at(&self, qname: &QName) -> Option<&Arc<Zone>> {
-        let hash = (0..qname.n_labels())
-            .rev()
-            .fold(NameHash::ROOT, |hash, nth| hash.child(qname, nth));
-        let wire = qname.wire();
-        let is_same = |at: usize| self.zones[at].apex().is(wire);
-        self.table
-            .find(hash.tag(), is_same)
-            .map(|at| &self.zones[at])
+        self.lookup(NameHash::of(qname), qname.wire())
     }
 
     /// The next zone strictly above the one that [`Self::zone_for`] gives: the one that may hold the
@@ -64,9 +60,7 @@ impl ZoneSet {
         let mut nth = qname.n_labels();
         while depths != 0 {
             if depths & 1 == 1 {
-                let suffix = qname.suffix(nth);
-                let is_same = |at: usize| self.zones[at].apex().is(suffix);
-                found = self.table.find(hash.tag(), is_same).or(found);
+                found = self.lookup(hash, qname.suffix(nth)).or(found);
             }
             if nth == 0 {
                 break;
@@ -75,7 +69,14 @@ impl ZoneSet {
             hash = hash.child(qname, nth);
             depths >>= 1;
         }
-        found.map(|at| &*self.zones[at])
+        found.map(|zone| &**zone)
+    }
+
+    fn lookup(&self, hash: NameHash, lower_wire: &[u8]) -> Option<&Arc<Zone>> {
+        self.table.find(hash.tag(), |at| {
+            let zone = &self.zones[at as usize];
+            zone.apex().is(lower_wire).then_some(zone)
+        })
     }
 }
 

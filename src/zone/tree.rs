@@ -5,7 +5,8 @@
 //! hides it and each parent its wildcard child, so that a search has nothing left to work out. A
 //! million names with one record each take about 250 MB.
 
-use std::ops::Range;
+use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use crate::base::diag::Place;
@@ -15,6 +16,10 @@ use crate::base::name::Name;
 use crate::base::qname::QName;
 use crate::base::rr::RrSet;
 use crate::base::rr::RrType;
+use crate::zone::arena::Arena;
+use crate::zone::arena::Node;
+use crate::zone::arena::Nodes;
+use crate::zone::arena::Plot;
 use crate::zone::check;
 use crate::zone::hash::NameHash;
 use crate::zone::hash::Table;
@@ -31,57 +36,15 @@ pub struct SteeredOwner {
     pub place: Place,
 }
 
-/// One name of a zone.
-#[derive(Debug)]
-pub struct Node {
-    owner: Name,
-    /// By ascending type; empty for an empty non-terminal.
-    rrsets: Box<[RrSet]>,
-    steered: Option<SteeredIx>,
-    /// The cut at or above this node, or the DNAME above it, that is nearest to the apex.
-    pub(super) occluder: Option<u32>,
-    /// The child `*`.
-    pub(super) wildcard: Option<u32>,
-    is_cut: bool,
-    /// Whether this owns NSEC3 records alone, so that it is no name that could be asked for.
-    pub(super) is_denial: bool,
-}
-
-impl Node {
-    /// The owner name, in the case it was first written in.
-    pub fn owner(&self) -> &Name {
-        &self.owner
-    }
-
-    /// The RRset of a type.
-    pub fn rrset(&self, rtype: RrType) -> Option<&RrSet> {
-        self.rrsets.iter().find(|rrset| rrset.rtype == rtype)
-    }
-
-    /// All RRsets, by ascending type; none at an empty non-terminal.
-    pub fn rrsets(&self) -> &[RrSet] {
-        &self.rrsets
-    }
-
-    /// The steered name that gives this node's A and AAAA.
-    pub fn steered(&self) -> Option<SteeredIx> {
-        self.steered
-    }
-
-    /// Whether a zone is delegated here: NS records below the apex (RFC 1034 s4.2).
-    pub fn is_cut(&self) -> bool {
-        self.is_cut
-    }
-}
-
 /// A zone that passed all checks; it has one SOA, and NS records at its apex.
 #[derive(Debug)]
 pub struct Zone {
-    /// In canonical order, so the apex comes first.
-    pub(super) nodes: Box<[Node]>,
-    pub(super) table: Table,
+    apex: Name,
+    pub(super) arena: Arena,
+    table: Table,
     pub(super) apex_hash: NameHash,
     pub(super) n_apex_labels: usize,
+    n_names: usize,
     n_records: usize,
 }
 
@@ -104,15 +67,29 @@ impl Zone {
             .filter(|steered| steered.owner.is_at_or_below(apex))
             .collect();
         steered.sort_by(|a, b| a.owner.cmp(&b.owner));
+        steered.dedup_by(|later, first| later.owner == first.owner);
         check::sort(apex, &mut records, report);
         check::apex(apex, file, &records, report);
         check::owners(apex, &records, &steered, report);
-        let nodes = plant(apex, &records, &steered);
+        let plots = plant(apex, &records, &steered);
+        let Some(arena) = Arena::new(&plots) else {
+            let message = "this zone takes more memory than the 64 GiB that one zone can have";
+            report.error(Place::file(file), message);
+            return None;
+        };
+        let n_names = plots.len();
+        drop(plots);
+        let hashes = arena
+            .nodes_from(0)
+            .map(|node| NameHash::of(&node.to_qname()));
+        let positions = arena.nodes_from(0).map(|node| node.position());
         let zone = Self {
-            table: Table::new(nodes.iter().map(Node::owner)),
-            nodes: nodes.into(),
-            apex_hash: NameHash::of(apex),
+            table: Table::new(n_names, hashes.zip(positions)),
+            apex: arena.node(0).to_name(),
+            arena,
+            apex_hash: NameHash::of(&QName::from_name(apex)),
             n_apex_labels: apex.n_labels(),
+            n_names,
             n_records: records.len(),
         };
         check::tree(&zone, &records, &steered, report);
@@ -121,16 +98,16 @@ impl Zone {
 
     /// The apex: the zone's name.
     pub fn apex(&self) -> &Name {
-        &self.apex_node().owner
+        &self.apex
     }
 
     /// The node at the apex.
-    pub fn apex_node(&self) -> &Node {
-        &self.nodes[0]
+    pub fn apex_node(&self) -> Node<'_> {
+        self.arena.node(0)
     }
 
     /// The SOA RRset: one record.
-    pub fn soa(&self) -> &RrSet {
+    pub fn soa(&self) -> RrSet<'_> {
         self.apex_node()
             .rrset(RrType::SOA)
             .expect("a zone without SOA does not compile")
@@ -148,14 +125,15 @@ impl Zone {
 
     /// One of the five numbers that end the SOA's RDATA.
     fn soa_field(&self, nth: usize) -> u32 {
-        let numbers = self.soa().rdatas[0].last_chunk::<20>();
+        let rdata = self.soa().rdatas().next();
+        let numbers = rdata.and_then(|rdata| rdata.last_chunk::<20>());
         let (numbers, _) = numbers.expect("SOA RDATA is checked").as_chunks::<4>();
         u32::from_be_bytes(numbers[nth])
     }
 
     /// The number of names, empty non-terminals included.
     pub fn n_names(&self) -> usize {
-        self.nodes.len()
+        self.n_names
     }
 
     /// The number of records.
@@ -165,17 +143,22 @@ impl Zone {
 
     /// Whether another zone holds the same records.
     pub fn has_same_records(&self, other: &Self) -> bool {
-        let is_same = |(a, b): (&Node, &Node)| a.owner == b.owner && a.rrsets == b.rrsets;
-        self.nodes.len() == other.nodes.len() && self.iter().zip(other).all(is_same)
+        let is_same = |(a, b): (Node<'_>, Node<'_>)| a.has_same_records(&b);
+        self.n_names == other.n_names && self.iter().zip(other).all(is_same)
     }
 
     /// All nodes in canonical order (RFC 4034 s6.1), the apex first.
-    pub fn iter(&self) -> std::slice::Iter<'_, Node> {
-        self.nodes.iter()
+    pub fn iter(&self) -> Nodes<'_> {
+        self.nodes_from(0)
+    }
+
+    /// The nodes from the one at this position on, in canonical order.
+    pub fn nodes_from(&self, position: u32) -> Nodes<'_> {
+        self.arena.nodes_from(position)
     }
 
     /// The node of exactly this name, glue and other occluded names included.
-    pub fn node(&self, name: &QName) -> Option<&Node> {
+    pub fn node(&self, name: &QName) -> Option<Node<'_>> {
         let depth = name.n_labels().checked_sub(self.n_apex_labels)?;
         let hash = (0..depth)
             .rev()
@@ -184,90 +167,86 @@ impl Zone {
     }
 
     /// The node of a name in lower-case wire form; never allocates.
-    pub(super) fn node_by_hash(&self, tag: u32, wire: &[u8]) -> Option<&Node> {
-        let is_same = |at: usize| self.nodes[at].owner.is(wire);
-        self.table.find(tag, is_same).map(|at| &self.nodes[at])
+    pub(super) fn node_by_hash(&self, tag: u32, wire: &[u8]) -> Option<Node<'_>> {
+        self.table.find(tag, |position| {
+            Some(self.arena.node(position)).filter(|node| node.is(wire))
+        })
     }
 
     /// The cut or DNAME that hides this node; a cut hides itself.
-    pub(super) fn occluder(&self, node: &Node) -> Option<&Node> {
-        node.occluder.map(|at| &self.nodes[at as usize])
+    pub(super) fn occluder(&self, node: Node<'_>) -> Option<Node<'_>> {
+        node.occluder().map(|position| self.arena.node(position))
     }
 }
 
 impl<'z> IntoIterator for &'z Zone {
-    type Item = &'z Node;
-    type IntoIter = std::slice::Iter<'z, Node>;
+    type Item = Node<'z>;
+    type IntoIter = Nodes<'z>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
     }
 }
 
-/// What is known of an owner before there is a tree.
-struct Plot<'a> {
-    owner: &'a Name,
-    records: Range<usize>,
-    steered: Option<SteeredIx>,
-}
-
-/// Makes the nodes of records and steered owners that are sorted and lie at or below the apex.
-fn plant(apex: &Name, records: &[Record], steered: &[&SteeredOwner]) -> Vec<Node> {
+/// Lays out records and steered owners that are sorted and lie at or below the apex.
+fn plant<'a>(apex: &'a Name, records: &'a [Record], steered: &[&'a SteeredOwner]) -> Vec<Plot<'a>> {
     let mut planting = Planting::default();
-    for plot in plots(apex, records, steered) {
-        let depth = plot.owner.n_labels() - apex.n_labels();
-        planting.leave_other_branches(plot.owner);
+    let mut owners = owners(records, steered).peekable();
+    if owners.peek().is_none_or(|(owner, ..)| *owner != apex) {
+        planting.add(Cow::Borrowed(apex), &[], None);
+    }
+    for (owner, records, steered) in owners {
+        planting.leave_other_branches(owner);
         // Names between the deepest ancestor so far and the owner are empty non-terminals.
-        let n_between = depth - planting.path.len();
-        let ancestors = std::iter::successors(plot.owner.parent(), Name::parent);
+        let n_between = owner.n_labels() - apex.n_labels() - planting.path.len();
+        let ancestors = std::iter::successors(owner.parent(), Name::parent);
         let between: Vec<Name> = ancestors.take(n_between).collect();
         for owner in between.into_iter().rev() {
-            planting.add(owner, Box::default(), None);
+            planting.add(Cow::Owned(owner), &[], None);
         }
-        let rrsets = rrsets(&records[plot.records]);
-        planting.add(plot.owner.clone(), rrsets, plot.steered);
+        planting.add(Cow::Borrowed(owner), records, steered);
     }
-    planting.nodes
+    planting.plots
 }
 
-/// The nodes so far, and the positions of those from the apex down to the last one.
+/// The plots so far, and the indexes of those from the apex down to the last one.
 #[derive(Default)]
-struct Planting {
-    nodes: Vec<Node>,
+struct Planting<'a> {
+    plots: Vec<Plot<'a>>,
     path: Vec<usize>,
 }
 
-impl Planting {
+impl<'a> Planting<'a> {
     /// Shortens the path to the ancestors of a name.
     fn leave_other_branches(&mut self, owner: &Name) {
-        let is_ancestor = |at: &usize| owner.is_at_or_below(&self.nodes[*at].owner);
+        let is_ancestor = |at: &usize| owner.is_at_or_below(&self.plots[*at].owner);
         let n_ancestors = self.path.iter().take_while(|at| is_ancestor(at)).count();
         self.path.truncate(n_ancestors);
     }
 
-    /// Adds a node below the end of the path; a wildcard makes itself known to its parent.
-    fn add(&mut self, owner: Name, rrsets: Box<[RrSet]>, steered: Option<SteeredIx>) {
-        let ix = self.nodes.len() as u32;
-        let has = |rrsets: &[RrSet], rtype| rrsets.iter().any(|rrset| rrset.rtype == rtype);
-        let is_cut = !self.path.is_empty() && has(&rrsets, RrType::NS);
-        let is_denial = has(&rrsets, RrType::NSEC3)
-            && rrsets
+    /// Adds a plot below the end of the path; a wildcard makes itself known to its parent.
+    fn add(&mut self, owner: Cow<'a, Name>, records: &'a [Record], steered: Option<SteeredIx>) {
+        let ix = self.plots.len() as u32;
+        let has = |records: &[Record], rtype| records.iter().any(|record| record.rtype == rtype);
+        let is_cut = !self.path.is_empty() && has(records, RrType::NS);
+        let is_denial = has(records, RrType::NSEC3)
+            && records
                 .iter()
-                .all(|rrset| matches!(rrset.rtype, RrType::NSEC3 | RrType::RRSIG));
+                .all(|record| matches!(record.rtype, RrType::NSEC3 | RrType::RRSIG));
         let mut occluder = None;
         if let Some(at) = self.path.last() {
-            let parent = &mut self.nodes[*at];
-            let has_dname = has(&parent.rrsets, RrType::DNAME);
+            let parent = &mut self.plots[*at];
+            let has_dname = has(parent.records, RrType::DNAME);
             occluder = parent.occluder.or(has_dname.then_some(*at as u32));
             if owner.is_wildcard() {
                 parent.wildcard = Some(ix);
             }
             parent.is_denial = false;
         }
-        self.path.push(self.nodes.len());
-        self.nodes.push(Node {
+        self.path.push(self.plots.len());
+        self.plots.push(Plot {
             owner,
-            rrsets,
+            records,
             steered,
             occluder: occluder.or(is_cut.then_some(ix)),
             wildcard: None,
@@ -277,50 +256,29 @@ impl Planting {
     }
 }
 
-/// The owners in canonical order, the apex among them in any case.
-fn plots<'a>(apex: &'a Name, records: &'a [Record], steered: &[&'a SteeredOwner]) -> Vec<Plot<'a>> {
-    let mut plots: Vec<Plot<'a>> = vec![Plot {
-        owner: apex,
-        records: 0..0,
-        steered: None,
-    }];
-    let mut at = 0;
-    for group in records.chunk_by(|a, b| a.owner == b.owner) {
-        plots.push(Plot {
-            owner: &group[0].owner,
-            records: at..at + group.len(),
-            steered: None,
-        });
-        at += group.len();
-    }
-    plots.extend(steered.iter().map(|steered| Plot {
-        owner: &steered.owner,
-        records: 0..0,
-        steered: Some(steered.steered),
-    }));
-    // Both parts are sorted already, which this sort makes use of.
-    plots.sort_by(|a, b| a.owner.cmp(b.owner));
-    plots.dedup_by(|later, first| {
-        let same = later.owner == first.owner;
-        if same {
-            if first.records.is_empty() {
-                first.owner = later.owner;
-                first.records = later.records.clone();
-            }
-            first.steered = first.steered.or(later.steered);
-        }
-        same
-    });
-    plots
-}
+/// What is known of an owner before there is a tree: its records, and what steers it.
+type Known<'a> = (&'a Name, &'a [Record], Option<SteeredIx>);
 
-/// Groups the sorted records of one owner; differing TTLs become the lowest (RFC 2181 s5.2).
-fn rrsets(records: &[Record]) -> Box<[RrSet]> {
-    let groups = records.chunk_by(|a, b| a.rtype == b.rtype);
-    let rrset = |group: &[Record]| RrSet {
-        rtype: group[0].rtype,
-        ttl: group.iter().map(|r| r.ttl).min().unwrap_or(0),
-        rdatas: group.iter().map(|r| r.rdata.clone()).collect(),
-    };
-    groups.map(rrset).collect()
+/// The owners in canonical order.
+fn owners<'a>(
+    records: &'a [Record],
+    steered: &[&'a SteeredOwner],
+) -> impl Iterator<Item = Known<'a>> {
+    let mut groups = records.chunk_by(|a, b| a.owner == b.owner).peekable();
+    let mut steered = steered.iter().copied().peekable();
+    std::iter::from_fn(move || {
+        let order = match (groups.peek(), steered.peek()) {
+            (Some(group), Some(steered)) => group[0].owner.cmp(&steered.owner),
+            (Some(_), None) => Ordering::Less,
+            (None, _) => Ordering::Greater,
+        };
+        let group = groups.next_if(|_| order.is_le());
+        let steered = steered.next_if(|_| order.is_ge());
+        let owner = match group {
+            Some(records) => &records[0].owner,
+            None => &steered?.owner,
+        };
+        let steered = steered.map(|steered| steered.steered);
+        Some((owner, group.unwrap_or_default(), steered))
+    })
 }

@@ -77,8 +77,9 @@ pub fn compile(zone: &ZoneText) -> Option<Zone> {
 pub fn questions(at: usize, zone: &Zone, random: &mut Random) -> Vec<Question> {
     let mut asked: BTreeMap<Vec<u8>, BTreeSet<u16>> = BTreeMap::new();
     for node in zone {
-        let here = node.rrsets().iter().map(|set| set.rtype.0);
-        let types = asked.entry(node.owner().lower_wire().into()).or_default();
+        let owner = node.to_name();
+        let here = node.rrsets().map(|set| set.rtype.0);
+        let types = asked.entry(owner.lower_wire().into()).or_default();
         types.extend(USUAL.into_iter().chain(here));
         let mut beside = Vec::new();
         for labels in [
@@ -88,10 +89,10 @@ pub fn questions(at: usize, zone: &Zone, random: &mut Random) -> Vec<Question> {
             &[b"ns"],
             &[b"r", b"q"],
         ] {
-            beside.extend(below(node.owner(), labels));
+            beside.extend(below(&owner, labels));
         }
         for set in node.rrsets() {
-            let targets = set.rdatas.iter();
+            let targets = set.rdatas();
             beside.extend(targets.filter_map(|rdata| wire::target(set.rtype, rdata)));
         }
         for name in beside {

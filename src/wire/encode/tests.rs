@@ -24,12 +24,15 @@ fn echo(question: &[u8]) -> Echo<'_> {
     }
 }
 
-fn set(rtype: RrType, rdatas: &[&[u8]]) -> RrSet {
-    RrSet {
-        rtype,
-        ttl: 300,
-        rdatas: rdatas.iter().map(|rdata| (*rdata).into()).collect(),
-    }
+fn set(rtype: RrType, rdatas: &[&[u8]]) -> RrSet<'static> {
+    packed(rtype, 300, rdatas.iter().copied())
+}
+
+/// An RRset that nobody owns, as the test is over soon.
+fn packed<'r>(rtype: RrType, ttl: u32, rdatas: impl Iterator<Item = &'r [u8]>) -> RrSet<'static> {
+    let mut packed = Vec::new();
+    rdatas.for_each(|rdata| RrSet::pack(rdata, &mut packed));
+    RrSet::new(rtype, ttl, packed.leak())
 }
 
 /// A record with all names uncompressed and in lower case.
@@ -112,18 +115,18 @@ fn read(message: &[u8]) -> Vec<Plain> {
 }
 
 /// Writes a message by the book, without compression.
-fn write(question: &[u8], sets: &[(usize, Name, RrSet)]) -> Vec<u8> {
+fn write(question: &[u8], sets: &[(usize, Name, RrSet<'_>)]) -> Vec<u8> {
     let mut counts = [1, 0, 0, 0];
     let mut body = question.to_vec();
     for (section, owner, set) in sets {
-        for rdata in &set.rdatas {
+        for rdata in set.rdatas() {
             counts[*section] += 1;
             body.extend(owner.wire());
             body.extend(set.rtype.0.to_be_bytes());
             body.extend([0, 1]);
             body.extend(set.ttl.to_be_bytes());
             body.extend((rdata.len() as u16).to_be_bytes());
-            body.extend(&rdata[..]);
+            body.extend(rdata);
         }
     }
     let header = Header {
@@ -141,16 +144,16 @@ fn bytes_are_as_by_hand() {
     let mut enc = Encoder::begin(&mut out, 512, &echo(&question));
     enc.set_authoritative();
     let a = set(RrType::A, &[&[192, 0, 2, 1]]);
-    assert_eq!(enc.answer().rrset(Owner::Qname, &a), Ok(()));
+    assert_eq!(enc.answer().rrset(Owner::Qname, a), Ok(()));
     let mx = set(RrType::MX, &[b"\0\x0a\x04mail\x07EXAMPLE\0"]);
     assert_eq!(
-        enc.authority().rrset(Owner::Name(&n("www.example")), &mx),
+        enc.authority().rrset(Owner::Name(&n("www.example")), mx),
         Ok(())
     );
     let srv = set(RrType::SRV, &[b"\0\0\0\0\0\x50\x04mail\x07example\0"]);
     assert_eq!(
         enc.additional()
-            .rrset(Owner::Wire(b"\x04MAIL\x07example\0"), &srv),
+            .rrset(Owner::Wire(b"\x04MAIL\x07example\0"), srv),
         Ok(())
     );
     let len = enc.finish(Rcode::NxDomain, Some(&Opt::new(1232)));
@@ -180,7 +183,7 @@ fn only_the_types_of_rfc_1035_have_compressed_names() {
         let rdata = [&vec![0; fixed_len], &name[..], name].concat();
         let mut out = [0; 512];
         let mut enc = Encoder::begin(&mut out, 512, &echo(&question));
-        enc.rrset(Owner::Qname, &set(rtype, &[&rdata]))
+        enc.rrset(Owner::Qname, set(rtype, &[&rdata]))
             .expect("fits");
         let rdata_len = enc.finish(Rcode::NoError, None) - 12 - question.len() - 12;
         let saved = rdata.len() - rdata_len;
@@ -200,7 +203,7 @@ fn a_root_owner_is_a_root_label() {
     let mut out = [0; 512];
     let mut enc = Encoder::begin(&mut out, 512, &echo(&question));
     let ns = set(RrType::NS, &[b"\x01a\0", b"\x01b\0", b"\0"]);
-    enc.rrset(Owner::Qname, &ns).expect("fits");
+    enc.rrset(Owner::Qname, ns).expect("fits");
     let len = enc.finish(Rcode::NoError, None);
     let read: Vec<_> = read(&out[..len])
         .into_iter()
@@ -220,12 +223,12 @@ fn an_rrset_that_does_not_fit_leaves_no_trace() {
     for limit in 0..=both + 16 {
         let mut out = [0; 512];
         let mut enc = Encoder::begin(&mut out, limit, &echo(&question));
-        let written = enc.authority().rrset(Owner::Qname, &ns);
+        let written = enc.authority().rrset(Owner::Qname, ns);
         assert_eq!(written.is_ok(), limit >= both, "limit {limit}");
         // Were a name of the first set still known, this owner would point at nothing.
         let added = enc
             .additional()
-            .rrset(Owner::Wire(b"\x02n1\x03net\0"), &glue);
+            .rrset(Owner::Wire(b"\x02n1\x03net\0"), glue);
         let len = enc.finish(Rcode::NoError, None);
         assert!(len <= limit);
         if limit >= 12 {
@@ -304,7 +307,7 @@ fn a_cleared_message_starts_again() {
     let question = question(&n("example"));
     let mut out = [0; 512];
     let mut enc = Encoder::begin(&mut out, 512, &echo(&question));
-    enc.rrset(Owner::Qname, &set(RrType::CNAME, &[b"\x01x\0"]))
+    enc.rrset(Owner::Qname, set(RrType::CNAME, &[b"\x01x\0"]))
         .expect("fits");
     enc.additional()
         .raw(b"\xc0\x0c\0\x01\0\x01\0\0\0\x01\0\0", 1)
@@ -312,7 +315,7 @@ fn a_cleared_message_starts_again() {
     enc.clear();
     enc.set_truncated();
     enc.answer()
-        .rrset(Owner::Wire(b"\x01x\0"), &set(RrType::TXT, &[b"\0"]))
+        .rrset(Owner::Wire(b"\x01x\0"), set(RrType::TXT, &[b"\0"]))
         .expect("fits");
     let len = enc.finish(Rcode::NoError, None);
     assert_eq!(&out[..12], b"\xbe\xef\x83\0\0\x01\0\x01\0\0\0\0");
@@ -410,7 +413,7 @@ fn name() -> impl Strategy<Value = Name> {
 }
 
 /// An RRset of a type with or without names in its RDATA.
-fn rrset() -> impl Strategy<Value = RrSet> {
+fn rrset() -> impl Strategy<Value = RrSet<'static>> {
     let rtypes = [
         RrType::A,
         RrType::NS,
@@ -436,11 +439,8 @@ fn rrset() -> impl Strategy<Value = RrSet> {
                 RrType::SRV => [&octets[..], &[0, 80], first.wire()].concat(),
                 _ => first.wire().to_vec(),
             };
-            RrSet {
-                rtype,
-                ttl,
-                rdatas: parts.iter().map(|part| rdata(part).into()).collect(),
-            }
+            let rdatas: Vec<Vec<u8>> = parts.iter().map(rdata).collect();
+            packed(rtype, ttl, rdatas.iter().map(Vec::as_slice))
         },
     )
 }
@@ -464,9 +464,9 @@ proptest! {
                 2 => enc.authority(),
                 _ => enc.additional(),
             };
-            let plain_len: usize = set.rdatas.iter().map(|rdata| 265 + rdata.len()).sum();
+            let plain_len: usize = set.rdatas().map(|rdata| 265 + rdata.len()).sum();
             let must_fit = enc.len + plain_len <= limit;
-            let written = enc.rrset(owner, set);
+            let written = enc.rrset(owner, *set);
             assert!(written.is_ok() || !must_fit);
             written.is_ok()
         });
