@@ -308,15 +308,17 @@ impl<'b> Encoder<'b> {
         let [t0, t1] = rtype.0.to_be_bytes();
         let [c0, c1] = class.0.to_be_bytes();
         let [ttl0, ttl1, ttl2, ttl3] = ttl.to_be_bytes();
-        self.put(&[t0, t1, c0, c1, ttl0, ttl1, ttl2, ttl3])?;
-        let len_at = self.len;
-        self.put(&[0; 2])?;
+        // The limit is below 2^16, and so is all that fits.
+        let [l0, l1] = (rdata.len() as u16).to_be_bytes();
+        self.put(&[t0, t1, c0, c1, ttl0, ttl1, ttl2, ttl3, l0, l1])?;
         let rdata_at = self.len;
         self.put_rdata(rtype, rdata)?;
-        // The limit is below 2^16, and so is all that was written.
-        let rdata_len = (self.len - rdata_at) as u16;
-        if let Some(field) = self.out.get_mut(len_at..rdata_at) {
-            field.copy_from_slice(&rdata_len.to_be_bytes());
+        let rdata_len = self.len - rdata_at;
+        // Names in it were compressed.
+        if rdata_len != rdata.len()
+            && let Some(field) = self.out.get_mut(rdata_at - 2..rdata_at)
+        {
+            field.copy_from_slice(&(rdata_len as u16).to_be_bytes());
         }
         self.count(1);
         Ok(())

@@ -3,11 +3,11 @@
 //! Each name has a block, in canonical order, which holds one after the other:
 //!
 //! ```text
-//! owner_len u8, flags u8, rrsets_len u32
-//! steered u32, occluder u32, wildcard u32       those that the flags tell of
-//! owner                                         as it was written
-//! per RRset, by ascending type:                 rtype u16, ttl u32, len u32
-//!     per record:                               rdlength u16, rdata
+//! owner_len u8, flags u8, rrsets_at u16, len u32     the latter of the whole block
+//! owner                                              as it was written
+//! steered u32, occluder u32, wildcard u32            those that the flags tell of
+//! per RRset, by ascending type:                      rtype u16, ttl u32, len u32
+//!     per record:                                    rdlength u16, rdata
 //! ```
 //!
 //! Numbers are in network order. A block starts at a multiple of 16 octets, which is its position, and
@@ -33,8 +33,8 @@ const LINE: usize = 64;
 /// Positions are below this.
 const MAX_POSITION: u32 = u32::MAX;
 
-/// `owner_len`, `flags` and `rrsets_len`.
-const HEADER_LEN: usize = 6;
+/// `owner_len`, `flags`, `rrsets_at` and `len`.
+const HEADER_LEN: usize = 8;
 
 /// `rtype`, `ttl` and `len` of an RRset.
 const RRSET_HEADER_LEN: usize = 10;
@@ -46,6 +46,9 @@ const WILDCARD: u8 = 1 << 2;
 const NUMBERS: u8 = STEERED | OCCLUDER | WILDCARD;
 const CUT: u8 = 1 << 3;
 const DENIAL: u8 = 1 << 4;
+
+/// Why a block is read without a doubt.
+const IS_BLOCK: &str = "positions are those of whole blocks";
 
 /// What a block is made from.
 pub(super) struct Plot<'a> {
@@ -82,22 +85,25 @@ impl Plot<'_> {
         self.records.chunk_by(|a, b| a.rtype == b.rtype)
     }
 
+    /// Where the RRsets start in the block.
+    fn rrsets_at(&self) -> usize {
+        let n_numbers = (self.flags() & NUMBERS).count_ones() as usize;
+        HEADER_LEN + self.owner.wire().len() + 4 * n_numbers
+    }
+
     /// The block's length in octets.
     fn len(&self) -> usize {
-        let numbers_len = 4 * (self.flags() & NUMBERS).count_ones() as usize;
-        let rrsets_len: usize = self
-            .rrsets()
-            .map(|records| RRSET_HEADER_LEN + packed_len(records))
-            .sum();
-        HEADER_LEN + numbers_len + self.owner.wire().len() + rrsets_len
+        let lens = self.rrsets().map(|set| RRSET_HEADER_LEN + packed_len(set));
+        self.rrsets_at() + lens.sum::<usize>()
     }
 
     /// Appends the block; its length fits into 32 bits.
     fn write(&self, positions: &[u32], octets: &mut Vec<u8>) {
         let owner = self.owner.wire();
         octets.extend([owner.len() as u8, self.flags()]);
-        let len_at = octets.len();
-        octets.extend([0; 4]);
+        octets.extend((self.rrsets_at() as u16).to_be_bytes());
+        octets.extend((self.len() as u32).to_be_bytes());
+        octets.extend_from_slice(owner);
         let place = |at: u32| positions[at as usize];
         let numbers = [
             self.steered.map(|steered| steered.0),
@@ -105,8 +111,6 @@ impl Plot<'_> {
             self.wildcard.map(place),
         ];
         octets.extend(numbers.into_iter().flatten().flat_map(u32::to_be_bytes));
-        octets.extend_from_slice(owner);
-        let rrsets_at = octets.len();
         for records in self.rrsets() {
             // Differing TTLs become the lowest (RFC 2181 s5.2).
             let ttl = records.iter().map(|r| r.ttl).min().unwrap_or(0);
@@ -117,8 +121,6 @@ impl Plot<'_> {
                 RrSet::pack(&record.rdata, octets);
             }
         }
-        let rrsets_len = (octets.len() - rrsets_at) as u32;
-        octets[len_at..len_at + 4].copy_from_slice(&rrsets_len.to_be_bytes());
     }
 }
 
@@ -153,20 +155,12 @@ impl Arena {
 
     /// The node whose block is at this position.
     pub(super) fn node(&self, position: u32) -> Node<'_> {
-        const IS_BLOCK: &str = "positions are those of whole blocks";
-        let block = &self.octets[self.start(position)..];
-        let (header, rest) = block.split_first_chunk::<HEADER_LEN>().expect(IS_BLOCK);
-        let [owner_len, flags, rrsets_len @ ..] = *header;
-        let n_numbers = (flags & NUMBERS).count_ones() as usize;
-        let (numbers, rest) = rest.split_at(4 * n_numbers);
-        let (owner, rest) = rest.split_at(usize::from(owner_len));
-        let rrsets = &rest[..u32::from_be_bytes(rrsets_len) as usize];
+        let octets = &self.octets[self.start(position)..];
+        let (_, rest) = octets.split_first_chunk::<4>().expect(IS_BLOCK);
+        let len = u32::from_be_bytes(*rest.first_chunk().expect(IS_BLOCK));
         Node {
+            block: &octets[..len as usize],
             position,
-            flags,
-            numbers,
-            owner,
-            rrsets,
         }
     }
 
@@ -201,37 +195,33 @@ fn lay_out(lens: impl Iterator<Item = usize>, max_position: u32) -> Option<Vec<u
 /// One name of a zone and what is there.
 #[derive(Clone, Copy, Debug)]
 pub struct Node<'z> {
+    block: &'z [u8],
     position: u32,
-    flags: u8,
-    numbers: &'z [u8],
-    owner: &'z [u8],
-    rrsets: &'z [u8],
 }
 
 impl<'z> Node<'z> {
     /// The owner name in wire form, in the case it was first written in.
     pub fn owner(&self) -> &'z [u8] {
-        self.owner
+        &self.block[HEADER_LEN..self.numbers_at()]
     }
 
     /// The owner name, to print or to keep.
     pub fn to_name(&self) -> Name {
-        Name::from_wire(self.owner).expect("blocks are made from names")
+        Name::from_wire(self.owner()).expect("blocks are made from names")
     }
 
     /// The owner name, to look up.
     pub fn to_qname(&self) -> QName {
         let mut qname = QName::root();
-        qname
-            .set_wire(self.owner)
-            .expect("blocks are made from names");
+        let read = qname.set_wire(self.owner());
+        read.expect("blocks are made from names");
         qname
     }
 
     /// Whether the owner is the name of this wire form in lower case. Most names are written in lower
     /// case, and octets that are equal are compared fastest.
     pub fn is(&self, lower_wire: &[u8]) -> bool {
-        *self.owner == *lower_wire || self.owner.eq_ignore_ascii_case(lower_wire)
+        self.owner() == lower_wire || self.owner().eq_ignore_ascii_case(lower_wire)
     }
 
     /// The RRset of a type.
@@ -241,7 +231,11 @@ impl<'z> Node<'z> {
 
     /// All RRsets, by ascending type; none at an empty non-terminal.
     pub fn rrsets(&self) -> RrSets<'z> {
-        RrSets { rest: self.rrsets }
+        let (_, rest) = self.block.split_first_chunk::<2>().expect(IS_BLOCK);
+        let at = u16::from_be_bytes(*rest.first_chunk().expect(IS_BLOCK));
+        RrSets {
+            rest: &self.block[usize::from(at)..],
+        }
     }
 
     /// The steered name that gives this node's A and AAAA.
@@ -251,7 +245,7 @@ impl<'z> Node<'z> {
 
     /// Whether a zone is delegated here: NS records below the apex (RFC 1034 s4.2).
     pub fn is_cut(&self) -> bool {
-        self.flags & CUT != 0
+        self.flags() & CUT != 0
     }
 
     /// Where it is in its zone: a number that only grows from node to node.
@@ -261,7 +255,7 @@ impl<'z> Node<'z> {
 
     /// Whether this owns NSEC3 records alone, so that it is no name that could be asked for.
     pub(super) fn is_denial(&self) -> bool {
-        self.flags & DENIAL != 0
+        self.flags() & DENIAL != 0
     }
 
     /// The position of what hides this node.
@@ -276,14 +270,26 @@ impl<'z> Node<'z> {
 
     /// Whether another node has the same owner and records.
     pub(super) fn has_same_records(&self, other: &Node<'_>) -> bool {
-        self.owner.eq_ignore_ascii_case(other.owner) && self.rrsets == other.rrsets
+        self.owner().eq_ignore_ascii_case(other.owner())
+            && self.rrsets().rest == other.rrsets().rest
+    }
+
+    fn flags(&self) -> u8 {
+        self.block[1]
+    }
+
+    /// Where the owner ends.
+    fn numbers_at(&self) -> usize {
+        HEADER_LEN + usize::from(self.block[0])
     }
 
     fn number(&self, flag: u8) -> Option<u32> {
-        let n_before = (self.flags & NUMBERS & (flag - 1)).count_ones() as usize;
-        let (numbers, _) = self.numbers.as_chunks();
-        let number = numbers.get(n_before).filter(|_| self.flags & flag != 0)?;
-        Some(u32::from_be_bytes(*number))
+        if self.flags() & flag == 0 {
+            return None;
+        }
+        let n_before = (self.flags() & NUMBERS & (flag - 1)).count_ones() as usize;
+        let number = self.block[self.numbers_at() + 4 * n_before..].first_chunk();
+        Some(u32::from_be_bytes(*number.expect(IS_BLOCK)))
     }
 }
 
@@ -326,8 +332,201 @@ impl<'z> Iterator for Nodes<'z> {
             self.position = self.position.next_multiple_of(UNITS_PER_LINE);
         }
         let node = self.arena.node(self.position);
-        let len = HEADER_LEN + node.numbers.len() + node.owner.len() + node.rrsets.len();
-        self.position += len.div_ceil(UNIT) as u32;
+        self.position += node.block.len().div_ceil(UNIT) as u32;
         Some(node)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::base::diag::Place;
+    use crate::base::diag::Report;
+    use crate::zone::tree::Zone;
+
+    fn n(text: &str) -> Name {
+        Name::parse(text).expect(text)
+    }
+
+    fn record(owner: Name, rtype: RrType, ttl: u32, rdata: Vec<u8>) -> Record {
+        Record {
+            owner,
+            rtype,
+            ttl,
+            rdata: rdata.into(),
+            place: Place::file(&"z.zone".into()),
+        }
+    }
+
+    #[test]
+    fn every_set_of_numbers_and_marks_is_read_back() {
+        let records = [record(n("a.z."), RrType::A, 60, vec![192, 0, 2, 1])];
+        let plots: Vec<Plot<'_>> = (0..32)
+            .map(|bits: u32| Plot {
+                owner: Cow::Owned(n(&format!("n{bits}.z."))),
+                records: &records[..(bits % 2) as usize],
+                steered: (bits & 1 != 0).then_some(SteeredIx(bits)),
+                occluder: (bits & 2 != 0).then_some(31 - bits),
+                wildcard: (bits & 4 != 0).then_some(bits / 2),
+                is_cut: bits & 8 != 0,
+                is_denial: bits & 16 != 0,
+            })
+            .collect();
+        let arena = Arena::new(&plots).expect("small");
+        let nodes: Vec<Node<'_>> = arena.nodes_from(0).collect();
+        assert_eq!(nodes.len(), plots.len());
+        let position = |at: u32| nodes[at as usize].position();
+        for (node, plot) in nodes.iter().zip(&plots) {
+            assert_eq!(node.to_name(), *plot.owner);
+            assert_eq!(node.steered(), plot.steered);
+            assert_eq!(node.occluder(), plot.occluder.map(position));
+            assert_eq!(node.wildcard(), plot.wildcard.map(position));
+            assert_eq!(node.is_cut(), plot.is_cut);
+            assert_eq!(node.is_denial(), plot.is_denial);
+            assert_eq!(node.rrsets().count(), plot.records.len());
+            assert_eq!(arena.node(node.position()).owner(), node.owner());
+            let mut rest = arena
+                .nodes_from(node.position())
+                .map(|node| node.position());
+            assert_eq!(rest.next(), Some(node.position()));
+        }
+    }
+
+    #[test]
+    fn what_positions_cannot_reach_is_refused() {
+        assert_eq!(lay_out([48, 48, 16].into_iter(), 6), None);
+        assert_eq!(lay_out([48, 48].into_iter(), 5), Some(vec![0, 4]));
+        let longest = u32::MAX as usize;
+        assert_eq!(lay_out([longest].into_iter(), 1), Some(vec![0]));
+        assert_eq!(lay_out([longest + 1].into_iter(), 1), None);
+        let reach = MAX_POSITION as usize * UNIT / longest;
+        let lens = |n| std::iter::repeat_n(longest, n);
+        assert!(lay_out(lens(reach), MAX_POSITION).is_some());
+        assert_eq!(lay_out(lens(reach + 2), MAX_POSITION), None);
+    }
+
+    #[test]
+    fn the_longest_names_and_the_largest_rrsets_fit() {
+        let owner = n(&format!(
+            "{0}.{0}.{0}.{1}.z.",
+            "a".repeat(63),
+            "b".repeat(59)
+        ));
+        assert_eq!(owner.wire().len(), 255);
+        let rdata = |at: u32| [at.to_be_bytes().to_vec(), vec![7; 96]].concat();
+        let mut records: Vec<Record> = (0..70_000)
+            .map(|at| record(owner.clone(), RrType(65280), 60, rdata(at)))
+            .collect();
+        records.push(record(owner.clone(), RrType(65281), 60, vec![9; 65_535]));
+        records.push(record(owner.clone(), RrType(65282), 60, Vec::new()));
+        let zone = zone(records).expect("nothing wrong with it");
+        let node = zone.node(&QName::from_name(&owner)).expect("it is there");
+        assert_eq!(node.owner(), owner.wire());
+        let set = |rtype| node.rrset(RrType(rtype)).expect("it is there").rdatas();
+        assert!(set(65280).eq((0..70_000).map(rdata)));
+        assert!(set(65281).eq([&[9; 65_535]]));
+        assert!(set(65282).eq([&[0; 0]]));
+    }
+
+    /// A zone `z.` of these records besides SOA and NS.
+    fn zone(records: Vec<Record>) -> Option<Zone> {
+        let mut all = vec![
+            record(n("z."), RrType::SOA, 60, [&[0; 2][..], &[0; 20]].concat()),
+            record(n("z."), RrType::NS, 60, n("elsewhere.").wire().to_vec()),
+        ];
+        all.extend(records);
+        let file: Arc<str> = "z.zone".into();
+        Zone::compile(&n("z."), &file, all, &[], &mut Report::default())
+    }
+
+    /// What is at a name, in the simplest form: the owner as it is spelt, and by type TTL and RDATA.
+    type Plain = (Vec<u8>, BTreeMap<RrType, (u32, Vec<Vec<u8>>)>);
+
+    /// The nodes of a zone by the book, without what is at the apex.
+    fn naive(records: &[Record]) -> Vec<Plain> {
+        let mut records: Vec<&Record> = records.iter().collect();
+        records.sort_by_key(|record| (record.owner.clone(), record.rtype));
+        let mut nodes: BTreeMap<Name, Plain> = BTreeMap::new();
+        for record in records {
+            let ancestors = std::iter::successors(Some(record.owner.clone()), Name::parent);
+            for name in ancestors.take_while(|name| *name != n("z.")) {
+                let plain = (name.wire().to_vec(), BTreeMap::new());
+                let (_, sets) = nodes.entry(name.clone()).or_insert(plain);
+                if name == record.owner {
+                    let set = sets.entry(record.rtype).or_insert((u32::MAX, Vec::new()));
+                    if !set.1.contains(&record.rdata.to_vec()) {
+                        set.1.push(record.rdata.to_vec());
+                        set.0 = set.0.min(record.ttl);
+                    }
+                }
+            }
+        }
+        nodes.into_values().collect()
+    }
+
+    fn owner() -> impl Strategy<Value = Name> {
+        let long = "x".repeat(63);
+        let labels = ["a", "B", "b", "*", "\\000", "\\200", &long].map(str::to_owned);
+        let label = prop::sample::select(labels.to_vec());
+        prop::collection::vec(label, 1..5).prop_filter_map("too long", |labels| {
+            Name::parse(&(labels.join(".") + ".z.")).ok()
+        })
+    }
+
+    fn records() -> impl Strategy<Value = Vec<Record>> {
+        let rtype = prop::sample::select(vec![RrType::A, RrType::TXT, RrType(65280)]);
+        let rdata = prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..5),
+            (any::<u8>(), 0..300_usize).prop_map(|(octet, len)| vec![octet; len]),
+            Just(vec![1; 65_535]),
+        ];
+        let record = (owner(), rtype, 0..1_u32 << 31, rdata)
+            .prop_map(|(owner, rtype, ttl, rdata)| record(owner, rtype, ttl, rdata));
+        prop::collection::vec(record, 0..30)
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_put_in_comes_out_in_order(records in records()) {
+            let zone = zone(records.clone()).expect("nothing wrong with it");
+            let rdatas = |set: RrSet<'_>| set.rdatas().map(<[u8]>::to_vec).collect();
+            let plain = |node: Node<'_>| {
+                let sets = node.rrsets().map(|set| (set.rtype, (set.ttl, rdatas(set)))).collect();
+                (node.owner().to_vec(), sets)
+            };
+            let nodes: Vec<Plain> = zone.iter().skip(1).map(plain).collect();
+            prop_assert_eq!(nodes, naive(&records));
+            prop_assert_eq!(zone.iter().count(), zone.n_names());
+            for node in &zone {
+                let found = zone.node(&node.to_qname()).map(|found| found.position());
+                prop_assert_eq!(found, Some(node.position()));
+                prop_assert!(node.rrsets().map(|set| set.rtype).is_sorted());
+            }
+            let owners: BTreeSet<Name> = records.iter().map(|r| r.owner.clone()).collect();
+            for owner in owners {
+                prop_assert!(zone.node(&QName::from_name(&owner)).is_some());
+            }
+        }
+
+        #[test]
+        fn blocks_follow_one_another_and_touch_few_lines(
+            lens in prop::collection::vec(HEADER_LEN..300, 1..50),
+        ) {
+            let positions = lay_out(lens.iter().copied(), MAX_POSITION).expect("small");
+            let mut end = 0;
+            for (len, position) in lens.iter().zip(positions) {
+                let start = position as usize * UNIT;
+                prop_assert!(start >= end && start - end < LINE, "{} {}", start, end);
+                end = start + len;
+                let n_lines = (end - 1) / LINE - start / LINE + 1;
+                prop_assert_eq!(n_lines, len.div_ceil(LINE));
+            }
+        }
     }
 }
