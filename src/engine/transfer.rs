@@ -249,26 +249,26 @@ fn leaving<'a>(
         Next::At(place) => place,
         _ => Place::default(),
     };
-    let between = zone.nodes_from(place.node).flat_map(move |node| {
+    let mut nodes = zone.nodes_from(place.node);
+    let nodes = std::iter::from_fn(move || Some((nodes.position(), nodes.next()?)));
+    let between = nodes.flat_map(|(position, node)| {
         let places = (0..).map(move |record| Place {
-            node: node.position(),
+            node: position,
             record,
         });
         places.map(Next::At).zip(leaving_node(snapshot, node))
     });
-    let first = soa()
-        .map(|soa| (Next::First, soa))
-        .take(usize::from(from == Next::First));
-    let n_between = match from {
-        Next::First | Next::At(_) => usize::MAX,
-        _ => 0,
-    };
-    let last = soa()
-        .map(|soa| (Next::Last, soa))
-        .take(usize::from(from != Next::Done));
+    let is_before_last = !matches!(from, Next::Last | Next::Done);
+    let first = soa().map(|soa| (Next::First, soa));
+    let last = soa().map(|soa| (Next::Last, soa));
     first
-        .chain(between.skip(place.record).take(n_between))
-        .chain(last)
+        .filter(move |_| from == Next::First)
+        .chain(
+            between
+                .skip(place.record)
+                .take_while(move |_| is_before_last),
+        )
+        .chain(last.filter(move |_| from != Next::Done))
 }
 
 /// What leaves from one node: its records, then its steered addresses.

@@ -207,11 +207,7 @@ pub(super) fn tree(
                 }
             }
         }
-        if node.is_cut()
-            && zone
-                .occluder(node)
-                .is_some_and(|by| by.position() == node.position())
-        {
+        if node.is_cut() && zone.occluder(node).is_some_and(|by| by == node) {
             for record in records.iter().filter(|record| record.rtype == RrType::NS) {
                 check_target(zone, record, report);
             }
