@@ -10,9 +10,9 @@ use crate::wire::ecs::ClientSubnet;
 
 /// Decides whom to steer for (RFC 7871 s7.2.1). A subnet is first cut to the configured longest
 /// scope; one of source length 0 asks for no tailoring, and the resolver's address decides.
-pub fn of_query(ecs: &Ecs, subnet: Option<ClientSubnet>, src: IpAddr) -> Client {
+pub fn of_query(ecs: &Ecs, subnet: Option<&ClientSubnet>, src: IpAddr) -> Client {
     match subnet
-        .and_then(ClientSubnet::prefix)
+        .and_then(|subnet| subnet.prefix())
         .filter(|_| ecs.enabled)
     {
         Some(prefix) => {
@@ -62,7 +62,7 @@ mod tests {
             (on, None, "192.0.2.7/32", None),
             (off, v4_32, "192.0.2.7/32", None),
         ] {
-            let client = of_query(&ecs, subnet, src);
+            let client = of_query(&ecs, subnet.as_ref(), src);
             assert_eq!(
                 (client.prefix.to_string().as_str(), client.max_scope_len),
                 (prefix, max)

@@ -70,14 +70,15 @@ pub fn answer(
 ) -> usize {
     scratch.counters().query(arrival.transport);
     let process = &snapshot.plan.config.process;
-    let sent = match &Query::parse(message, &mut scratch.qname) {
-        Ok(query) if query.has_tsig => {
-            signed::answer(snapshot, scratch, arrival, message, query, out)
+    let mut query = Query::unread();
+    let sent = match query.read(message, &mut scratch.qname) {
+        Ok(()) if query.has_tsig => {
+            signed::answer(snapshot, scratch, arrival, message, &query, out)
         }
-        Ok(query) => respond(snapshot, scratch, arrival, query, None, out),
+        Ok(()) => respond(snapshot, scratch, arrival, &query, None, out),
         Err(Malformed::Reject(reject)) => match scratch.judge(arrival, Kind::Error) {
             Verdict::Drop => Err(Dropped::RateLimit),
-            _ => Ok((refuse(process, reject, out), reject.rcode)),
+            _ => Ok((refuse(process, &reject, out), reject.rcode)),
         },
         Err(Malformed::Drop(Fault::Response)) => Err(Dropped::Response),
         Err(Malformed::Drop(_)) => Err(Dropped::Short),
@@ -120,7 +121,7 @@ fn respond(
     let mut opt = query
         .edns
         .as_ref()
-        .map(|edns| opt(snapshot, arrival, edns, cookie));
+        .map(|edns| opt(snapshot, arrival, edns, cookie.as_ref()));
     let limit = limit(snapshot, arrival, query, out).saturating_sub(key.map_or(0, Key::record_len));
     let mut encoder = Encoder::begin(out, limit, &query.echo);
     encoder.reserve(opt.as_ref().map_or(0, Opt::len));
@@ -169,9 +170,7 @@ fn respond(
     }
     if let Some(opt) = &mut opt {
         opt.extended_error = extended_error;
-        if let Some((subnet, scope)) = &mut opt.subnet {
-            *scope = subnet.scope_len(scope_len);
-        }
+        opt.scope_len = opt.subnet.map_or(0, |subnet| subnet.scope_len(scope_len));
     }
     if let Some(counter) = counter {
         scratch.count_answer(snapshot, counter);
@@ -215,8 +214,8 @@ fn limit(snapshot: &Snapshot, arrival: Arrival, query: &Query<'_>, out: &[u8]) -
 fn opt<'a>(
     snapshot: &'a Snapshot,
     arrival: Arrival,
-    edns: &Edns<'_>,
-    cookie: Option<Checked>,
+    edns: &'a Edns<'_>,
+    cookie: Option<&'a Checked>,
 ) -> Opt<'a> {
     let process = &snapshot.plan.config.process;
     let nsid = process.server.nsid.as_bytes();
@@ -224,12 +223,9 @@ fn opt<'a>(
     Opt {
         dnssec_ok: edns.dnssec_ok,
         // A server with ECS switched off treats the option as unknown (RFC 7871 s7.2.1).
-        subnet: edns
-            .subnet
-            .filter(|_| process.ecs.enabled)
-            .map(|subnet| (subnet, 0)),
+        subnet: edns.subnet.as_ref().filter(|_| process.ecs.enabled),
         nsid: (edns.nsid && !nsid.is_empty()).then_some(nsid),
-        cookie: cookie.map(|cookie| cookie.reply),
+        cookie: cookie.map(|cookie| &cookie.reply),
         tcp_keepalive: wants_timeout.then(|| keepalive(process.server.tcp_idle_timeout)),
         ..Opt::new(process.server.max_udp_payload)
     }

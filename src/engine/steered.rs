@@ -36,7 +36,11 @@ impl<'a> Composer<'a, '_> {
     }
 
     fn find_steered(&mut self, ix: SteeredIx, family: Family) -> Found<'a> {
-        let subnet = self.query.edns.as_ref().and_then(|edns| edns.subnet);
+        let subnet = self
+            .query
+            .edns
+            .as_ref()
+            .and_then(|edns| edns.subnet.as_ref());
         let ecs = &self.snapshot.plan.config.process.ecs;
         let client = client::of_query(ecs, subnet, self.arrival.src);
         let now = self.snapshot.steered.get(ix.at());

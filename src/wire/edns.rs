@@ -45,13 +45,10 @@ pub struct Edns<'a> {
 }
 
 impl<'a> Edns<'a> {
-    /// Reads an OPT from its class, TTL and RDATA.
-    ///
-    /// # Errors
-    /// The fault of the first option that is not well-formed.
-    pub(super) fn parse(class: u16, ttl: [u8; 4], rdata: &'a [u8]) -> Result<Self, Fault> {
+    /// What an OPT's class and TTL say.
+    pub(super) fn of(class: u16, ttl: [u8; 4]) -> Self {
         let [_, version, flags0, flags1] = ttl;
-        let mut edns = Self {
+        Self {
             udp_payload: class.max(MIN_UDP_PAYLOAD),
             version,
             dnssec_ok: u16::from_be_bytes([flags0, flags1]) & DNSSEC_OK != 0,
@@ -59,25 +56,32 @@ impl<'a> Edns<'a> {
             nsid: false,
             cookie: None,
             tcp_keepalive: false,
-        };
-        let mut rest = if version == 0 { rdata } else { &[] };
+        }
+    }
+
+    /// Reads the options in an OPT's RDATA, each into its place.
+    ///
+    /// # Errors
+    /// The fault of the first option that is not well-formed.
+    pub(super) fn take_options(&mut self, rdata: &'a [u8]) -> Result<(), Fault> {
+        let mut rest = if self.version == 0 { rdata } else { &[] };
         while !rest.is_empty() {
             let (code, data, next) = split_option(rest).ok_or(Fault::OptOption)?;
             rest = next;
             match code {
-                NSID => edns.nsid = true,
-                SUBNET if edns.subnet.is_none() => {
-                    edns.subnet = Some(ClientSubnet::parse(data).ok_or(Fault::OptSubnet)?);
+                NSID => self.nsid = true,
+                SUBNET if self.subnet.is_none() => {
+                    self.subnet = Some(ClientSubnet::parse(data).ok_or(Fault::OptSubnet)?);
                 }
-                COOKIE if edns.cookie.is_none() => {
+                COOKIE if self.cookie.is_none() => {
                     let is_valid = matches!(data.len(), 8 | 16..=40);
-                    edns.cookie = Some(is_valid.then_some(data).ok_or(Fault::OptCookie)?);
+                    self.cookie = Some(is_valid.then_some(data).ok_or(Fault::OptCookie)?);
                 }
-                TCP_KEEPALIVE => edns.tcp_keepalive |= data.is_empty(),
+                TCP_KEEPALIVE => self.tcp_keepalive |= data.is_empty(),
                 _ => {}
             }
         }
-        Ok(edns)
+        Ok(())
     }
 }
 
@@ -96,12 +100,14 @@ pub struct Opt<'a> {
     pub udp_payload: u16,
     /// The query's DO bit.
     pub dnssec_ok: bool,
-    /// The query's subnet and the scope of the answer, counted in the subnet's family.
-    pub subnet: Option<(ClientSubnet, u8)>,
+    /// The query's subnet.
+    pub subnet: Option<&'a ClientSubnet>,
+    /// The scope of the answer, counted in the subnet's family; means nothing without a subnet.
+    pub scope_len: u8,
     /// The server's identifier.
     pub nsid: Option<&'a [u8]>,
     /// Client and server cookie.
-    pub cookie: Option<Cookie>,
+    pub cookie: Option<&'a Cookie>,
     /// How long a TCP connection may be idle, in units of 100 ms.
     pub tcp_keepalive: Option<u16>,
     /// Why the answer is what it is.
@@ -124,6 +130,7 @@ impl<'a> Opt<'a> {
             udp_payload,
             dnssec_ok: false,
             subnet: None,
+            scope_len: 0,
             nsid: None,
             cookie: None,
             tcp_keepalive: None,
@@ -140,7 +147,7 @@ impl<'a> Opt<'a> {
     }
 
     fn options_len(&self) -> usize {
-        let subnet = self.subnet.map(|(subnet, _)| subnet.data_len());
+        let subnet = self.subnet.map(|subnet| subnet.data_len());
         let error = self.extended_error.map(|error| error.text.len());
         let option = |len: Option<usize>| len.map_or(0, |len| len.saturating_add(4));
         option(subnet)
@@ -163,14 +170,14 @@ impl<'a> Opt<'a> {
         ];
         let out = &mut out;
         put(out, &fixed)?;
-        if let Some((subnet, scope_len)) = self.subnet {
-            put_option(out, SUBNET, &[], subnet.write(scope_len, &mut [0; 20]))?;
+        if let Some(subnet) = self.subnet {
+            put_option(out, SUBNET, &[], subnet.write(self.scope_len, &mut [0; 20]))?;
         }
         if let Some(nsid) = self.nsid {
             put_option(out, NSID, &[], nsid)?;
         }
         if let Some(cookie) = self.cookie {
-            put_option(out, COOKIE, &[], &cookie)?;
+            put_option(out, COOKIE, &[], cookie)?;
         }
         if let Some(timeout) = self.tcp_keepalive {
             put_option(out, TCP_KEEPALIVE, &[], &timeout.to_be_bytes())?;
@@ -205,8 +212,14 @@ mod tests {
         [&code.to_be_bytes(), &len.to_be_bytes(), data].concat()
     }
 
+    fn read(class: u16, ttl: [u8; 4], rdata: &[u8]) -> Result<Edns<'_>, Fault> {
+        let mut edns = Edns::of(class, ttl);
+        edns.take_options(rdata)?;
+        Ok(edns)
+    }
+
     fn parse(rdata: &[u8]) -> Result<Edns<'_>, Fault> {
-        Edns::parse(1232, [0, 0, 0x80, 0], rdata)
+        read(1232, [0, 0, 0x80, 0], rdata)
     }
 
     #[test]
@@ -218,7 +231,7 @@ mod tests {
             (0, [0, 1, 0xFF, 0xFF], 512, 1, true),
             (65535, [0, 255, 0, 0], 65535, 255, false),
         ] {
-            let edns = Edns::parse(class, ttl, &[]).expect("no options");
+            let edns = read(class, ttl, &[]).expect("no options");
             assert_eq!((edns.udp_payload, edns.version), (udp_payload, version));
             assert_eq!(edns.dnssec_ok, dnssec_ok);
         }
@@ -297,7 +310,7 @@ mod tests {
 
     #[test]
     fn options_of_another_version_are_not_judged() {
-        let edns = Edns::parse(512, [0, 1, 0, 0], b"\0\x08\xFF").expect("not looked at");
+        let edns = read(512, [0, 1, 0, 0], b"\0\x08\xFF").expect("not looked at");
         assert_eq!((edns.version, edns.subnet), (1, None));
     }
 
@@ -306,9 +319,10 @@ mod tests {
         let subnet = ClientSubnet::parse(&[0, 1, 24, 0, 192, 0, 2]).expect("well-formed");
         let full = Opt {
             dnssec_ok: true,
-            subnet: Some((subnet, 20)),
+            subnet: Some(&subnet),
+            scope_len: 20,
             nsid: Some(b"ns1"),
-            cookie: Some(*b"123456781234567812345678"),
+            cookie: Some(b"123456781234567812345678"),
             tcp_keepalive: Some(100),
             extended_error: Some(ExtendedError {
                 code: 22,

@@ -210,7 +210,7 @@ impl<'b> Encoder<'b> {
     /// Writes the OPT, which ends the additional section, and the header, and returns the message's
     /// length. An OPT that does not fit for lack of a reservation loses its extended error, then all
     /// options. Nothing is written to a buffer that is shorter than a header; its length is 0.
-    pub fn finish(mut self, rcode: Rcode, opt: Option<&Opt<'_>>) -> usize {
+    pub fn finish(&mut self, rcode: Rcode, opt: Option<&Opt<'_>>) -> usize {
         debug_assert!(
             rcode.high() == 0 || opt.is_some(),
             "{rcode} cannot be told without an OPT"

@@ -166,14 +166,17 @@ impl<'a> Query<'a> {
     /// # Errors
     /// [`Malformed`] says what the sender gets.
     pub fn parse(message: &'a [u8], qname: &mut QName) -> Result<Self, Malformed<'a>> {
-        let (header, body) = Header::split(message).ok_or(Malformed::Drop(Fault::Short))?;
-        if header.flags.is_response() {
-            return Err(Malformed::Drop(Fault::Response));
-        }
-        let mut query = Self {
+        let mut query = Self::unread();
+        query.read(message, qname)?;
+        Ok(query)
+    }
+
+    /// A query for [`Self::read`].
+    pub fn unread() -> Self {
+        Self {
             echo: Echo {
-                id: header.id,
-                flags: header.flags,
+                id: 0,
+                flags: Flags(0),
                 question: &[],
             },
             qtype: RrType(0),
@@ -182,10 +185,24 @@ impl<'a> Query<'a> {
             has_tsig: false,
             ixfr_serial: None,
             has_opt: false,
-        };
+        }
+    }
+
+    /// The same as [`Self::parse`] in place, into an unread query: what has just been written in small
+    /// pieces cannot be copied in large ones at once.
+    ///
+    /// # Errors
+    /// [`Malformed`] says what the sender gets.
+    pub fn read(&mut self, message: &'a [u8], qname: &mut QName) -> Result<(), Malformed<'a>> {
+        let (header, body) = Header::split(message).ok_or(Malformed::Drop(Fault::Short))?;
+        if header.flags.is_response() {
+            return Err(Malformed::Drop(Fault::Response));
+        }
+        self.echo.id = header.id;
+        self.echo.flags = header.flags;
         let (rcode, fault) = match header.flags.opcode() {
-            Opcode::QUERY => match query.take_body(message, header.counts, body, qname) {
-                Ok(()) => return Ok(query),
+            Opcode::QUERY => match self.take_body(message, header.counts, body, qname) {
+                Ok(()) => return Ok(()),
                 Err(fault) => (Rcode::FormErr, fault),
             },
             _ => (Rcode::NotImp, Fault::Opcode),
@@ -193,8 +210,8 @@ impl<'a> Query<'a> {
         Err(Malformed::Reject(Reject {
             rcode,
             fault,
-            echo: query.echo,
-            has_opt: query.has_opt,
+            echo: self.echo,
+            has_opt: self.has_opt,
         }))
     }
 
@@ -263,7 +280,8 @@ impl<'a> Query<'a> {
                 if !record.is_at_root {
                     return Err(Fault::OptOwner);
                 }
-                self.edns = Some(Edns::parse(record.class, record.ttl, record.rdata)?);
+                let edns = self.edns.insert(Edns::of(record.class, record.ttl));
+                edns.take_options(record.rdata)?;
             }
             RrType::TSIG => {
                 Tsig::read(message, record).ok_or(Fault::Tsig)?;

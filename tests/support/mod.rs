@@ -52,7 +52,7 @@ pub fn plan(
     }
     let config = Arc::new(Config { process, pools });
     let zones = ZoneSet::new(compiled);
-    Ok(Arc::new(Plan::compile(config, zones, atlas, 1, None)))
+    Ok(Arc::new(Plan::compile(config, zones, atlas, 2, None)))
 }
 
 /// A query without an OPT if `payload` is `None`; with one, and with the client subnet in it.

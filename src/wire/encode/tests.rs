@@ -244,7 +244,8 @@ fn the_opt_has_its_place_in_a_full_message() {
     let question = question(&n("example"));
     let subnet = ClientSubnet::parse(&[0, 1, 24, 0, 192, 0, 2]).expect("well-formed");
     let opt = Opt {
-        subnet: Some((subnet, 24)),
+        subnet: Some(&subnet),
+        scope_len: 24,
         ..Opt::new(1232)
     };
     let mut out = [0; 512];
@@ -294,7 +295,7 @@ fn an_opt_without_room_is_cut_down() {
     let start = 12 + question.len();
     for (room, taken) in [(27, 27), (26, 18), (18, 18), (17, 11), (11, 11), (10, 0)] {
         let mut out = [0; 512];
-        let enc = Encoder::begin(&mut out, start + room, &echo(&question));
+        let mut enc = Encoder::begin(&mut out, start + room, &echo(&question));
         let len = enc.finish(Rcode::NoError, Some(&full));
         assert_eq!(len, start + taken, "{room} octets of room");
         let message = Message::from_vec(&out[..len]).expect("well-formed");
