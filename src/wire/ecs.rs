@@ -37,7 +37,10 @@ impl ClientSubnet {
             return None;
         }
         let bits = left_aligned(sent)?;
-        (bits & !mask128(source_len) == 0).then_some(Self {
+        if bits & !mask128(source_len) != 0 {
+            return None;
+        }
+        Some(Self {
             family,
             source_len,
             bits,

@@ -71,7 +71,10 @@ impl<'a> Edns<'a> {
             match code {
                 NSID => self.nsid = true,
                 SUBNET if self.subnet.is_none() => {
-                    self.subnet = Some(ClientSubnet::parse(data).ok_or(Fault::OptSubnet)?);
+                    let Some(subnet) = ClientSubnet::parse(data) else {
+                        return Err(Fault::OptSubnet);
+                    };
+                    self.subnet = Some(subnet);
                 }
                 COOKIE if self.cookie.is_none() => {
                     let is_valid = matches!(data.len(), 8 | 16..=40);
