@@ -195,9 +195,12 @@ pub(super) fn tree(
         .filter(|record| record.rtype == RrType::NS)
         .filter_map(target)
         .collect();
+    let mut nodes = zone.iter();
     for records in records.chunk_by(|a, b| a.owner == b.owner) {
-        let Some(node) = zone.node(&QName::from_name(&records[0].owner)) else {
-            continue;
+        // Both are in canonical order.
+        let owner = records[0].owner.wire();
+        let Some(node) = nodes.find(|node| node.owner().eq_ignore_ascii_case(owner)) else {
+            return;
         };
         match zone.occluder(node) {
             Some(occluder) => occlusion(records, occluder, &glue, report),

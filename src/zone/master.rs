@@ -36,7 +36,8 @@ pub struct Record {
     pub rtype: RrType,
     /// Seconds, at most 2^31 - 1.
     pub ttl: u32,
-    /// Wire form; names in it are uncompressed and in the case they were written in.
+    /// Wire form, at most 65,535 octets; names in it are uncompressed and in the case they were
+    /// written in.
     pub rdata: Box<[u8]>,
     /// Where the entry starts.
     pub place: Place,
