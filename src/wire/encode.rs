@@ -48,6 +48,31 @@ enum Section {
     Additional = 3,
 }
 
+/// How many entries each section has, as the header counts them, in one number: counts that are written
+/// one by one and then read all at once would have to be waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts(u64);
+
+impl Counts {
+    const A_QUESTION: Self = Self(1 << 48);
+
+    /// A message has not the room for so many records that a count could overflow.
+    fn plus(self, section: Section, n: u16) -> Self {
+        Self(
+            self.0
+                .saturating_add(u64::from(n) << (48 - 16 * section as u32)),
+        )
+    }
+
+    fn of_question(self) -> Self {
+        Self(self.0 & 0xFFFF << 48)
+    }
+
+    fn each(self) -> [u16; 4] {
+        [48, 32, 16, 0].map(|shift| (self.0 >> shift) as u16)
+    }
+}
+
 /// A response in the making.
 #[derive(Debug)]
 pub struct Encoder<'b> {
@@ -60,7 +85,7 @@ pub struct Encoder<'b> {
     records_at: usize,
     id: u16,
     flags: Flags,
-    counts: [u16; 4],
+    counts: Counts,
     section: Section,
     /// Made when the first name is written, which most answers need none of.
     names: Option<Names>,
@@ -70,7 +95,7 @@ pub struct Encoder<'b> {
 #[derive(Clone, Copy)]
 struct Mark {
     len: usize,
-    counts: [u16; 4],
+    counts: Counts,
     n_names: usize,
 }
 
@@ -87,12 +112,12 @@ impl<'b> Encoder<'b> {
             records_at: HEADER_LEN,
             id: echo.id,
             flags: echo.flags.to_response(),
-            counts: [0; 4],
+            counts: Counts::default(),
             section: Section::Answer,
             names: None,
         };
         if !echo.question.is_empty() && encoder.put(echo.question).is_ok() {
-            encoder.counts = [1, 0, 0, 0];
+            encoder.counts = Counts::A_QUESTION;
             encoder.records_at = encoder.len;
         }
         encoder
@@ -147,8 +172,7 @@ impl<'b> Encoder<'b> {
 
     /// Takes all records back, but neither flags nor reservation; the answer section is next.
     pub fn clear(&mut self) {
-        let [n_questions, ..] = self.counts;
-        self.counts = [n_questions, 0, 0, 0];
+        self.counts = self.counts.of_question();
         self.len = self.records_at;
         self.section = Section::Answer;
         self.names = None;
@@ -221,7 +245,7 @@ impl<'b> Encoder<'b> {
         let header = Header {
             id: self.id,
             flags: self.flags.with_rcode(rcode),
-            counts: self.counts,
+            counts: self.counts.each(),
         };
         match self.out.first_chunk_mut() {
             Some(front) => {
@@ -276,9 +300,7 @@ impl<'b> Encoder<'b> {
     }
 
     fn count(&mut self, n_records: u16) {
-        if let Some(count) = self.counts.get_mut(self.section as usize) {
-            *count = count.saturating_add(n_records);
-        }
+        self.counts = self.counts.plus(self.section, n_records);
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
