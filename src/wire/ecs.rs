@@ -25,6 +25,8 @@ pub struct ClientSubnet {
 
 impl ClientSubnet {
     /// Reads the option's data as sent in a query; `None` if it is malformed.
+    // Inlined, or the subnet is returned through memory in other pieces than it is read in.
+    #[inline]
     pub fn parse(data: &[u8]) -> Option<Self> {
         let (&[family0, family1, source_len, scope_len], sent) = data.split_first_chunk::<4>()?;
         let (family, max_len) = match u16::from_be_bytes([family0, family1]) {
