@@ -10,6 +10,7 @@ pub mod countries;
 mod flat;
 mod guide;
 pub mod info;
+mod lines;
 pub mod majority;
 pub mod mmdb;
 pub mod rank;

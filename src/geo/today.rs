@@ -6,11 +6,14 @@
 
 use std::net::IpAddr;
 
+use crate::base::prefix::Family;
 use crate::base::prefix::Prefix;
+use crate::base::prefix::mask32;
 use crate::geo::flat::Address;
 use crate::geo::flat::Builder;
 use crate::geo::flat::Flat;
 use crate::geo::flat::Hit;
+use crate::geo::lines::Lines;
 use crate::geo::table::PrefixTable;
 
 /// The keys of all granules.
@@ -19,6 +22,8 @@ pub struct Today {
     /// A value is a key, doubled, and 1 more where the granule holds other keys as well. Ranges begin
     /// where granules do.
     table: PrefixTable,
+    /// A large IPv4 table again, for nearly all clients.
+    lines: Option<Lines>,
     granularity: [u8; 2],
 }
 
@@ -40,6 +45,7 @@ impl Today {
             majority(Prefix::cut(IpAddr::V6(first.into()), v6_len))
         });
         Self {
+            lines: Lines::of(&v4),
             table: PrefixTable { v4, v6 },
             granularity,
         }
@@ -49,7 +55,7 @@ impl Today {
     /// longer than a granule where that holds several keys.
     pub fn lookup(&self, prefix: Prefix) -> Hit {
         let granule_len = self.granularity[prefix.family().ix()];
-        match self.table.lookup(prefix) {
+        match self.find(prefix) {
             Hit::Uniform { key, scope_len } if key & 1 == 0 => Hit::Uniform {
                 key: key >> 1,
                 scope_len,
@@ -65,6 +71,16 @@ impl Today {
         }
     }
 
+    fn find(&self, prefix: Prefix) -> Hit {
+        let (first, len) = ((prefix.bits() >> 96) as u32, prefix.len());
+        match &self.lines {
+            Some(lines) if prefix.family() == Family::V4 && (16..=24).contains(&len) => lines
+                .lookup(first, first | !mask32(len))
+                .unwrap_or_else(|| self.table.lookup(prefix)),
+            _ => self.table.lookup(prefix),
+        }
+    }
+
     /// The number of ranges of both families.
     pub fn n_ranges(&self) -> usize {
         self.table.n_ranges()
@@ -72,7 +88,7 @@ impl Today {
 
     /// Heap memory in bytes.
     pub fn n_bytes(&self) -> usize {
-        self.table.n_bytes()
+        self.table.n_bytes() + self.lines.as_ref().map_or(0, Lines::n_bytes)
     }
 }
 

@@ -1,0 +1,186 @@
+//! `Lines`: a large IPv4 table of granules again, such that a look-up reads one cache line.
+//!
+//! Of a table of hundreds of thousands of ranges, a look-up reads three lines in three places, and waits
+//! for the second until it has the first: most of the time that a steered answer takes. Here each /16 has
+//! a line of its own with all its ranges: client subnets of 16 to 24 bits lie in one /16, and where
+//! ranges of granules begin in it takes one octet. Its first range may begin further in front and its
+//! last end further behind; how many bits those ends have in common with the /16 is the same for all its
+//! addresses. The few /16s with more ranges than a line holds are left to the table.
+
+use crate::geo::flat::Address;
+use crate::geo::flat::Flat;
+use crate::geo::flat::Hit;
+
+/// Ranges of one /16, such that a line takes 64 octets.
+const MAX_RANGES: usize = 20;
+
+/// Bits of an address that choose its line.
+const LINE_BITS: u8 = 16;
+
+/// Ranges from which on lines are worth their 4 MiB: a smaller table lies in the inner caches.
+const MIN_RANGES: usize = 1 << 16;
+
+/// A line for each /16.
+#[derive(Clone, Debug)]
+pub(super) struct Lines {
+    lines: Vec<Line>,
+}
+
+#[derive(Clone, Debug)]
+#[repr(align(64))]
+struct Line {
+    values: [u16; MAX_RANGES],
+    /// The third octet of each range's first address; 255 behind the last.
+    starts: [u8; MAX_RANGES],
+    /// 0 if there are too many.
+    n: u8,
+    /// Length of the shortest prefix around the /16 that leaves out what is before its first range.
+    behind: u8,
+    /// The same for what comes after its last range.
+    ahead: u8,
+}
+
+impl Lines {
+    /// Makes the lines of a table whose ranges all begin at a /24; `None` for a table that is no such,
+    /// is small, or holds values beyond 65,535.
+    pub(super) fn of(table: &Flat<u32>) -> Option<Self> {
+        let positions = 0..table.n_ranges();
+        let fits = |at| table.extent(at).0 & 0xFF == 0 && table.value_at(at) <= u16::MAX.into();
+        if positions.len() < MIN_RANGES || !positions.into_iter().all(fits) {
+            return None;
+        }
+        let lines = (0..1 << LINE_BITS).map(|slot| line(table, slot << LINE_BITS));
+        Some(Self {
+            lines: lines.collect(),
+        })
+    }
+
+    /// What is said of the addresses `first` to `last`, a prefix of 16 to 24 bits; `None` where the table
+    /// must be asked.
+    pub(super) fn lookup(&self, first: u32, last: u32) -> Option<Hit> {
+        let line = &self.lines[(first >> LINE_BITS) as usize];
+        let (asked, end) = ((first >> 8) as u8, (last >> 8) as u8);
+        let n = usize::from(line.n);
+        let n_up_to = line.starts.iter().filter(|start| **start <= asked).count();
+        // What stands behind the last range was counted too if it is the last octet that is asked for.
+        let at = n_up_to.min(n).checked_sub(1)?;
+        let start_of =
+            |at: usize| first >> LINE_BITS << LINE_BITS | u32::from(line.starts[at]) << 8;
+        let behind = match at {
+            0 => line.behind,
+            _ => first.common_len(start_of(at) - 1) + 1,
+        };
+        let (ahead, is_uniform) = match at + 1 {
+            next if next == n => (line.ahead, true),
+            next => (
+                first.common_len(start_of(next)) + 1,
+                end < line.starts[next],
+            ),
+        };
+        let scope_len = behind.max(ahead);
+        Some(match is_uniform {
+            true => Hit::Uniform {
+                key: line.values[at].into(),
+                scope_len,
+            },
+            false => Hit::Mixed { scope_len },
+        })
+    }
+
+    /// Heap memory in bytes.
+    pub(super) fn n_bytes(&self) -> usize {
+        size_of_val(&*self.lines)
+    }
+}
+
+/// The line of the /16 that begins at `first`.
+fn line(table: &Flat<u32>, first: u32) -> Line {
+    let (_, last) = first.around(LINE_BITS);
+    let (begin, end) = (table.find(first), table.find(last));
+    let mut line = Line {
+        values: [0; MAX_RANGES],
+        starts: [u8::MAX; MAX_RANGES],
+        n: 0,
+        behind: 0,
+        ahead: 0,
+    };
+    let n = end - begin + 1;
+    if n > MAX_RANGES {
+        return line;
+    }
+    let places = line.starts.iter_mut().zip(&mut line.values);
+    for ((start, value), at) in places.zip(begin..=end) {
+        *start = (table.extent(at).0.max(first) >> 8) as u8;
+        *value = table.value_at(at) as u16;
+    }
+    let common = |neighbour: Option<u32>| neighbour.map_or(0, |n| n.common_len(first) + 1);
+    line.n = n as u8;
+    line.behind = common(table.extent(begin).0.before());
+    line.ahead = common(table.extent(end).1.after());
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geo::flat::Builder;
+
+    /// A table in which some /16s have no range of their own, some few and some too many.
+    fn table() -> Flat<u32> {
+        let mut built = Builder::default();
+        let mut drawn = 1_u64;
+        let mut start = 0_u32;
+        for value in 0..90_000_u32 {
+            built.begin(start, value % 1000 + 1);
+            drawn = drawn
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(99);
+            let crowded = (start >> 24).is_multiple_of(3);
+            let step = (drawn >> 40) as u32 % if crowded { 20 } else { 400 };
+            start = match start.checked_add((step + 1) << 8) {
+                Some(next) => next,
+                None => break,
+            };
+        }
+        built.begin(u32::MAX - 0xFF, 7);
+        built.finish()
+    }
+
+    #[test]
+    fn lines_say_what_the_table_says() {
+        let table = table();
+        let lines = Lines::of(&table).expect("large enough");
+        assert_eq!((size_of::<Line>(), lines.n_bytes()), (64, 4 << 20));
+        let (mut n_lines, mut n_crowded) = (0, 0);
+        let addresses = (0..1 << 16).map(|n: u32| n.wrapping_mul(0x9E37_79B1));
+        let starts = (0..table.n_ranges())
+            .step_by(3)
+            .map(|at| table.extent(at).0);
+        for addr in addresses.chain(starts).chain([0, u32::MAX]) {
+            for len in LINE_BITS..=24 {
+                let (first, last) = addr.around(len);
+                match lines.lookup(first, last) {
+                    Some(hit) => {
+                        assert_eq!(hit, table.lookup(first, last), "{first:#010x}/{len}");
+                        n_lines += 1;
+                    }
+                    None => n_crowded += 1,
+                }
+            }
+        }
+        assert!(n_lines > 0 && n_crowded > 0, "{n_lines} {n_crowded}");
+    }
+
+    #[test]
+    fn other_tables_have_no_lines() {
+        let mut small = Builder::default();
+        small.begin(256, 1);
+        assert!(Lines::of(&small.finish()).is_none());
+        let mut finer = Builder::default();
+        (0..100_000).for_each(|n| finer.begin(n * 128, n));
+        assert!(Lines::of(&finer.finish()).is_none());
+        let mut many = Builder::default();
+        (0..100_000).for_each(|n| many.begin(n * 256, n));
+        assert!(Lines::of(&many.finish()).is_none());
+    }
+}
