@@ -173,6 +173,8 @@ async fn serve(
             .and_then(|listener| listener.local_addr().ok()),
     };
     let live = live(loaded.plan, report, n_shards, clock, addresses.clone());
+    // Reading takes more than what is read, the most of all right now.
+    memory_sys::return_free_pages();
     let serving = bound.serve(
         &live.publisher,
         &live.counters,
