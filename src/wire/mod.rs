@@ -26,7 +26,7 @@
 //!     };
 //!     let opt = query.edns.as_ref().map(|edns| Opt {
 //!         dnssec_ok: edns.dnssec_ok,
-//!         subnet: edns.subnet.map(|subnet| (subnet, 0)),
+//!         subnet: edns.subnet.as_ref(),
 //!         ..Opt::new(1232)
 //!     });
 //!     let limit = usize::from(query.edns.as_ref().map_or(512, |edns| edns.udp_payload));
