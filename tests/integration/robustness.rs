@@ -85,6 +85,10 @@ fn garbage_over_udp_costs_nothing_that_stays() {
         }
         let _ = socket.send(&bytes);
         while socket.recv(&mut buffer).is_ok() {}
+        // No more is sent than the smallest receive buffer holds before the server is known to follow.
+        if n % 64 == 0 {
+            answers(&server);
+        }
     }
     answers(&server);
     let grown = resident(&server).saturating_sub(before);
