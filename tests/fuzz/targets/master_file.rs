@@ -34,9 +34,7 @@ fuzz_target!(|bytes: &[u8]| {
         );
     }
     for node in zone.iter().flatten() {
-        let found = zone
-            .as_ref()
-            .and_then(|zone| zone.node(&node.to_qname()));
+        let found = zone.as_ref().and_then(|zone| zone.node(&node.to_qname()));
         assert_eq!(found, Some(node));
     }
 });
