@@ -45,6 +45,14 @@ impl Family {
         }
     }
 
+    /// The address of left-aligned bits.
+    pub fn address(self, bits: u128) -> IpAddr {
+        match self {
+            Self::V4 => IpAddr::V4(((bits >> 96) as u32).into()),
+            Self::V6 => IpAddr::V6(bits.into()),
+        }
+    }
+
     /// The word used in metric labels and JSON.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -116,7 +124,7 @@ impl Prefix {
 
     /// The network address.
     pub fn addr(self) -> IpAddr {
-        address(self.family, self.bits)
+        self.family.address(self.bits)
     }
 
     /// The network address with its bits left-aligned: an IPv4 address in the leading 32.
@@ -162,15 +170,7 @@ impl Prefix {
 
     /// The highest address inside.
     pub fn last(self) -> IpAddr {
-        address(self.family, self.bits | !mask128(self.len))
-    }
-}
-
-/// The address of left-aligned bits.
-fn address(family: Family, bits: u128) -> IpAddr {
-    match family {
-        Family::V4 => IpAddr::V4(((bits >> 96) as u32).into()),
-        Family::V6 => IpAddr::V6(bits.into()),
+        self.family.address(self.bits | !mask128(self.len))
     }
 }
 

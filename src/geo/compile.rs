@@ -7,8 +7,10 @@
 use std::net::IpAddr;
 
 use crate::base::ix::RankIx;
+use crate::base::prefix::Family;
 use crate::base::prefix::Prefix;
 use crate::base::rank::RankList;
+use crate::geo::flat::Address;
 use crate::geo::majority::Majority;
 use crate::geo::majority::MajorityScratch;
 use crate::geo::majority::Sums;
@@ -95,26 +97,31 @@ impl GeoTable {
         scratch: &mut MajorityScratch,
     ) -> Majority {
         let located = &*self.located;
-        match (prefix.addr(), prefix.last()) {
-            (IpAddr::V4(first), IpAddr::V4(last)) => Vote {
-                table: &self.table.v4,
-                sums: &self.v4_sums,
-                located,
-                key_of,
-                first: first.to_bits(),
-                last: last.to_bits(),
+        match prefix.family() {
+            Family::V4 => {
+                let (first, last) = Address::ends(prefix);
+                Vote {
+                    table: &self.table.v4,
+                    sums: &self.v4_sums,
+                    located,
+                    key_of,
+                    first,
+                    last,
+                }
+                .count(scratch)
             }
-            .count(scratch),
-            (IpAddr::V6(first), IpAddr::V6(last)) => Vote {
-                table: &self.table.v6,
-                sums: &self.v6_sums,
-                located,
-                key_of,
-                first: first.to_bits(),
-                last: last.to_bits(),
+            Family::V6 => {
+                let (first, last) = Address::ends(prefix);
+                Vote {
+                    table: &self.table.v6,
+                    sums: &self.v6_sums,
+                    located,
+                    key_of,
+                    first,
+                    last,
+                }
+                .count(scratch)
             }
-            .count(scratch),
-            _ => unreachable!("both ends of a prefix are of one family"),
         }
     }
 
@@ -148,7 +155,6 @@ mod tests {
     use crate::base::location::Continent;
     use crate::base::location::Location;
     use crate::base::location::Point;
-    use crate::base::prefix::Family;
     use crate::base::rank::Policy;
     use crate::geo::fixture::Scan;
     use crate::geo::fixture::Value;

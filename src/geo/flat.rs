@@ -6,6 +6,7 @@
 //! shortest prefix around an address that lies inside its range, the ECS scope, is then two
 //! leading-zero counts. How a range is found among hundreds of thousands is `guide.rs`' matter.
 
+use crate::base::prefix::Prefix;
 use crate::base::prefix::mask32;
 use crate::base::prefix::mask128;
 use crate::geo::guide::Guide;
@@ -45,6 +46,8 @@ pub(super) trait Address: Copy + Ord + Default + std::fmt::Debug {
     fn count_to(self, last: Self) -> u128;
     /// The first and the last address of the prefix of this length around it.
     fn around(self, len: u8) -> (Self, Self);
+    /// The first and the last address of a prefix of this family.
+    fn ends(prefix: Prefix) -> (Self, Self);
 }
 
 impl Address for u32 {
@@ -72,6 +75,10 @@ impl Address for u32 {
         let mask = mask32(len);
         (self & mask, self | !mask)
     }
+
+    fn ends(prefix: Prefix) -> (Self, Self) {
+        ((prefix.bits() >> 96) as Self).around(prefix.len())
+    }
 }
 
 impl Address for u128 {
@@ -98,6 +105,10 @@ impl Address for u128 {
     fn around(self, len: u8) -> (Self, Self) {
         let mask = mask128(len);
         (self & mask, self | !mask)
+    }
+
+    fn ends(prefix: Prefix) -> (Self, Self) {
+        prefix.bits().around(prefix.len())
     }
 }
 

@@ -7,8 +7,7 @@ use std::net::IpAddr;
 
 use crate::base::prefix::Family;
 use crate::base::prefix::Prefix;
-use crate::base::prefix::mask32;
-use crate::base::prefix::mask128;
+use crate::geo::flat::Address;
 use crate::geo::flat::Flat;
 
 pub use crate::geo::flat::Hit;
@@ -26,10 +25,15 @@ impl PrefixTable {
     pub fn longest_match(prefixes: &[(Prefix, u32)]) -> Self {
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
         for &(prefix, value) in prefixes {
-            match (prefix.addr(), prefix.last()) {
-                (IpAddr::V4(a), IpAddr::V4(b)) => v4.push((a.to_bits(), b.to_bits(), value)),
-                (IpAddr::V6(a), IpAddr::V6(b)) => v6.push((a.to_bits(), b.to_bits(), value)),
-                _ => {}
+            match prefix.family() {
+                Family::V4 => {
+                    let (first, last) = Address::ends(prefix);
+                    v4.push((first, last, value));
+                }
+                Family::V6 => {
+                    let (first, last) = Address::ends(prefix);
+                    v6.push((first, last, value));
+                }
             }
         }
         Self {
@@ -48,13 +52,15 @@ impl PrefixTable {
 
     /// The value of a whole prefix and the scope in which it holds.
     pub fn lookup(&self, prefix: Prefix) -> Hit {
-        let (bits, len) = (prefix.bits(), prefix.len());
         match prefix.family() {
             Family::V4 => {
-                let first = (bits >> 96) as u32;
-                self.v4.lookup(first, first | !mask32(len))
+                let (first, last) = Address::ends(prefix);
+                self.v4.lookup(first, last)
             }
-            Family::V6 => self.v6.lookup(bits, bits | !mask128(len)),
+            Family::V6 => {
+                let (first, last) = Address::ends(prefix);
+                self.v6.lookup(first, last)
+            }
         }
     }
 

@@ -8,7 +8,6 @@ use std::net::IpAddr;
 
 use crate::base::prefix::Family;
 use crate::base::prefix::Prefix;
-use crate::base::prefix::mask32;
 use crate::geo::flat::Address;
 use crate::geo::flat::Builder;
 use crate::geo::flat::Flat;
@@ -72,11 +71,13 @@ impl Today {
     }
 
     fn find(&self, prefix: Prefix) -> Hit {
-        let (first, len) = ((prefix.bits() >> 96) as u32, prefix.len());
         match &self.lines {
-            Some(lines) if prefix.family() == Family::V4 && (16..=24).contains(&len) => lines
-                .lookup(first, first | !mask32(len))
-                .unwrap_or_else(|| self.table.lookup(prefix)),
+            Some(lines) if prefix.family() == Family::V4 && (16..=24).contains(&prefix.len()) => {
+                let (first, last) = Address::ends(prefix);
+                lines
+                    .lookup(first, last)
+                    .unwrap_or_else(|| self.table.lookup(prefix))
+            }
             _ => self.table.lookup(prefix),
         }
     }

@@ -65,20 +65,14 @@ impl ClientSubnet {
 
     /// The address as sent, bits beyond the source length zero; `None` for family 0.
     pub fn addr(self) -> Option<IpAddr> {
-        Some(match self.family? {
-            Family::V4 => IpAddr::V4(((self.bits >> 96) as u32).into()),
-            Family::V6 => IpAddr::V6(self.bits.into()),
-        })
+        Some(self.family?.address(self.bits))
     }
 
     /// The network that the client is in; `None` if the source length is 0, by which a client asks
     /// not to be located (RFC 7871 s7.1.2). An IPv4-mapped network comes out as IPv4.
     pub fn prefix(self) -> Option<Prefix> {
-        match self.family? {
-            _ if self.source_len == 0 => None,
-            Family::V4 => Some(Prefix::of_bits(Family::V4, self.bits, self.source_len)),
-            Family::V6 => Some(Prefix::cut(IpAddr::V6(self.bits.into()), self.source_len)),
-        }
+        let addr = self.addr().filter(|_| self.source_len > 0)?;
+        Some(Prefix::cut(addr, self.source_len))
     }
 
     /// Counts a scope found for [`Self::prefix`] in this option's family: where that made IPv4 of an
