@@ -35,34 +35,8 @@ mod support;
 /// Queries asked in one iteration, so that a whole iteration's worth does not stay in the cache.
 const N_ASKED: usize = 1 << 14;
 
-const POOLS: &str = "
-[pool.us-west]
-location = [45.60, -121.18]
-endpoints = [\"192.0.2.10\", \"2001:db8::10\"]
-[pool.us-east]
-location = [33.07, -80.04]
-endpoints = [\"192.0.2.11\", \"2001:db8::11\"]
-[pool.europe-west]
-location = [50.45, 3.82]
-endpoints = [\"192.0.2.20\", \"2001:db8::20\"]
-[pool.brazil]
-location = [-23.55, -46.63]
-endpoints = [\"192.0.2.30\"]
-[pool.tokyo]
-location = [35.69, 139.69]
-endpoints = [\"192.0.2.40\"]
-[pool.singapore]
-location = [1.35, 103.82]
-endpoints = [\"192.0.2.50\"]
-[pool.sydney]
-location = [-33.87, 151.21]
-endpoints = [\"192.0.2.60\"]
-[pool.south-africa]
-location = [-26.20, 28.05]
-endpoints = [\"192.0.2.70\"]
-[steer.\"app.example.com\"]
-pools = [\"us-west\", \"us-east\", \"europe-west\", \"brazil\", \"tokyo\", \"singapore\", \"sydney\", \"south-africa\"]
-";
+/// Eight regions of a cloud, and `app.example.com` in all of them.
+const POOLS: &str = include_str!("../tests/support/regions.toml");
 
 fn zone(n_names: usize) -> String {
     let mut text =

@@ -33,35 +33,8 @@ mod support;
 
 const ZONE: &str = "$TTL 300\n@ SOA ns1 host 1 2h 1h 1w 5m\n@ NS ns1\nns1 A 192.0.2.53\n";
 
-/// Eight regions of a cloud.
-const POOLS: &str = "
-[pool.us-west]
-location = [45.60, -121.18]
-endpoints = [\"192.0.2.10\"]
-[pool.us-east]
-location = [33.07, -80.04]
-endpoints = [\"192.0.2.11\"]
-[pool.europe-west]
-location = [50.45, 3.82]
-endpoints = [\"192.0.2.20\"]
-[pool.brazil]
-location = [-23.55, -46.63]
-endpoints = [\"192.0.2.30\"]
-[pool.tokyo]
-location = [35.69, 139.69]
-endpoints = [\"192.0.2.40\"]
-[pool.singapore]
-location = [1.35, 103.82]
-endpoints = [\"192.0.2.50\"]
-[pool.sydney]
-location = [-33.87, 151.21]
-endpoints = [\"192.0.2.60\"]
-[pool.south-africa]
-location = [-26.20, 28.05]
-endpoints = [\"192.0.2.70\"]
-[steer.\"app.example.com\"]
-pools = [\"us-west\", \"us-east\", \"europe-west\", \"brazil\", \"tokyo\", \"singapore\", \"sydney\", \"south-africa\"]
-";
+/// Eight regions of a cloud, and `app.example.com` in all of them.
+const POOLS: &str = include_str!("../tests/support/regions.toml");
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();

@@ -22,6 +22,9 @@ mod echo;
 mod flow;
 mod load;
 mod queries;
+#[path = "../../tests/support/mod.rs"]
+#[expect(dead_code, reason = "no plan is made here")]
+mod support;
 mod usage;
 
 #[derive(Parser)]

@@ -8,6 +8,8 @@ use meridian::base::name::Name;
 use meridian::base::prefix::Prefix;
 use meridian::base::rr::RrType;
 
+use crate::support;
+
 /// With more, preparing takes long and nothing changes: they are far more than a cache holds.
 const MAX_QUERIES: usize = 1 << 18;
 
@@ -58,7 +60,10 @@ impl Queries {
                 }
             };
             let subnet = subnets[ix % subnets.len()];
-            write_query(&mut queries.octets, &owner, qtype, subnet);
+            let mut query = support::query(&owner, qtype, Some(1232), subnet);
+            // Resolvers do not ask an authoritative server for recursion.
+            query[2] = 0;
+            queries.octets.extend(query);
             queries.ends.push(queries.octets.len());
         }
         Ok(queries)
@@ -69,43 +74,13 @@ impl Queries {
         self.ends.len()
     }
 
-    /// Query `ix`, with an ID of zero.
+    /// Query `ix`; its ID is still to be given.
     pub fn message(&self, ix: usize) -> &[u8] {
         let start = if ix == 0 { 0 } else { self.ends[ix - 1] };
         &self.octets[start..self.ends[ix]]
     }
 }
 
-/// A query with EDNS (RFC 6891), and the client subnet in it (RFC 7871 s6).
-fn write_query(octets: &mut Vec<u8>, owner: &Name, qtype: RrType, subnet: Option<Prefix>) {
-    octets.extend([0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1]);
-    octets.extend(owner.wire());
-    octets.extend(qtype.0.to_be_bytes());
-    octets.extend([0, 1]);
-    // Root, OPT, 1232 octets, no extended code, version 0, no flags.
-    octets.extend([0, 0, 41, 4, 208, 0, 0, 0, 0]);
-    let Some(subnet) = subnet else {
-        octets.extend([0, 0]);
-        return;
-    };
-    let n_address = usize::from(subnet.len()).div_ceil(8);
-    octets.extend((8 + n_address as u16).to_be_bytes());
-    octets.extend([0, 8]);
-    octets.extend((4 + n_address as u16).to_be_bytes());
-    match subnet.addr() {
-        IpAddr::V4(addr) => {
-            octets.extend([0, 1, subnet.len(), 0]);
-            octets.extend(&addr.octets()[..n_address]);
-        }
-        IpAddr::V6(addr) => {
-            octets.extend([0, 2, subnet.len(), 0]);
-            octets.extend(&addr.octets()[..n_address]);
-        }
-    }
-}
-
-/// Why an answer is none that was asked for.
-///
 /// An answer is right if it repeats the question, says NOERROR, has an answer, and the first record's
 /// address is among `allowed`, where there are any.
 pub fn is_right(query: &[u8], response: &[u8], allowed: &[IpAddr]) -> bool {
