@@ -8,6 +8,7 @@ pub mod health;
 pub mod ix;
 pub mod location;
 pub mod name;
+pub mod prefetch_sys;
 pub mod prefix;
 pub mod qname;
 pub mod rank;

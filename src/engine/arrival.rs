@@ -60,6 +60,8 @@ pub struct Scratch {
     /// The owners of the DNAMEs in the answer.
     pub(super) dnames: Visited,
     pub(super) majority: MajorityScratch,
+    /// The steered name that was answered last, and in which family.
+    pub(super) last_steered: (SteeredIx, Family),
     pub(super) trace: Option<Trace>,
     pub(super) complaint: Option<Complaint>,
     limiter: Option<Arc<RateLimiter>>,
@@ -77,6 +79,7 @@ impl Scratch {
             names: Visited::default(),
             dnames: Visited::default(),
             majority: MajorityScratch::default(),
+            last_steered: (SteeredIx(0), Family::V4),
             trace: None,
             complaint: None,
             limiter: None,

@@ -16,6 +16,7 @@
     )
 )]
 
+mod ahead;
 mod arrival;
 mod chain;
 pub mod client;
@@ -30,6 +31,7 @@ mod steered;
 mod tests;
 pub mod transfer;
 
+pub use ahead::Ahead;
 pub use arrival::Arrival;
 pub use arrival::Complaint;
 pub use arrival::Scratch;

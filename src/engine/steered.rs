@@ -48,6 +48,7 @@ impl<'a> Composer<'a, '_> {
         else {
             return Found::ServFail;
         };
+        self.scratch.last_steered = (ix, family);
         let steered = answers.find(client, &mut self.scratch.majority);
         self.scope_len = steered.scope_len;
         let pool = match steered.found {

@@ -30,16 +30,36 @@ pub enum Hit {
     },
 }
 
+/// An address as a number, or its leading bits.
+pub(super) trait Bits: Copy + Ord {
+    /// The number of leading bits that both have in common.
+    fn common_len(self, other: Self) -> u8;
+    /// One less; `None` for the first of all.
+    fn before(self) -> Option<Self>;
+}
+
+macro_rules! bits {
+    ($($number:ty)*) => {$(
+        impl Bits for $number {
+            fn common_len(self, other: Self) -> u8 {
+                (self ^ other).leading_zeros() as u8
+            }
+
+            fn before(self) -> Option<Self> {
+                self.checked_sub(1)
+            }
+        }
+    )*};
+}
+
+bits!(u32 u64 u128);
+
 /// An address as a number.
-pub(super) trait Address: Copy + Ord + Default + std::fmt::Debug {
+pub(super) trait Address: Bits + Default + std::fmt::Debug {
     /// What leads to the range of an address.
     type Guide: Guide<Self>;
     /// The highest address.
     const LAST: Self;
-    /// The number of leading bits that both have in common.
-    fn common_len(self, other: Self) -> u8;
-    /// The address before; `None` for the first of all.
-    fn before(self) -> Option<Self>;
     /// The address behind; `None` for the last of all.
     fn after(self) -> Option<Self>;
     /// How many addresses there are up to and with `last`; one less for all of IPv6.
@@ -54,14 +74,6 @@ impl Address for u32 {
     type Guide = Slots;
 
     const LAST: Self = Self::MAX;
-
-    fn common_len(self, other: Self) -> u8 {
-        (self ^ other).leading_zeros() as u8
-    }
-
-    fn before(self) -> Option<Self> {
-        self.checked_sub(1)
-    }
 
     fn after(self) -> Option<Self> {
         self.checked_add(1)
@@ -86,14 +98,6 @@ impl Address for u128 {
 
     const LAST: Self = Self::MAX;
 
-    fn common_len(self, other: Self) -> u8 {
-        (self ^ other).leading_zeros() as u8
-    }
-
-    fn before(self) -> Option<Self> {
-        self.checked_sub(1)
-    }
-
     fn after(self) -> Option<Self> {
         self.checked_add(1)
     }
@@ -110,6 +114,16 @@ impl Address for u128 {
     fn ends(prefix: Prefix) -> (Self, Self) {
         prefix.bits().around(prefix.len())
     }
+}
+
+/// Length of the shortest prefix around an address that lies in its range, given by the range's first
+/// address and that of the range behind it: the prefix leaves out both neighbours.
+pub(super) fn scope_len<A: Bits>(addr: A, start: A, next: Option<A>) -> u8 {
+    let behind = start
+        .before()
+        .map_or(0, |before| before.common_len(addr) + 1);
+    let ahead = next.map_or(0, |next| next.common_len(addr) + 1);
+    behind.max(ahead)
 }
 
 /// The ranges of one family.
@@ -158,17 +172,14 @@ impl<A: Address> Flat<A> {
     /// What is said of the addresses `first` to `last`, which are a prefix.
     pub(super) fn lookup(&self, first: A, last: A) -> Hit {
         let at = self.find(first);
-        let next = self.starts.get(at + 1);
-        // A prefix around `first` stays inside the range while it leaves out both neighbours of it.
-        let before = self.starts[at].before();
-        let behind = before.map_or(0, |before| before.common_len(first) + 1);
-        let ahead = next.map_or(0, |next| next.common_len(first) + 1);
-        let scope_len = behind.max(ahead);
-        if next.is_none_or(|next| last < *next) {
-            let key = self.values[at];
-            Hit::Uniform { key, scope_len }
-        } else {
-            Hit::Mixed { scope_len }
+        let next = self.starts.get(at + 1).copied();
+        let scope_len = scope_len(first, self.starts[at], next);
+        match next {
+            Some(next) if next <= last => Hit::Mixed { scope_len },
+            _ => Hit::Uniform {
+                key: self.values[at],
+                scope_len,
+            },
         }
     }
 

@@ -45,19 +45,8 @@ impl Guide<u32> for Slots {
 
     fn find(&self, starts: &[u32], addr: u32) -> usize {
         let slot = (addr >> self.shift) as usize;
-        let mut at = self.index[slot] as usize;
-        let mut n_left = self.index[slot + 1] as usize - at + 1;
-        while n_left > 1 {
-            let half = n_left / 2;
-            // A conditional move: which half it will be cannot be predicted.
-            at = if starts[at + half] <= addr {
-                at + half
-            } else {
-                at
-            };
-            n_left -= half;
-        }
-        at
+        let [first, last] = [slot, slot + 1].map(|slot| self.index[slot] as usize);
+        first + last_reached(&starts[first..=last], |start| *start <= addr)
     }
 
     fn n_bytes(&self) -> usize {
@@ -72,56 +61,93 @@ impl Guide<u32> for Slots {
 /// caches.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Levels {
-    above: Vec<Vec<u64>>,
+    levels: Vec<Vec<[u64; FANOUT]>>,
 }
 
 /// How many starts one of the level above stands for: a cache line of halves.
 const FANOUT: usize = 8;
 
+impl Levels {
+    /// Levels whose lowest is this one, of ascending starts, at least one.
+    pub(super) fn on(lowest: &[u64]) -> Self {
+        let mut levels = vec![runs(lowest.iter())];
+        while let Some(level) = levels.last()
+            && level.len() > 1
+        {
+            levels.push(runs(level.iter().map(|[first, ..]| first)));
+        }
+        Self { levels }
+    }
+
+    /// The position in the lowest level of the last start that is not behind this one, or one behind
+    /// the last. The first start is never behind.
+    pub(super) fn descend(&self, head: u64) -> usize {
+        let levels = self.levels.iter().rev();
+        levels.fold(0, |at, level| {
+            // What fills the last run up is reached by the last address.
+            let at = at.min(level.len() - 1);
+            at * FANOUT + last_reached(&level[at], |start| *start <= head)
+        })
+    }
+}
+
+/// Starts in runs; the last is filled up with the last address.
+fn runs<'a>(mut starts: impl ExactSizeIterator<Item = &'a u64>) -> Vec<[u64; FANOUT]> {
+    let n_runs = starts.len().div_ceil(FANOUT);
+    let mut next = |_| starts.next().copied().unwrap_or(u64::MAX);
+    (0..n_runs)
+        .map(|_| std::array::from_fn(&mut next))
+        .collect()
+}
+
+/// The position of the last of some ascending starts that is reached; the first always is.
+///
+/// It takes no branch: which half it will be cannot be predicted.
+#[inline]
+pub(super) fn last_reached<A>(starts: &[A], is_reached: impl Fn(&A) -> bool) -> usize {
+    let mut at = 0;
+    let mut n_left = starts.len();
+    while n_left > 1 {
+        let half = n_left / 2;
+        at = if is_reached(&starts[at + half]) {
+            at + half
+        } else {
+            at
+        };
+        n_left -= half;
+    }
+    at
+}
+
 impl Guide<u128> for Levels {
     fn of(starts: &[u128]) -> Self {
-        let mut above: Vec<Vec<u64>> = Vec::new();
-        if starts.len() > FANOUT {
-            above.push(starts.iter().step_by(FANOUT).copied().map(head).collect());
-        }
-        while let Some(level) = above.last()
-            && level.len() > FANOUT
-        {
-            above.push(level.iter().step_by(FANOUT).copied().collect());
-        }
-        Self { above }
+        let lowest: Vec<u64> = starts.iter().step_by(FANOUT).copied().map(head).collect();
+        Self::on(&lowest)
     }
 
     fn find(&self, starts: &[u128], addr: u128) -> usize {
-        let above = self.above.iter().rev();
-        let at = above.fold(0, |at, level| {
-            at * FANOUT + n_up_to(level, at, head(addr)) - 1
-        });
-        match n_up_to(starts, at, addr) {
+        let first = self.descend(head(addr)) * FANOUT;
+        let run = starts.get(first..).unwrap_or_default();
+        match run.first() {
+            Some(start) if *start <= addr => {
+                let run = &run[..run.len().min(FANOUT)];
+                first + last_reached(run, |start| *start <= addr)
+            }
             // Many starts have the same leading half, and the one looked for is further in front.
-            0 => starts.partition_point(|start| *start <= addr) - 1,
-            n => at * FANOUT + n - 1,
+            _ => starts.partition_point(|start| *start <= addr) - 1,
         }
     }
 
     fn n_bytes(&self) -> usize {
-        self.above.iter().map(|level| size_of_val(&**level)).sum()
+        self.levels.iter().map(|level| size_of_val(&**level)).sum()
     }
 }
 
-fn head(addr: u128) -> u64 {
+/// The leading half of an address.
+pub(super) fn head(addr: u128) -> u64 {
     (addr >> 64) as u64
 }
 
-/// How many starts of a level are not behind `addr`, among those that one of the level above stands for.
-fn n_up_to<A: Copy + Ord>(level: &[A], above: usize, addr: A) -> usize {
-    let (blocks, rest) = level.as_chunks::<FANOUT>();
-    // Counting all needs no branch that could be mispredicted.
-    match blocks.get(above) {
-        Some(block) => block.iter().filter(|start| **start <= addr).count(),
-        None => rest.iter().filter(|start| **start <= addr).count(),
-    }
-}
 #[cfg(test)]
 mod tests {
     use proptest::collection::btree_set;

@@ -5,22 +5,30 @@
 //! a line of its own with all its ranges: client subnets of 16 to 24 bits lie in one /16, and where
 //! ranges of granules begin in it takes one octet. Its first range may begin further in front and its
 //! last end further behind; how many bits those ends have in common with the /16 is the same for all its
-//! addresses. The few /16s with more ranges than a line holds are left to the table.
+//! addresses. The few /16s with more ranges than a line holds have a line for each /20 instead.
 
+use crate::base::prefetch_sys::prefetch;
 use crate::geo::flat::Address;
+use crate::geo::flat::Bits;
 use crate::geo::flat::Flat;
 use crate::geo::flat::Hit;
 
-/// Ranges of one /16, such that a line takes 64 octets.
-const MAX_RANGES: usize = 20;
-
 /// Bits of an address that choose its line.
-const LINE_BITS: u8 = 16;
+pub(super) const LINE_BITS: u8 = 16;
+
+/// Bits of an address that choose its line in a crowded /16. A /20 has 16 granules, which always fit.
+const FINE_BITS: u8 = 20;
+
+/// Lines of a crowded /16.
+const N_FINE: usize = 1 << (FINE_BITS - LINE_BITS);
+
+/// Ranges of one line, such that it takes 64 octets.
+const MAX_RANGES: usize = 16;
 
 /// Ranges from which on lines are worth their 4 MiB: a smaller table lies in the inner caches.
 const MIN_RANGES: usize = 1 << 16;
 
-/// A line for each /16.
+/// A line for each /16, then for each crowded one those of its /20s.
 #[derive(Clone, Debug)]
 pub(super) struct Lines {
     lines: Vec<Line>,
@@ -29,12 +37,13 @@ pub(super) struct Lines {
 #[derive(Clone, Debug)]
 #[repr(align(64))]
 struct Line {
+    /// Of a crowded /16, the first is the number of crowded ones before it.
     values: [u16; MAX_RANGES],
     /// The third octet of each range's first address; 255 behind the last.
     starts: [u8; MAX_RANGES],
-    /// 0 if there are too many.
+    /// 0 if it is crowded.
     n: u8,
-    /// Length of the shortest prefix around the /16 that leaves out what is before its first range.
+    /// Length of the shortest prefix around the line's that leaves out what is before its first range.
     behind: u8,
     /// The same for what comes after its last range.
     ahead: u8,
@@ -49,23 +58,38 @@ impl Lines {
         if positions.len() < MIN_RANGES || !positions.into_iter().all(fits) {
             return None;
         }
-        let lines = (0..1 << LINE_BITS).map(|slot| line(table, slot << LINE_BITS));
-        Some(Self {
-            lines: lines.collect(),
-        })
+        let mut fine = Vec::new();
+        let mut lines: Vec<Line> = (0..1 << LINE_BITS)
+            .map(|slot: u32| slot << LINE_BITS)
+            .map(|first| {
+                Line::of(table, first, LINE_BITS).unwrap_or_else(|| {
+                    let n_before = (fine.len() / N_FINE) as u16;
+                    let firsts = (0..N_FINE as u32).map(|n| first | n << (32 - FINE_BITS));
+                    fine.extend(firsts.filter_map(|first| Line::of(table, first, FINE_BITS)));
+                    Line::crowded(n_before)
+                })
+            })
+            .collect();
+        lines.append(&mut fine);
+        Some(Self { lines })
     }
 
-    /// What is said of the addresses `first` to `last`, a prefix of 16 to 24 bits; `None` where the table
-    /// must be asked.
+    /// What is said of the addresses `first` to `last`, a prefix of 16 bits or more; `None` where the
+    /// table must be asked.
     pub(super) fn lookup(&self, first: u32, last: u32) -> Option<Hit> {
-        let line = &self.lines[(first >> LINE_BITS) as usize];
+        let mut line = &self.lines[(first >> (32 - LINE_BITS)) as usize];
+        if line.n == 0 {
+            let [at, end] = [first, last].map(|addr| (addr >> (32 - FINE_BITS)) as usize % N_FINE);
+            let fine = (1 << LINE_BITS) + usize::from(line.values[0]) * N_FINE + at;
+            line = self.lines.get(fine).filter(|_| at == end)?;
+        }
         let (asked, end) = ((first >> 8) as u8, (last >> 8) as u8);
         let n = usize::from(line.n);
-        let n_up_to = line.starts.iter().filter(|start| **start <= asked).count();
-        // What stands behind the last range was counted too if it is the last octet that is asked for.
-        let at = n_up_to.min(n).checked_sub(1)?;
-        let start_of =
-            |at: usize| first >> LINE_BITS << LINE_BITS | u32::from(line.starts[at]) << 8;
+        // All at once; the first always is. What stands behind the last range is counted too if it is the
+        // last octet that is asked for.
+        let n_reached = line.starts.iter().filter(|start| **start <= asked).count();
+        let at = n_reached.min(n) - 1;
+        let start_of = |at: usize| first & 0xFFFF_0000 | u32::from(line.starts[at]) << 8;
         let behind = match at {
             0 => line.behind,
             _ => first.common_len(start_of(at) - 1) + 1,
@@ -87,37 +111,48 @@ impl Lines {
         })
     }
 
+    /// Has the processor bring near the line of an address.
+    pub(super) fn prefetch(&self, addr: u32) {
+        prefetch(&self.lines[(addr >> (32 - LINE_BITS)) as usize]);
+    }
+
     /// Heap memory in bytes.
     pub(super) fn n_bytes(&self) -> usize {
         size_of_val(&*self.lines)
     }
 }
 
-/// The line of the /16 that begins at `first`.
-fn line(table: &Flat<u32>, first: u32) -> Line {
-    let (_, last) = first.around(LINE_BITS);
-    let (begin, end) = (table.find(first), table.find(last));
-    let mut line = Line {
-        values: [0; MAX_RANGES],
-        starts: [u8::MAX; MAX_RANGES],
-        n: 0,
-        behind: 0,
-        ahead: 0,
-    };
-    let n = end - begin + 1;
-    if n > MAX_RANGES {
-        return line;
+impl Line {
+    /// The line of the prefix of this length that begins at `first`; `None` if it has too many ranges.
+    fn of(table: &Flat<u32>, first: u32, len: u8) -> Option<Self> {
+        let (_, last) = first.around(len);
+        let (begin, end) = (table.find(first), table.find(last));
+        let n = end - begin + 1;
+        if n > MAX_RANGES {
+            return None;
+        }
+        let mut line = Self::crowded(0);
+        let places = line.starts.iter_mut().zip(&mut line.values);
+        for ((start, value), at) in places.zip(begin..=end) {
+            *start = (table.extent(at).0.max(first) >> 8) as u8;
+            *value = table.value_at(at) as u16;
+        }
+        let common = |neighbour: Option<u32>| neighbour.map_or(0, |n| n.common_len(first) + 1);
+        line.n = n as u8;
+        line.behind = common(table.extent(begin).0.before());
+        line.ahead = common(table.extent(end).1.after());
+        Some(line)
     }
-    let places = line.starts.iter_mut().zip(&mut line.values);
-    for ((start, value), at) in places.zip(begin..=end) {
-        *start = (table.extent(at).0.max(first) >> 8) as u8;
-        *value = table.value_at(at) as u16;
+
+    fn crowded(n_before: u16) -> Self {
+        Self {
+            values: [n_before; MAX_RANGES],
+            starts: [u8::MAX; MAX_RANGES],
+            n: 0,
+            behind: 0,
+            ahead: 0,
+        }
     }
-    let common = |neighbour: Option<u32>| neighbour.map_or(0, |n| n.common_len(first) + 1);
-    line.n = n as u8;
-    line.behind = common(table.extent(begin).0.before());
-    line.ahead = common(table.extent(end).1.after());
-    line
 }
 
 #[cfg(test)]
@@ -150,25 +185,32 @@ mod tests {
     fn lines_say_what_the_table_says() {
         let table = table();
         let lines = Lines::of(&table).expect("large enough");
-        assert_eq!((size_of::<Line>(), lines.n_bytes()), (64, 4 << 20));
-        let (mut n_lines, mut n_crowded) = (0, 0);
+        assert_eq!(
+            (size_of::<Line>(), lines.n_bytes()),
+            (64, lines.lines.len() * 64)
+        );
+        assert!(lines.lines.len() > 1 << LINE_BITS, "none is crowded");
+        let (mut n_lines, mut n_unknown) = (0, 0);
         let addresses = (0..1 << 16).map(|n: u32| n.wrapping_mul(0x9E37_79B1));
         let starts = (0..table.n_ranges())
             .step_by(3)
             .map(|at| table.extent(at).0);
         for addr in addresses.chain(starts).chain([0, u32::MAX]) {
-            for len in LINE_BITS..=24 {
+            for len in LINE_BITS..=32 {
                 let (first, last) = addr.around(len);
                 match lines.lookup(first, last) {
                     Some(hit) => {
                         assert_eq!(hit, table.lookup(first, last), "{first:#010x}/{len}");
                         n_lines += 1;
                     }
-                    None => n_crowded += 1,
+                    None => {
+                        assert!(len < FINE_BITS, "{first:#010x}/{len}");
+                        n_unknown += 1;
+                    }
                 }
             }
         }
-        assert!(n_lines > 0 && n_crowded > 0, "{n_lines} {n_crowded}");
+        assert!(n_lines > 0 && n_unknown > 0, "{n_lines} {n_unknown}");
     }
 
     #[test]

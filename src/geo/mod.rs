@@ -4,6 +4,7 @@
 //! wrote ([`rules::Spec`]) into a [`compile::GeoTable`]: for each address the ranked pools. Both
 //! stand on [`table::PrefixTable`], and so does [`today::Today`], what the answers of the moment make of it.
 
+mod blocks;
 pub mod build;
 pub mod compile;
 pub mod countries;

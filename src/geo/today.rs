@@ -8,10 +8,12 @@ use std::net::IpAddr;
 
 use crate::base::prefix::Family;
 use crate::base::prefix::Prefix;
+use crate::geo::blocks::Blocks;
 use crate::geo::flat::Address;
 use crate::geo::flat::Builder;
 use crate::geo::flat::Flat;
 use crate::geo::flat::Hit;
+use crate::geo::lines::LINE_BITS;
 use crate::geo::lines::Lines;
 use crate::geo::table::PrefixTable;
 
@@ -20,10 +22,21 @@ use crate::geo::table::PrefixTable;
 pub struct Today {
     /// A value is a key, doubled, and 1 more where the granule holds other keys as well. Ranges begin
     /// where granules do.
-    table: PrefixTable,
+    v4: Flat<u32>,
     /// A large IPv4 table again, for nearly all clients.
     lines: Option<Lines>,
+    /// The same of IPv6.
+    v6: Sixes,
     granularity: [u8; 2],
+}
+
+/// An IPv6 table.
+#[derive(Clone, Debug)]
+enum Sixes {
+    /// Of granules of 64 bits at the most, as nearly everybody has them.
+    Blocks(Blocks),
+    /// Of finer ones.
+    Flat(Flat<u128>),
 }
 
 impl Today {
@@ -45,7 +58,11 @@ impl Today {
         });
         Self {
             lines: Lines::of(&v4),
-            table: PrefixTable { v4, v6 },
+            v4,
+            v6: match Blocks::of(&v6) {
+                Some(blocks) => Sixes::Blocks(blocks),
+                None => Sixes::Flat(v6),
+            },
             granularity,
         }
     }
@@ -70,26 +87,50 @@ impl Today {
         }
     }
 
+    /// Has the processor bring near what [`Self::lookup`] will read for this prefix.
+    pub fn prefetch(&self, prefix: Prefix) {
+        match (prefix.family(), &self.lines, &self.v6) {
+            (Family::V4, Some(lines), _) => lines.prefetch(Address::ends(prefix).0),
+            (Family::V6, _, Sixes::Blocks(blocks)) => blocks.prefetch(prefix.bits()),
+            _ => {}
+        }
+    }
+
     fn find(&self, prefix: Prefix) -> Hit {
-        match &self.lines {
-            Some(lines) if prefix.family() == Family::V4 && (16..=24).contains(&prefix.len()) => {
+        match prefix.family() {
+            Family::V4 => {
                 let (first, last) = Address::ends(prefix);
+                let lines = self.lines.as_ref().filter(|_| prefix.len() >= LINE_BITS);
                 lines
-                    .lookup(first, last)
-                    .unwrap_or_else(|| self.table.lookup(prefix))
+                    .and_then(|lines| lines.lookup(first, last))
+                    .unwrap_or_else(|| self.v4.lookup(first, last))
             }
-            _ => self.table.lookup(prefix),
+            Family::V6 => {
+                let (first, last) = Address::ends(prefix);
+                match &self.v6 {
+                    Sixes::Blocks(blocks) => blocks.lookup(first, last),
+                    Sixes::Flat(flat) => flat.lookup(first, last),
+                }
+            }
         }
     }
 
     /// The number of ranges of both families.
     pub fn n_ranges(&self) -> usize {
-        self.table.n_ranges()
+        let n_v6 = match &self.v6 {
+            Sixes::Blocks(blocks) => blocks.n_ranges(),
+            Sixes::Flat(flat) => flat.n_ranges(),
+        };
+        self.v4.n_ranges() + n_v6
     }
 
     /// Heap memory in bytes.
     pub fn n_bytes(&self) -> usize {
-        self.table.n_bytes() + self.lines.as_ref().map_or(0, Lines::n_bytes)
+        let v6 = match &self.v6 {
+            Sixes::Blocks(blocks) => blocks.n_bytes(),
+            Sixes::Flat(flat) => flat.n_bytes(),
+        };
+        self.v4.n_bytes() + self.lines.as_ref().map_or(0, Lines::n_bytes) + v6
     }
 }
 

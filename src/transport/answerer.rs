@@ -6,23 +6,39 @@
 use std::sync::Arc;
 
 use crate::engine;
+use crate::engine::Ahead;
 use crate::engine::Arrival;
 use crate::engine::Scratch;
 use crate::engine::transfer::Transfer;
 use crate::state::publish::Publisher;
 use crate::state::publish::Reader;
+use crate::state::snapshot::Snapshot;
 use crate::transport::complaints::Complaints;
 
 /// What answers: the engine, or an echo in tests.
 pub(super) trait Answerer: Send + 'static {
-    /// What answers one batch, all of it from one snapshot; each call takes an arrival, the message and
-    /// room for the reply, and returns the reply's length, 0 for silence.
-    fn batch(&mut self) -> impl FnMut(Arrival, &[u8], &mut [u8]) -> usize;
+    /// What answers one batch, all of it from one snapshot.
+    fn batch(&mut self) -> impl Turn;
 
     /// The zone transfer that a message over TCP asks for; `None` if it is to be answered like any
     /// other.
     fn transfer(&mut self, _arrival: Arrival, _message: &[u8]) -> Option<Transfer> {
         None
+    }
+}
+
+/// What answers one batch.
+pub(super) trait Turn {
+    /// Answers a message into the room for the reply, and returns the reply's length, 0 for silence.
+    fn answer(&mut self, arrival: Arrival, message: &[u8], reply: &mut [u8]) -> usize;
+
+    /// Prepares for a message that is to be answered soon.
+    fn expect(&self, _message: &[u8]) {}
+}
+
+impl<F: FnMut(Arrival, &[u8], &mut [u8]) -> usize> Turn for F {
+    fn answer(&mut self, arrival: Arrival, message: &[u8], reply: &mut [u8]) -> usize {
+        self(arrival, message, reply)
     }
 }
 
@@ -37,17 +53,55 @@ pub(super) struct UdpEngine {
 }
 
 impl Answerer for UdpEngine {
-    fn batch(&mut self) -> impl FnMut(Arrival, &[u8], &mut [u8]) -> usize {
+    fn batch(&mut self) -> impl Turn {
         let snapshot = self.reader.current();
-        let (scratch, complaints) = (&mut self.scratch, &*self.complaints);
-        move |arrival, message, out| {
-            let len = engine::answer(snapshot, scratch, arrival, message, out);
-            if let Some(complaint) = scratch.take_complaint() {
-                complaints.say(arrival.src, complaint);
-            }
-            len
+        UdpTurn {
+            snapshot,
+            ahead: Ahead::of(snapshot, &self.scratch),
+            scratch: &mut self.scratch,
+            complaints: &self.complaints,
         }
     }
+}
+
+struct UdpTurn<'a> {
+    snapshot: &'a Snapshot,
+    ahead: Ahead<'a>,
+    scratch: &'a mut Scratch,
+    complaints: &'a Complaints,
+}
+
+impl Turn for UdpTurn<'_> {
+    fn answer(&mut self, arrival: Arrival, message: &[u8], reply: &mut [u8]) -> usize {
+        answer(
+            self.snapshot,
+            self.scratch,
+            self.complaints,
+            arrival,
+            message,
+            reply,
+        )
+    }
+
+    fn expect(&self, message: &[u8]) {
+        self.ahead.expect(message);
+    }
+}
+
+/// Answers a message, and says of it what an operator should hear.
+fn answer(
+    snapshot: &Snapshot,
+    scratch: &mut Scratch,
+    complaints: &Complaints,
+    arrival: Arrival,
+    message: &[u8],
+    reply: &mut [u8],
+) -> usize {
+    let len = engine::answer(snapshot, scratch, arrival, message, reply);
+    if let Some(complaint) = scratch.take_complaint() {
+        complaints.say(arrival.src, complaint);
+    }
+    len
 }
 
 /// The engine for TCP, where hours may pass between two batches: it never keeps a replaced snapshot.
@@ -61,15 +115,11 @@ pub(super) struct TcpEngine {
 }
 
 impl Answerer for TcpEngine {
-    fn batch(&mut self) -> impl FnMut(Arrival, &[u8], &mut [u8]) -> usize {
+    fn batch(&mut self) -> impl Turn {
         let snapshot = self.publisher.current();
         let (scratch, complaints) = (&mut self.scratch, &*self.complaints);
-        move |arrival, message, out| {
-            let len = engine::answer(&snapshot, scratch, arrival, message, out);
-            if let Some(complaint) = scratch.take_complaint() {
-                complaints.say(arrival.src, complaint);
-            }
-            len
+        move |arrival: Arrival, message: &[u8], reply: &mut [u8]| {
+            answer(&snapshot, scratch, complaints, arrival, message, reply)
         }
     }
 

@@ -37,6 +37,7 @@ use crate::state::counters::Dropped;
 use crate::state::counters::Transferred;
 use crate::state::counters::Transport;
 use crate::transport::answerer::Answerer;
+use crate::transport::answerer::Turn;
 use crate::transport::lock;
 use crate::transport::now_ms;
 use crate::transport::seats::Seat;
@@ -229,7 +230,7 @@ impl<A: Answerer> TcpService<A> {
         };
         let mut desk = self.desk();
         let Desk { answerer, reply } = &mut desk;
-        let mut answer = answerer.batch();
+        let mut turn = answerer.batch();
         let mut rest = input.as_slice();
         let left = loop {
             if output.len() >= OUTPUT_LEN {
@@ -247,18 +248,18 @@ impl<A: Answerer> TcpService<A> {
                 }
             };
             if asks_for_transfer(message) {
-                drop(answer);
+                drop(turn);
                 let transfer = answerer.transfer(arrival, message);
-                answer = answerer.batch();
+                turn = answerer.batch();
                 if let Some(transfer) = transfer {
                     break Left::Transfer(Box::new(transfer));
                 }
             }
-            let n = answer(arrival, message, reply);
+            let n = turn.answer(arrival, message, reply);
             append(output, reply.get(..n).unwrap_or_default());
         };
         let n_used = input.len() - rest.len();
-        drop(answer);
+        drop(turn);
         input.drain(..n_used);
         lock(&self.desks).push(desk);
         left

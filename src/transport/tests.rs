@@ -18,6 +18,7 @@ use socket2::Socket;
 use socket2::Type;
 use tokio::runtime::Runtime;
 
+use super::answerer::Turn;
 use super::*;
 use crate::engine::Arrival;
 use crate::state::counters::Dropped;
@@ -27,8 +28,8 @@ use crate::state::fixture::empty_snapshot;
 pub(super) struct Echo;
 
 impl Answerer for Echo {
-    fn batch(&mut self) -> impl FnMut(Arrival, &[u8], &mut [u8]) -> usize {
-        |_, message, out| {
+    fn batch(&mut self) -> impl Turn {
+        |_: Arrival, message: &[u8], out: &mut [u8]| {
             if message.first() == Some(&b'!') {
                 return 0;
             }
@@ -117,8 +118,8 @@ fn tcp_client_from(local: [u8; 4], server: SocketAddr) -> TcpStream {
 struct Teller(usize);
 
 impl Answerer for Teller {
-    fn batch(&mut self) -> impl FnMut(Arrival, &[u8], &mut [u8]) -> usize {
-        |_, _, out| {
+    fn batch(&mut self) -> impl Turn {
+        |_: Arrival, _: &[u8], out: &mut [u8]| {
             out[0] = self.0 as u8;
             1
         }

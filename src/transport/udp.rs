@@ -20,6 +20,7 @@ use crate::state::counters::Dropped;
 use crate::state::counters::Shard;
 use crate::state::counters::Transport;
 use crate::transport::answerer::Answerer;
+use crate::transport::answerer::Turn;
 use crate::transport::now_ms;
 use crate::transport::udp_sys::Batch;
 use crate::transport::udp_sys::Wait;
@@ -79,9 +80,10 @@ impl<A: Answerer> UdpWorker<A> {
     }
 
     fn answer(&mut self, batch: &mut Batch, counters: &Shard) {
-        let mut answer = self.answerer.batch();
+        let mut turn = self.answerer.batch();
         let now_ms = now_ms();
-        batch.answer(|source, message, reply| {
+        batch.answer(|source, message, later, reply| {
+            turn.expect(later);
             // Nothing can be sent to port 0; only a forger sends from it.
             if source.port() == 0 {
                 counters.dropped(Dropped::SourcePort);
@@ -92,7 +94,7 @@ impl<A: Answerer> UdpWorker<A> {
                 transport: Transport::Udp,
                 now_ms,
             };
-            answer(arrival, message, reply)
+            turn.answer(arrival, message, reply)
         });
         for _ in 0..batch.send(&self.socket) {
             counters.dropped(Dropped::Send);

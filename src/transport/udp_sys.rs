@@ -36,6 +36,10 @@ pub(super) const BATCH: usize = 64;
 /// one.
 const NARROW_BATCH: usize = 8;
 
+/// How many messages ahead of its answer a message is looked at: what it needs of memory has time to
+/// come.
+const LEAD: usize = 4;
+
 /// Octets of a message and of a reply. The largest payload that may be configured is 4,096, and a
 /// query longer than that is cut and found malformed.
 pub(super) const MESSAGE_LEN: usize = 4096;
@@ -62,6 +66,8 @@ pub(super) enum Wait {
 /// Up to [`BATCH`] received messages and their replies.
 pub(super) struct Batch {
     envelopes: Box<[Envelope]>,
+    /// How many octets each message has.
+    lens: Box<[usize]>,
     /// [`STRIDE`] octets for each envelope.
     messages: Box<[u8]>,
     /// The replies, one behind the other: as many octets at most as messages have.
@@ -81,6 +87,7 @@ impl Batch {
     pub(super) fn new(with_local: bool) -> Self {
         Self {
             envelopes: (0..BATCH).map(|_| Envelope::empty()).collect(),
+            lens: vec![0; BATCH].into(),
             messages: vec![0; BATCH * STRIDE].into(),
             replies: vec![0; BATCH * STRIDE].into(),
             headers: vec![EMPTY_HEADER; BATCH].into(),
@@ -127,8 +134,9 @@ impl Batch {
             )
         };
         let n = usize::try_from(n).map_err(|_| io::Error::last_os_error())?;
-        for (envelope, header) in self.envelopes.iter_mut().zip(&self.headers).take(n) {
-            envelope.message_len = header.msg_len as usize;
+        let received = self.envelopes.iter_mut().zip(&mut self.lens);
+        for ((envelope, len), header) in received.zip(&self.headers).take(n) {
+            *len = header.msg_len as usize;
             envelope.name_len = header.msg_hdr.msg_namelen;
             if self.with_local {
                 envelope.control_len = header.msg_hdr.msg_controllen as _;
@@ -139,16 +147,26 @@ impl Batch {
         Ok(n)
     }
 
-    /// Calls `answer` with each message's source, its octets and room for the reply, in order; it
-    /// returns the reply's length, 0 for silence.
-    pub(super) fn answer(&mut self, mut answer: impl FnMut(SocketAddr, &[u8], &mut [u8]) -> usize) {
-        let messages = self.messages.chunks_exact(STRIDE);
+    /// Calls `answer` with each message's source, its octets, the octets of one that comes [`LEAD`]
+    /// messages later (empty at the end) and room for the reply, in order; it returns the reply's length, 0
+    /// for silence.
+    pub(super) fn answer(
+        &mut self,
+        mut answer: impl FnMut(SocketAddr, &[u8], &[u8], &mut [u8]) -> usize,
+    ) {
+        let lens = self.lens.get(..self.n_received).unwrap_or_default();
+        let message = |nth: usize| {
+            let octets = self.messages.get(nth * STRIDE..)?;
+            octets.get(..*lens.get(nth)?)
+        };
         let envelopes = self.envelopes.iter_mut().take(self.n_received);
         let mut room = &mut *self.replies;
-        for (envelope, message) in envelopes.zip(messages) {
-            let message = message.get(..envelope.message_len).unwrap_or(message);
+        for (nth, envelope) in envelopes.enumerate() {
+            let [message, later] = [nth, nth + LEAD].map(|nth| message(nth).unwrap_or_default());
             envelope.reply_len = match (envelope.source(), room.get_mut(..MESSAGE_LEN)) {
-                (Some(source), Some(reply)) => answer(source, message, reply).min(reply.len()),
+                (Some(source), Some(reply)) => {
+                    answer(source, message, later, reply).min(reply.len())
+                }
                 _ => 0,
             };
             let taken = envelope.reply_room();
@@ -220,7 +238,6 @@ impl fmt::Debug for Batch {
 struct Envelope {
     name: Name,
     name_len: libc::socklen_t,
-    message_len: usize,
     reply_len: usize,
     control_len: usize,
     control: Control,
@@ -239,7 +256,6 @@ impl Envelope {
         Self {
             name: Name([0; _]),
             name_len: 0,
-            message_len: 0,
             reply_len: 0,
             control_len: 0,
             control: Control([0; CONTROL_LEN]),
@@ -397,7 +413,7 @@ mod tests {
 
     fn received(batch: &mut Batch) -> Vec<(SocketAddr, Vec<u8>)> {
         let mut messages = Vec::new();
-        batch.answer(|source, message, _| {
+        batch.answer(|source, message, _, _| {
             messages.push((source, message.to_vec()));
             0
         });
@@ -505,7 +521,7 @@ mod tests {
         let mut n_left = 3;
         while n_left > 0 {
             let n = batch.receive(&server, Wait::ForOne).unwrap();
-            batch.answer(|_, _, reply| reply.len().min(9));
+            batch.answer(|_, _, _, reply| reply.len().min(9));
             assert_eq!(batch.send(&wrong), n);
             // What was sent or given up is not sent again.
             assert_eq!(batch.send(&server), 0);

@@ -26,6 +26,7 @@ use crate::state::counters::Dropped;
 use crate::state::counters::Shard;
 use crate::state::counters::Transport;
 use crate::transport::answerer::Answerer;
+use crate::transport::answerer::Turn;
 use crate::transport::bpf_sys;
 use crate::transport::bpf_sys::Map;
 use crate::transport::bpf_sys::MapKind;
@@ -361,7 +362,7 @@ impl<A: Answerer> XdpWorker<A> {
 
     /// Answers a batch and returns how many packets it had.
     fn answer(&mut self, counters: &Shard) -> usize {
-        let mut answer = self.answerer.batch();
+        let mut turn = self.answerer.batch();
         let now_ms = now_ms();
         let message = &mut *self.message;
         let longest = self.queue.longest;
@@ -378,7 +379,7 @@ impl<A: Answerer> XdpWorker<A> {
                     transport: Transport::Udp,
                     now_ms,
                 };
-                answer(arrival, message, reply)
+                turn.answer(arrival, message, reply)
             })
         });
         for _ in 0..answered.n_unsent {

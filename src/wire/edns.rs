@@ -12,7 +12,7 @@ use crate::wire::ecs::ClientSubnet;
 use crate::wire::query::Fault;
 
 const NSID: u16 = 3;
-const SUBNET: u16 = 8;
+pub(super) const SUBNET: u16 = 8;
 const COOKIE: u16 = 10;
 const TCP_KEEPALIVE: u16 = 11;
 const EXTENDED_ERROR: u16 = 15;
@@ -89,7 +89,7 @@ impl<'a> Edns<'a> {
 }
 
 /// Splits the first option off: its code, its data, and what follows.
-fn split_option(rdata: &[u8]) -> Option<(u16, &[u8], &[u8])> {
+pub(super) fn split_option(rdata: &[u8]) -> Option<(u16, &[u8], &[u8])> {
     let (&[code0, code1, len0, len1], rest) = rdata.split_first_chunk::<4>()?;
     let len = usize::from(u16::from_be_bytes([len0, len1]));
     let (data, rest) = rest.split_at_checked(len)?;

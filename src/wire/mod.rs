@@ -58,6 +58,7 @@ pub mod cookie;
 pub mod ecs;
 pub mod edns;
 pub mod encode;
+pub mod glance;
 pub mod header;
 pub mod query;
 mod record;

@@ -1,0 +1,38 @@
+//! What a message will need of memory, asked for while others are answered.
+//!
+//! A large prefix table lies in outer caches, and waiting for one line of it takes longer than
+//! all the rest of an answer. Messages that came together are known before it is their turn: a glance at
+//! the client subnet, a few answers early, and the line is there in time.
+
+use crate::engine::arrival::Scratch;
+use crate::geo::today::Today;
+use crate::state::snapshot::Snapshot;
+use crate::wire::glance;
+
+/// The prefix table that the coming messages will likely be answered from.
+#[derive(Clone, Copy, Debug)]
+pub struct Ahead<'a> {
+    today: Option<&'a Today>,
+}
+
+impl<'a> Ahead<'a> {
+    /// The table of the steered name that this thread answered last: names that are asked for often
+    /// follow themselves, and most names share one table.
+    pub fn of(snapshot: &'a Snapshot, scratch: &Scratch) -> Self {
+        let (ix, family) = scratch.last_steered;
+        let steered = snapshot.steered.get(ix.at());
+        let answers = steered.and_then(|steered| steered.families.get(family.ix()));
+        Self {
+            today: answers.and_then(|answers| answers.today.as_deref()),
+        }
+    }
+
+    /// Prepares for a message. Only speed depends on it.
+    pub fn expect(self, message: &[u8]) {
+        if let Some(today) = self.today
+            && let Some(prefix) = glance::subnet(message).and_then(|subnet| subnet.prefix())
+        {
+            today.prefetch(prefix);
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! `Blocks`: an IPv6 table of granules, such that a look-up waits for memory once.
+//!
+//! Granules of up to 64 bits begin at even halves of addresses, so eight octets hold a start. Twelve ranges
+//! take two neighbouring cache lines: starts, values, and the start of what comes next, so that
+//! value and scope are told without a look elsewhere. What leads to a block is small enough for the
+//! processor's inner caches.
+
+use crate::base::prefetch_sys::prefetch;
+use crate::geo::flat::Flat;
+use crate::geo::flat::Hit;
+use crate::geo::flat::scope_len;
+use crate::geo::guide::Guide;
+use crate::geo::guide::Levels;
+use crate::geo::guide::head;
+use crate::geo::guide::last_reached;
+
+/// Ranges of a block, such that it takes 128 octets.
+const N_RANGES: usize = 12;
+
+/// The ranges of all granules.
+#[derive(Clone, Debug)]
+pub(super) struct Blocks {
+    blocks: Vec<Block>,
+    levels: Levels,
+    n_ranges: usize,
+}
+
+#[derive(Clone, Debug)]
+#[repr(align(128))]
+struct Block {
+    /// The leading halves of the ranges' first addresses and that of the range behind them; 0 where there
+    /// is no more range, as only the first of all begins there.
+    starts: [u64; N_RANGES + 1],
+    values: [u16; N_RANGES],
+}
+
+impl Blocks {
+    /// Makes the blocks of a table; `None` if not all its ranges begin at a /64, or if it holds values
+    /// beyond 65,535.
+    pub(super) fn of(table: &Flat<u128>) -> Option<Self> {
+        let n_ranges = table.n_ranges();
+        let start = |at| table.extent(at).0;
+        let fits = |at| start(at) << 64 == 0 && table.value_at(at) <= u16::MAX.into();
+        if !(0..n_ranges).all(fits) {
+            return None;
+        }
+        let block = |first: usize| {
+            let start = |n| match first + n {
+                at if at < n_ranges => head(start(at)),
+                _ => 0,
+            };
+            let value = |n| match first + n {
+                at if at < n_ranges => table.value_at(at) as u16,
+                _ => 0,
+            };
+            Block {
+                starts: std::array::from_fn(start),
+                values: std::array::from_fn(value),
+            }
+        };
+        let blocks: Vec<Block> = (0..n_ranges).step_by(N_RANGES).map(block).collect();
+        Some(Self {
+            levels: Levels::on(
+                &blocks
+                    .iter()
+                    .map(|block| block.starts[0])
+                    .collect::<Vec<_>>(),
+            ),
+            blocks,
+            n_ranges,
+        })
+    }
+
+    /// What is said of the addresses `first` to `last`, which are a prefix of at most 64 bits.
+    pub(super) fn lookup(&self, first: u128, last: u128) -> Hit {
+        let (first, last) = (head(first), head(last));
+        let block = self.block(first);
+        let [starts @ .., _] = &block.starts;
+        // One less than 0 is more than anything.
+        let at = last_reached(starts, |start| start.wrapping_sub(1) < first);
+        let next = Some(block.starts[at + 1]).filter(|next| *next != 0);
+        let scope_len = scope_len(first, block.starts[at], next);
+        match next {
+            Some(next) if next <= last => Hit::Mixed { scope_len },
+            _ => Hit::Uniform {
+                key: block.values[at].into(),
+                scope_len,
+            },
+        }
+    }
+
+    /// Has the processor bring near the block of an address.
+    pub(super) fn prefetch(&self, addr: u128) {
+        prefetch(self.block(head(addr)));
+    }
+
+    fn block(&self, head: u64) -> &Block {
+        &self.blocks[self.levels.descend(head).min(self.blocks.len() - 1)]
+    }
+
+    /// The number of ranges, at least one.
+    pub(super) fn n_ranges(&self) -> usize {
+        self.n_ranges
+    }
+
+    /// Heap memory in bytes.
+    pub(super) fn n_bytes(&self) -> usize {
+        size_of_val(&*self.blocks) + self.levels.n_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::btree_map;
+    use proptest::prelude::ProptestConfig;
+    use proptest::prelude::Strategy;
+    use proptest::prelude::any;
+    use proptest::prelude::prop_oneof;
+    use proptest::prop_assert_eq;
+    use proptest::proptest;
+
+    use super::*;
+    use crate::geo::flat::Address;
+    use crate::geo::flat::Builder;
+
+    /// Leading halves, crowded in some corners.
+    fn heads() -> impl Strategy<Value = u64> {
+        prop_oneof![any::<u64>(), 0..300_u64, u64::MAX - 99..]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+
+        #[test]
+        fn blocks_say_what_the_table_says(
+            ranges in btree_map(heads(), 0..5_u32, 0..700),
+            asked in proptest::collection::vec((heads(), 0..=64_u8), 30),
+        ) {
+            let mut built = Builder::default();
+            for (start, value) in &ranges {
+                built.begin(u128::from(*start) << 64, *value);
+            }
+            let table = built.finish();
+            let blocks = Blocks::of(&table).expect("starts are even");
+            prop_assert_eq!(blocks.n_ranges(), table.n_ranges());
+            let starts = ranges.keys().map(|start| (*start, 64));
+            for (addr, len) in asked.into_iter().chain(starts) {
+                let (first, last) = (u128::from(addr) << 64).around(len);
+                prop_assert_eq!(blocks.lookup(first, last), table.lookup(first, last));
+            }
+        }
+    }
+
+    #[test]
+    fn other_tables_have_no_blocks() {
+        assert_eq!(size_of::<Block>(), 128);
+        let mut finer = Builder::default();
+        finer.begin(1_u128 << 63, 1);
+        assert!(Blocks::of(&finer.finish()).is_none());
+        let mut many = Builder::default();
+        many.begin(0, 1 << 16);
+        assert!(Blocks::of(&many.finish()).is_none());
+    }
+}

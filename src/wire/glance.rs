@@ -1,0 +1,70 @@
+//! A glance at a message that is not its turn yet.
+
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+
+use crate::base::rr::RrType;
+use crate::wire::ecs::ClientSubnet;
+use crate::wire::edns::SUBNET;
+use crate::wire::edns::split_option;
+use crate::wire::header::HEADER_LEN;
+
+/// The client subnet of a message that is a question and an OPT with the subnet as its first option, as
+/// most resolvers that send one send it. Not all is checked, and of other messages it says nothing:
+/// good for guesses only.
+pub fn subnet(message: &[u8]) -> Option<ClientSubnet> {
+    let mut rest = message.get(HEADER_LEN..)?;
+    loop {
+        let (len, label) = rest.split_first()?;
+        rest = match len {
+            0 => label,
+            1.. => label.get(usize::from(*len)..)?,
+        };
+        if *len == 0 {
+            break;
+        }
+    }
+    // Of the question 4 octets are left. An OPT starts with its owner, the root.
+    let (fixed, options) = rest.get(4..)?.split_first_chunk::<11>()?;
+    let [0, type0, type1, ..] = *fixed else {
+        return None;
+    };
+    let (code, data, _) = split_option(options)?;
+    let is_opt = RrType(u16::from_be_bytes([type0, type1])) == RrType::OPT;
+    match is_opt && code == SUBNET {
+        true => ClientSubnet::parse(data),
+        false => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A question for `a.example` with these additional octets.
+    fn message(additional: &[u8]) -> Vec<u8> {
+        let question = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\x01\x01a\x07example\0\0\x01\0\x01";
+        [question, additional].concat()
+    }
+
+    #[test]
+    fn the_subnet_of_usual_messages_is_seen() {
+        let subnet = [0, 8, 0, 7, 0, 1, 24, 0, 198, 51, 100];
+        let opt = |options: &[&[u8]]| {
+            let options = options.concat();
+            let fixed = [0, 0, 41, 4, 208, 0, 0, 0, 0, 0, options.len() as u8];
+            message(&[&fixed[..], &options].concat())
+        };
+        let cookie = [0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8];
+        let seen = |message: &[u8]| self::subnet(message).and_then(ClientSubnet::addr);
+        let addr = "198.51.100.0".parse().ok();
+        assert_eq!(seen(&opt(&[&subnet])), addr);
+        assert_eq!(seen(&opt(&[&subnet, &cookie])), addr);
+        for other in [opt(&[&cookie, &subnet]), opt(&[]), message(&[]), vec![]] {
+            assert_eq!(seen(&other), None, "{other:?}");
+        }
+        let whole = opt(&[&subnet]);
+        for len in 0..whole.len() {
+            assert_eq!(seen(&whole[..len]), None, "{len}");
+        }
+    }
+}
