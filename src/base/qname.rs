@@ -10,14 +10,14 @@ use crate::base::name::MAX_NAME_LEN;
 use crate::base::name::Name;
 use crate::base::name::NameError;
 
-/// Octets behind the longest name, so that eight can be read from anywhere in it.
-const PADDING: usize = 8;
+/// Room for the longest name in whole words of eight octets.
+const ROOM: usize = MAX_NAME_LEN.next_multiple_of(8);
 
 /// A name in lower-case wire form with the start of each label.
 #[derive(Clone)]
 pub struct QName {
     /// What stands behind the name means nothing.
-    wire: [u8; MAX_NAME_LEN + PADDING],
+    wire: [u8; ROOM],
     len: u8,
     starts: [u8; MAX_LABELS + 1],
     n_labels: u8,
@@ -27,7 +27,7 @@ impl QName {
     /// The root.
     pub fn root() -> Self {
         Self {
-            wire: [0; MAX_NAME_LEN + PADDING],
+            wire: [0; ROOM],
             len: 1,
             starts: [0; MAX_LABELS + 1],
             n_labels: 0,
@@ -64,18 +64,17 @@ impl QName {
                 return Err(NameError::NameTooLong);
             }
         }
-        let mut done = 0;
-        while done < at {
-            let word = match bytes[done..].first_chunk() {
-                Some(octets) => u64::from_le_bytes(*octets),
-                None => {
-                    let rest = bytes[done..].iter().rev();
-                    rest.fold(0, |word, octet| word << 8 | u64::from(*octet))
-                }
-            };
-            // What is behind the name is of no account, and there is room for it.
-            self.wire[done..done + 8].copy_from_slice(&to_lower(word).to_le_bytes());
-            done += 8;
+        // What is behind the name is of no account, and there is room for it.
+        let (words, rest) = bytes.as_chunks::<8>();
+        let (room, _) = self.wire.as_chunks_mut::<8>();
+        let n_words = at.div_ceil(8);
+        for (room, word) in room.iter_mut().zip(words).take(n_words) {
+            *room = to_lower(u64::from_le_bytes(*word)).to_le_bytes();
+        }
+        if words.len() < n_words {
+            for (room, octet) in self.wire[words.len() * 8..].iter_mut().zip(rest) {
+                *room = octet.to_ascii_lowercase();
+            }
         }
         self.wire[at] = 0;
         self.len = at as u8 + 1;
@@ -105,24 +104,6 @@ impl QName {
     pub fn suffix(&self, n: usize) -> &[u8] {
         let start = usize::from(self.starts[n.min(self.n_labels())]);
         &self.wire[start..usize::from(self.len)]
-    }
-
-    /// Folds the `nth` label with its length octet, eight octets at a time, as numbers whose lowest octet
-    /// comes first; zeros fill the last. `nth` must be less than [`Self::n_labels`].
-    pub fn fold_label(&self, nth: usize, first: u64, fold: impl Fn(u64, u64) -> u64) -> u64 {
-        let mut at = usize::from(self.starts[nth]);
-        let mut n_left = 1 + u32::from(self.wire[at]);
-        let mut folded = first;
-        loop {
-            let octets = self.wire[at..].first_chunk();
-            let word = u64::from_le_bytes(*octets.expect("the padding is there"));
-            if n_left <= 8 {
-                return fold(folded, word & u64::MAX >> (64 - 8 * n_left));
-            }
-            folded = fold(folded, word);
-            n_left -= 8;
-            at += 8;
-        }
     }
 
     /// Whether this is `ancestor` or lies below it.

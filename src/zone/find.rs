@@ -5,7 +5,6 @@
 //! ancestors, as every ancestor of a name in the zone is in the zone. So a search takes one lookup for
 //! names that exist and at most seven more for those that do not, however long they are.
 
-use crate::base::name::MAX_LABELS;
 use crate::base::qname::QName;
 use crate::base::rr::RrType;
 use crate::zone::arena::Node;
@@ -52,15 +51,8 @@ impl Zone {
             };
         }
         let depth = qname.n_labels().saturating_sub(self.n_apex_labels);
-        let mut tags = [0; MAX_LABELS + 1];
-        let mut hash = self.apex_hash;
-        tags[depth] = hash.tag();
-        for nth in (0..depth).rev() {
-            hash = hash.child(qname, nth);
-            tags[nth] = hash.tag();
-        }
         let lookup = |nth: usize| {
-            self.node_by_hash(tags[nth], qname.suffix(nth))
+            self.node_of(qname.suffix(nth))
                 .filter(|node| !node.is_denial())
         };
         let (mut missing, mut present) = (0, depth);

@@ -1,9 +1,9 @@
 //! `ZoneSet`: all zones that are served, and which of them a name belongs to.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::base::qname::QName;
-use crate::zone::hash::NameHash;
 use crate::zone::hash::Table;
 use crate::zone::tree::Zone;
 
@@ -12,41 +12,37 @@ use crate::zone::tree::Zone;
 pub struct ZoneSet {
     zones: Vec<Arc<Zone>>,
     table: Table,
-    /// Bit n is set if an apex has n labels: other depths are not looked up.
-    depths: u128,
+    /// How many labels apexes have, most first: other depths are not looked up.
+    depths: Box<[usize]>,
 }
 
 impl ZoneSet {
     /// Makes the set; apexes must differ.
     pub fn new(zones: Vec<Arc<Zone>>) -> Self {
+        let apexes = zones.iter().map(|zone| QName::from_name(zone.apex()));
+        let depths: BTreeSet<_> = zones.iter().map(|zone| zone.n_apex_labels).collect();
         Self {
-            table: Table::new(
-                zones.len(),
-                zones.iter().map(|zone| zone.apex_hash).zip(0..),
-            ),
-            depths: zones
-                .iter()
-                .fold(0, |bits, zone| bits | 1 << zone.n_apex_labels),
+            table: Table::new(zones.len(), apexes.zip(0..)),
+            depths: depths.into_iter().rev().collect(),
             zones,
         }
     }
 
     /// The zone with the deepest apex at or above a name.
     pub fn zone_for(&self, qname: &QName) -> Option<&Zone> {
-        self.deepest(qname, self.depths)
+        self.deepest(qname, qname.n_labels())
     }
 
     /// The zone of exactly this name.
     pub fn zone_at(&self, qname: &QName) -> Option<&Arc<Zone>> {
-        self.lookup(NameHash::of(qname), qname.wire())
+        self.lookup(qname.wire())
     }
 
     /// The next zone strictly above the one that [`Self::zone_for`] gives: the one that may hold the
     /// DS records of its apex.
     pub fn parent_zone_for(&self, qname: &QName) -> Option<&Zone> {
         let zone = self.zone_for(qname)?;
-        let above = (1 << zone.n_apex_labels) - 1;
-        self.deepest(qname, self.depths & above)
+        self.deepest(qname, zone.n_apex_labels.checked_sub(1)?)
     }
 
     /// All zones, in the order they were given in.
@@ -54,26 +50,17 @@ impl ZoneSet {
         self.zones.iter()
     }
 
-    fn deepest(&self, qname: &QName, mut depths: u128) -> Option<&Zone> {
-        let mut hash = NameHash::ROOT;
-        let mut found = None;
-        let mut nth = qname.n_labels();
-        while depths != 0 {
-            if depths & 1 == 1 {
-                found = self.lookup(hash, qname.suffix(nth)).or(found);
-            }
-            if nth == 0 {
-                break;
-            }
-            nth -= 1;
-            hash = hash.child(qname, nth);
-            depths >>= 1;
-        }
-        found.map(|zone| &**zone)
+    /// The zone at or above a name with the deepest apex of at most so many labels, which the name must
+    /// have.
+    fn deepest(&self, qname: &QName, max_depth: usize) -> Option<&Zone> {
+        let depths = self.depths.iter().filter(|depth| **depth <= max_depth);
+        let mut apexes = depths.map(|depth| qname.suffix(qname.n_labels() - depth));
+        let zone = apexes.find_map(|apex| self.lookup(apex))?;
+        Some(zone)
     }
 
-    fn lookup(&self, hash: NameHash, lower_wire: &[u8]) -> Option<&Arc<Zone>> {
-        self.table.find(hash.tag(), |at| {
+    fn lookup(&self, lower_wire: &[u8]) -> Option<&Arc<Zone>> {
+        self.table.find(lower_wire, |at| {
             let zone = &self.zones[at as usize];
             zone.apex().is(lower_wire).then_some(zone)
         })

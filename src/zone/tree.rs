@@ -21,7 +21,6 @@ use crate::zone::arena::Node;
 use crate::zone::arena::Nodes;
 use crate::zone::arena::Plot;
 use crate::zone::check;
-use crate::zone::hash::NameHash;
 use crate::zone::hash::Table;
 use crate::zone::master::Record;
 
@@ -42,7 +41,6 @@ pub struct Zone {
     apex: Name,
     pub(super) arena: Arena,
     table: Table,
-    pub(super) apex_hash: NameHash,
     pub(super) n_apex_labels: usize,
     n_names: usize,
     n_records: usize,
@@ -83,13 +81,12 @@ impl Zone {
         let entries = std::iter::from_fn(|| {
             let position = nodes.position();
             let qname = nodes.next()?.to_qname();
-            Some((NameHash::of(&qname), position))
+            Some((qname, position))
         });
         let zone = Self {
             table: Table::new(n_names, entries),
             apex: arena.node(0).to_name(),
             arena,
-            apex_hash: NameHash::of(&QName::from_name(apex)),
             n_apex_labels: apex.n_labels(),
             n_names,
             n_records: records.len(),
@@ -154,17 +151,13 @@ impl Zone {
 
     /// The node of exactly this name, glue and other occluded names included.
     pub fn node(&self, name: &QName) -> Option<Node<'_>> {
-        let depth = name.n_labels().checked_sub(self.n_apex_labels)?;
-        let hash = (0..depth)
-            .rev()
-            .fold(self.apex_hash, |hash, nth| hash.child(name, nth));
-        self.node_by_hash(hash.tag(), name.wire())
+        self.node_of(name.wire())
     }
 
-    /// The node of a name in lower-case wire form; never allocates.
-    pub(super) fn node_by_hash(&self, tag: u32, wire: &[u8]) -> Option<Node<'_>> {
-        self.table.find(tag, |position| {
-            Some(self.arena.node(position)).filter(|node| node.is(wire))
+    /// The same for a name in lower-case wire form.
+    pub(super) fn node_of(&self, lower_wire: &[u8]) -> Option<Node<'_>> {
+        self.table.find(lower_wire, |position| {
+            Some(self.arena.node(position)).filter(|node| node.is(lower_wire))
         })
     }
 
