@@ -6,8 +6,10 @@
 
 use std::hint::black_box;
 use std::net::IpAddr;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use criterion::BenchmarkId;
 use criterion::Criterion;
@@ -16,9 +18,11 @@ use criterion::criterion_group;
 use criterion::criterion_main;
 
 use meridian::base::name::Name;
+use meridian::base::prefix::Family;
 use meridian::base::prefix::Prefix;
 use meridian::base::rr::RrType;
 use meridian::daemon::load::embedded_atlas;
+use meridian::engine::Ahead;
 use meridian::engine::Arrival;
 use meridian::engine::Scratch;
 use meridian::engine::answer;
@@ -88,30 +92,105 @@ fn plan(n_names: usize, atlas: &Arc<Atlas>) -> Arc<Plan> {
 /// Octets from one message to the next: where messages lie must not differ from run to run.
 const STRIDE: usize = 128;
 
+/// How many messages ahead a UDP thread looks.
+const LEAD: usize = 4;
+
+/// Rounds for the median of single answers.
+const N_ROUNDS: usize = 8;
+
+/// Messages as a UDP thread has them: each at a place of its own.
+struct Messages {
+    octets: Vec<u8>,
+    lens: Vec<usize>,
+}
+
+impl Messages {
+    fn of(messages: &[Vec<u8>]) -> Self {
+        let mut octets = vec![0; messages.len() * STRIDE];
+        for (place, message) in octets.chunks_exact_mut(STRIDE).zip(messages) {
+            place[..message.len()].copy_from_slice(message);
+        }
+        let lens = messages.iter().map(Vec::len).collect();
+        Self { octets, lens }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let places = self.octets.chunks_exact(STRIDE).zip(&self.lens);
+        places.map(|(message, len)| &message[..*len])
+    }
+}
+
+const ARRIVAL: Arrival = Arrival {
+    src: IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7)),
+    transport: Transport::Udp,
+    now_ms: 1_700_000_000_000,
+};
+
+fn scratch() -> Scratch {
+    Scratch::new(Arc::new(Counters::new(2)), 0)
+}
+
 /// Asks all messages, one after the other.
 fn ask(c: &mut Criterion, id: BenchmarkId, snapshot: &Snapshot, messages: &[Vec<u8>]) {
-    let lens: Vec<usize> = messages.iter().map(Vec::len).collect();
-    let mut octets = vec![0; messages.len() * STRIDE];
-    for (place, message) in octets.chunks_exact_mut(STRIDE).zip(messages) {
-        place[..message.len()].copy_from_slice(message);
-    }
-    let mut scratch = Scratch::new(Arc::new(Counters::new(2)), 0);
-    let arrival = Arrival {
-        src: IpAddr::from([198, 51, 100, 7]),
-        transport: Transport::Udp,
-        now_ms: 1_700_000_000_000,
-    };
+    let messages = Messages::of(messages);
+    let mut scratch = scratch();
     let mut out = [0; 4096];
     let mut group = c.benchmark_group("answer");
-    group.throughput(Throughput::Elements(messages.len() as u64));
+    group.throughput(Throughput::Elements(messages.lens.len() as u64));
     group.bench_function(id, |b| {
         b.iter(|| {
-            for (message, len) in octets.chunks_exact(STRIDE).zip(&lens) {
-                let message = &message[..*len];
-                black_box(answer(snapshot, &mut scratch, arrival, message, &mut out));
+            for message in messages.iter() {
+                black_box(answer(snapshot, &mut scratch, ARRIVAL, message, &mut out));
             }
         });
     });
+}
+
+/// The same with a look ahead, as the messages of one batch are answered.
+fn ask_ahead(c: &mut Criterion, id: BenchmarkId, snapshot: &Snapshot, messages: &[Vec<u8>]) {
+    let messages = Messages::of(messages);
+    let mut scratch = scratch();
+    let mut out = [0; 4096];
+    let mut group = c.benchmark_group("answer");
+    group.throughput(Throughput::Elements(messages.lens.len() as u64));
+    group.bench_function(id, |b| {
+        b.iter(|| {
+            let ahead = Ahead::of(snapshot, &scratch);
+            let later = messages.iter().skip(LEAD).chain([&[][..]; LEAD]);
+            for (message, later) in messages.iter().zip(later) {
+                ahead.expect(later);
+                black_box(answer(snapshot, &mut scratch, ARRIVAL, message, &mut out));
+            }
+        });
+    });
+}
+
+/// Tells the median of single answers, without what looking at the clock twice takes.
+#[expect(clippy::print_stderr, reason = "criterion knows means only")]
+fn tell_median(what: &str, snapshot: &Snapshot, messages: &[Vec<u8>]) {
+    let messages = Messages::of(messages);
+    let mut scratch = scratch();
+    let mut out = [0; 4096];
+    let mut times = Vec::new();
+    let mut empty = Vec::new();
+    for _ in 0..N_ROUNDS {
+        for message in messages.iter() {
+            let begin = Instant::now();
+            let middle = Instant::now();
+            black_box(answer(snapshot, &mut scratch, ARRIVAL, message, &mut out));
+            times.push(middle.elapsed());
+            empty.push(middle - begin);
+        }
+    }
+    let [time, empty] = [times, empty].map(|mut times| {
+        let middle = times.len() / 2;
+        *times.select_nth_unstable(middle).1
+    });
+    eprintln!(
+        "answer/{what}: p50 {} ns (clock {} ns taken off)",
+        (time - empty).as_nanos(),
+        empty.as_nanos()
+    );
 }
 
 fn steered(c: &mut Criterion) {
@@ -129,6 +208,21 @@ fn steered(c: &mut Criterion) {
         &snapshot,
         &with_subnet,
     );
+    ask_ahead(
+        c,
+        BenchmarkId::new("steered", "subnets, looked ahead"),
+        &snapshot,
+        &with_subnet,
+    );
+    tell_median("steered/subnets", &snapshot, &with_subnet);
+    for family in [Family::V4, Family::V6] {
+        let of_family = subnets
+            .iter()
+            .zip(&with_subnet)
+            .filter(|(s, _)| s.family() == family);
+        let of_family: Vec<_> = of_family.map(|(_, m)| m.clone()).collect();
+        tell_median(&format!("steered/{family:?}"), &snapshot, &of_family);
+    }
     let plain = vec![support::query(&name, RrType::A, Some(1232), None); N_ASKED];
     ask(
         c,

@@ -15,6 +15,9 @@ use crate::state::publish::Reader;
 use crate::state::snapshot::Snapshot;
 use crate::transport::complaints::Complaints;
 
+/// How many messages before its turn a message is expected: what it needs of memory has time to come.
+pub(super) const LEAD: usize = 4;
+
 /// What answers: the engine, or an echo in tests.
 pub(super) trait Answerer: Send + 'static {
     /// What answers one batch, all of it from one snapshot.

@@ -87,6 +87,16 @@ pub(super) fn parse(frame: &[u8]) -> Option<Datagram> {
     })
 }
 
+/// Where the payload of a frame is if it is a datagram at all, which is not looked at; empty else.
+pub(super) fn likely_payload(frame: &[u8]) -> &[u8] {
+    let family = match frame.get(ETHERNET_LEN - 2..ETHERNET_LEN) {
+        Some(ethertype) if *ethertype == ETHERTYPE_IPV6 => Family::V6,
+        _ => Family::V4,
+    };
+    let start = Layout::of(family).udp_at + UDP_LEN;
+    frame.get(start..).unwrap_or_default()
+}
+
 /// Makes the frame that `datagram` was read from the frame of its reply, whose payload of `len` octets
 /// stands where the datagram's began. Returns the length of the frame; `None` if it is none that could
 /// be sent.
@@ -258,6 +268,7 @@ mod tests {
                 let datagram = parse(&frame).unwrap();
                 assert_eq!(datagram.source, source.parse().unwrap());
                 assert_eq!(datagram.payload, at..at + payload.len());
+                assert_eq!(likely_payload(&frame), payload);
                 // A short packet is padded to the least length of a frame.
                 frame.resize(frame.len() + 18, 0xee);
                 assert_eq!(parse(&frame), Some(datagram.clone()));

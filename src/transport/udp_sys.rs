@@ -28,6 +28,8 @@ use std::ptr;
 use libc::c_int;
 use libc::c_uint;
 
+use crate::transport::answerer::LEAD;
+
 /// Messages per system call. Measured on loopback, 32 and 64 are equal and both beat one at a time;
 /// 64 halves the calls when a burst has piled up.
 pub(super) const BATCH: usize = 64;
@@ -35,10 +37,6 @@ pub(super) const BATCH: usize = 64;
 /// Messages per system call while they come singly, so that the headers of 64 are not written to receive
 /// one.
 const NARROW_BATCH: usize = 8;
-
-/// How many messages ahead of its answer a message is looked at: what it needs of memory has time to
-/// come.
-const LEAD: usize = 4;
 
 /// Octets of a message and of a reply. The largest payload that may be configured is 4,096, and a
 /// query longer than that is cut and found malformed.

@@ -366,7 +366,8 @@ impl<A: Answerer> XdpWorker<A> {
         let now_ms = now_ms();
         let message = &mut *self.message;
         let longest = self.queue.longest;
-        let answered = self.queue.socket.answer(BATCH, |frame, len| {
+        let answered = self.queue.socket.answer(BATCH, |frame, len, later| {
+            turn.expect(packet::likely_payload(later));
             respond(frame, len, longest, message, |source, message, reply| {
                 // Nothing can be sent to port 0; only a forger sends from it.
                 if source.port() == 0 {

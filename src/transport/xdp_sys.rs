@@ -32,6 +32,8 @@ use socket2::SockAddr;
 use socket2::Socket;
 use socket2::Type;
 
+use crate::transport::answerer::LEAD;
+
 /// Octets of a frame, the least that the kernel takes.
 const FRAME_LEN: usize = 2048;
 
@@ -207,7 +209,7 @@ impl XdpSocket {
     pub(super) fn answer(
         &mut self,
         limit: usize,
-        mut answer: impl FnMut(&mut [u8], usize) -> usize,
+        mut answer: impl FnMut(&mut [u8], usize, &[u8]) -> usize,
     ) -> Answered {
         let mut n_received = 0;
         let mut n_unsent = 0;
@@ -215,10 +217,17 @@ impl XdpSocket {
             && let Some(mut packet) = self.received.pop()
         {
             n_received += 1;
+            // SAFETY: it is in the receive ring, so the frame is ours alone; it is another one than the
+            // frame below, and the slice is gone before that is put into another ring.
+            let later = self.received.peek(LEAD as u32 - 1).map(|packet| unsafe {
+                let frame = &*self.frames.frame(packet.addr);
+                frame.get(..packet.len as usize).unwrap_or_default()
+            });
             // SAFETY: it came from the receive ring: until it is put into another, the frame is ours
             // alone, and the slice is gone by then.
             let frame = unsafe { self.frames.frame(packet.addr) };
-            let len = answer(frame, packet.len as usize).min(frame.len());
+            let later = later.unwrap_or_default();
+            let len = answer(frame, packet.len as usize, later).min(frame.len());
             if len > 0 && self.n_in_flight < N_SENDING {
                 packet.len = len as u32;
                 packet.options = 0;
@@ -352,11 +361,18 @@ impl<T: Copy> Ring<T> {
     /// Consumes an entry; it is the kernel's again after [`Self::release`].
     fn pop(&mut self) -> Option<T> {
         self.has_more().then(|| {
-            let entry = self.entry();
+            let entry = self.entry(0);
             self.ours = self.ours.wrapping_add(1);
             // SAFETY: inside the mapping by the mask, and the kernel has written it.
             unsafe { entry.read() }
         })
+    }
+
+    /// The entry that comes so many after the next, if it is known to be there.
+    fn peek(&self, n: u32) -> Option<T> {
+        let is_there = self.seen.wrapping_sub(self.ours) > n;
+        // SAFETY: as for `pop`.
+        is_there.then(|| unsafe { self.entry(n).read() })
     }
 
     /// Gives the consumed entries back.
@@ -368,7 +384,7 @@ impl<T: Copy> Ring<T> {
 
     /// Produces an entry, which the kernel sees after [`Self::publish`]. There is room for all frames.
     fn push(&mut self, value: T) {
-        let entry = self.entry();
+        let entry = self.entry(0);
         self.ours = self.ours.wrapping_add(1);
         // SAFETY: inside the mapping by the mask.
         unsafe { entry.write(value) };
@@ -394,9 +410,11 @@ impl<T: Copy> Ring<T> {
         unsafe { self.flags.as_ref() }.load(Relaxed) & libc::XDP_RING_NEED_WAKEUP != 0
     }
 
-    fn entry(&self) -> NonNull<T> {
+    /// Where the entry is that comes so many after the next.
+    fn entry(&self, n: u32) -> NonNull<T> {
+        let index = self.ours.wrapping_add(n) & self.mask;
         // SAFETY: the mask keeps the index inside the mapping.
-        unsafe { self.entries.add((self.ours & self.mask) as usize) }
+        unsafe { self.entries.add(index as usize) }
     }
 }
 
