@@ -22,6 +22,7 @@ use meridian::base::prefix::Family;
 use meridian::base::prefix::Prefix;
 use meridian::base::rr::RrType;
 use meridian::daemon::load::embedded_atlas;
+use meridian::daemon::pages;
 use meridian::engine::Ahead;
 use meridian::engine::Arrival;
 use meridian::engine::Scratch;
@@ -111,6 +112,8 @@ impl Messages {
             place[..message.len()].copy_from_slice(message);
         }
         let lens = messages.iter().map(Vec::len).collect();
+        // As the program does when it has loaded all.
+        pages::join();
         Self { octets, lens }
     }
 

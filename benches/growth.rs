@@ -20,6 +20,7 @@ use meridian::base::prefix::Prefix;
 use meridian::base::rr::RrType;
 use meridian::config::model::Pool;
 use meridian::daemon::load::embedded_atlas;
+use meridian::daemon::pages;
 use meridian::engine::Arrival;
 use meridian::engine::Scratch;
 use meridian::engine::answer;
@@ -251,6 +252,7 @@ fn run(n: usize, step: &Step, atlas: &Arc<Atlas>) -> Duration {
         Some(&snapshot),
     ));
     let outage = started.elapsed();
+    pages::join();
     let answer = answer_time(&snapshot, &step.qname);
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
     println!(

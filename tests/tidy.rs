@@ -24,7 +24,7 @@ const SOCKETS: usize = 6;
 
 /// Where `unsafe` may stand: what the kernel offers and no safe library wraps. Datagrams by the batch;
 /// AF_XDP's rings, which are memory shared with the kernel; bpf(2); the addresses of an interface; giving
-/// memory back. And what the processor offers: asking for memory ahead.
+/// memory back and joining its pages. And what the processor offers: asking for memory ahead.
 const SYSTEM_CALLS: &[&str] = &[
     "base/prefetch_sys.rs",
     "transport/udp_sys.rs",

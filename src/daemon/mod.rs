@@ -10,6 +10,7 @@ pub mod load;
 pub mod log;
 mod memory_sys;
 mod notify;
+pub mod pages;
 pub mod random;
 mod retire;
 pub mod saved;

@@ -3,6 +3,8 @@
 //! The last to let go of a snapshot would be a thread that answers: it looks for a new one when it has
 //! messages again. Freeing a large zone takes many milliseconds, in which it would answer nothing. So
 //! a replaced snapshot is held until all of these have seen the next one, and freed in the background.
+//! What took its place moves to huge pages then, unless it has been replaced as well: in a second of
+//! many flips, only the last is worth the work.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use crate::daemon::memory_sys;
+use crate::daemon::pages;
 use crate::state::publish::Publisher;
 use crate::state::snapshot::Snapshot;
 
@@ -21,7 +24,9 @@ const HOLD: Duration = Duration::from_secs(1);
 pub(super) fn replace(publisher: &Publisher, next: Snapshot) {
     let before = publisher.current();
     let is_reload = !Arc::ptr_eq(&before.plan, &next.plan);
+    let generation = next.generation;
     publisher.publish(next);
+    let publisher = publisher.clone();
     tokio::spawn(async move {
         sleep(HOLD).await;
         // Ends with the process at the latest.
@@ -30,6 +35,9 @@ pub(super) fn replace(publisher: &Publisher, next: Snapshot) {
             // A flip frees little, and the next one needs as much again.
             if is_reload {
                 memory_sys::return_free_pages();
+            }
+            if publisher.current().generation == generation {
+                pages::join();
             }
         })
         .await;

@@ -49,6 +49,7 @@ use crate::daemon::load;
 use crate::daemon::load::Loaded;
 use crate::daemon::load::Loader;
 use crate::daemon::memory_sys;
+use crate::daemon::pages;
 use crate::daemon::random;
 use crate::daemon::saved;
 use crate::daemon::saved::State;
@@ -173,8 +174,7 @@ async fn serve(
             .and_then(|listener| listener.local_addr().ok()),
     };
     let live = live(loaded.plan, report, n_shards, clock, addresses.clone());
-    // Reading takes more than what is read, the most of all right now.
-    memory_sys::return_free_pages();
+    settle_memory();
     let serving = bound.serve(
         &live.publisher,
         &live.counters,
@@ -215,6 +215,13 @@ async fn serve(
         let _ = tokio::time::timeout(Duration::from_secs(1), admin).await;
     }
     Ok(())
+}
+
+/// Gives back what reading took beyond what is read, which is never more than now, and has the rest
+/// joined to huge pages while queries are answered.
+fn settle_memory() {
+    memory_sys::return_free_pages();
+    drop(tokio::task::spawn_blocking(pages::join));
 }
 
 fn limiter(process: &Process) -> Option<Arc<RateLimiter>> {
