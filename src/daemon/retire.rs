@@ -32,11 +32,12 @@ pub(super) fn replace(publisher: &Publisher, next: Snapshot) {
         // Ends with the process at the latest.
         let _ = spawn_blocking(move || {
             drop(before);
-            // A flip frees little, and the next one needs as much again.
-            if is_reload {
+            // What a flip frees, the next one needs again.
+            let is_quiet = publisher.current().generation == generation;
+            if is_reload || is_quiet {
                 memory_sys::return_free_pages();
             }
-            if publisher.current().generation == generation {
+            if is_quiet {
                 pages::join();
             }
         })
