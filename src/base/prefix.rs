@@ -98,12 +98,15 @@ impl Prefix {
     pub fn cut(addr: IpAddr, len: u8) -> Self {
         match addr {
             IpAddr::V4(v4) => Self::of_bits(Family::V4, u128::from(v4.to_bits()) << 96, len),
-            IpAddr::V6(v6) => match v6.to_bits() {
-                mapped if mapped >> 32 == 0xFFFF => {
-                    Self::of_bits(Family::V4, mapped << 96, len.saturating_sub(96))
-                }
-                bits => Self::of_bits(Family::V6, bits, len),
-            },
+            IpAddr::V6(v6) => Self::cut_bits(Family::V6, v6.to_bits(), len),
+        }
+    }
+
+    /// The same for an address of left-aligned bits.
+    pub fn cut_bits(family: Family, bits: u128, len: u8) -> Self {
+        match family == Family::V6 && bits >> 32 == 0xFFFF {
+            true => Self::of_bits(Family::V4, bits << 96, len.saturating_sub(96)),
+            false => Self::of_bits(family, bits, len),
         }
     }
 

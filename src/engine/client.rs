@@ -48,7 +48,8 @@ mod tests {
             ..on
         };
         let src: IpAddr = "192.0.2.7".parse().expect("address");
-        let subnet = |data: &[u8]| ClientSubnet::parse(data);
+        let subnet =
+            |data: &[u8]| ClientSubnet::parse(&[&[0, 8, 0, data.len() as u8][..], data].concat());
         let (v4_32, v4_20) = (
             subnet(&[0, 1, 32, 0, 198, 51, 100, 9]),
             subnet(&[0, 1, 20, 0, 198, 51, 96]),
@@ -71,6 +72,6 @@ mod tests {
     }
 
     fn zero() -> Option<ClientSubnet> {
-        ClientSubnet::parse(&[0, 1, 0, 0])
+        ClientSubnet::parse(&[0, 8, 0, 4, 0, 1, 0, 0])
     }
 }

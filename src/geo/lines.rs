@@ -7,6 +7,8 @@
 //! last end further behind; how many bits those ends have in common with the /16 is the same for all its
 //! addresses. The few /16s with more ranges than a line holds have a line for each /20 instead.
 
+use std::hint::select_unpredictable;
+
 use crate::base::prefetch_sys::prefetch;
 use crate::geo::flat::Address;
 use crate::geo::flat::Bits;
@@ -89,19 +91,16 @@ impl Lines {
         // last octet that is asked for.
         let n_reached = line.starts.iter().filter(|start| **start <= asked).count();
         let at = n_reached.min(n) - 1;
+        let (is_first, is_last) = (at == 0, at + 1 == n);
+        let next = (at + 1) % MAX_RANGES;
         let start_of = |at: usize| first & 0xFFFF_0000 | u32::from(line.starts[at]) << 8;
-        let behind = match at {
-            0 => line.behind,
-            _ => first.common_len(start_of(at) - 1) + 1,
-        };
-        let (ahead, is_uniform) = match at + 1 {
-            next if next == n => (line.ahead, true),
-            next => (
-                first.common_len(start_of(next)) + 1,
-                end < line.starts[next],
-            ),
-        };
+        let behind = first.common_len(start_of(at).wrapping_sub(1)) + 1;
+        let ahead = first.common_len(start_of(next)) + 1;
+        // Which it is cannot be predicted.
+        let behind = select_unpredictable(is_first, line.behind, behind);
+        let ahead = select_unpredictable(is_last, line.ahead, ahead);
         let scope_len = behind.max(ahead);
+        let is_uniform = is_last | (end < line.starts[next]);
         Some(match is_uniform {
             true => Hit::Uniform {
                 key: line.values[at].into(),

@@ -13,6 +13,15 @@ use crate::base::prefix::Family;
 use crate::base::prefix::Prefix;
 use crate::base::prefix::mask128;
 
+/// The option's code (RFC 7871 s6).
+pub(super) const SUBNET: u16 = 8;
+
+/// Octets of an option in front of the address: code, length, family and both prefix lengths.
+const HEAD_LEN: usize = 8;
+
+/// Octets of the longest option.
+pub(super) const MAX_LEN: usize = HEAD_LEN + 16;
+
 /// The ECS of a query: family, address and SOURCE PREFIX-LENGTH.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientSubnet {
@@ -24,11 +33,12 @@ pub struct ClientSubnet {
 }
 
 impl ClientSubnet {
-    /// Reads the option's data as sent in a query; `None` if it is malformed.
+    /// Reads an option as sent in a query, with its code and length; `None` if it is malformed.
     // Inlined, or the subnet is returned through memory in other pieces than it is read in.
     #[inline]
-    pub fn parse(data: &[u8]) -> Option<Self> {
-        let (&[family0, family1, source_len, scope_len], sent) = data.split_first_chunk::<4>()?;
+    pub fn parse(option: &[u8]) -> Option<Self> {
+        let (head, sent) = option.split_first_chunk::<HEAD_LEN>()?;
+        let &[_, _, _, _, family0, family1, source_len, scope_len] = head;
         let (family, max_len) = match u16::from_be_bytes([family0, family1]) {
             0 => (None, 0),
             1 => (Some(Family::V4), 32),
@@ -38,7 +48,7 @@ impl ClientSubnet {
         if scope_len != 0 || source_len > max_len || sent.len() != n_octets(source_len) {
             return None;
         }
-        let bits = left_aligned(sent)?;
+        let bits = left_aligned(option)?;
         if bits & !mask128(source_len) != 0 {
             return None;
         }
@@ -71,8 +81,8 @@ impl ClientSubnet {
     /// The network that the client is in; `None` if the source length is 0, by which a client asks
     /// not to be located (RFC 7871 s7.1.2). An IPv4-mapped network comes out as IPv4.
     pub fn prefix(self) -> Option<Prefix> {
-        let addr = self.addr().filter(|_| self.source_len > 0)?;
-        Some(Prefix::cut(addr, self.source_len))
+        let family = self.family.filter(|_| self.source_len > 0)?;
+        Some(Prefix::cut_bits(family, self.bits, self.source_len))
     }
 
     /// Counts a scope found for [`Self::prefix`] in this option's family: where that made IPv4 of an
@@ -85,37 +95,51 @@ impl ClientSubnet {
         }
     }
 
-    /// Length of the option's data in octets.
-    pub fn data_len(self) -> usize {
-        n_octets(self.source_len).saturating_add(4)
+    /// Length of the option in octets, with its code and length.
+    pub fn option_len(self) -> usize {
+        n_octets(self.source_len).saturating_add(HEAD_LEN)
     }
 
-    /// Writes the option's data for a response: family, source length and address as in the query,
-    /// with the given scope (RFC 7871 s7.2.1). Returns what was written of `buffer`.
-    pub fn write(self, scope_len: u8, buffer: &mut [u8; 20]) -> &[u8] {
+    /// The option for a response, of which the first [`Self::option_len`] octets count: family, source length and
+    /// address as in the query, with the given scope (RFC 7871 s7.2.1).
+    pub fn to_wire(self, scope_len: u8) -> [u8; MAX_LEN] {
+        let [code0, code1] = SUBNET.to_be_bytes();
         let [family0, family1] = self.family().to_be_bytes();
-        if let Some((head, tail)) = buffer.split_first_chunk_mut::<4>() {
-            *head = [family0, family1, self.source_len, scope_len];
-            tail.copy_from_slice(&self.bits.to_be_bytes());
+        let data_len = n_octets(self.source_len).saturating_add(4) as u8;
+        let head = [
+            code0,
+            code1,
+            0,
+            data_len,
+            family0,
+            family1,
+            self.source_len,
+            scope_len,
+        ];
+        let mut wire = [0; MAX_LEN];
+        if let Some((front, back)) = wire.split_first_chunk_mut() {
+            *front = head;
+            back.copy_from_slice(&self.bits.to_be_bytes());
         }
-        buffer.get(..self.data_len()).unwrap_or_default()
+        wire
     }
 }
 
-/// The first octets of an address as a number; `None` for more than 16.
+/// The address of an option as a number; `None` if it has more than 16 octets.
 ///
-/// The lengths of /24 and /56, which nearly all have, are put together in registers: sixteen octets
-/// cannot be read from memory before a copy of three into them has got there.
-fn left_aligned(octets: &[u8]) -> Option<u128> {
-    Some(match *octets {
-        [a, b, c] => u128::from(u32::from_be_bytes([a, b, c, 0])) << 96,
-        [a, b, c, d, e, f, g] => u128::from(u64::from_be_bytes([a, b, c, d, e, f, g, 0])) << 64,
-        _ => {
-            let mut all = [0; 16];
-            all.get_mut(..octets.len())?.copy_from_slice(octets);
-            u128::from_be_bytes(all)
-        }
-    })
+/// Lengths differ from query to query, so those that nearly all have, of /24 and /56, are read alike: as
+/// the last eight octets of the option. And in registers: sixteen octets cannot be read from memory
+/// before a copy of three into them has got there.
+fn left_aligned(option: &[u8]) -> Option<u128> {
+    let octets = option.get(HEAD_LEN..)?;
+    if octets.len() > 8 {
+        let mut all = [0; 16];
+        all.get_mut(..octets.len())?.copy_from_slice(octets);
+        return Some(u128::from_be_bytes(all));
+    }
+    let last = u64::from_be_bytes(*option.last_chunk()?);
+    let n_others = 64_u32.saturating_sub(8_u32.saturating_mul(octets.len() as u32));
+    Some(u128::from(last.checked_shl(n_others).unwrap_or(0)) << 64)
 }
 
 /// The number of octets that hold so many bits.
@@ -127,9 +151,12 @@ fn n_octets(source_len: u8) -> usize {
 mod tests {
     use super::*;
 
-    /// Option data: family, lengths, and the first octets of `addr`.
-    fn data(family: u16, source_len: u8, scope_len: u8, addr: &[u8]) -> Vec<u8> {
-        [&family.to_be_bytes()[..], &[source_len, scope_len], addr].concat()
+    /// An option: family, lengths, and the first octets of `addr`.
+    fn option(family: u16, source_len: u8, scope_len: u8, addr: &[u8]) -> Vec<u8> {
+        let [family0, family1] = family.to_be_bytes();
+        let len = addr.len() as u8 + 4;
+        let head = [0, 8, 0, len, family0, family1, source_len, scope_len];
+        [&head[..], addr].concat()
     }
 
     /// All ones up to `len` bits, in as many octets as those take.
@@ -146,16 +173,14 @@ mod tests {
         let v4 = [0, 1, 7, 8, 9, 15, 16, 23, 24, 25, 31, 32].map(|len| (1, len));
         let v6 = [0, 1, 7, 8, 9, 48, 55, 56, 57, 63, 64, 65, 127, 128].map(|len| (2, len));
         for (family, len) in v4.into_iter().chain(v6) {
-            let sent = data(family, len, 0, &ones(len));
+            let sent = option(family, len, 0, &ones(len));
             let subnet = ClientSubnet::parse(&sent).expect("well-formed");
             assert_eq!((subnet.family(), subnet.source_len()), (family, len));
             assert_eq!(subnet.prefix().map(Prefix::len), (len > 0).then_some(len));
-            let mut buffer = [0xAA; 20];
             assert_eq!(
-                subnet.write(17, &mut buffer),
-                data(family, len, 17, &ones(len))
+                subnet.to_wire(17)[..subnet.option_len()],
+                option(family, len, 17, &ones(len))
             );
-            assert_eq!(subnet.data_len(), sent.len());
 
             let mut longer = sent.clone();
             longer.push(0);
@@ -171,7 +196,7 @@ mod tests {
                 *surplus_bit.last_mut().expect("not empty") = sent[sent.len() - 1] | 1;
                 assert_eq!(ClientSubnet::parse(&surplus_bit), None, "last bit, /{len}");
             }
-            let scoped = data(family, len, 1, &ones(len));
+            let scoped = option(family, len, 1, &ones(len));
             assert_eq!(
                 ClientSubnet::parse(&scoped),
                 None,
@@ -182,37 +207,40 @@ mod tests {
 
     #[test]
     fn malformed_subnets_are_refused() {
-        for (data, what) in [
+        for (sent, what) in [
             (vec![], "nothing"),
-            (vec![0, 1, 0], "three octets"),
-            (data(1, 33, 0, &[255, 255, 255, 255, 128]), "v4 /33"),
-            (data(1, 255, 0, &[0; 32]), "v4 /255"),
-            (data(2, 129, 0, &[0; 17]), "v6 /129"),
-            (data(2, 255, 0, &[0; 32]), "v6 /255"),
-            (data(0, 8, 0, &[0]), "no family, /8"),
-            (data(0, 0, 0, &[0]), "no family, an octet"),
-            (data(0, 0, 1, &[]), "no family, a scope"),
-            (data(3, 0, 0, &[]), "family 3"),
-            (data(0x0101, 0, 0, &[]), "family 257"),
+            (vec![0, 8, 0, 3, 0, 1, 0], "three octets"),
+            (option(1, 33, 0, &[255, 255, 255, 255, 128]), "v4 /33"),
+            (option(1, 255, 0, &[0; 32]), "v4 /255"),
+            (option(2, 129, 0, &[0; 17]), "v6 /129"),
+            (option(2, 255, 0, &[0; 32]), "v6 /255"),
+            (option(0, 8, 0, &[0]), "no family, /8"),
+            (option(0, 0, 0, &[0]), "no family, an octet"),
+            (option(0, 0, 1, &[]), "no family, a scope"),
+            (option(3, 0, 0, &[]), "family 3"),
+            (option(0x0101, 0, 0, &[]), "family 257"),
         ] {
-            assert_eq!(ClientSubnet::parse(&data), None, "{what}");
+            assert_eq!(ClientSubnet::parse(&sent), None, "{what}");
         }
     }
 
     #[test]
     fn family_zero_is_a_subnet_without_a_prefix() {
-        let subnet = ClientSubnet::parse(&[0; 4]).expect("well-formed");
+        let subnet = ClientSubnet::parse(&option(0, 0, 0, &[])).expect("well-formed");
         assert_eq!((subnet.addr(), subnet.prefix()), (None, None));
-        assert_eq!(subnet.write(0, &mut [0xAA; 20]), [0; 4]);
+        assert_eq!(
+            subnet.to_wire(0)[..subnet.option_len()],
+            option(0, 0, 0, &[])
+        );
     }
 
     #[test]
     fn mapped_networks_are_ipv4_inside_and_ipv6_outside() {
         let mapped = [[0; 10].as_slice(), &[0xFF, 0xFF, 192, 0, 2]].concat();
-        let subnet = ClientSubnet::parse(&data(2, 120, 0, &mapped)).expect("well-formed");
+        let subnet = ClientSubnet::parse(&option(2, 120, 0, &mapped)).expect("well-formed");
         assert_eq!(subnet.prefix(), "192.0.2.0/24".parse().ok());
         assert_eq!((subnet.family(), subnet.scope_len(22)), (2, 118));
-        let plain = ClientSubnet::parse(&data(2, 32, 0, &[32, 1, 13, 184])).expect("well-formed");
+        let plain = ClientSubnet::parse(&option(2, 32, 0, &[32, 1, 13, 184])).expect("well-formed");
         assert_eq!(plain.scope_len(22), 22);
     }
 }

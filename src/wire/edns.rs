@@ -9,10 +9,11 @@
 use crate::base::rr::RrType;
 use crate::wire::cookie::Cookie;
 use crate::wire::ecs::ClientSubnet;
+use crate::wire::ecs::MAX_LEN;
+use crate::wire::ecs::SUBNET;
 use crate::wire::query::Fault;
 
 const NSID: u16 = 3;
-pub(super) const SUBNET: u16 = 8;
 const COOKIE: u16 = 10;
 const TCP_KEEPALIVE: u16 = 11;
 const EXTENDED_ERROR: u16 = 15;
@@ -66,12 +67,13 @@ impl<'a> Edns<'a> {
     pub(super) fn take_options(&mut self, rdata: &'a [u8]) -> Result<(), Fault> {
         let mut rest = if self.version == 0 { rdata } else { &[] };
         while !rest.is_empty() {
-            let (code, data, next) = split_option(rest).ok_or(Fault::OptOption)?;
+            let (code, option, next) = split_option(rest).ok_or(Fault::OptOption)?;
+            let data = option.get(4..).unwrap_or_default();
             rest = next;
             match code {
                 NSID => self.nsid = true,
                 SUBNET if self.subnet.is_none() => {
-                    let Some(subnet) = ClientSubnet::parse(data) else {
+                    let Some(subnet) = ClientSubnet::parse(option) else {
                         return Err(Fault::OptSubnet);
                     };
                     self.subnet = Some(subnet);
@@ -88,12 +90,12 @@ impl<'a> Edns<'a> {
     }
 }
 
-/// Splits the first option off: its code, its data, and what follows.
+/// Splits the first option off: its code, the whole of it, and what follows.
 pub(super) fn split_option(rdata: &[u8]) -> Option<(u16, &[u8], &[u8])> {
-    let (&[code0, code1, len0, len1], rest) = rdata.split_first_chunk::<4>()?;
+    let (&[code0, code1, len0, len1], _) = rdata.split_first_chunk::<4>()?;
     let len = usize::from(u16::from_be_bytes([len0, len1]));
-    let (data, rest) = rest.split_at_checked(len)?;
-    Some((u16::from_be_bytes([code0, code1]), data, rest))
+    let (option, rest) = rdata.split_at_checked(len.saturating_add(4))?;
+    Some((u16::from_be_bytes([code0, code1]), option, rest))
 }
 
 /// The OPT of a response, version 0.
@@ -150,10 +152,10 @@ impl<'a> Opt<'a> {
     }
 
     fn options_len(&self) -> usize {
-        let subnet = self.subnet.map(|subnet| subnet.data_len());
+        let subnet = self.subnet.map_or(0, |subnet| subnet.option_len());
         let error = self.extended_error.map(|error| error.text.len());
         let option = |len: Option<usize>| len.map_or(0, |len| len.saturating_add(4));
-        option(subnet)
+        subnet
             .saturating_add(option(self.nsid.map(<[u8]>::len)))
             .saturating_add(option(self.cookie.map(|cookie| cookie.len())))
             .saturating_add(option(self.tcp_keepalive.map(|_| 2)))
@@ -174,7 +176,7 @@ impl<'a> Opt<'a> {
         let out = &mut out;
         put(out, &fixed)?;
         if let Some(subnet) = self.subnet {
-            put_option(out, SUBNET, &[], subnet.write(self.scope_len, &mut [0; 20]))?;
+            put_subnet(out, *subnet, self.scope_len)?;
         }
         if let Some(nsid) = self.nsid {
             put_option(out, NSID, &[], nsid)?;
@@ -189,6 +191,21 @@ impl<'a> Opt<'a> {
             put_option(out, EXTENDED_ERROR, &code.to_be_bytes(), text.as_bytes())?;
         }
         Some(FIXED_LEN.saturating_add(options_len))
+    }
+}
+
+/// Appends a client subnet. Where there is room for the longest, all its octets are written, as lengths
+/// differ from query to query; what follows takes the place of those that do not count, or they are
+/// left behind the end.
+fn put_subnet(out: &mut &mut [u8], subnet: ClientSubnet, scope_len: u8) -> Option<()> {
+    let wire = subnet.to_wire(scope_len);
+    match out.first_chunk_mut::<MAX_LEN>() {
+        Some(room) => {
+            *room = wire;
+            out.split_off_mut(..subnet.option_len())?;
+            Some(())
+        }
+        None => put(out, wire.get(..subnet.option_len())?),
     }
 }
 
@@ -319,7 +336,8 @@ mod tests {
 
     #[test]
     fn records_are_as_long_as_announced() {
-        let subnet = ClientSubnet::parse(&[0, 1, 24, 0, 192, 0, 2]).expect("well-formed");
+        let subnet =
+            ClientSubnet::parse(&[0, 8, 0, 7, 0, 1, 24, 0, 192, 0, 2]).expect("well-formed");
         let full = Opt {
             dnssec_ok: true,
             subnet: Some(&subnet),

@@ -4,7 +4,7 @@
 
 use crate::base::rr::RrType;
 use crate::wire::ecs::ClientSubnet;
-use crate::wire::edns::SUBNET;
+use crate::wire::ecs::SUBNET;
 use crate::wire::edns::split_option;
 use crate::wire::header::HEADER_LEN;
 
@@ -28,10 +28,10 @@ pub fn subnet(message: &[u8]) -> Option<ClientSubnet> {
     let [0, type0, type1, ..] = *fixed else {
         return None;
     };
-    let (code, data, _) = split_option(options)?;
+    let (code, option, _) = split_option(options)?;
     let is_opt = RrType(u16::from_be_bytes([type0, type1])) == RrType::OPT;
     match is_opt && code == SUBNET {
-        true => ClientSubnet::parse(data),
+        true => ClientSubnet::parse(option),
         false => None,
     }
 }

@@ -242,7 +242,7 @@ fn an_rrset_that_does_not_fit_leaves_no_trace() {
 #[test]
 fn the_opt_has_its_place_in_a_full_message() {
     let question = question(&n("example"));
-    let subnet = ClientSubnet::parse(&[0, 1, 24, 0, 192, 0, 2]).expect("well-formed");
+    let subnet = ClientSubnet::parse(&[0, 8, 0, 7, 0, 1, 24, 0, 192, 0, 2]).expect("well-formed");
     let opt = Opt {
         subnet: Some(&subnet),
         scope_len: 24,
