@@ -28,6 +28,7 @@ const SOCKETS: usize = 6;
 const SYSTEM_CALLS: &[&str] = &[
     "base/prefetch_sys.rs",
     "transport/udp_sys.rs",
+    "transport/ring_sys.rs",
     "transport/xdp_sys.rs",
     "transport/bpf_sys.rs",
     "transport/interface_sys.rs",

@@ -20,6 +20,7 @@ mod complaints;
 mod interface_sys;
 mod packet;
 mod presence;
+mod ring_sys;
 mod seats;
 mod tcp;
 mod udp;
