@@ -61,13 +61,19 @@ impl Lines {
             return None;
         }
         let mut fine = Vec::new();
+        let mut begin = 0;
         let mut lines: Vec<Line> = (0..1 << LINE_BITS)
             .map(|slot: u32| slot << LINE_BITS)
             .map(|first| {
-                Line::of(table, first, LINE_BITS).unwrap_or_else(|| {
+                begin = range_from(table, begin, first);
+                Line::of(table, begin, first, LINE_BITS).unwrap_or_else(|| {
                     let n_before = (fine.len() / N_FINE) as u16;
                     let firsts = (0..N_FINE as u32).map(|n| first | n << (32 - FINE_BITS));
-                    fine.extend(firsts.filter_map(|first| Line::of(table, first, FINE_BITS)));
+                    let mut begin = begin;
+                    fine.extend(firsts.filter_map(|first| {
+                        begin = range_from(table, begin, first);
+                        Line::of(table, begin, first, FINE_BITS)
+                    }));
                     Line::crowded(n_before)
                 })
             })
@@ -121,11 +127,18 @@ impl Lines {
     }
 }
 
+/// The position of the range that holds an address, not far behind the range at `from`.
+fn range_from(table: &Flat<u32>, from: usize, addr: u32) -> usize {
+    let ends_before = |at: &usize| table.extent(*at).1 < addr;
+    (from..).find(|at| !ends_before(at)).unwrap_or(from)
+}
+
 impl Line {
-    /// The line of the prefix of this length that begins at `first`; `None` if it has too many ranges.
-    fn of(table: &Flat<u32>, first: u32, len: u8) -> Option<Self> {
+    /// The line of the prefix of this length that begins at `first`, which the range at `begin` holds;
+    /// `None` if it has too many ranges.
+    fn of(table: &Flat<u32>, begin: usize, first: u32, len: u8) -> Option<Self> {
         let (_, last) = first.around(len);
-        let (begin, end) = (table.find(first), table.find(last));
+        let end = range_from(table, begin, last);
         let n = end - begin + 1;
         if n > MAX_RANGES {
             return None;
