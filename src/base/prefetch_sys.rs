@@ -11,7 +11,7 @@
 use std::ptr;
 
 /// Octets of a cache line.
-const LINE_LEN: usize = 64;
+pub const LINE_LEN: usize = 64;
 
 /// Has the processor bring all cache lines of a value near.
 #[inline]

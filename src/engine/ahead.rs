@@ -17,13 +17,15 @@ pub struct Ahead<'a> {
 
 impl<'a> Ahead<'a> {
     /// The table of the steered name that this thread answered last: names that are asked for often
-    /// follow themselves, and most names share one table.
+    /// follow themselves, and most names share one table. None where client subnets count for nothing.
     pub fn of(snapshot: &'a Snapshot, scratch: &Scratch) -> Self {
+        let is_used = snapshot.plan.config.process.ecs.enabled;
         let (ix, family) = scratch.last_steered;
         let steered = snapshot.steered.get(ix.at());
         let answers = steered.and_then(|steered| steered.families.get(family.ix()));
+        let today = answers.and_then(|answers| answers.today.as_deref());
         Self {
-            today: answers.and_then(|answers| answers.today.as_deref()),
+            today: today.filter(|_| is_used),
         }
     }
 

@@ -72,7 +72,7 @@ impl Blocks {
     }
 
     /// What is said of the addresses `first` to `last`, which are a prefix of at most 64 bits.
-    pub(super) fn lookup(&self, first: u128, last: u128) -> Hit {
+    pub(super) fn lookup(&self, (first, last): (u128, u128)) -> Hit {
         let (first, last) = (head(first), head(last));
         let block = self.block(first);
         let [starts @ .., _] = &block.starts;
@@ -145,8 +145,8 @@ mod tests {
             prop_assert_eq!(blocks.n_ranges(), table.n_ranges());
             let starts = ranges.keys().map(|start| (*start, 64));
             for (addr, len) in asked.into_iter().chain(starts) {
-                let (first, last) = (u128::from(addr) << 64).around(len);
-                prop_assert_eq!(blocks.lookup(first, last), table.lookup(first, last));
+                let ends = (u128::from(addr) << 64).around(len);
+                prop_assert_eq!(blocks.lookup(ends), table.lookup(ends));
             }
         }
     }

@@ -170,7 +170,7 @@ impl<A: Address> Flat<A> {
     }
 
     /// What is said of the addresses `first` to `last`, which are a prefix.
-    pub(super) fn lookup(&self, first: A, last: A) -> Hit {
+    pub(super) fn lookup(&self, (first, last): (A, A)) -> Hit {
         let at = self.find(first);
         let next = self.starts.get(at + 1).copied();
         let scope_len = scope_len(first, self.starts[at], next);

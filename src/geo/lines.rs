@@ -84,7 +84,7 @@ impl Lines {
 
     /// What is said of the addresses `first` to `last`, a prefix of 16 bits or more; `None` where the
     /// table must be asked.
-    pub(super) fn lookup(&self, first: u32, last: u32) -> Option<Hit> {
+    pub(super) fn lookup(&self, (first, last): (u32, u32)) -> Option<Hit> {
         let mut line = &self.lines[(first >> (32 - LINE_BITS)) as usize];
         if line.n == 0 {
             let [at, end] = [first, last].map(|addr| (addr >> (32 - FINE_BITS)) as usize % N_FINE);
@@ -210,9 +210,9 @@ mod tests {
         for addr in addresses.chain(starts).chain([0, u32::MAX]) {
             for len in LINE_BITS..=32 {
                 let (first, last) = addr.around(len);
-                match lines.lookup(first, last) {
+                match lines.lookup((first, last)) {
                     Some(hit) => {
-                        assert_eq!(hit, table.lookup(first, last), "{first:#010x}/{len}");
+                        assert_eq!(hit, table.lookup((first, last)), "{first:#010x}/{len}");
                         n_lines += 1;
                     }
                     None => {

@@ -53,14 +53,8 @@ impl PrefixTable {
     /// The value of a whole prefix and the scope in which it holds.
     pub fn lookup(&self, prefix: Prefix) -> Hit {
         match prefix.family() {
-            Family::V4 => {
-                let (first, last) = Address::ends(prefix);
-                self.v4.lookup(first, last)
-            }
-            Family::V6 => {
-                let (first, last) = Address::ends(prefix);
-                self.v6.lookup(first, last)
-            }
+            Family::V4 => self.v4.lookup(Address::ends(prefix)),
+            Family::V6 => self.v6.lookup(Address::ends(prefix)),
         }
     }
 

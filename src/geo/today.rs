@@ -21,11 +21,10 @@ use crate::geo::table::PrefixTable;
 #[derive(Clone, Debug)]
 pub struct Today {
     /// A value is a key, doubled, and 1 more where the granule holds other keys as well. Ranges begin
-    /// where granules do.
+    /// where granules do. So it is in all tables here.
     v4: Flat<u32>,
     /// A large IPv4 table again, for nearly all clients.
     lines: Option<Lines>,
-    /// The same of IPv6.
     v6: Sixes,
     granularity: [u8; 2],
 }
@@ -99,19 +98,16 @@ impl Today {
     fn find(&self, prefix: Prefix) -> Hit {
         match prefix.family() {
             Family::V4 => {
-                let (first, last) = Address::ends(prefix);
+                let ends = Address::ends(prefix);
                 let lines = self.lines.as_ref().filter(|_| prefix.len() >= LINE_BITS);
                 lines
-                    .and_then(|lines| lines.lookup(first, last))
-                    .unwrap_or_else(|| self.v4.lookup(first, last))
+                    .and_then(|lines| lines.lookup(ends))
+                    .unwrap_or_else(|| self.v4.lookup(ends))
             }
-            Family::V6 => {
-                let (first, last) = Address::ends(prefix);
-                match &self.v6 {
-                    Sixes::Blocks(blocks) => blocks.lookup(first, last),
-                    Sixes::Flat(flat) => flat.lookup(first, last),
-                }
-            }
+            Family::V6 => match &self.v6 {
+                Sixes::Blocks(blocks) => blocks.lookup(Address::ends(prefix)),
+                Sixes::Flat(flat) => flat.lookup(Address::ends(prefix)),
+            },
         }
     }
 

@@ -28,6 +28,7 @@ use std::ptr;
 use libc::c_int;
 use libc::c_uint;
 
+use crate::base::prefetch_sys::LINE_LEN;
 use crate::transport::answerer::LEAD;
 
 /// Messages per system call. Measured on loopback, 32 and 64 are equal and both beat one at a time;
@@ -45,9 +46,6 @@ pub(super) const MESSAGE_LEN: usize = 4096;
 /// Octets from one message to the next: one cache line more than a message, because messages a power of
 /// two apart would all compete for the same few places in the processor's cache.
 const STRIDE: usize = MESSAGE_LEN + LINE_LEN;
-
-/// Octets of a cache line, at which each reply starts.
-const LINE_LEN: usize = 64;
 
 /// Room for one control message: `in6_pktinfo` needs 40 octets.
 const CONTROL_LEN: usize = 64;

@@ -3,34 +3,23 @@
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use crate::base::rr::RrType;
+use crate::wire::compress::split_name;
 use crate::wire::ecs::ClientSubnet;
 use crate::wire::ecs::SUBNET;
 use crate::wire::edns::split_option;
 use crate::wire::header::HEADER_LEN;
+use crate::wire::record::Record;
 
 /// The client subnet of a message that is a question and an OPT with the subnet as its first option, as
 /// most resolvers that send one send it. Not all is checked, and of other messages it says nothing:
 /// good for guesses only.
 pub fn subnet(message: &[u8]) -> Option<ClientSubnet> {
-    let mut rest = message.get(HEADER_LEN..)?;
-    loop {
-        let (len, label) = rest.split_first()?;
-        rest = match len {
-            0 => label,
-            1.. => label.get(usize::from(*len)..)?,
-        };
-        if *len == 0 {
-            break;
-        }
-    }
-    // Of the question 4 octets are left. An OPT starts with its owner, the root.
-    let (fixed, options) = rest.get(4..)?.split_first_chunk::<11>()?;
-    let [0, type0, type1, ..] = *fixed else {
-        return None;
-    };
-    let (code, option, _) = split_option(options)?;
-    let is_opt = RrType(u16::from_be_bytes([type0, type1])) == RrType::OPT;
-    match is_opt && code == SUBNET {
+    let (_, rest) = message.get(HEADER_LEN..).and_then(split_name)?;
+    // Of the question 4 octets are left.
+    let mut rest = rest.get(4..)?;
+    let opt = Record::split_off(&mut rest).filter(|record| record.rtype == RrType::OPT)?;
+    let (code, option, _) = split_option(opt.rdata)?;
+    match code == SUBNET {
         true => ClientSubnet::parse(option),
         false => None,
     }

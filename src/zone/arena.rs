@@ -19,6 +19,7 @@ use std::borrow::Cow;
 
 use crate::base::ix::SteeredIx;
 use crate::base::name::Name;
+use crate::base::prefetch_sys::LINE_LEN as LINE;
 use crate::base::qname::QName;
 use crate::base::rr::RrSet;
 use crate::base::rr::RrType;
@@ -26,9 +27,6 @@ use crate::zone::master::Record;
 
 /// Positions count these, so that 32 bits reach 64 GiB.
 const UNIT: usize = 16;
-
-/// The octets of a cache line.
-const LINE: usize = 64;
 
 /// Positions are below this.
 const MAX_POSITION: u32 = u32::MAX;
