@@ -17,9 +17,9 @@ use meridian::base::ix::PoolIx;
 use meridian::base::location::Point;
 use meridian::base::prefix::Prefix;
 use meridian::base::rank::Policy;
-use meridian::geo::compile::compile;
+use meridian::geo::atlas::Atlas;
 use meridian::geo::majority::MajorityScratch;
-use meridian::geo::mmdb::Atlas;
+use meridian::geo::rank_table::compile;
 use meridian::geo::rules::Site;
 use meridian::geo::rules::Spec;
 

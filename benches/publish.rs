@@ -14,7 +14,7 @@ use criterion::criterion_main;
 
 use meridian::base::health::Health;
 use meridian::daemon::load::embedded_atlas;
-use meridian::geo::mmdb::Atlas;
+use meridian::geo::atlas::Atlas;
 use meridian::state::build::Evidence;
 use meridian::state::build::make_todays;
 use meridian::state::plan::Plan;

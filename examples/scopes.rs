@@ -22,7 +22,7 @@ use meridian::base::rr::RrType;
 use meridian::engine::Arrival;
 use meridian::engine::Scratch;
 use meridian::engine::answer;
-use meridian::geo::mmdb::Atlas;
+use meridian::geo::atlas::Atlas;
 use meridian::state::build::Evidence;
 use meridian::state::counters::Counters;
 use meridian::state::counters::Transport;

@@ -16,6 +16,7 @@ pub mod wire;
 // Floor 2: pure models and compilers.
 pub mod geo;
 pub mod health;
+pub mod mmdb;
 pub mod steer;
 pub mod zone;
 // Floor 3: what the operator wrote and what it means.
@@ -24,11 +25,13 @@ pub mod config;
 pub mod state;
 // Floor 5: query in, answer out.
 pub mod engine;
-// Floor 6: sockets and tasks.
+// Floor 6: what the running process shares.
+pub mod live;
+// Floor 7: sockets and tasks.
 pub mod admin;
 pub mod probe;
 pub mod transport;
-// Floor 7: the process.
+// Floor 8: the process.
 pub mod daemon;
-// Floor 8: words for people.
+// Floor 9: words for people.
 pub mod cli;

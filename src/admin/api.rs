@@ -31,13 +31,9 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::admin::Live;
-use crate::admin::Request;
-use crate::admin::Requests;
 use crate::admin::auth::Denied;
 use crate::admin::auth::Token;
 use crate::admin::auth::authorize;
-use crate::admin::clock::unix;
 use crate::admin::json;
 use crate::admin::json::Explanation;
 use crate::admin::json::Status;
@@ -51,6 +47,10 @@ use crate::engine::explain::Question;
 use crate::engine::explain::explain;
 use crate::health::overrides::Forced;
 use crate::health::overrides::Override;
+use crate::live::Live;
+use crate::live::clock::unix;
+use crate::live::request::Request;
+use crate::live::request::Requests;
 
 /// The largest body that is read, in octets.
 const MAX_BODY: usize = 64 * 1024;

@@ -14,7 +14,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::admin::Live;
 use crate::base::date::Date;
 use crate::base::diag::Report;
 use crate::base::diag::Severity;
@@ -24,12 +23,13 @@ use crate::base::prefix::Family;
 use crate::config::model;
 use crate::engine::explain;
 use crate::engine::explain::Asker;
-use crate::geo::mmdb::About;
+use crate::geo::atlas::About;
 use crate::geo::rules::Matcher;
 use crate::health::board::EndpointView;
 use crate::health::board::VantageView;
 use crate::health::overrides;
 use crate::health::streak;
+use crate::live::Live;
 use crate::state::snapshot::Snapshot;
 
 /// `explain --json`: fields that do not apply are null.

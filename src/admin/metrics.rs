@@ -1,6 +1,6 @@
 //! `/metrics`: Prometheus text.
 //!
-//! What the control loop counts is kept in [`Meters`](crate::admin::meters::Meters); everything else is
+//! What the control loop counts is kept in [`Meters`](crate::live::meters::Meters); everything else is
 //! gathered afresh for each scrape from what is shared, so that the series of pools that a reload took
 //! away are gone. Labels come from configuration and closed sets, never from packets.
 
@@ -13,13 +13,13 @@ use std::time::Duration;
 use prometheus::TextEncoder;
 use prometheus::core::Collector;
 
-use crate::admin::Live;
 use crate::admin::json::read;
 use crate::admin::process::ProcessNow;
 use crate::base::health::Health;
 use crate::base::prefix::Family;
 use crate::base::rr::Rcode;
 use crate::health::overrides::Forced;
+use crate::live::Live;
 use crate::state::counters::Dropped;
 use crate::state::counters::Transferred;
 use crate::state::counters::Transport;

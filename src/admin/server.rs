@@ -25,10 +25,10 @@ use tokio::time::timeout;
 use tower_service::Service as _;
 use tracing::debug;
 
-use crate::admin::Live;
-use crate::admin::Requests;
 use crate::admin::api;
 use crate::admin::auth::Token;
+use crate::live::Live;
+use crate::live::request::Requests;
 
 /// Connections at a time: some scrapers, some probers and some people.
 const MAX_CONNECTIONS: usize = 64;

@@ -22,10 +22,10 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use axum::routing::post;
 
-use crate::admin::Addresses;
 use crate::cli::out;
 use crate::daemon::log;
 use crate::daemon::serve;
+use crate::live::Addresses;
 
 /// Where the demo listens.
 #[derive(Debug, clap::Args)]

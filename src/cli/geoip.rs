@@ -8,13 +8,13 @@ use std::sync::Arc;
 use anyhow::Context;
 use anyhow::Result;
 
-use crate::admin::clock;
 use crate::base::date::Date;
 use crate::base::diag::Report;
 use crate::cli::out;
 use crate::daemon::files;
-use crate::geo::build;
-use crate::geo::info;
+use crate::live::clock;
+use crate::mmdb::country_db;
+use crate::mmdb::info;
 
 /// What to do with a database.
 #[derive(Debug, clap::Subcommand)]
@@ -73,10 +73,10 @@ fn make(ipv4: &Path, ipv6: &Path, output: &Path, date: Option<Date>) -> Result<E
     let (ipv4_text, ipv6_text) = (text(ipv4)?, text(ipv6)?);
     let epoch = date
         .map(|date| date.epoch())
-        .or_else(|| build::generated(&ipv4_text))
+        .or_else(|| country_db::generated(&ipv4_text))
         .unwrap_or_else(clock::unix);
     let mut report = Report::default();
-    let database = build::build(
+    let database = country_db::build(
         (&name(ipv4), &ipv4_text),
         (&name(ipv6), &ipv6_text),
         epoch,

@@ -1,4 +1,4 @@
-//! Floor 8: words for people.
+//! Floor 9: words for people.
 //!
 //! One file per command. Results go to stdout, errors to stderr; the exit code is 0 for fine, 1 for
 //! "the answer is no", 2 for usage, 78 for refused configuration.

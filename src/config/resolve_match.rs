@@ -11,8 +11,8 @@ use crate::base::prefix::Prefix;
 use crate::base::prefix::PrefixError;
 use crate::config::item::Item;
 use crate::config::written::Table;
-use crate::geo::countries;
 use crate::geo::rules::Matcher;
+use crate::mmdb::countries;
 
 /// What earlier rules of a steered name match, with the line of each.
 #[derive(Default)]

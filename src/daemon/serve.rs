@@ -31,14 +31,7 @@ use tracing::info;
 use tracing::warn;
 
 use crate::admin;
-use crate::admin::Addresses;
-use crate::admin::LastReload;
-use crate::admin::Live;
-use crate::admin::Request;
 use crate::admin::auth::Token;
-use crate::admin::clock::Clock;
-use crate::admin::clock::unix;
-use crate::admin::meters::Meters;
 use crate::base::date::Date;
 use crate::base::diag::Report;
 use crate::config::model::Process;
@@ -48,12 +41,20 @@ use crate::daemon::control::Events;
 use crate::daemon::load;
 use crate::daemon::load::Loaded;
 use crate::daemon::load::Loader;
-use crate::daemon::memory_sys;
-use crate::daemon::pages;
-use crate::daemon::random;
+use crate::daemon::memory::memory_sys;
+use crate::daemon::memory::pages;
 use crate::daemon::saved;
 use crate::daemon::saved::State;
-use crate::engine::limit::RateLimiter;
+use crate::engine::rate_limit::RateLimiter;
+use crate::live::Addresses;
+use crate::live::LastReload;
+use crate::live::Live;
+use crate::live::clock::Clock;
+use crate::live::clock::unix;
+use crate::live::meters::Meters;
+use crate::live::random;
+use crate::live::request::Request;
+use crate::live::request::Requests;
 use crate::probe::schedule::Prober;
 use crate::probe::tls::Tls;
 use crate::state::counters::Counters;
@@ -326,7 +327,7 @@ impl Signals {
 }
 
 /// Returns when the process is to end; SIGHUP reloads.
-async fn supervise(signals: &mut Signals, requests: &admin::Requests) {
+async fn supervise(signals: &mut Signals, requests: &Requests) {
     loop {
         tokio::select! {
             _ = signals.terminate.recv() => return,

@@ -8,15 +8,15 @@ use crate::base::ix::SteeredIx;
 use crate::base::prefix::Family;
 use crate::base::qname::QName;
 use crate::engine::chain::Visited;
-use crate::engine::limit::Kind;
-use crate::engine::limit::RateLimiter;
-use crate::engine::limit::Verdict;
+use crate::engine::rate_limit::Kind;
+use crate::engine::rate_limit::RateLimiter;
+use crate::engine::rate_limit::Verdict;
 use crate::geo::majority::MajorityScratch;
+use crate::state::answers::Client;
 use crate::state::counters::Counters;
 use crate::state::counters::Shard;
 use crate::state::counters::Transport;
 use crate::state::snapshot::Snapshot;
-use crate::state::steered::Client;
 use crate::wire::tsig::TsigError;
 
 /// How, when and from where a message came.

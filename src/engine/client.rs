@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::base::prefix::Family;
 use crate::base::prefix::Prefix;
 use crate::config::model::Ecs;
-use crate::state::steered::Client;
+use crate::state::answers::Client;
 use crate::wire::ecs::ClientSubnet;
 
 /// Decides whom to steer for (RFC 7871 s7.2.1). A subnet is first cut to the configured longest

@@ -16,25 +16,25 @@
     )
 )]
 
-mod ahead;
 mod arrival;
 mod chain;
+mod chaos;
 pub mod client;
-mod compose;
+mod composer;
 pub mod explain;
-pub mod limit;
+mod prefetch;
 pub mod question;
+pub mod rate_limit;
 mod signed;
-mod special;
 mod steered;
 #[cfg(test)]
 mod tests;
 pub mod transfer;
 
-pub use ahead::Ahead;
 pub use arrival::Arrival;
 pub use arrival::Complaint;
 pub use arrival::Scratch;
+pub use prefetch::Ahead;
 
 use std::time::Duration;
 
@@ -42,10 +42,10 @@ use crate::base::rr::Class;
 use crate::base::rr::Rcode;
 use crate::base::rr::RrType;
 use crate::config::model::Process;
-use crate::engine::compose::Composer;
-use crate::engine::limit::Kind;
-use crate::engine::limit::PLAIN_UDP_PAYLOAD;
-use crate::engine::limit::Verdict;
+use crate::engine::composer::Composer;
+use crate::engine::rate_limit::Kind;
+use crate::engine::rate_limit::PLAIN_UDP_PAYLOAD;
+use crate::engine::rate_limit::Verdict;
 use crate::state::counters::Dropped;
 use crate::state::counters::Transport;
 use crate::state::snapshot::Snapshot;
@@ -247,7 +247,7 @@ fn dispatch(composer: &mut Composer<'_, '_>) -> Rcode {
         _ => {}
     }
     match (composer.query.qclass, composer.query.qtype) {
-        (Class::CH, _) => return special::chaos(composer),
+        (Class::CH, _) => return chaos::chaos(composer),
         (Class::IN | Class::ANY, _) => {}
         _ => return composer.refused("only class IN is served"),
     }

@@ -4,9 +4,9 @@ use crate::base::rr::Rcode;
 use crate::engine::arrival::Arrival;
 use crate::engine::arrival::Complaint;
 use crate::engine::arrival::Scratch;
-use crate::engine::limit;
-use crate::engine::limit::Kind;
-use crate::engine::limit::Verdict;
+use crate::engine::rate_limit;
+use crate::engine::rate_limit::Kind;
+use crate::engine::rate_limit::Verdict;
 use crate::engine::respond;
 use crate::state::counters::Dropped;
 use crate::state::snapshot::Snapshot;
@@ -56,7 +56,7 @@ fn refuse(
 ) -> (usize, Rcode) {
     let max_udp_payload = snapshot.plan.config.process.server.max_udp_payload;
     let opt = query.edns.as_ref().map(|_| Opt::new(max_udp_payload));
-    let limit = out.len().min(limit::PLAIN_UDP_PAYLOAD);
+    let limit = out.len().min(rate_limit::PLAIN_UDP_PAYLOAD);
     let out = out.get_mut(..limit).unwrap_or_default();
     let rcode = match refused.error {
         TsigError::Length => Rcode::FormErr,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Arrival;
 use super::Scratch;
 use super::answer;
-use super::limit::RateLimiter;
+use super::rate_limit::RateLimiter;
 use crate::state::build::Evidence;
 use crate::state::counters::Counters;
 use crate::state::counters::Dropped;

@@ -6,8 +6,8 @@
 
 use std::ops::Range;
 
-use crate::geo::flat::Address;
-use crate::geo::flat::Flat;
+use crate::geo::ranges::Address;
+use crate::geo::ranges::Flat;
 
 /// The outcome of a vote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

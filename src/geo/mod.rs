@@ -1,24 +1,20 @@
 //! Floor 2: addresses to rank lists.
 //!
-//! [`mmdb::Atlas`] reads the databases once; [`compile::compile`] turns it and what the operator
-//! wrote ([`rules::Spec`]) into a [`compile::GeoTable`]: for each address the ranked pools. Both
-//! stand on [`table::PrefixTable`], and so does [`today::Today`], what the answers of the moment make of it.
+//! [`atlas::Atlas`] reads the databases once; [`rank_table::compile`] turns it and what the operator
+//! wrote ([`rules::Spec`]) into a [`rank_table::GeoTable`]: for each address the ranked pools. Both
+//! stand on [`table::PrefixTable`], and so does [`answer_table::Today`], what the answers of the moment make of it.
 
-mod blocks;
-pub mod build;
-pub mod compile;
-pub mod countries;
-mod flat;
-mod guide;
-pub mod info;
-mod lines;
+pub mod answer_table;
+pub mod atlas;
 pub mod majority;
-pub mod mmdb;
+mod range_index;
+mod ranges;
 pub mod rank;
+pub mod rank_table;
 pub mod rules;
 pub mod table;
-pub mod today;
-pub mod writer;
+mod v4_lines;
+mod v6_blocks;
 
 #[cfg(test)]
 mod fixture;

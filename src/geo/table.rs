@@ -7,10 +7,10 @@ use std::net::IpAddr;
 
 use crate::base::prefix::Family;
 use crate::base::prefix::Prefix;
-use crate::geo::flat::Address;
-use crate::geo::flat::Flat;
+use crate::geo::ranges::Address;
+use crate::geo::ranges::Flat;
 
-pub use crate::geo::flat::Hit;
+pub use crate::geo::ranges::Hit;
 
 /// A value for every IPv4 and every IPv6 address.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,12 +3,12 @@
 //! [`plan::Plan`] is compiled from files, [`build`] joins it with evidence into a
 //! [`snapshot::Snapshot`], [`publish`] hands that to the answering threads.
 
+pub mod answers;
 pub mod build;
 pub mod counters;
 pub mod plan;
 pub mod publish;
 pub mod snapshot;
-pub mod steered;
 
 #[cfg(test)]
 pub(crate) mod fixture;

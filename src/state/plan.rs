@@ -12,9 +12,9 @@ use crate::config::model;
 use crate::config::model::Config;
 use crate::config::model::Endpoint;
 use crate::config::model::Steered;
-use crate::geo::compile;
-use crate::geo::compile::GeoTable;
-use crate::geo::mmdb::Atlas;
+use crate::geo::atlas::Atlas;
+use crate::geo::rank_table;
+use crate::geo::rank_table::GeoTable;
 use crate::geo::rules::Rule;
 use crate::geo::rules::Site;
 use crate::geo::rules::Spec;
@@ -71,7 +71,7 @@ impl Plan {
             let (spec, table) = match known.get_key_value(&spec) {
                 Some((spec, table)) => (Arc::clone(spec), Arc::clone(table)),
                 None => {
-                    let table = Arc::new(compile::compile(&spec, &atlas));
+                    let table = Arc::new(rank_table::compile(&spec, &atlas));
                     let spec = Arc::new(spec);
                     known.insert(Arc::clone(&spec), Arc::clone(&table));
                     (spec, table)

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use crate::base::health::Health;
 use crate::base::prefix::Family;
 use crate::health::overrides::Forced;
+use crate::state::answers::FamilyAnswers;
 use crate::state::plan::Plan;
-use crate::state::steered::FamilyAnswers;
 use crate::steer::Standing;
 
 /// What is served now.

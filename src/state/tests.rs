@@ -11,14 +11,14 @@ use crate::base::prefix::Family;
 use crate::base::prefix::Prefix;
 use crate::geo::majority::MajorityScratch;
 use crate::health::overrides::Forced;
+use crate::state::answers::Client;
+use crate::state::answers::Found;
 use crate::state::build::Evidence;
 use crate::state::fixture::embedded_atlas;
 use crate::state::fixture::plan;
 use crate::state::fixture::snapshot;
 use crate::state::plan::Plan;
 use crate::state::snapshot::Snapshot;
-use crate::state::steered::Client;
-use crate::state::steered::Found;
 
 const ZONE: &str = "$TTL 60\n@ SOA ns h 1 1 1 1 1\n@ NS ns\nns A 192.0.2.1\n";
 

@@ -13,24 +13,17 @@
     clippy::unwrap_used
 )]
 
-mod answerer;
+mod address_watch;
 mod bind;
-mod bpf_sys;
-mod complaints;
-mod interface_sys;
-mod packet;
-mod presence;
-mod ring_sys;
-mod seats;
+mod connections;
+pub mod notify;
+mod refusal_log;
+mod responder;
 mod tcp;
 mod udp;
 mod udp_sys;
 mod xdp;
-mod xdp_prog;
-mod xdp_sys;
 
-#[cfg(test)]
-mod fixture;
 #[cfg(test)]
 mod tests;
 
@@ -55,13 +48,13 @@ use tokio::sync::watch;
 use tracing::error;
 use tracing::warn;
 
-use self::answerer::Answerer;
-use self::answerer::TcpEngine;
-use self::answerer::UdpEngine;
 pub use self::bind::Bound;
 pub use self::bind::advice;
 pub use self::bind::bind;
-use self::complaints::Complaints;
+use self::refusal_log::Complaints;
+use self::responder::Answerer;
+use self::responder::TcpEngine;
+use self::responder::UdpEngine;
 pub use self::tcp::TcpLimits;
 use self::tcp::TcpService;
 use self::udp::UdpWorker;
@@ -69,7 +62,7 @@ use self::xdp::Interface;
 use self::xdp::XdpWorker;
 pub use self::xdp::n_threads as n_xdp_threads;
 use crate::engine::Scratch;
-use crate::engine::limit::RateLimiter;
+use crate::engine::rate_limit::RateLimiter;
 use crate::state::counters::Counters;
 use crate::state::counters::SHARED_SHARD;
 use crate::state::counters::Transport;
@@ -162,7 +155,7 @@ impl Bound {
         };
         let _runtime = runtime.enter();
         let n_udp_threads = self.n_udp_threads();
-        runtime.spawn(presence::watch(self.addresses(), stop.clone()));
+        runtime.spawn(address_watch::watch(self.addresses(), stop.clone()));
         for listener in self.listeners {
             let is_wildcard = listener.address.ip().is_unspecified();
             for socket in listener.udp {

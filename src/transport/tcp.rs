@@ -36,12 +36,12 @@ use crate::state::counters::Counters;
 use crate::state::counters::Dropped;
 use crate::state::counters::Transferred;
 use crate::state::counters::Transport;
-use crate::transport::answerer::Answerer;
-use crate::transport::answerer::Turn;
+use crate::transport::connections::Seat;
+use crate::transport::connections::Seats;
 use crate::transport::lock;
 use crate::transport::now_ms;
-use crate::transport::seats::Seat;
-use crate::transport::seats::Seats;
+use crate::transport::responder::Answerer;
+use crate::transport::responder::Turn;
 use crate::wire::query::asks_for_transfer;
 
 /// `[server] tcp_*` and `max_tcp_*`.

@@ -18,7 +18,7 @@ use socket2::Socket;
 use socket2::Type;
 use tokio::runtime::Runtime;
 
-use super::answerer::Turn;
+use super::responder::Turn;
 use super::*;
 use crate::engine::Arrival;
 use crate::state::counters::Dropped;

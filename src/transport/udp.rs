@@ -19,9 +19,9 @@ use crate::engine::Arrival;
 use crate::state::counters::Dropped;
 use crate::state::counters::Shard;
 use crate::state::counters::Transport;
-use crate::transport::answerer::Answerer;
-use crate::transport::answerer::Turn;
 use crate::transport::now_ms;
+use crate::transport::responder::Answerer;
+use crate::transport::responder::Turn;
 use crate::transport::udp_sys::Batch;
 use crate::transport::udp_sys::Wait;
 

@@ -29,7 +29,7 @@ use libc::c_int;
 use libc::c_uint;
 
 use crate::base::prefetch_sys::LINE_LEN;
-use crate::transport::answerer::LEAD;
+use crate::transport::responder::LEAD;
 
 /// Messages per system call. Measured on loopback, 32 and 64 are equal and both beat one at a time;
 /// 64 halves the calls when a burst has piled up.

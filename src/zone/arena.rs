@@ -358,7 +358,7 @@ mod tests {
     use super::*;
     use crate::base::diag::Place;
     use crate::base::diag::Report;
-    use crate::zone::tree::Zone;
+    use crate::zone::zone::Zone;
 
     fn n(text: &str) -> Name {
         Name::parse(text).expect(text)

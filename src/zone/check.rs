@@ -17,8 +17,8 @@ use crate::zone::arena::Node;
 use crate::zone::find::Found;
 use crate::zone::master::Record;
 use crate::zone::rdata;
-use crate::zone::tree::SteeredOwner;
-use crate::zone::tree::Zone;
+use crate::zone::zone::SteeredOwner;
+use crate::zone::zone::Zone;
 
 /// Sorts records by owner and type, in file order where those are equal; takes out those outside the
 /// zone and repeated ones.

@@ -8,7 +8,7 @@
 use crate::base::qname::QName;
 use crate::base::rr::RrType;
 use crate::zone::arena::Node;
-use crate::zone::tree::Zone;
+use crate::zone::zone::Zone;
 
 /// Where a search ends.
 #[derive(Clone, Copy, Debug)]

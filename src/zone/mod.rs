@@ -12,7 +12,7 @@ mod lex;
 pub mod master;
 mod rdata;
 pub mod set;
-mod tree;
+mod zone;
 
 #[cfg(test)]
 mod tests;
@@ -21,5 +21,5 @@ pub use arena::Node;
 pub use arena::Nodes;
 pub use arena::RrSets;
 pub use find::Found;
-pub use tree::SteeredOwner;
-pub use tree::Zone;
+pub use zone::SteeredOwner;
+pub use zone::Zone;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::base::qname::QName;
 use crate::zone::hash::Table;
-use crate::zone::tree::Zone;
+use crate::zone::zone::Zone;
 
 /// Zones by apex; never allocates once it is built.
 #[derive(Debug)]

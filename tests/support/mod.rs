@@ -9,7 +9,7 @@ use meridian::base::prefix::Prefix;
 use meridian::base::rr::RrType;
 use meridian::config;
 use meridian::config::model::Config;
-use meridian::geo::mmdb::Atlas;
+use meridian::geo::atlas::Atlas;
 use meridian::state::plan::Plan;
 use meridian::state::plan::owners_by_zone;
 use meridian::zone::Zone;

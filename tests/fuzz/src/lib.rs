@@ -13,7 +13,7 @@ use meridian::daemon::load::embedded_atlas;
 use meridian::engine::Arrival;
 use meridian::engine::Scratch;
 use meridian::engine::answer;
-use meridian::geo::mmdb::Atlas;
+use meridian::geo::atlas::Atlas;
 use meridian::state::build::Evidence;
 use meridian::state::counters::Counters;
 use meridian::state::counters::Transport;

@@ -9,12 +9,12 @@ use libfuzzer_sys::fuzz_target;
 use meridian::base::ix::PoolIx;
 use meridian::base::location::Point;
 use meridian::base::rank::Policy;
-use meridian::geo::compile::compile;
-use meridian::geo::mmdb::Atlas;
+use meridian::geo::rank_table::compile;
+use meridian::geo::atlas::Atlas;
 use meridian::geo::rules::Site;
 use meridian::geo::rules::Spec;
-use meridian::geo::writer;
-use meridian::geo::writer::Value;
+use meridian::mmdb::writer;
+use meridian::mmdb::writer::Value;
 
 static SOUND: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let place = |code: &str, latitude: f64| {

@@ -16,7 +16,7 @@ use crate::base::date::Date;
 use crate::base::location::Country;
 use crate::base::location::Point;
 use crate::base::prefix::Family;
-use crate::geo::build;
+use crate::mmdb::country_db;
 
 /// A database in figures.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,7 +133,7 @@ impl Info {
 /// The makers of free databases, by how their types begin, and the words they ask for.
 fn attribution(database_type: &str) -> Option<&'static str> {
     let known = [
-        (build::DATABASE_TYPE, build::ATTRIBUTION),
+        (country_db::DATABASE_TYPE, country_db::ATTRIBUTION),
         (
             "GeoLite2",
             "GeoLite2 data created by MaxMind (https://www.maxmind.com), GeoLite2 licence",
@@ -194,10 +194,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::geo::writer;
-    use crate::geo::writer::Header;
-    use crate::geo::writer::Range;
-    use crate::geo::writer::Value;
+    use crate::mmdb::writer;
+    use crate::mmdb::writer::Header;
+    use crate::mmdb::writer::Range;
+    use crate::mmdb::writer::Value;
 
     fn record(code: Option<&str>, point: Option<(f64, f64)>) -> Value {
         let country = code.map(|code| {

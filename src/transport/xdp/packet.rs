@@ -15,24 +15,24 @@ use std::ops::Range;
 use crate::base::prefix::Family;
 
 /// Octets of an Ethernet header without a VLAN tag.
-pub(super) const ETHERNET_LEN: usize = 14;
+pub(in crate::transport) const ETHERNET_LEN: usize = 14;
 /// Octets of an IPv4 header without options.
-pub(super) const IPV4_LEN: usize = 20;
+pub(in crate::transport) const IPV4_LEN: usize = 20;
 /// Octets of an IPv6 header without extension headers.
-pub(super) const IPV6_LEN: usize = 40;
+pub(in crate::transport) const IPV6_LEN: usize = 40;
 /// Octets of a UDP header.
-pub(super) const UDP_LEN: usize = 8;
+pub(in crate::transport) const UDP_LEN: usize = 8;
 
 /// The EtherType of IPv4.
-pub(super) const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
+pub(in crate::transport) const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
 /// The EtherType of IPv6.
-pub(super) const ETHERTYPE_IPV6: [u8; 2] = [0x86, 0xdd];
+pub(in crate::transport) const ETHERTYPE_IPV6: [u8; 2] = [0x86, 0xdd];
 /// The protocol number of UDP.
-pub(super) const UDP: u8 = 17;
+pub(in crate::transport) const UDP: u8 = 17;
 /// The first octet of an IPv4 header without options.
-pub(super) const IPV4_PLAIN: u8 = 0x45;
+pub(in crate::transport) const IPV4_PLAIN: u8 = 0x45;
 /// All of an IPv4 header's fragment field but DF: a whole packet has none of these bits.
-pub(super) const IPV4_FRAGMENT: u16 = 0xbfff;
+pub(in crate::transport) const IPV4_FRAGMENT: u16 = 0xbfff;
 
 /// "Don't fragment".
 const IPV4_DF: [u8; 2] = [0x40, 0x00];
@@ -42,16 +42,16 @@ const HOP_LIMIT: u8 = 64;
 
 /// A datagram in a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Datagram {
+pub(in crate::transport) struct Datagram {
     /// Who sent it.
-    pub(super) source: SocketAddr,
+    pub(in crate::transport) source: SocketAddr,
     /// Where in the frame its payload is.
-    pub(super) payload: Range<usize>,
+    pub(in crate::transport) payload: Range<usize>,
     family: Family,
 }
 
 /// Reads the headers of a frame; `None` is for what a socket would not have received.
-pub(super) fn parse(frame: &[u8]) -> Option<Datagram> {
+pub(in crate::transport) fn parse(frame: &[u8]) -> Option<Datagram> {
     let (ethernet, packet) = frame.split_first_chunk::<ETHERNET_LEN>()?;
     let [.., a, b] = *ethernet;
     let family = match [a, b] {
@@ -88,7 +88,7 @@ pub(super) fn parse(frame: &[u8]) -> Option<Datagram> {
 }
 
 /// Where the payload of a frame is if it is a datagram at all, which is not looked at; empty else.
-pub(super) fn likely_payload(frame: &[u8]) -> &[u8] {
+pub(in crate::transport) fn likely_payload(frame: &[u8]) -> &[u8] {
     let family = match frame.get(ETHERNET_LEN - 2..ETHERNET_LEN) {
         Some(ethertype) if *ethertype == ETHERTYPE_IPV6 => Family::V6,
         _ => Family::V4,
@@ -100,7 +100,11 @@ pub(super) fn likely_payload(frame: &[u8]) -> &[u8] {
 /// Makes the frame that `datagram` was read from the frame of its reply, whose payload of `len` octets
 /// stands where the datagram's began. Returns the length of the frame; `None` if it is none that could
 /// be sent.
-pub(super) fn reply(frame: &mut [u8], datagram: &Datagram, len: usize) -> Option<usize> {
+pub(in crate::transport) fn reply(
+    frame: &mut [u8],
+    datagram: &Datagram,
+    len: usize,
+) -> Option<usize> {
     let layout = Layout::of(datagram.family);
     let frame = frame.get_mut(..datagram.payload.start.checked_add(len)?)?;
     let frame_len = frame.len();
@@ -194,7 +198,7 @@ fn source(addresses: &[u8]) -> Option<IpAddr> {
 
 /// Whether it can be one host's address on a wire; the kernel takes packets from no other (RFC 1122
 /// s3.2.1.3, RFC 4291 s2.5, s2.7).
-pub(super) fn is_host(address: IpAddr) -> bool {
+pub(in crate::transport) fn is_host(address: IpAddr) -> bool {
     let is_odd = match address {
         IpAddr::V4(v4) => v4 == Ipv4Addr::BROADCAST || v4.octets().first() == Some(&0),
         IpAddr::V6(v6) => v6 == Ipv6Addr::UNSPECIFIED || v6.to_ipv4_mapped().is_some(),
@@ -251,7 +255,7 @@ mod tests {
     use proptest::proptest;
 
     use super::*;
-    use crate::transport::fixture;
+    use crate::transport::xdp::fixture;
 
     fn payload_of<'a>(frame: &'a [u8], datagram: &Datagram) -> &'a [u8] {
         &frame[datagram.payload.clone()]

@@ -21,7 +21,7 @@ use libc::c_int;
 use libc::xdp_ring_offset;
 
 /// A ring of entries between us and the kernel, one of which produces and the other consumes.
-pub(super) struct Ring<T> {
+pub(in crate::transport) struct Ring<T> {
     producer: NonNull<AtomicU32>,
     consumer: NonNull<AtomicU32>,
     flags: NonNull<AtomicU32>,
@@ -40,7 +40,7 @@ unsafe impl<T: Send> Send for Ring<T> {}
 
 impl<T: Copy> Ring<T> {
     /// Maps a ring of `n` entries, a power of two, that has been made on the socket.
-    pub(super) fn map(
+    pub(in crate::transport) fn map(
         fd: RawFd,
         at: &xdp_ring_offset,
         page_offset: libc::off_t,
@@ -72,7 +72,7 @@ impl<T: Copy> Ring<T> {
     }
 
     /// Whether the kernel has produced what we have not consumed.
-    pub(super) fn has_more(&mut self) -> bool {
+    pub(in crate::transport) fn has_more(&mut self) -> bool {
         if self.seen == self.ours {
             // SAFETY: a valid pointer, which both sides access atomically. Acquire: the entry was
             // written before.
@@ -82,7 +82,7 @@ impl<T: Copy> Ring<T> {
     }
 
     /// Consumes an entry; it is the kernel's again after [`Self::release`].
-    pub(super) fn pop(&mut self) -> Option<T> {
+    pub(in crate::transport) fn pop(&mut self) -> Option<T> {
         self.has_more().then(|| {
             let entry = self.entry(0);
             self.ours = self.ours.wrapping_add(1);
@@ -92,21 +92,21 @@ impl<T: Copy> Ring<T> {
     }
 
     /// The entry that comes so many after the next, if it is known to be there.
-    pub(super) fn peek(&self, n: u32) -> Option<T> {
+    pub(in crate::transport) fn peek(&self, n: u32) -> Option<T> {
         let is_there = self.seen.wrapping_sub(self.ours) > n;
         // SAFETY: as for `pop`.
         is_there.then(|| unsafe { self.entry(n).read() })
     }
 
     /// Gives the consumed entries back.
-    pub(super) fn release(&self) {
+    pub(in crate::transport) fn release(&self) {
         // SAFETY: a valid pointer, which both sides access atomically. Release: the entries were read
         // before.
         unsafe { self.consumer.as_ref() }.store(self.ours, Release);
     }
 
     /// Produces an entry, which the kernel sees after [`Self::publish`]. There is room for all frames.
-    pub(super) fn push(&mut self, value: T) {
+    pub(in crate::transport) fn push(&mut self, value: T) {
         let entry = self.entry(0);
         self.ours = self.ours.wrapping_add(1);
         // SAFETY: inside the mapping by the mask.
@@ -114,21 +114,21 @@ impl<T: Copy> Ring<T> {
     }
 
     /// Hands the produced entries over.
-    pub(super) fn publish(&self) {
+    pub(in crate::transport) fn publish(&self) {
         // SAFETY: a valid pointer, which both sides access atomically. Release: the entries were written
         // before.
         unsafe { self.producer.as_ref() }.store(self.ours, Release);
     }
 
     /// How many entries that we produced the kernel has not consumed.
-    pub(super) fn n_entries(&self) -> u32 {
+    pub(in crate::transport) fn n_entries(&self) -> u32 {
         // SAFETY: a valid pointer, which both sides access atomically.
         let theirs = unsafe { self.consumer.as_ref() }.load(Acquire);
         self.ours.wrapping_sub(theirs)
     }
 
     /// Whether the kernel wants to be told of new entries.
-    pub(super) fn needs_wakeup(&self) -> bool {
+    pub(in crate::transport) fn needs_wakeup(&self) -> bool {
         // SAFETY: a valid pointer, which both sides access atomically.
         unsafe { self.flags.as_ref() }.load(Relaxed) & libc::XDP_RING_NEED_WAKEUP != 0
     }
@@ -142,9 +142,9 @@ impl<T: Copy> Ring<T> {
 }
 
 /// Mapped memory.
-pub(super) struct Mapping {
-    pub(super) address: NonNull<u8>,
-    pub(super) len: usize,
+pub(in crate::transport) struct Mapping {
+    pub(in crate::transport) address: NonNull<u8>,
+    pub(in crate::transport) len: usize,
 }
 
 // SAFETY: it owns its memory, as a box does.
@@ -152,7 +152,7 @@ unsafe impl Send for Mapping {}
 
 impl Mapping {
     /// Maps `len` octets of a file, or of none.
-    pub(super) fn new(
+    pub(in crate::transport) fn new(
         fd: RawFd,
         len: usize,
         offset: libc::off_t,

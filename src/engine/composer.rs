@@ -14,7 +14,7 @@ use crate::base::rr::RrSet;
 use crate::base::rr::RrType;
 use crate::engine::arrival::Arrival;
 use crate::engine::arrival::Scratch;
-use crate::engine::limit::Kind;
+use crate::engine::rate_limit::Kind;
 use crate::state::snapshot::Snapshot;
 use crate::wire::edns::ExtendedError;
 use crate::wire::encode::Encoder;

@@ -21,9 +21,9 @@ use tokio::time::timeout_at;
 use tracing::info;
 use tracing::warn;
 
-use crate::admin::clock::unix;
 use crate::base::name::Name;
-use crate::daemon::random;
+use crate::live::clock::unix;
+use crate::live::random;
 use crate::state::plan::Plan;
 use crate::wire::tsig::Key;
 use crate::wire::tsig::Signer;
@@ -121,7 +121,7 @@ impl Drop for Notifier {
 }
 
 /// Warns of zones whose secondaries will not notice a change.
-pub(super) fn warn_of_stale_serials(before: &Plan, after: &Plan) {
+pub fn warn_of_stale_serials(before: &Plan, after: &Plan) {
     let secondaries = &after.config.process.secondaries;
     let known: HashMap<&Name, &Arc<Zone>> = before.zones.iter().map(|z| (z.apex(), z)).collect();
     for zone in after.zones.iter() {

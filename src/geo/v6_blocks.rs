@@ -6,13 +6,13 @@
 //! processor's inner caches.
 
 use crate::base::prefetch_sys::prefetch;
-use crate::geo::flat::Flat;
-use crate::geo::flat::Hit;
-use crate::geo::flat::scope_len;
-use crate::geo::guide::Guide;
-use crate::geo::guide::Levels;
-use crate::geo::guide::head;
-use crate::geo::guide::last_reached;
+use crate::geo::range_index::Guide;
+use crate::geo::range_index::Levels;
+use crate::geo::range_index::head;
+use crate::geo::range_index::last_reached;
+use crate::geo::ranges::Flat;
+use crate::geo::ranges::Hit;
+use crate::geo::ranges::scope_len;
 
 /// Ranges of a block, such that it takes 128 octets.
 const N_RANGES: usize = 12;
@@ -120,8 +120,8 @@ mod tests {
     use proptest::proptest;
 
     use super::*;
-    use crate::geo::flat::Address;
-    use crate::geo::flat::Builder;
+    use crate::geo::ranges::Address;
+    use crate::geo::ranges::Builder;
 
     /// Leading halves, crowded in some corners.
     fn heads() -> impl Strategy<Value = u64> {

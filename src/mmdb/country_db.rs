@@ -19,12 +19,12 @@ use crate::base::location::Continent;
 use crate::base::location::Country;
 use crate::base::location::Point;
 use crate::base::prefix::Family;
-use crate::geo::countries;
-use crate::geo::countries::CountryInfo;
-use crate::geo::writer;
-use crate::geo::writer::Header;
-use crate::geo::writer::Range;
-use crate::geo::writer::Value;
+use crate::mmdb::countries;
+use crate::mmdb::countries::CountryInfo;
+use crate::mmdb::writer;
+use crate::mmdb::writer::Header;
+use crate::mmdb::writer::Range;
+use crate::mmdb::writer::Value;
 
 /// Builds a database from the IPv4 and the IPv6 file, each given as its name and text.
 ///
@@ -313,7 +313,7 @@ mod tests {
     use maxminddb::path;
 
     use super::*;
-    use crate::geo::info;
+    use crate::mmdb::info;
 
     const EPOCH: u64 = 1_782_362_039;
     const IPV4: &str = "# Generated: Thu, 25 Jun 2026 04:33:59 GMT\n\

@@ -13,7 +13,7 @@ use std::io::ErrorKind;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-use crate::daemon::memory_sys;
+use crate::daemon::memory::memory_sys;
 
 const PAGE: usize = 4 << 10;
 

@@ -10,17 +10,17 @@ use crate::base::ix::RankIx;
 use crate::base::prefix::Family;
 use crate::base::prefix::Prefix;
 use crate::base::rank::RankList;
-use crate::geo::flat::Address;
+use crate::geo::answer_table::Today;
+use crate::geo::atlas::Atlas;
 use crate::geo::majority::Majority;
 use crate::geo::majority::MajorityScratch;
 use crate::geo::majority::Sums;
 use crate::geo::majority::Vote;
-use crate::geo::mmdb::Atlas;
+use crate::geo::ranges::Address;
 use crate::geo::rank::Ranker;
 use crate::geo::rules::Spec;
 use crate::geo::table::Hit;
 use crate::geo::table::PrefixTable;
-use crate::geo::today::Today;
 
 /// One spec compiled: the rank list of every address.
 #[derive(Clone, Debug)]

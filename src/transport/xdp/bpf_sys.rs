@@ -13,12 +13,12 @@ use std::os::fd::OwnedFd;
 
 use libc::c_int;
 
-use crate::transport::xdp_prog::Instruction;
+use crate::transport::xdp::program::Instruction;
 
 /// What a map is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
-pub(super) enum MapKind {
+pub(in crate::transport) enum MapKind {
     /// Any keys to any values.
     Hash = 1,
     /// Queue numbers to AF_XDP sockets.
@@ -27,7 +27,7 @@ pub(super) enum MapKind {
 
 /// A map from keys to values that programs and processes share.
 #[derive(Debug)]
-pub(super) struct Map {
+pub(in crate::transport) struct Map {
     fd: OwnedFd,
     key_len: usize,
 }
@@ -37,7 +37,11 @@ const VALUE_LEN: usize = 4;
 
 impl Map {
     /// For at most `n_entries` entries with keys of `key_len` octets.
-    pub(super) fn create(kind: MapKind, key_len: usize, n_entries: u32) -> io::Result<Self> {
+    pub(in crate::transport) fn create(
+        kind: MapKind,
+        key_len: usize,
+        n_entries: u32,
+    ) -> io::Result<Self> {
         /// Takes memory for an entry when there is one.
         const NO_PREALLOCATION: u32 = 1;
         let attributes = MapCreate {
@@ -56,7 +60,7 @@ impl Map {
     }
 
     /// Sets the value of a key.
-    pub(super) fn insert(&self, key: &[u8], value: u32) -> io::Result<()> {
+    pub(in crate::transport) fn insert(&self, key: &[u8], value: u32) -> io::Result<()> {
         let value = value.to_ne_bytes();
         let attributes = MapElement {
             value: value.as_ptr().expose_provenance() as u64,
@@ -67,14 +71,14 @@ impl Map {
     }
 
     /// Removes a key.
-    pub(super) fn remove(&self, key: &[u8]) -> io::Result<()> {
+    pub(in crate::transport) fn remove(&self, key: &[u8]) -> io::Result<()> {
         let attributes = self.element(key)?;
         // SAFETY: the key lives across the call and is as long as the map's are; there is no value.
         unsafe { bpf_call(MAP_DELETE_ELEM, &attributes) }.map(drop)
     }
 
     /// The number that a program calls it by.
-    pub(super) fn descriptor(&self) -> c_int {
+    pub(in crate::transport) fn descriptor(&self) -> c_int {
         self.fd.as_raw_fd()
     }
 
@@ -94,7 +98,7 @@ impl Map {
 }
 
 /// Has the kernel verify and translate an XDP program.
-pub(super) fn load(instructions: &[Instruction]) -> io::Result<OwnedFd> {
+pub(in crate::transport) fn load(instructions: &[Instruction]) -> io::Result<OwnedFd> {
     let license = c"MIT OR Apache-2.0";
     let mut name = [0; 16];
     name[..8].copy_from_slice(b"meridian");
@@ -120,7 +124,7 @@ pub(super) fn load(instructions: &[Instruction]) -> io::Result<OwnedFd> {
 /// How a program is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
-pub(super) enum Mode {
+pub(in crate::transport) enum Mode {
     /// By the driver, before the kernel has made anything of a packet.
     Native = 1 << 2,
     /// By the kernel, for drivers that do not know how.
@@ -128,7 +132,11 @@ pub(super) enum Mode {
 }
 
 /// Runs a program on what an interface receives, until the link that is returned is closed.
-pub(super) fn attach(program: BorrowedFd<'_>, interface: u32, mode: Mode) -> io::Result<OwnedFd> {
+pub(in crate::transport) fn attach(
+    program: BorrowedFd<'_>,
+    interface: u32,
+    mode: Mode,
+) -> io::Result<OwnedFd> {
     let attributes = LinkCreate {
         program: program.as_raw_fd() as u32,
         interface,

@@ -13,7 +13,7 @@ use crate::engine::transfer::Transfer;
 use crate::state::publish::Publisher;
 use crate::state::publish::Reader;
 use crate::state::snapshot::Snapshot;
-use crate::transport::complaints::Complaints;
+use crate::transport::refusal_log::Complaints;
 
 /// How many messages before its turn a message is expected: what it needs of memory has time to come.
 pub(super) const LEAD: usize = 4;

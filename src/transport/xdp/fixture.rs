@@ -4,16 +4,16 @@ use std::net::IpAddr;
 use std::net::SocketAddr;
 
 use crate::base::prefix::Family;
-use crate::transport::packet::ETHERTYPE_IPV4;
-use crate::transport::packet::IPV4_LEN;
-use crate::transport::packet::UDP;
-use crate::transport::packet::UDP_LEN;
+use crate::transport::xdp::packet::ETHERTYPE_IPV4;
+use crate::transport::xdp::packet::IPV4_LEN;
+use crate::transport::xdp::packet::UDP;
+use crate::transport::xdp::packet::UDP_LEN;
 
-pub(super) const SERVER_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
-pub(super) const CLIENT_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x02];
+pub(in crate::transport) const SERVER_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
+pub(in crate::transport) const CLIENT_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x02];
 
 /// RFC 1071, word by word.
-pub(super) fn checksum(parts: &[&[u8]]) -> u16 {
+pub(in crate::transport) fn checksum(parts: &[&[u8]]) -> u16 {
     let mut octets = parts.concat();
     if octets.len() % 2 == 1 {
         octets.push(0);
@@ -27,7 +27,7 @@ pub(super) fn checksum(parts: &[&[u8]]) -> u16 {
 }
 
 /// What a UDP checksum covers besides the datagram.
-pub(super) fn pseudo(source: IpAddr, destination: IpAddr, udp_len: usize) -> Vec<u8> {
+pub(in crate::transport) fn pseudo(source: IpAddr, destination: IpAddr, udp_len: usize) -> Vec<u8> {
     let mut octets = Vec::new();
     for address in [source, destination] {
         match address {
@@ -41,7 +41,11 @@ pub(super) fn pseudo(source: IpAddr, destination: IpAddr, udp_len: usize) -> Vec
 }
 
 /// A frame with a UDP datagram from `source` to `destination`.
-pub(super) fn frame(source: SocketAddr, destination: SocketAddr, payload: &[u8]) -> Vec<u8> {
+pub(in crate::transport) fn frame(
+    source: SocketAddr,
+    destination: SocketAddr,
+    payload: &[u8],
+) -> Vec<u8> {
     let udp_len = UDP_LEN + payload.len();
     let mut udp = Vec::new();
     udp.extend(source.port().to_be_bytes());
@@ -82,7 +86,7 @@ pub(super) fn frame(source: SocketAddr, destination: SocketAddr, payload: &[u8])
 }
 
 /// From a client to port 53 of a server, in either family.
-pub(super) fn query(family: Family, payload: &[u8]) -> Vec<u8> {
+pub(in crate::transport) fn query(family: Family, payload: &[u8]) -> Vec<u8> {
     let [source, destination] = match family {
         Family::V4 => ["198.51.100.7:40000", "192.0.2.1:53"],
         Family::V6 => ["[2001:db8::7]:40000", "[2001:db8:1::1]:53"],
@@ -95,7 +99,7 @@ pub(super) fn query(family: Family, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Replaces octets and mends the checksum of an IPv4 header.
-pub(super) fn with(frame: &[u8], at: usize, octets: &[u8]) -> Vec<u8> {
+pub(in crate::transport) fn with(frame: &[u8], at: usize, octets: &[u8]) -> Vec<u8> {
     let mut frame = frame.to_vec();
     frame[at..at + octets.len()].copy_from_slice(octets);
     if frame[12..14] == ETHERTYPE_IPV4 {

@@ -3,7 +3,7 @@
 use crate::base::rr::Class;
 use crate::base::rr::Rcode;
 use crate::base::rr::RrType;
-use crate::engine::compose::Composer;
+use crate::engine::composer::Composer;
 use crate::wire::encode::Owner;
 
 /// Answers a query in class CH: TXT for the server's identity or version where the operator wants it

@@ -25,24 +25,24 @@ use crate::engine::Arrival;
 use crate::state::counters::Dropped;
 use crate::state::counters::Shard;
 use crate::state::counters::Transport;
-use crate::transport::answerer::Answerer;
-use crate::transport::answerer::Turn;
-use crate::transport::bpf_sys;
-use crate::transport::bpf_sys::Map;
-use crate::transport::bpf_sys::MapKind;
-use crate::transport::bpf_sys::Mode;
-use crate::transport::interface_sys;
-use crate::transport::interface_sys::Ethernet;
 use crate::transport::now_ms;
-use crate::transport::packet;
+use crate::transport::responder::Answerer;
+use crate::transport::responder::Turn;
 use crate::transport::udp::RECEIVE_WAIT;
-use crate::transport::xdp_prog;
-use crate::transport::xdp_prog::KEY_LEN;
-use crate::transport::xdp_prog::Key;
-use crate::transport::xdp_prog::Target;
-use crate::transport::xdp_sys::Copying;
-use crate::transport::xdp_sys::PACKET_LEN;
-use crate::transport::xdp_sys::XdpSocket;
+use crate::transport::xdp::bpf_sys;
+use crate::transport::xdp::bpf_sys::Map;
+use crate::transport::xdp::bpf_sys::MapKind;
+use crate::transport::xdp::bpf_sys::Mode;
+use crate::transport::xdp::interface_sys;
+use crate::transport::xdp::interface_sys::Ethernet;
+use crate::transport::xdp::packet;
+use crate::transport::xdp::program;
+use crate::transport::xdp::program::KEY_LEN;
+use crate::transport::xdp::program::Key;
+use crate::transport::xdp::program::Target;
+use crate::transport::xdp::socket_sys::Copying;
+use crate::transport::xdp::socket_sys::PACKET_LEN;
+use crate::transport::xdp::socket_sys::XdpSocket;
 
 /// Packets that are answered from one snapshot and then sent. The kernel sends some 32 at a call.
 const BATCH: usize = 64;
@@ -61,13 +61,13 @@ const MAX_KEYS: u32 = 4096;
 
 /// An interface whose queries come to us, with nobody to answer yet.
 #[derive(Debug)]
-pub(super) struct Interface {
+pub(in crate::transport) struct Interface {
     queues: Vec<Queue>,
 }
 
 /// A receive queue of an interface.
 #[derive(Debug)]
-pub(super) struct Queue {
+pub(in crate::transport) struct Queue {
     socket: XdpSocket,
     /// The longest frame that the interface sends, in octets.
     longest: usize,
@@ -127,7 +127,7 @@ pub fn n_threads(interfaces: &[Box<str>]) -> usize {
 }
 
 /// Opens the interfaces that can be had, and logs for each what it got or why not.
-pub(super) fn open(names: &[Box<str>], listen: &[SocketAddr]) -> Vec<Interface> {
+pub(in crate::transport) fn open(names: &[Box<str>], listen: &[SocketAddr]) -> Vec<Interface> {
     let mut interfaces = Vec::new();
     for name in names {
         match Interface::open(name, listen) {
@@ -198,19 +198,19 @@ impl Interface {
     }
 
     /// Its queues, each for a thread of its own.
-    pub(super) fn into_queues(self) -> Vec<Queue> {
+    pub(in crate::transport) fn into_queues(self) -> Vec<Queue> {
         self.queues
     }
 
     /// How many there are.
-    pub(super) fn n_queues(&self) -> usize {
+    pub(in crate::transport) fn n_queues(&self) -> usize {
         self.queues.len()
     }
 }
 
 /// Puts the program on the interface: in the driver, else behind it.
 fn attach(ethernet: &Ethernet, keys: &Map, sockets: &Map) -> Result<(OwnedFd, Mode), XdpError> {
-    let program = xdp_prog::assemble(&Target {
+    let program = program::assemble(&Target {
         mac: ethernet.mac,
         longest: PACKET_LEN,
         keys: keys.descriptor(),
@@ -310,7 +310,7 @@ fn answered(listen: &[SocketAddr], local: &[IpAddr]) -> BTreeSet<Key> {
             ip == address || (ip.is_unspecified() && ip.is_ipv4() == address.is_ipv4())
         };
         let listeners = listen.iter().filter(is_listened);
-        listeners.map(move |listener| xdp_prog::key(address, listener.port()))
+        listeners.map(move |listener| program::key(address, listener.port()))
     };
     let hosts = local.iter().filter(|address| packet::is_host(**address));
     hosts.flat_map(ports).collect()
@@ -318,7 +318,7 @@ fn answered(listen: &[SocketAddr], local: &[IpAddr]) -> BTreeSet<Key> {
 
 /// One receive queue and who answers there.
 #[derive(Debug)]
-pub(super) struct XdpWorker<A> {
+pub(in crate::transport) struct XdpWorker<A> {
     queue: Queue,
     /// The query, while its frame is overwritten with the reply.
     message: Box<[u8; PACKET_LEN as usize]>,
@@ -327,7 +327,7 @@ pub(super) struct XdpWorker<A> {
 
 impl<A: Answerer> XdpWorker<A> {
     /// `answerer` is this thread's own.
-    pub(super) fn new(queue: Queue, answerer: A) -> Self {
+    pub(in crate::transport) fn new(queue: Queue, answerer: A) -> Self {
         Self {
             queue,
             message: Box::new([0; PACKET_LEN as usize]),
@@ -336,7 +336,7 @@ impl<A: Answerer> XdpWorker<A> {
     }
 
     /// Answers until `stop` is set, then what has been received; ends when the interface has gone.
-    pub(super) fn run(mut self, counters: &Shard, stop: &AtomicBool) {
+    pub(in crate::transport) fn run(mut self, counters: &Shard, stop: &AtomicBool) {
         while !stop.load(Relaxed) {
             let wait = match self.queue.socket.is_sending() {
                 true => SENDING_WAIT,
@@ -427,12 +427,12 @@ fn respond(
 mod tests {
     use super::*;
     use crate::base::prefix::Family;
-    use crate::transport::fixture;
+    use crate::transport::xdp::fixture;
 
     fn keys(keys: &[&str]) -> BTreeSet<Key> {
         let key = |text: &&str| {
             let address: SocketAddr = text.parse().unwrap();
-            xdp_prog::key(address.ip(), address.port())
+            program::key(address.ip(), address.port())
         };
         keys.iter().map(key).collect()
     }

@@ -25,28 +25,26 @@ use tracing::error;
 use tracing::info;
 use tracing::warn;
 
-use crate::admin::LastReload;
-use crate::admin::Live;
-use crate::admin::Request;
-use crate::admin::clock::Clock;
-use crate::admin::clock::unix;
 use crate::base::diag::Report;
 use crate::base::health::Health;
 use crate::config::model::Endpoint;
 use crate::daemon::files::Seen;
 use crate::daemon::load::Loaded;
 use crate::daemon::load::Loader;
-use crate::daemon::notify::Notifier;
-use crate::daemon::notify::warn_of_stale_serials;
-use crate::daemon::retire;
+use crate::daemon::memory::retire;
 use crate::daemon::saved;
 use crate::daemon::saved::State;
-use crate::geo::today::Today;
+use crate::geo::answer_table::Today;
 use crate::health::board::Board;
 use crate::health::board::Flip;
 use crate::health::observation::Observation;
 use crate::health::overrides::Override;
 use crate::health::overrides::Overrides;
+use crate::live::LastReload;
+use crate::live::Live;
+use crate::live::clock::Clock;
+use crate::live::clock::unix;
+use crate::live::request::Request;
 use crate::probe::pairs;
 use crate::probe::schedule::Prober;
 use crate::state::build::Evidence;
@@ -54,6 +52,8 @@ use crate::state::build::TodayJob;
 use crate::state::build::make_todays;
 use crate::state::plan::Plan;
 use crate::state::snapshot::Snapshot;
+use crate::transport::notify::Notifier;
+use crate::transport::notify::warn_of_stale_serials;
 
 /// How often files are looked at. A change is taken up when two looks in a row find the same new
 /// state, so that an edit is in force within a second and a file being written is left alone.

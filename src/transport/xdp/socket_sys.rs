@@ -27,15 +27,15 @@ use socket2::SockAddr;
 use socket2::Socket;
 use socket2::Type;
 
-use crate::transport::answerer::LEAD;
-use crate::transport::ring_sys::Mapping;
-use crate::transport::ring_sys::Ring;
+use crate::transport::responder::LEAD;
+use crate::transport::xdp::ring_sys::Mapping;
+use crate::transport::xdp::ring_sys::Ring;
 
 /// Octets of a frame, the least that the kernel takes.
 const FRAME_LEN: usize = 2048;
 
 /// The longest packet that is received: the kernel keeps 256 octets of a frame for itself.
-pub(super) const PACKET_LEN: u16 = (FRAME_LEN - 256) as u16;
+pub(in crate::transport) const PACKET_LEN: u16 = (FRAME_LEN - 256) as u16;
 
 /// Frames of a socket, 4 MiB. As many queries can wait as arrive in some milliseconds at the highest
 /// rate that a thread answers, which is longer than a thread that has work is kept from its core.
@@ -47,7 +47,7 @@ const N_SENDING: u32 = N_FRAMES / 2;
 
 /// Whether frames are in the network card's own reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Copying {
+pub(in crate::transport) enum Copying {
     /// The kernel copies every packet.
     Copy,
     /// The driver moves packets by itself.
@@ -56,15 +56,15 @@ pub(super) enum Copying {
 
 /// What became of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Answered {
+pub(in crate::transport) struct Answered {
     /// Packets that were taken from the receive ring.
-    pub(super) n_received: usize,
+    pub(in crate::transport) n_received: usize,
     /// Replies that were given up because too many are on their way.
-    pub(super) n_unsent: usize,
+    pub(in crate::transport) n_unsent: usize,
 }
 
 /// A socket on one receive queue of an interface.
-pub(super) struct XdpSocket {
+pub(in crate::transport) struct XdpSocket {
     socket: Socket,
     frames: Mapping,
     fill: Ring<u64>,
@@ -77,7 +77,7 @@ pub(super) struct XdpSocket {
 impl XdpSocket {
     /// Opens a socket with its frames and rings, and binds it. It receives nothing before it stands in
     /// the map that a program on the interface redirects to. The error comes with what was tried.
-    pub(super) fn open(
+    pub(in crate::transport) fn open(
         interface: u32,
         queue: u32,
         forced: Option<Copying>,
@@ -155,12 +155,12 @@ impl XdpSocket {
     }
 
     /// Its number, for the map of sockets.
-    pub(super) fn descriptor(&self) -> RawFd {
+    pub(in crate::transport) fn descriptor(&self) -> RawFd {
         self.socket.as_raw_fd()
     }
 
     /// How its packets are moved.
-    pub(super) fn copying(&self) -> io::Result<Copying> {
+    pub(in crate::transport) fn copying(&self) -> io::Result<Copying> {
         let mut options = libc::xdp_options { flags: 0 };
         option(self.descriptor(), libc::XDP_OPTIONS, &mut options)?;
         Ok(match options.flags & libc::XDP_OPTIONS_ZEROCOPY {
@@ -171,7 +171,7 @@ impl XdpSocket {
 
     /// Waits until a packet is there, at most for `timeout`, and tells whether one is. Gets on with
     /// sending meanwhile, as far as the kernel needs to be asked to.
-    pub(super) fn wait(&mut self, timeout: Duration) -> io::Result<bool> {
+    pub(in crate::transport) fn wait(&mut self, timeout: Duration) -> io::Result<bool> {
         if self.received.has_more() {
             return Ok(true);
         }
@@ -191,19 +191,19 @@ impl XdpSocket {
     }
 
     /// Whether replies are still on their way out.
-    pub(super) fn is_sending(&self) -> bool {
+    pub(in crate::transport) fn is_sending(&self) -> bool {
         self.n_in_flight > 0
     }
 
     /// Asks the kernel how the interface is: `ENETDOWN` while it is down, `ENXIO` when it has gone.
-    pub(super) fn check(&self) -> io::Result<()> {
+    pub(in crate::transport) fn check(&self) -> io::Result<()> {
         self.request_sending()
     }
 
     /// Lends each received packet, at most `limit`, to `answer`: the frame from the packet's first octet
     /// on, and the packet's length. It leaves a reply there and returns its length, 0 for none. The
     /// replies are sent at the end.
-    pub(super) fn answer(
+    pub(in crate::transport) fn answer(
         &mut self,
         limit: usize,
         mut answer: impl FnMut(&mut [u8], usize, &[u8]) -> usize,

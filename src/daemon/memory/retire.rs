@@ -12,8 +12,8 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use crate::daemon::memory_sys;
-use crate::daemon::pages;
+use crate::daemon::memory::memory_sys;
+use crate::daemon::memory::pages;
 use crate::state::publish::Publisher;
 use crate::state::snapshot::Snapshot;
 
@@ -21,7 +21,7 @@ use crate::state::snapshot::Snapshot;
 const HOLD: Duration = Duration::from_secs(1);
 
 /// Publishes a snapshot and retires the one before.
-pub(super) fn replace(publisher: &Publisher, next: Snapshot) {
+pub(crate) fn replace(publisher: &Publisher, next: Snapshot) {
     let before = publisher.current();
     let is_reload = !Arc::ptr_eq(&before.plan, &next.plan);
     let generation = next.generation;

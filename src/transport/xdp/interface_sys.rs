@@ -16,18 +16,18 @@ use libc::c_int;
 
 /// An Ethernet interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Ethernet {
+pub(in crate::transport) struct Ethernet {
     /// Its number.
-    pub(super) index: u32,
+    pub(in crate::transport) index: u32,
     /// Its MAC address.
-    pub(super) mac: [u8; 6],
+    pub(in crate::transport) mac: [u8; 6],
     /// The longest IP packet that it sends, in octets.
-    pub(super) mtu: usize,
+    pub(in crate::transport) mtu: usize,
 }
 
 impl Ethernet {
     /// Looks an interface up by its name; `None` for one that is not Ethernet, as the loopback.
-    pub(super) fn find(name: &str) -> io::Result<Option<Self>> {
+    pub(in crate::transport) fn find(name: &str) -> io::Result<Option<Self>> {
         /// `ARPHRD_ETHER`.
         const ETHERNET: u32 = 1;
         if number::<u32>(name, "type")? != ETHERNET {
@@ -51,7 +51,7 @@ impl Ethernet {
 }
 
 /// How many receive queues an interface has; 0 if there is no such interface.
-pub(super) fn n_receive_queues(name: &str) -> u32 {
+pub(in crate::transport) fn n_receive_queues(name: &str) -> u32 {
     let entries = fs::read_dir(folder(name).join("queues"))
         .into_iter()
         .flatten()
@@ -65,7 +65,7 @@ pub(super) fn n_receive_queues(name: &str) -> u32 {
 
 /// The addresses of an interface and those of the loopback interface, where anycast addresses are
 /// usually put. Those that only this machine or this link can reach are left out.
-pub(super) fn addresses(name: &str) -> io::Result<Vec<IpAddr>> {
+pub(in crate::transport) fn addresses(name: &str) -> io::Result<Vec<IpAddr>> {
     let mut first: *mut libc::ifaddrs = ptr::null_mut();
     // SAFETY: it is set to a list of ours, or the call fails.
     if unsafe { libc::getifaddrs(&raw mut first) } != 0 {

@@ -14,7 +14,7 @@ use std::ptr;
 ///
 /// # Errors
 /// What madvise(2) says of `MADV_COLLAPSE`; some of the range may be joined nevertheless.
-pub(super) fn join_pages(range: &Range<usize>) -> io::Result<()> {
+pub(crate) fn join_pages(range: &Range<usize>) -> io::Result<()> {
     // Of `libc::MADV_COLLAPSE`, which is there for glibc only.
     const COLLAPSE: libc::c_int = 25;
     let start = ptr::without_provenance_mut(range.start);
@@ -30,7 +30,7 @@ pub(super) fn join_pages(range: &Range<usize>) -> io::Result<()> {
 /// freed. It is where glibc starts as well, but it then goes up to 32 MiB by what is freed, and every
 /// reload would leave its table's memory behind: 170 MB after six of a database that takes 75.
 #[cfg(target_env = "gnu")]
-pub(super) fn unmap_large_blocks() {
+pub(crate) fn unmap_large_blocks() {
     const THRESHOLD: libc::c_int = 128 << 10;
     // SAFETY: sets a number of the allocator, which may be done at any time.
     unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, THRESHOLD) };
@@ -39,15 +39,15 @@ pub(super) fn unmap_large_blocks() {
 /// Gives back the pages that small blocks left empty. Takes milliseconds, and allocations elsewhere may
 /// wait for it.
 #[cfg(target_env = "gnu")]
-pub(super) fn return_free_pages() {
+pub(crate) fn return_free_pages() {
     // SAFETY: frees nothing that is in use; it may be called at any time, by any thread.
     unsafe { libc::malloc_trim(0) };
 }
 
 /// Other allocators give back by themselves.
 #[cfg(not(target_env = "gnu"))]
-pub(super) fn unmap_large_blocks() {}
+pub(crate) fn unmap_large_blocks() {}
 
 /// Other allocators give back by themselves.
 #[cfg(not(target_env = "gnu"))]
-pub(super) fn return_free_pages() {}
+pub(crate) fn return_free_pages() {}

@@ -9,9 +9,9 @@
 use crate::base::prefix::Prefix;
 use crate::base::prefix::mask32;
 use crate::base::prefix::mask128;
-use crate::geo::guide::Guide;
-use crate::geo::guide::Levels;
-use crate::geo::guide::Slots;
+use crate::geo::range_index::Guide;
+use crate::geo::range_index::Levels;
+use crate::geo::range_index::Slots;
 
 /// What a table says of a whole prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

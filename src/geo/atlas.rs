@@ -25,7 +25,7 @@ use crate::base::location::Location;
 use crate::base::location::Point;
 use crate::base::location::Subdivision;
 use crate::base::prefix::Prefix;
-use crate::geo::flat::Builder;
+use crate::geo::ranges::Builder;
 use crate::geo::table::PrefixTable;
 
 /// What is known of a country without a database: its continent and its centre.

@@ -5,9 +5,9 @@
 //! the client subnet, a few answers early, and the line is there in time.
 
 use crate::engine::arrival::Scratch;
-use crate::geo::today::Today;
+use crate::geo::answer_table::Today;
 use crate::state::snapshot::Snapshot;
-use crate::wire::glance;
+use crate::wire::peek;
 
 /// The prefix table that the coming messages will likely be answered from.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +32,7 @@ impl<'a> Ahead<'a> {
     /// Prepares for a message. Only speed depends on it.
     pub fn expect(self, message: &[u8]) {
         if let Some(today) = self.today
-            && let Some(prefix) = glance::subnet(message).and_then(|subnet| subnet.prefix())
+            && let Some(prefix) = peek::subnet(message).and_then(|subnet| subnet.prefix())
         {
             today.prefetch(prefix);
         }

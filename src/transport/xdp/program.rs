@@ -9,39 +9,39 @@
 
 use std::net::IpAddr;
 
-use crate::transport::packet::ETHERNET_LEN;
-use crate::transport::packet::ETHERTYPE_IPV4;
-use crate::transport::packet::ETHERTYPE_IPV6;
-use crate::transport::packet::IPV4_FRAGMENT;
-use crate::transport::packet::IPV4_LEN;
-use crate::transport::packet::IPV4_PLAIN;
-use crate::transport::packet::IPV6_LEN;
-use crate::transport::packet::UDP;
-use crate::transport::packet::UDP_LEN;
+use crate::transport::xdp::packet::ETHERNET_LEN;
+use crate::transport::xdp::packet::ETHERTYPE_IPV4;
+use crate::transport::xdp::packet::ETHERTYPE_IPV6;
+use crate::transport::xdp::packet::IPV4_FRAGMENT;
+use crate::transport::xdp::packet::IPV4_LEN;
+use crate::transport::xdp::packet::IPV4_PLAIN;
+use crate::transport::xdp::packet::IPV6_LEN;
+use crate::transport::xdp::packet::UDP;
+use crate::transport::xdp::packet::UDP_LEN;
 
 /// One instruction, as the kernel's `struct bpf_insn`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
-pub(super) struct Instruction {
+pub(in crate::transport) struct Instruction {
     /// What to do.
-    pub(super) code: u8,
+    pub(in crate::transport) code: u8,
     /// The register written and the register read, half an octet each.
-    pub(super) registers: u8,
+    pub(in crate::transport) registers: u8,
     /// A jump's distance, or an address's displacement.
-    pub(super) offset: i16,
+    pub(in crate::transport) offset: i16,
     /// The constant operand.
-    pub(super) immediate: i32,
+    pub(in crate::transport) immediate: i32,
 }
 
 /// An address and port that is answered on: the address, IPv4 as IPv4-mapped, the port, both in network
 /// order, and padding.
-pub(super) type Key = [u8; KEY_LEN];
+pub(in crate::transport) type Key = [u8; KEY_LEN];
 
 /// Octets of a [`Key`].
-pub(super) const KEY_LEN: usize = 20;
+pub(in crate::transport) const KEY_LEN: usize = 20;
 
 /// The key of an address and port.
-pub(super) fn key(address: IpAddr, port: u16) -> Key {
+pub(in crate::transport) fn key(address: IpAddr, port: u16) -> Key {
     let address = match address {
         IpAddr::V4(v4) => v4.to_ipv6_mapped(),
         IpAddr::V6(v6) => v6,
@@ -56,19 +56,19 @@ pub(super) fn key(address: IpAddr, port: u16) -> Key {
 
 /// What the program is made for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Target {
+pub(in crate::transport) struct Target {
     /// The interface's MAC address.
-    pub(super) mac: [u8; 6],
+    pub(in crate::transport) mac: [u8; 6],
     /// The longest packet that fits a frame, in octets.
-    pub(super) longest: u16,
+    pub(in crate::transport) longest: u16,
     /// The file descriptor of the map of [`Key`]s.
-    pub(super) keys: i32,
+    pub(in crate::transport) keys: i32,
     /// The file descriptor of the map of queues to sockets.
-    pub(super) sockets: i32,
+    pub(in crate::transport) sockets: i32,
 }
 
 /// Writes the program.
-pub(super) fn assemble(target: &Target) -> Vec<Instruction> {
+pub(in crate::transport) fn assemble(target: &Target) -> Vec<Instruction> {
     let mut p = Assembler::default();
     p.push(MOVE, CONTEXT, R1, 0, 0);
     p.push(LOAD_32, PACKET, CONTEXT, 0, 0);
@@ -280,11 +280,11 @@ mod tests {
 
     use super::*;
     use crate::base::prefix::Family;
-    use crate::transport::bpf_sys;
-    use crate::transport::bpf_sys::Map;
-    use crate::transport::bpf_sys::MapKind;
-    use crate::transport::fixture;
-    use crate::transport::packet;
+    use crate::transport::xdp::bpf_sys;
+    use crate::transport::xdp::bpf_sys::Map;
+    use crate::transport::xdp::bpf_sys::MapKind;
+    use crate::transport::xdp::fixture;
+    use crate::transport::xdp::packet;
 
     const KEYS: i32 = 11;
     const SOCKETS: i32 = 12;

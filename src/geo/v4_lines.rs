@@ -10,10 +10,10 @@
 use std::hint::select_unpredictable;
 
 use crate::base::prefetch_sys::prefetch;
-use crate::geo::flat::Address;
-use crate::geo::flat::Bits;
-use crate::geo::flat::Flat;
-use crate::geo::flat::Hit;
+use crate::geo::ranges::Address;
+use crate::geo::ranges::Bits;
+use crate::geo::ranges::Flat;
+use crate::geo::ranges::Hit;
 
 /// Bits of an address that choose its line.
 pub(super) const LINE_BITS: u8 = 16;
@@ -170,7 +170,7 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::geo::flat::Builder;
+    use crate::geo::ranges::Builder;
 
     /// A table in which some /16s have no range of their own, some few and some too many.
     fn table() -> Flat<u32> {

@@ -8,14 +8,14 @@ use std::net::IpAddr;
 
 use crate::base::prefix::Family;
 use crate::base::prefix::Prefix;
-use crate::geo::blocks::Blocks;
-use crate::geo::flat::Address;
-use crate::geo::flat::Builder;
-use crate::geo::flat::Flat;
-use crate::geo::flat::Hit;
-use crate::geo::lines::LINE_BITS;
-use crate::geo::lines::Lines;
+use crate::geo::ranges::Address;
+use crate::geo::ranges::Builder;
+use crate::geo::ranges::Flat;
+use crate::geo::ranges::Hit;
 use crate::geo::table::PrefixTable;
+use crate::geo::v4_lines::LINE_BITS;
+use crate::geo::v4_lines::Lines;
+use crate::geo::v6_blocks::Blocks;
 
 /// The keys of all granules.
 #[derive(Clone, Debug)]

@@ -1,0 +1,16 @@
+//! UDP past the kernel's network stack: AF_XDP sockets, and the XDP program that sends queries to them.
+
+mod bpf_sys;
+#[cfg(test)]
+mod fixture;
+mod interface_sys;
+mod packet;
+mod program;
+mod ring_sys;
+mod socket_sys;
+mod worker;
+
+pub(in crate::transport) use worker::Interface;
+pub(in crate::transport) use worker::XdpWorker;
+pub use worker::n_threads;
+pub(in crate::transport) use worker::open;
