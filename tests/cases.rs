@@ -399,7 +399,7 @@ fn explains(
     same("explained scope", &explained.scope, &asked.scope)?;
     let pool = explained
         .pool
-        .map(|ix| &*snapshot.plan.config.pools.pools[ix.at()].name);
+        .map(|ix| &*snapshot.plan.config.pools.pools[ix.index()].name);
     same("explained pool", &pool, &asked.pool.as_deref())?;
     let chosen: Vec<_> = explained.candidates.iter().filter(|c| c.chosen).collect();
     same("chosen candidates", &chosen.len(), &1)

@@ -102,7 +102,7 @@ pub struct Candidate {
 /// An explanation in its printed form.
 pub fn explanation(explained: &explain::Explanation, snapshot: &Snapshot) -> Explanation {
     let pools = &snapshot.plan.config.pools.pools;
-    let pool_name = |ix: PoolIx| pools[ix.at()].name.to_string();
+    let pool_name = |ix: PoolIx| pools[ix.index()].name.to_string();
     let candidate = |candidate: &explain::Candidate| Candidate {
         pool: pool_name(candidate.pool),
         distance_km: candidate.distance_km.map(|km| (km * 10.0).round() / 10.0),
@@ -341,7 +341,7 @@ pub fn status(live: &Live) -> Status {
         pools: steered
             .pools
             .iter()
-            .map(|pool| plan.config.pools.pools[pool.at()].name.to_string())
+            .map(|pool| plan.config.pools.pools[pool.index()].name.to_string())
             .collect(),
         ttl: steered.ttl,
     });
@@ -418,7 +418,7 @@ fn pools(live: &Live, snapshot: &Snapshot) -> Vec<Pool> {
             name: pool.name.to_string(),
             monitor: pool
                 .monitor
-                .map(|ix| config.monitors[ix.at()].name.to_string()),
+                .map(|ix| config.monitors[ix.index()].name.to_string()),
             ipv4: health(Family::V4).map(|health| health.to_string()),
             ipv6: health(Family::V6).map(|health| health.to_string()),
             r#override: words.of(&pool.name).map(word),

@@ -18,7 +18,7 @@ macro_rules! index {
             }
 
             /// The position in its table.
-            pub fn at(self) -> usize {
+            pub fn index(self) -> usize {
                 self.0 as usize
             }
         }

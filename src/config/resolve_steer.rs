@@ -129,7 +129,7 @@ impl Context<'_> {
             Some(pool)
         })?;
         let weightless = |pool: &PoolIx| {
-            let pool = self.pools[pool.at()].as_ref();
+            let pool = self.pools[pool.index()].as_ref();
             pool.is_some_and(|pool| pool.weight == 0)
         };
         if policy == Policy::Weighted && !pools.is_empty() && pools.iter().all(weightless) {
@@ -140,7 +140,7 @@ impl Context<'_> {
 
     fn any_monitored(&self, pools: &[PoolIx]) -> bool {
         pools.iter().any(|pool| {
-            let pool = self.pools[pool.at()].as_ref();
+            let pool = self.pools[pool.index()].as_ref();
             pool.is_some_and(|pool| pool.monitor.is_some())
         })
     }

@@ -222,16 +222,16 @@ fn read(response: &[u8]) -> Wire {
 fn rank_of<'a>(snapshot: &'a Snapshot, traced: &TracedSteering) -> Option<Cow<'a, RankList>> {
     let answers = snapshot
         .steered
-        .get(traced.ix.at())?
+        .get(traced.ix.index())?
         .families
         .get(traced.family.ix())?;
     let first = answers.table.rank_of(traced.client.prefix.addr());
     let gives = |rank: usize| answers.key_of_rank.get(rank) == Some(&traced.key);
-    let rank = match gives(first.at()) {
-        true => first.at(),
+    let rank = match gives(first.index()) {
+        true => first.index(),
         false => (0..answers.key_of_rank.len()).find(|rank| gives(*rank))?,
     };
-    let spec = snapshot.plan.specs.get(traced.ix.at())?;
+    let spec = snapshot.plan.specs.get(traced.ix.index())?;
     Some(whole(spec, answers.table.ranks().get(rank)?))
 }
 
@@ -276,8 +276,8 @@ fn candidate(
     why: impl Fn(Standing) -> &'static str,
 ) -> Option<Candidate> {
     let plan = &snapshot.plan;
-    let config = plan.config.pools.pools.get(pool.at())?;
-    let now = snapshot.pools.get(pool.at())?;
+    let config = plan.config.pools.pools.get(pool.index())?;
+    let now = snapshot.pools.get(pool.index())?;
     let standing = now.standing(traced.family);
     Some(Candidate {
         pool,
@@ -285,7 +285,7 @@ fn candidate(
             .point
             .map(|point| point.distance_km(config.location)),
         health: now
-            .health(plan, pool.at(), traced.family)
+            .health(plan, pool.index(), traced.family)
             .unwrap_or_default(),
         drained: standing == Standing::Drained,
         chosen: Some(pool) == traced.pool,

@@ -21,7 +21,7 @@ impl<'a> Ahead<'a> {
     pub fn of(snapshot: &'a Snapshot, scratch: &Scratch) -> Self {
         let is_used = snapshot.plan.config.process.ecs.enabled;
         let (ix, family) = scratch.last_steered;
-        let steered = snapshot.steered.get(ix.at());
+        let steered = snapshot.steered.get(ix.index());
         let answers = steered.and_then(|steered| steered.families.get(family.ix()));
         let today = answers.and_then(|answers| answers.today.as_deref());
         Self {

@@ -43,7 +43,7 @@ impl<'a> Composer<'a, '_> {
             .and_then(|edns| edns.subnet.as_ref());
         let ecs = &self.snapshot.plan.config.process.ecs;
         let client = client::of_query(ecs, subnet, self.arrival.src);
-        let now = self.snapshot.steered.get(ix.at());
+        let now = self.snapshot.steered.get(ix.index());
         let Some((now, answers)) = now.and_then(|now| Some((now, now.families.get(family.ix())?)))
         else {
             return Found::ServFail;
@@ -73,7 +73,7 @@ impl<'a> Composer<'a, '_> {
     /// What is wrong with an answer although it is what the configuration asks for (RFC 8914 s4.1).
     fn complaint(&self, found: &Found<'_>, family: Family) -> Option<ExtendedError<'static>> {
         let is_up = |pool: &PoolAnswer| {
-            let now = self.snapshot.pools.get(pool.pool.at());
+            let now = self.snapshot.pools.get(pool.pool.index());
             now.is_none_or(|now| now.standing(family) == Standing::Up)
         };
         let text = match found {

@@ -443,8 +443,8 @@ mod tests {
             prop_assert_eq!(all.cut, None);
             for family in Family::ALL {
                 let is_wanted = |share: &&Share| {
-                    let (_, _, _, is_up) = pools[share.pool.at()];
-                    is_up && spec.sites[share.pool.at()].families[family.ix()]
+                    let (_, _, _, is_up) = pools[share.pool.index()];
+                    is_up && spec.sites[share.pool.index()].families[family.ix()]
                 };
                 let first = |list: &RankList| {
                     let wanted = |group: &[Share]| -> Vec<Share> {

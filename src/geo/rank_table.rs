@@ -286,7 +286,7 @@ mod tests {
             ("2001:db8::8", Some(0), true),
             ("2001:db8:0:1::", None, false),
         ] {
-            let list = &table.ranks()[table.rank_of(client.parse().expect("address")).at()];
+            let list = &table.ranks()[table.rank_of(client.parse().expect("address")).index()];
             assert_eq!((list.rule, list.located), (rule, located), "{client}");
         }
         let key_of: Vec<u32> = (0..).take(table.ranks().len()).collect();
@@ -341,7 +341,7 @@ mod tests {
                 let (location, _) = atlas.locate(addr);
                 let asn = Scan(&systems).value(addr);
                 prop_assert_eq!(location.asn.unwrap_or(0), asn, "{}", addr);
-                let list = &table.ranks()[table.rank_of(addr).at()];
+                let list = &table.ranks()[table.rank_of(addr).index()];
                 let first = list.groups.iter().next().expect("a group")[0];
                 let found = (first.pool.0, list.rule);
                 let network = Scan(&networks).value(addr);

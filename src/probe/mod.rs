@@ -61,7 +61,7 @@ pub fn pairs(pools: &Pools, vantages: &[Vantage]) -> Vec<Pair> {
             let target = Arc::new(Target {
                 pool: Arc::clone(&name),
                 address: endpoint.address,
-                monitor: Arc::clone(&monitors[monitor.at()]),
+                monitor: Arc::clone(&monitors[monitor.index()]),
             });
             for (vantage, name) in vantages.iter().zip(&names) {
                 if reaches(&vantage.egress, endpoint.address) {

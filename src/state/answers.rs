@@ -202,7 +202,7 @@ impl FamilyAnswers {
         // s7.2.1: scope 0 for source 0).
         let Some(max_scope_len) = client.max_scope_len else {
             let rank = self.table.rank_of(prefix.addr());
-            return (self.key_of_rank[rank.at()], 0);
+            return (self.key_of_rank[rank.index()], 0);
         };
         let hit = match &self.today {
             Some(today) => today.lookup(prefix),

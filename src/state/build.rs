@@ -295,9 +295,9 @@ impl Builder<'_> {
             let at = family.ix();
             match self.before {
                 Some(before)
-                    if self.is_unchanged[at] && before.last_up[ix.at()][at] == last_up[at] =>
+                    if self.is_unchanged[at] && before.last_up[ix.index()][at] == last_up[at] =>
                 {
-                    Arc::clone(&before.steered[ix.at()].families[at])
+                    Arc::clone(&before.steered[ix.index()].families[at])
                 }
                 _ => self.family(ix, family, &last_up[at]),
             }
@@ -310,7 +310,7 @@ impl Builder<'_> {
     fn last_up(&self, ix: SteeredIx, family: Family) -> Arc<[bool]> {
         let now = &self.up[family.ix()];
         let mut pools = self.plan.steered(ix).pools.iter();
-        if pools.any(|pool| now[pool.at()]) {
+        if pools.any(|pool| now[pool.index()]) {
             return Arc::clone(now);
         }
         self.last_up_before(ix, family)
@@ -323,7 +323,7 @@ impl Builder<'_> {
         let known = self.known?;
         let was_up = |at: usize| &known.last_up[at][family.ix()];
         if Arc::ptr_eq(&known.plan.config, &self.plan.config) {
-            return Some(Arc::clone(was_up(ix.at())));
+            return Some(Arc::clone(was_up(ix.index())));
         }
         let names = self.known_names.get_or_init(|| KnownNames::of(&known.plan));
         let was_up = was_up(*names.steered.get(&self.plan.steered(ix).owner)?);
@@ -339,7 +339,7 @@ impl Builder<'_> {
     ) -> Arc<FamilyAnswers> {
         let steered = self.plan.steered(ix);
         let alike = Alike {
-            table: Arc::as_ptr(&self.plan.tables[ix.at()]),
+            table: Arc::as_ptr(&self.plan.tables[ix.index()]),
             all_down: steered.all_down,
             ttl: steered.ttl,
             answers: steered.answers,
@@ -355,10 +355,10 @@ impl Builder<'_> {
     }
 
     fn make_family(&mut self, ix: SteeredIx, family: Family, last_up: &[bool]) -> FamilyAnswers {
-        let table = Arc::clone(&self.plan.tables[ix.at()]);
+        let table = Arc::clone(&self.plan.tables[ix.index()]);
         let up = &self.up[family.ix()];
-        let mut sites = self.plan.specs[ix.at()].all_sites();
-        let any_up = sites.any(|site| up[site.pool.at()]);
+        let mut sites = self.plan.specs[ix.index()].all_sites();
+        let any_up = sites.any(|site| up[site.pool.index()]);
         let mut keys = FxHashMap::<Choice, u32>::default();
         let mut choices = Vec::new();
         let key_of_rank: Arc<[u32]> = table
@@ -394,9 +394,9 @@ impl Builder<'_> {
         last_up: &[bool],
     ) -> Choice {
         let all_down = self.plan.steered(ix).all_down;
-        let standing = |pool: PoolIx| self.pools[pool.at()].standing[family.ix()];
-        let was_up = |pool: PoolIx| last_up[pool.at()];
-        let spec = &self.plan.specs[ix.at()];
+        let standing = |pool: PoolIx| self.pools[pool.index()].standing[family.ix()];
+        let was_up = |pool: PoolIx| last_up[pool.index()];
+        let spec = &self.plan.specs[ix.index()];
         let beyond = |wanted: &dyn Fn(PoolIx) -> bool| first_group(spec, rank, wanted);
         steer::choose(rank, all_down, family, any_up, standing, was_up, beyond)
     }
@@ -429,8 +429,8 @@ impl Builder<'_> {
         let steered = self.plan.steered(ix);
         let pool = share.pool;
         let (config, now) = (
-            &self.plan.config.pools.pools[pool.at()],
-            &self.pools[pool.at()],
+            &self.plan.config.pools.pools[pool.index()],
+            &self.pools[pool.index()],
         );
         let (ttl, answers) = (steered.ttl, steered.answers);
         let variants = self
@@ -445,7 +445,7 @@ impl Builder<'_> {
             });
         PoolAnswer {
             pool,
-            hash: self.plan.pool_hashes[pool.at()],
+            hash: self.plan.pool_hashes[pool.index()],
             weight: share.weight,
             counter: self.plan.counters.slot(ix, pool).unwrap_or(u32::MAX),
             variants: Arc::clone(variants),

@@ -285,7 +285,7 @@ impl AnswerCounters {
                 continue;
             };
             for slot in self.slots_of(at) {
-                let old_slot = known[self.slots[slot].at()].and_then(|p| before.slot(*old, p));
+                let old_slot = known[self.slots[slot].index()].and_then(|p| before.slot(*old, p));
                 if let Some(old_slot) = old_slot {
                     let total = before.total((before.start(*old) + old_slot) as usize);
                     self.shards[0][slot].store(total, Relaxed);
@@ -296,13 +296,13 @@ impl AnswerCounters {
 
     /// Where the slots of a name start.
     pub fn start(&self, steered: SteeredIx) -> u32 {
-        self.starts[steered.at()]
+        self.starts[steered.index()]
     }
 
     /// The slot of a pool counted from its name's first, the same for all names that can answer with
     /// the same pools; `None` for a pool the name cannot answer with.
     pub fn slot(&self, steered: SteeredIx, pool: PoolIx) -> Option<u32> {
-        let slot = self.slots[self.slots_of(steered.at())].binary_search(&pool);
+        let slot = self.slots[self.slots_of(steered.index())].binary_search(&pool);
         u32::try_from(slot.ok()?).ok()
     }
 
@@ -329,7 +329,7 @@ impl AnswerCounters {
         let names = self.owners.iter().enumerate();
         names.flat_map(move |(at, owner)| {
             self.slots_of(at).map(move |slot| {
-                let pool = &self.pool_names[self.slots[slot].at()];
+                let pool = &self.pool_names[self.slots[slot].index()];
                 ((&**owner, &**pool), self.total(slot))
             })
         })

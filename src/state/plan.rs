@@ -102,7 +102,7 @@ impl Plan {
 
     /// A steered name's configuration.
     pub fn steered(&self, ix: SteeredIx) -> &Steered {
-        &self.config.pools.steered[ix.at()]
+        &self.config.pools.steered[ix.index()]
     }
 }
 
@@ -110,7 +110,7 @@ impl Plan {
 fn spec_of(config: &Config, steered: &Steered) -> Spec {
     let sites = |pools: &[PoolIx]| {
         let site = |&pool: &PoolIx| {
-            let p = &config.pools.pools[pool.at()];
+            let p = &config.pools.pools[pool.index()];
             Site {
                 pool,
                 direction: p.location.direction(),

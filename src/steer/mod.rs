@@ -150,7 +150,7 @@ mod tests {
                 all_down,
                 Family::V4,
                 any_up,
-                |pool| standing[pool.at()],
+                |pool| standing[pool.index()],
                 |pool| was_up.contains(&pool.0),
                 // Behind a cut there is pool 2 alone.
                 |wanted| wanted(PoolIx(2)).then(|| vec![share(&(2, 1))]),

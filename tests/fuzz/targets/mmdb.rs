@@ -68,7 +68,7 @@ fn check(bytes: Vec<u8>) {
     let table = compile(&spec, &atlas);
     for n in 0..64_u32 {
         let addr = IpAddr::from(n.wrapping_mul(0x0409_1235).to_be_bytes());
-        assert!(table.rank_of(addr).at() < table.ranks().len());
+        assert!(table.rank_of(addr).index() < table.ranks().len());
         let _ = atlas.locate(addr);
     }
 }
