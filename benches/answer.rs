@@ -79,7 +79,7 @@ fn subnets() -> Vec<Prefix> {
 }
 
 fn snapshot(plan: Arc<Plan>) -> Snapshot {
-    Snapshot::build(plan, &Evidence::default(), 1, None).with_all_todays()
+    Snapshot::build(plan, &Evidence::default(), 1, None).with_merged_tables()
 }
 
 fn plan(n_names: usize, atlas: &Arc<Atlas>) -> Arc<Plan> {

@@ -221,7 +221,7 @@ fn run(n: usize, step: &Step, atlas: &Arc<Atlas>) -> Duration {
     let planned = started.elapsed();
     let built = Snapshot::build(Arc::clone(&plan), &Evidence::default(), 1, None);
     let building = started.elapsed() - planned;
-    let snapshot = built.with_all_todays();
+    let snapshot = built.with_merged_tables();
     let loaded = started.elapsed();
     let down = Evidence {
         endpoints: vec![vec![Health::Down; 2]],

@@ -16,7 +16,7 @@ use meridian::base::health::Health;
 use meridian::daemon::load::embedded_atlas;
 use meridian::geo::atlas::Atlas;
 use meridian::state::build::Evidence;
-use meridian::state::build::make_todays;
+use meridian::state::build::merge_tables;
 use meridian::state::plan::Plan;
 use meridian::state::snapshot::Snapshot;
 
@@ -68,14 +68,14 @@ fn flips(c: &mut Criterion) {
             forced: vec![None; n_pools],
         };
         let up = Snapshot::build(Arc::clone(&plan), &evidence(Health::Up), 1, None);
-        let up = up.with_all_todays();
+        let up = up.with_merged_tables();
         let down = evidence(Health::Down);
         let build = || Snapshot::build(Arc::clone(&plan), &down, 2, Some(&up));
         let what = format!("{n_pools} pools, {n_names} names");
         group.bench_function(BenchmarkId::new("build", &what), |b| b.iter(build));
         let built = build();
         group.bench_function(BenchmarkId::new("merge", &what), |b| {
-            b.iter(|| make_todays(built.missing_todays()));
+            b.iter(|| merge_tables(built.missing_merges()));
         });
     }
 }

@@ -51,7 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let plan = support::plan("", &pools, &[("example.com", ZONE)], Arc::clone(&atlas))
         .map_err(|report| report.to_string())?;
     let fresh = Snapshot::build(Arc::clone(&plan), &Evidence::default(), 1, None);
-    let merged = Snapshot::build(plan, &Evidence::default(), 2, None).with_all_todays();
+    let merged = Snapshot::build(plan, &Evidence::default(), 2, None).with_merged_tables();
     let networks: HashSet<Prefix> = subnets
         .iter()
         .filter_map(|subnet| atlas.locate(subnet.addr()).1)

@@ -107,7 +107,7 @@ fn answering_allocates_nothing() {
     let plan = plan(POOLS);
     let merged = Snapshot::build(Arc::clone(&plan), &Evidence::default(), 1, None);
     let fresh = Snapshot::build(plan, &Evidence::default(), 2, None);
-    let merged = merged.with_all_todays();
+    let merged = merged.with_merged_tables();
     let mut scratch = Scratch::new(Arc::new(Counters::new(1)), 0);
     let arrival = Arrival {
         src: IpAddr::from([127, 0, 0, 1]),
@@ -185,7 +185,7 @@ fn every_answer_is_of_one_generation() {
         }
     };
     let first = Snapshot::build(plan.clone(), &evidence(0), 0, None);
-    let publisher = Publisher::new(first.with_all_todays());
+    let publisher = Publisher::new(first.with_merged_tables());
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         for seed in 0..2 {
@@ -201,7 +201,7 @@ fn every_answer_is_of_one_generation() {
             publisher.publish(if is_bare {
                 next
             } else {
-                next.with_all_todays()
+                next.with_merged_tables()
             });
         }
         stop.store(true, SeqCst);

@@ -220,7 +220,7 @@ fn snapshot(plan: &Arc<Plan>, asked: &Asked) -> Snapshot {
             .collect(),
         forced: pools.iter().map(|pool| forced(&pool.name)).collect(),
     };
-    Snapshot::build(Arc::clone(plan), &evidence, 1, None).with_all_todays()
+    Snapshot::build(Arc::clone(plan), &evidence, 1, None).with_merged_tables()
 }
 
 /// Asks one question and compares everything.

@@ -76,7 +76,7 @@ fn plan(atlas: Atlas) -> Arc<Plan> {
 
 static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
     let atlas = embedded_atlas().expect("the embedded database is sound");
-    Snapshot::build(plan(atlas), &Evidence::default(), 1, None).with_all_todays()
+    Snapshot::build(plan(atlas), &Evidence::default(), 1, None).with_merged_tables()
 });
 
 fn ask(snapshot: &Snapshot, transport: Transport, message: &[u8]) -> Vec<u8> {
@@ -169,7 +169,7 @@ proptest! {
         let evidence =
             Evidence { endpoints: down.iter().map(health).collect(), forced: Vec::new() };
         let bare = Snapshot::build(plan.clone(), &evidence, 1, None);
-        let merged = Snapshot::build(plan, &evidence, 2, None).with_all_todays();
+        let merged = Snapshot::build(plan, &evidence, 2, None).with_merged_tables();
         let of = |snapshot: &Snapshot, third: u8| steered(snapshot, [10, 0, third, 0]);
         for third in asked {
             let (address, scope) = of(&merged, third);

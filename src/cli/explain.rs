@@ -82,7 +82,7 @@ pub fn run(config: &Path, options: &Options) -> Result<ExitCode> {
                 return Ok(ExitCode::from(EXIT_USAGE));
             }
         };
-        let snapshot = Snapshot::build(plan, &evidence, 1, None).with_all_todays();
+        let snapshot = Snapshot::build(plan, &evidence, 1, None).with_merged_tables();
         json::explanation(&explain(&snapshot, question), &snapshot)
     };
     let text = match options.json {

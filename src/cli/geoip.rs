@@ -35,7 +35,7 @@ pub enum Command {
         /// The MMDB file to write
         #[arg(long, value_name = "FILE")]
         output: PathBuf,
-        /// The build date [default: what the IPv4 file says, else today]
+        /// The build date [default: what the IPv4 file says, else answer_table]
         #[arg(long, value_name = "YYYY-MM-DD", value_parser = parse_date)]
         date: Option<Date>,
     },

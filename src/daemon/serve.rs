@@ -259,7 +259,7 @@ fn live(
     let evidence = control::evidence(&plan, &board, &state.overrides);
     let first = Snapshot::build(Arc::new(plan), &evidence, 1, None);
     Arc::new(Live {
-        publisher: Publisher::new(first.with_all_todays()),
+        publisher: Publisher::new(first.with_merged_tables()),
         counters: Arc::new(Counters::new(n_shards)),
         is_ready: AtomicBool::new(board.n_awaited() == 0),
         board: RwLock::new(board),

@@ -5,14 +5,14 @@
 //! the client subnet, a few answers early, and the line is there in time.
 
 use crate::engine::arrival::Scratch;
-use crate::geo::answer_table::Today;
+use crate::geo::answer_table::AnswerTable;
 use crate::state::snapshot::Snapshot;
 use crate::wire::peek;
 
 /// The prefix table that the coming messages will likely be answered from.
 #[derive(Clone, Copy, Debug)]
 pub struct Ahead<'a> {
-    today: Option<&'a Today>,
+    answer_table: Option<&'a AnswerTable>,
 }
 
 impl<'a> Ahead<'a> {
@@ -23,18 +23,18 @@ impl<'a> Ahead<'a> {
         let (ix, family) = scratch.last_steered;
         let steered = snapshot.steered.get(ix.index());
         let answers = steered.and_then(|steered| steered.families.get(family.ix()));
-        let today = answers.and_then(|answers| answers.today.as_deref());
+        let answer_table = answers.and_then(|answers| answers.answer_table.as_deref());
         Self {
-            today: today.filter(|_| is_used),
+            answer_table: answer_table.filter(|_| is_used),
         }
     }
 
     /// Prepares for a message. Only speed depends on it.
     pub fn expect(self, message: &[u8]) {
-        if let Some(today) = self.today
+        if let Some(answer_table) = self.answer_table
             && let Some(prefix) = peek::subnet(message).and_then(|subnet| subnet.prefix())
         {
-            today.prefetch(prefix);
+            answer_table.prefetch(prefix);
         }
     }
 }

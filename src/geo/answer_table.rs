@@ -1,4 +1,4 @@
-//! `Today`: the key of every client subnet, and how far around it that key holds.
+//! `AnswerTable`: the key of every client subnet, and how far around it that key holds.
 //!
 //! Client subnets are cut to a granularity (`[ecs] max_scope_*`), so a prefix of that length, a
 //! granule, is the smallest thing that is ever asked for. Neighbours of equal key are joined, and a
@@ -19,7 +19,7 @@ use crate::geo::v6_blocks::Blocks;
 
 /// The keys of all granules.
 #[derive(Clone, Debug)]
-pub struct Today {
+pub struct AnswerTable {
     /// A value is a key, doubled, and 1 more where the granule holds other keys as well. Ranges begin
     /// where granules do. So it is in all tables here.
     v4: Flat<u32>,
@@ -38,7 +38,7 @@ enum Sixes {
     Flat(Flat<u128>),
 }
 
-impl Today {
+impl AnswerTable {
     /// Cuts a table of ranks into granules: of `granularity`, by family, bits each.
     ///
     /// `key_of` has one key per rank; `majority` has the vote of a granule with several.
@@ -199,7 +199,7 @@ mod tests {
         ) {
             let ranks = PrefixTable::longest_match(&known);
             let keys = ranks.map(|rank| key_of[rank as usize]);
-            let today = Today::of(&ranks, &key_of, [v4_len, v6_len], ballot);
+            let answer_table = AnswerTable::of(&ranks, &key_of, [v4_len, v6_len], ballot);
             for (prefix, _) in known.iter().chain(&asked) {
                 let granule_len = [v4_len, v6_len][prefix.family().ix()];
                 let granule = Prefix::cut(prefix.addr(), granule_len);
@@ -210,9 +210,9 @@ mod tests {
                     },
                     uniform @ Hit::Uniform { .. } => uniform,
                 };
-                prop_assert_eq!(today.lookup(granule), expected, "{}", granule);
+                prop_assert_eq!(answer_table.lookup(granule), expected, "{}", granule);
                 let shorter = prefix.truncated(granule_len);
-                match (today.lookup(shorter), keys.lookup(shorter)) {
+                match (answer_table.lookup(shorter), keys.lookup(shorter)) {
                     (Hit::Mixed { scope_len }, Hit::Mixed { scope_len: exact }) => {
                         prop_assert_eq!(scope_len.min(granule_len), exact.min(granule_len));
                     }

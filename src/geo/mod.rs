@@ -2,7 +2,7 @@
 //!
 //! [`atlas::Atlas`] reads the databases once; [`rank_table::compile`] turns it and what the operator
 //! wrote ([`rules::Spec`]) into a [`rank_table::GeoTable`]: for each address the ranked pools. Both
-//! stand on [`table::PrefixTable`], and so does [`answer_table::Today`], what the answers of the moment make of it.
+//! stand on [`table::PrefixTable`], and so does [`answer_table::AnswerTable`], what the answers of the moment make of it.
 
 pub mod answer_table;
 pub mod atlas;

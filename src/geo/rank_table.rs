@@ -10,7 +10,7 @@ use crate::base::ix::RankIx;
 use crate::base::prefix::Family;
 use crate::base::prefix::Prefix;
 use crate::base::rank::RankList;
-use crate::geo::answer_table::Today;
+use crate::geo::answer_table::AnswerTable;
 use crate::geo::atlas::Atlas;
 use crate::geo::majority::Majority;
 use crate::geo::majority::MajorityScratch;
@@ -73,7 +73,7 @@ impl GeoTable {
     }
 
     /// The key of a prefix whose addresses have one rank, in the scope of that rank: as safe as
-    /// [`Today`]'s and finer. A mixed prefix may still have one key: [`Self::majority`] tells.
+    /// [`AnswerTable`]'s and finer. A mixed prefix may still have one key: [`Self::majority`] tells.
     ///
     /// `key_of` has one key per rank.
     pub fn lookup(&self, prefix: Prefix, key_of: &[u32]) -> Hit {
@@ -127,9 +127,9 @@ impl GeoTable {
 
     /// The keys of client subnets that are cut to `granularity` bits, by family, for exact scopes;
     /// `key_of` has one key per rank.
-    pub fn merged(&self, key_of: &[u32], granularity: [u8; 2]) -> Today {
+    pub fn merged(&self, key_of: &[u32], granularity: [u8; 2]) -> AnswerTable {
         let mut scratch = MajorityScratch::default();
-        Today::of(&self.table, key_of, granularity, |granule| {
+        AnswerTable::of(&self.table, key_of, granularity, |granule| {
             self.majority(granule, key_of, &mut scratch).key
         })
     }

@@ -1,9 +1,9 @@
 //! What one steered name answers now: every RRset it can give, in wire form, and who gets which.
 //!
 //! The prefix table says which rank list a client has, `key_of_rank` which answer that list has now,
-//! and the answer is ready to be copied. Equal lists have equal keys, so the merged table `today`
+//! and the answer is ready to be copied. Equal lists have equal keys, so the merged table `answer_table`
 //! knows the widest prefix on which an answer holds: the ECS scope (RFC 7871 s7.2.1). Right after a
-//! change `today` is not there yet; then the ranking's own extents serve, which are finer and safe.
+//! change `answer_table` is not there yet; then the ranking's own extents serve, which are finer and safe.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::base::prefix::Prefix;
 use crate::base::prefix::mask128;
 use crate::base::rr::Class;
 use crate::base::rr::RrType;
-use crate::geo::answer_table::Today;
+use crate::geo::answer_table::AnswerTable;
 use crate::geo::majority::MajorityScratch;
 use crate::geo::rank_table::GeoTable;
 use crate::geo::table::Hit;
@@ -142,7 +142,7 @@ pub struct FamilyAnswers {
     /// For each rank list the key of its answer.
     pub key_of_rank: Arc<[u32]>,
     /// Client prefixes to keys, equal neighbours merged; `None` until the background made it.
-    pub today: Option<Arc<Today>>,
+    pub answer_table: Option<Arc<AnswerTable>>,
     /// The answers by key.
     pub answers: Arc<[Answer]>,
 }
@@ -204,8 +204,8 @@ impl FamilyAnswers {
             let rank = self.table.rank_of(prefix.addr());
             return (self.key_of_rank[rank.index()], 0);
         };
-        let hit = match &self.today {
-            Some(today) => today.lookup(prefix),
+        let hit = match &self.answer_table {
+            Some(answer_table) => answer_table.lookup(prefix),
             None => self.table.lookup(prefix, &self.key_of_rank),
         };
         match hit {

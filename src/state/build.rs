@@ -21,7 +21,7 @@ use crate::base::rank::RankList;
 use crate::base::rank::Share;
 use crate::config::model::Endpoint;
 use crate::config::model::Pool;
-use crate::geo::answer_table::Today;
+use crate::geo::answer_table::AnswerTable;
 use crate::geo::rank::first_group;
 use crate::geo::rank_table::GeoTable;
 use crate::health::overrides::Forced;
@@ -52,7 +52,7 @@ pub struct Evidence {
 
 /// A merged table to be made in the background.
 #[derive(Clone, Debug)]
-pub struct TodayJob {
+pub struct MergeJob {
     /// Of which table.
     table: Arc<GeoTable>,
     /// The key of each rank list.
@@ -61,7 +61,7 @@ pub struct TodayJob {
     granularity: [u8; 2],
 }
 
-impl TodayJob {
+impl MergeJob {
     fn is_for(&self, answers: &FamilyAnswers) -> bool {
         Arc::ptr_eq(&self.table, &answers.table) && self.key_of_rank == answers.key_of_rank
     }
@@ -116,15 +116,15 @@ impl Snapshot {
     }
 
     /// The merged tables that are still to be made, each once.
-    pub fn missing_todays(&self) -> Vec<TodayJob> {
+    pub fn missing_merges(&self) -> Vec<MergeJob> {
         let ecs = &self.plan.config.process.ecs;
-        let mut jobs: Vec<TodayJob> = Vec::new();
+        let mut jobs: Vec<MergeJob> = Vec::new();
         // By address: thousands of names may share their answers.
         let mut looked_at = FxHashSet::default();
         let families = self.steered.iter().flat_map(|now| &now.families);
         for answers in families.filter(|family| looked_at.insert(Arc::as_ptr(family))) {
-            if answers.today.is_none() && !jobs.iter().any(|job| job.is_for(answers)) {
-                jobs.push(TodayJob {
+            if answers.answer_table.is_none() && !jobs.iter().any(|job| job.is_for(answers)) {
+                jobs.push(MergeJob {
                     table: Arc::clone(&answers.table),
                     key_of_rank: Arc::clone(&answers.key_of_rank),
                     granularity: [ecs.max_scope_ipv4, ecs.max_scope_ipv6],
@@ -136,18 +136,18 @@ impl Snapshot {
 
     /// The same snapshot with all merged tables made here and now.
     #[must_use]
-    pub fn with_all_todays(self) -> Self {
-        let made = make_todays(self.missing_todays());
-        self.with_todays(&made, self.generation)
+    pub fn with_merged_tables(self) -> Self {
+        let made = merge_tables(self.missing_merges());
+        self.with_tables(&made, self.generation)
     }
 
     /// The same snapshot with merged tables put in where they belong.
     #[must_use]
-    pub fn with_todays(&self, made: &[(TodayJob, Arc<Today>)], generation: u64) -> Self {
+    pub fn with_tables(&self, made: &[(MergeJob, Arc<AnswerTable>)], generation: u64) -> Self {
         // By address: names that share their answers go on sharing them.
         let mut filled: FxHashMap<*const FamilyAnswers, Arc<FamilyAnswers>> = FxHashMap::default();
         let mut fill = |family: &Arc<FamilyAnswers>| {
-            let fill = || with_today(family, made);
+            let fill = || with_table(family, made);
             Arc::clone(filled.entry(Arc::as_ptr(family)).or_insert_with(fill))
         };
         let steered = self.steered.iter().map(|now| SteeredNow {
@@ -165,12 +165,15 @@ impl Snapshot {
 }
 
 /// The same answers with their merged table, if it is among those made.
-fn with_today(family: &Arc<FamilyAnswers>, made: &[(TodayJob, Arc<Today>)]) -> Arc<FamilyAnswers> {
+fn with_table(
+    family: &Arc<FamilyAnswers>,
+    made: &[(MergeJob, Arc<AnswerTable>)],
+) -> Arc<FamilyAnswers> {
     match made.iter().find(|(job, _)| job.is_for(family)) {
-        Some((_, today)) if family.today.is_none() => Arc::new(FamilyAnswers {
+        Some((_, answer_table)) if family.answer_table.is_none() => Arc::new(FamilyAnswers {
             table: Arc::clone(&family.table),
             key_of_rank: Arc::clone(&family.key_of_rank),
-            today: Some(Arc::clone(today)),
+            answer_table: Some(Arc::clone(answer_table)),
             answers: Arc::clone(&family.answers),
         }),
         _ => Arc::clone(family),
@@ -178,10 +181,10 @@ fn with_today(family: &Arc<FamilyAnswers>, made: &[(TodayJob, Arc<Today>)]) -> A
 }
 
 /// Makes merged tables; each takes milliseconds for a database of millions of networks.
-pub fn make_todays(jobs: Vec<TodayJob>) -> Vec<(TodayJob, Arc<Today>)> {
-    let make = |job: TodayJob| {
-        let today = Arc::new(job.table.merged(&job.key_of_rank, job.granularity));
-        (job, today)
+pub fn merge_tables(jobs: Vec<MergeJob>) -> Vec<(MergeJob, Arc<AnswerTable>)> {
+    let make = |job: MergeJob| {
+        let answer_table = Arc::new(job.table.merged(&job.key_of_rank, job.granularity));
+        (job, answer_table)
     };
     jobs.into_iter().map(make).collect()
 }
@@ -376,11 +379,11 @@ impl Builder<'_> {
             .iter()
             .map(|choice| self.answer(ix, family, choice))
             .collect();
-        let today = self.known_today(&table, &key_of_rank);
+        let answer_table = self.known_answer_table(&table, &key_of_rank);
         FamilyAnswers {
             table,
             key_of_rank,
-            today,
+            answer_table,
             answers,
         }
     }
@@ -401,7 +404,11 @@ impl Builder<'_> {
         steer::choose(rank, all_down, family, any_up, standing, was_up, beyond)
     }
 
-    fn known_today(&self, table: &Arc<GeoTable>, key_of_rank: &Arc<[u32]>) -> Option<Arc<Today>> {
+    fn known_answer_table(
+        &self,
+        table: &Arc<GeoTable>,
+        key_of_rank: &Arc<[u32]>,
+    ) -> Option<Arc<AnswerTable>> {
         let families = self
             .known?
             .steered
@@ -409,7 +416,7 @@ impl Builder<'_> {
             .flat_map(|steered| &steered.families);
         families
             .filter(|f| Arc::ptr_eq(&f.table, table) && f.key_of_rank == *key_of_rank)
-            .find_map(|f| f.today.clone())
+            .find_map(|f| f.answer_table.clone())
     }
 
     fn answer(&mut self, ix: SteeredIx, family: Family, choice: &Choice) -> Answer {

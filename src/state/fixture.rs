@@ -68,7 +68,7 @@ pub fn plan(process: &str, pools: &str, zones: &[(&str, &str)], atlas: Arc<Atlas
 
 /// A snapshot with merged tables.
 pub fn snapshot(plan: Plan, evidence: &Evidence) -> Snapshot {
-    Snapshot::build(Arc::new(plan), evidence, 1, None).with_all_todays()
+    Snapshot::build(Arc::new(plan), evidence, 1, None).with_merged_tables()
 }
 
 /// A snapshot that has nothing to serve.

@@ -34,7 +34,7 @@ use crate::daemon::load::Loader;
 use crate::daemon::memory::retire;
 use crate::daemon::saved;
 use crate::daemon::saved::State;
-use crate::geo::answer_table::Today;
+use crate::geo::answer_table::AnswerTable;
 use crate::health::board::Board;
 use crate::health::board::Flip;
 use crate::health::observation::Observation;
@@ -48,8 +48,8 @@ use crate::live::request::Request;
 use crate::probe::pairs;
 use crate::probe::schedule::Prober;
 use crate::state::build::Evidence;
-use crate::state::build::TodayJob;
-use crate::state::build::make_todays;
+use crate::state::build::MergeJob;
+use crate::state::build::merge_tables;
 use crate::state::plan::Plan;
 use crate::state::snapshot::Snapshot;
 use crate::transport::notify::Notifier;
@@ -98,7 +98,7 @@ enum Finished {
     /// State was written, or not.
     Saved(std::io::Result<()>),
     /// Merged tables.
-    Todays(Vec<(TodayJob, Arc<Today>)>),
+    Merged(Vec<(MergeJob, Arc<AnswerTable>)>),
 }
 
 /// Who waits for a reload.
@@ -300,10 +300,10 @@ impl Control {
         if self.is_merging {
             return;
         }
-        let jobs = self.live.publisher.current().missing_todays();
+        let jobs = self.live.publisher.current().missing_merges();
         if !jobs.is_empty() {
             self.is_merging = true;
-            self.in_background(move || Finished::Todays(make_todays(jobs)));
+            self.in_background(move || Finished::Merged(merge_tables(jobs)));
         }
     }
 
@@ -328,11 +328,11 @@ impl Control {
                     self.save();
                 }
             }
-            Finished::Todays(made) => {
+            Finished::Merged(made) => {
                 self.is_merging = false;
                 self.generation += 1;
                 let before = self.live.publisher.current();
-                let snapshot = before.with_todays(&made, self.generation);
+                let snapshot = before.with_tables(&made, self.generation);
                 retire::replace(&self.live.publisher, snapshot);
                 self.merge();
             }

@@ -72,7 +72,7 @@ pub fn snapshot(zones: &[(&str, &str)], pools: &str) -> Option<Snapshot> {
     let process =
         "[server]\nnsid = \"ns1\"\nversion = \"v\"\n[[secondary]]\naddresses = [\"127.0.0.1\"]\n";
     let plan = support::plan(process, pools, zones, Arc::clone(&ATLAS)).ok()?;
-    Some(Snapshot::build(plan, &Evidence::default(), 1, None).with_all_todays())
+    Some(Snapshot::build(plan, &Evidence::default(), 1, None).with_merged_tables())
 }
 
 /// Asks one message; empty for silence.
