@@ -1,7 +1,7 @@
 //! Floor 2: addresses to rank lists.
 //!
 //! [`atlas::Atlas`] reads the databases once; [`rank_table::compile`] turns it and what the operator
-//! wrote ([`rules::Spec`]) into a [`rank_table::GeoTable`]: for each address the ranked pools. Both
+//! wrote ([`rules::Spec`]) into a [`rank_table::RankTable`]: for each address the ranked pools. Both
 //! stand on [`table::PrefixTable`], and so does [`answer_table::AnswerTable`], what the answers of the moment make of it.
 
 pub mod answer_table;

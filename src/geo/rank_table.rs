@@ -24,7 +24,7 @@ use crate::geo::table::PrefixTable;
 
 /// One spec compiled: the rank list of every address.
 #[derive(Clone, Debug)]
-pub struct GeoTable {
+pub struct RankTable {
     lists: Vec<RankList>,
     /// By rank, whether its clients' location is known; beside `lists` for votes.
     located: Vec<bool>,
@@ -35,7 +35,7 @@ pub struct GeoTable {
 
 /// Compiles a spec. Takes some ten nanoseconds per network of the atlas and a microsecond per
 /// location and pool.
-pub fn compile(spec: &Spec, atlas: &Atlas) -> GeoTable {
+pub fn compile(spec: &Spec, atlas: &Atlas) -> RankTable {
     // Values are rules counted from 1; 0 is no rule.
     let networks = spec.network_rules();
     let networks: Vec<_> = networks.iter().map(|(p, rule)| (*p, rule + 1)).collect();
@@ -52,7 +52,7 @@ pub fn compile(spec: &Spec, atlas: &Atlas) -> GeoTable {
         ranker.rank(location, rule.checked_sub(1)).0
     });
     let lists = ranker.into_lists();
-    GeoTable {
+    RankTable {
         located: lists.iter().map(|list| list.located).collect(),
         v4_sums: Sums::new(&table.v4, lists.len()),
         v6_sums: Sums::new(&table.v6, lists.len()),
@@ -61,7 +61,7 @@ pub fn compile(spec: &Spec, atlas: &Atlas) -> GeoTable {
     }
 }
 
-impl GeoTable {
+impl RankTable {
     /// Every rank list in use, no two equal; a [`RankIx`] is a position in it.
     pub fn ranks(&self) -> &[RankList] {
         &self.lists

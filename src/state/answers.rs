@@ -15,7 +15,7 @@ use crate::base::rr::Class;
 use crate::base::rr::RrType;
 use crate::geo::answer_table::AnswerTable;
 use crate::geo::majority::MajorityScratch;
-use crate::geo::rank_table::GeoTable;
+use crate::geo::rank_table::RankTable;
 use crate::geo::table::Hit;
 use crate::steer::rendezvous;
 use crate::steer::rendezvous::CLIENT_LEN;
@@ -138,7 +138,7 @@ pub enum Found<'a> {
 #[derive(Debug)]
 pub struct FamilyAnswers {
     /// Client prefixes to rank lists.
-    pub table: Arc<GeoTable>,
+    pub table: Arc<RankTable>,
     /// For each rank list the key of its answer.
     pub key_of_rank: Arc<[u32]>,
     /// Client prefixes to keys, equal neighbours merged; `None` until the background made it.

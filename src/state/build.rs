@@ -23,7 +23,7 @@ use crate::config::model::Endpoint;
 use crate::config::model::Pool;
 use crate::geo::answer_table::AnswerTable;
 use crate::geo::rank::first_group;
-use crate::geo::rank_table::GeoTable;
+use crate::geo::rank_table::RankTable;
 use crate::health::overrides::Forced;
 use crate::state::answers::Answer;
 use crate::state::answers::FamilyAnswers;
@@ -54,7 +54,7 @@ pub struct Evidence {
 #[derive(Clone, Debug)]
 pub struct MergeJob {
     /// Of which table.
-    table: Arc<GeoTable>,
+    table: Arc<RankTable>,
     /// The key of each rank list.
     key_of_rank: Arc<[u32]>,
     /// The length of the prefixes that client subnets are cut to, by family.
@@ -260,7 +260,7 @@ fn is_unchanged(plan: &Plan, now: &[PoolNow], then: &[PoolNow], family: Family) 
 #[derive(PartialEq, Eq, Hash)]
 struct Alike {
     /// The table's address, which stands for the table: the plan keeps it.
-    table: *const GeoTable,
+    table: *const RankTable,
     all_down: AllDown,
     ttl: u32,
     answers: usize,
@@ -406,7 +406,7 @@ impl Builder<'_> {
 
     fn known_answer_table(
         &self,
-        table: &Arc<GeoTable>,
+        table: &Arc<RankTable>,
         key_of_rank: &Arc<[u32]>,
     ) -> Option<Arc<AnswerTable>> {
         let families = self

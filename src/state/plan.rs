@@ -14,7 +14,7 @@ use crate::config::model::Endpoint;
 use crate::config::model::Steered;
 use crate::geo::atlas::Atlas;
 use crate::geo::rank_table;
-use crate::geo::rank_table::GeoTable;
+use crate::geo::rank_table::RankTable;
 use crate::geo::rules::Rule;
 use crate::geo::rules::Site;
 use crate::geo::rules::Spec;
@@ -35,7 +35,7 @@ pub struct Plan {
     /// The databases that the tables were compiled from.
     pub atlas: Arc<Atlas>,
     /// The compiled table of each steered name, by `SteeredIx`; names with equal specs share one.
-    pub tables: Vec<Arc<GeoTable>>,
+    pub tables: Vec<Arc<RankTable>>,
     /// What each table was compiled from, by `SteeredIx`.
     pub specs: Vec<Arc<Spec>>,
     /// The hash of each pool's name, by `PoolIx`.
@@ -58,7 +58,7 @@ impl Plan {
         n_shards: usize,
         before: Option<&Self>,
     ) -> Self {
-        let mut known: HashMap<Arc<Spec>, Arc<GeoTable>> = match before {
+        let mut known: HashMap<Arc<Spec>, Arc<RankTable>> = match before {
             Some(before) if Arc::ptr_eq(&before.atlas, &atlas) => {
                 let specs = before.specs.iter().map(Arc::clone);
                 specs.zip(before.tables.iter().map(Arc::clone)).collect()
