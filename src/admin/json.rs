@@ -25,8 +25,8 @@ use crate::engine::explain;
 use crate::engine::explain::Asker;
 use crate::geo::atlas::About;
 use crate::geo::rules::Matcher;
-use crate::health::board::EndpointView;
-use crate::health::board::VantageView;
+use crate::health::health_table::EndpointView;
+use crate::health::health_table::VantageView;
 use crate::health::overrides;
 use crate::health::streak;
 use crate::live::Live;
@@ -386,7 +386,7 @@ pub fn waiting_for(live: &Live) -> Option<String> {
     if live.is_ready.load(Relaxed) {
         return None;
     }
-    let n = read(&live.board).n_awaited();
+    let n = read(&live.health_table).n_awaited();
     Some(format!("waiting for the first of {n} probes"))
 }
 
@@ -402,8 +402,8 @@ fn database(about: &About, now: u64, max_age: u64) -> Database {
 
 fn pools(live: &Live, snapshot: &Snapshot) -> Vec<Pool> {
     let config = &snapshot.plan.config.pools;
-    let (board, words) = (read(&live.board), read(&live.overrides));
-    let mut views: std::collections::HashMap<_, _> = board
+    let (health_table, words) = (read(&live.health_table), read(&live.overrides));
+    let mut views: std::collections::HashMap<_, _> = health_table
         .view(live.clock.now())
         .map(|view| ((view.target.pool.to_string(), view.target.address), view))
         .collect();

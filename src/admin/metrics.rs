@@ -208,10 +208,10 @@ impl Page {
 
     /// What each vantage says.
     fn vantages(&mut self, live: &Live) {
-        let board = read(&live.board);
+        let health_table = read(&live.health_table);
         let mut verdicts = Vec::new();
         let mut ages: BTreeMap<&str, Duration> = BTreeMap::new();
-        for endpoint in board.view(live.clock.now()) {
+        for endpoint in health_table.view(live.clock.now()) {
             let target = endpoint.target;
             for vantage in &endpoint.vantages {
                 let (address, pool, name) = (&target.address, &target.pool, vantage.name);

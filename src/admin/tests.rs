@@ -28,8 +28,8 @@ use crate::admin::page;
 use crate::admin::serve;
 use crate::base::diag::Place;
 use crate::base::diag::Report;
-use crate::health::board::Board;
 use crate::health::failure::ProbeFailure;
+use crate::health::health_table::HealthTable;
 use crate::health::observation::Moment;
 use crate::health::observation::Observation;
 use crate::health::observation::ProbeResult;
@@ -86,11 +86,11 @@ fn live() -> Live {
         };
         (Arc::new(target), "ns1".into())
     });
-    let board = Board::new(targets, Duration::from_secs(30));
+    let health_table = HealthTable::new(targets, Duration::from_secs(30));
     Live {
         publisher: Publisher::new(fixture::snapshot(plan, &Evidence::default())),
         counters: Arc::new(Counters::new(1)),
-        board: RwLock::new(board),
+        health_table: RwLock::new(health_table),
         overrides: RwLock::new(Overrides::default()),
         last_reload: RwLock::new(LastReload::default()),
         meters: Meters::new(),
@@ -106,8 +106,8 @@ fn live() -> Live {
 
 /// Has the local vantage see both endpoints of us-west fail once.
 fn see_failures(live: &Live) {
-    let mut board = live.board.write().expect("board");
-    let targets: Vec<_> = board
+    let mut health_table = live.health_table.write().expect("health_table");
+    let targets: Vec<_> = health_table
         .view(Moment::default())
         .map(|view| Arc::clone(view.target))
         .collect();
@@ -123,7 +123,7 @@ fn see_failures(live: &Live) {
             took: Duration::from_millis(3),
         };
         live.meters.probe(&observation);
-        board.observe(&observation, live.clock.now());
+        health_table.observe(&observation, live.clock.now());
     }
 }
 

@@ -254,15 +254,15 @@ fn live(
         }),
         None => State::default(),
     };
-    let mut board = control::board(&plan);
-    board.restore(&state.verdicts, clock.now());
-    let evidence = control::evidence(&plan, &board, &state.overrides);
+    let mut health_table = control::health_table(&plan);
+    health_table.restore(&state.verdicts, clock.now());
+    let evidence = control::evidence(&plan, &health_table, &state.overrides);
     let first = Snapshot::build(Arc::new(plan), &evidence, 1, None);
     Arc::new(Live {
         publisher: Publisher::new(first.with_merged_tables()),
         counters: Arc::new(Counters::new(n_shards)),
-        is_ready: AtomicBool::new(board.n_awaited() == 0),
-        board: RwLock::new(board),
+        is_ready: AtomicBool::new(health_table.n_awaited() == 0),
+        health_table: RwLock::new(health_table),
         overrides: RwLock::new(state.overrides),
         last_reload: RwLock::new(LastReload {
             at: unix(),

@@ -1,12 +1,12 @@
 //! Health: from single probe results to one verdict per endpoint, without I/O and without a clock.
 //!
 //! A [`streak`] is what one vantage makes of one endpoint, [`quorum`] what the fresh vantages make of
-//! it together, and the [`board`] holds both for all endpoints. Results come in as
+//! it together, and the [`health_table`] holds both for all endpoints. Results come in as
 //! [`observation::Observation`]s, in the words of [`failure`]. Health is evidence: a probe that tells
 //! nothing about the endpoint, or a vantage that falls silent, freezes and never kills.
 
-pub mod board;
 pub mod failure;
+pub mod health_table;
 pub mod monitor;
 pub mod observation;
 pub mod overrides;

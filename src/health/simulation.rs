@@ -11,10 +11,10 @@ use crate::base::health::Health;
 use crate::base::health::Health::Down;
 use crate::base::health::Health::Unknown;
 use crate::base::health::Health::Up;
-use crate::health::board::Board;
-use crate::health::board::Flip;
 use crate::health::failure::ProbeFailure;
 use crate::health::failure::VantageFault;
+use crate::health::health_table::Flip;
+use crate::health::health_table::HealthTable;
 use crate::health::monitor::Monitor;
 use crate::health::monitor::MonitorKind;
 use crate::health::monitor::Quorum;
@@ -57,7 +57,7 @@ fn nothing() -> ProbeResult {
 
 /// One endpoint, its vantages, and a clock that counts seconds.
 struct Simulation {
-    board: Board,
+    health_table: HealthTable,
     target: Arc<Target>,
     vantages: Vec<Arc<str>>,
     second: u64,
@@ -76,9 +76,9 @@ impl Simulation {
             monitor: Arc::new(monitor),
         });
         let pairs = vantages.iter().map(|v| (Arc::clone(&target), v.clone()));
-        let board = Board::new(pairs, MAX_AGE);
+        let health_table = HealthTable::new(pairs, MAX_AGE);
         Self {
-            board,
+            health_table,
             target,
             vantages,
             second: 0,
@@ -99,7 +99,7 @@ impl Simulation {
             result,
             took: Duration::ZERO,
         };
-        self.board.observe(&observation, self.now())
+        self.health_table.observe(&observation, self.now())
     }
 
     /// Lets `seconds` pass; each vantage probes at its own second of each interval, and sees what
@@ -114,27 +114,31 @@ impl Simulation {
                     self.see(vantage, result);
                 }
             }
-            self.board.tick(self.now());
+            self.health_table.tick(self.now());
         }
     }
 
     fn health(&self) -> Health {
-        self.board.health("west", self.target.address)
+        self.health_table.health("west", self.target.address)
     }
 
     fn verdict(&self, vantage: usize) -> Health {
-        let view = self.board.view(self.now()).next().expect("one endpoint");
+        let view = self
+            .health_table
+            .view(self.now())
+            .next()
+            .expect("one endpoint");
         view.vantages[vantage].verdict
     }
 
     /// The process ends and starts again, `seconds` later and with a new clock.
     fn restart(&mut self) {
-        let saved = self.board.saved(self.now());
+        let saved = self.health_table.saved(self.now());
         let pairs = self.vantages.iter();
         let pairs = pairs.map(|v| (Arc::clone(&self.target), v.clone()));
-        self.board = Board::new(pairs, MAX_AGE);
+        self.health_table = HealthTable::new(pairs, MAX_AGE);
         self.second = 0;
-        self.board.restore(&saved, self.now());
+        self.health_table.restore(&saved, self.now());
     }
 }
 
@@ -251,7 +255,7 @@ fn slow_monitors_keep_their_vantages_in_the_vote_between_probes() {
     for _ in 0..4 {
         for (vantage, result) in [good(), good(), bad()].into_iter().enumerate() {
             sim.second += 40;
-            assert!(sim.board.tick(sim.now()).is_empty());
+            assert!(sim.health_table.tick(sim.now()).is_empty());
             sim.see(vantage, result);
         }
     }
@@ -266,7 +270,7 @@ fn a_restart_does_not_bring_a_down_endpoint_back() {
     });
     assert_eq!(sim.health(), Down);
     sim.restart();
-    assert_eq!((sim.health(), sim.board.n_awaited()), (Down, 3));
+    assert_eq!((sim.health(), sim.health_table.n_awaited()), (Down, 3));
     // The one vantage that can reach it is the first to report, and decides nothing alone.
     assert_eq!(sim.see(2, good()), None);
     assert_eq!(sim.see(0, good()), None);
@@ -274,7 +278,7 @@ fn a_restart_does_not_bring_a_down_endpoint_back() {
     let flip = sim.see(0, good()).expect("a flip");
     assert_eq!((flip.from, flip.to), (Down, Up));
     sim.see(1, nothing());
-    assert_eq!(sim.board.n_awaited(), 0);
+    assert_eq!(sim.health_table.n_awaited(), 0);
 }
 
 #[test]
@@ -311,7 +315,7 @@ fn a_reload_keeps_rows_only_while_the_monitor_is_the_same() {
         old.see(0, bad());
         let mut new = Simulation::new(1, after);
         new.second = old.second;
-        new.board.adopt(&old.board);
+        new.health_table.adopt(&old.health_table);
         assert_eq!(new.health(), Up);
 
         // A probe of the monitor before may still come in.
@@ -333,7 +337,11 @@ fn the_last_failure_is_shown_after_recovery() {
     sim.run(5, |_, _| Some(bad()));
     sim.run(10, |_, _| Some(good()));
     sim.see(0, nothing());
-    let view = sim.board.view(sim.now()).next().expect("one endpoint");
+    let view = sim
+        .health_table
+        .view(sim.now())
+        .next()
+        .expect("one endpoint");
     let vantage = &view.vantages[0];
     let failure = vantage.last_failure.expect("a failure");
     assert_eq!(&*failure.reason, "connection refused");
@@ -422,13 +430,13 @@ proptest! {
         for (vantage, seen) in history {
             sim.second += 3;
             sim.see(vantage, result(seen));
-            sim.board.tick(sim.now());
+            sim.health_table.tick(sim.now());
         }
         let before = sim.health();
-        let saved = sim.board.saved(sim.now());
+        let saved = sim.health_table.saved(sim.now());
         sim.restart();
-        prop_assert_eq!(sim.board.saved(sim.now()), saved);
-        prop_assert!(sim.board.tick(sim.now()).is_empty());
+        prop_assert_eq!(sim.health_table.saved(sim.now()), saved);
+        prop_assert!(sim.health_table.tick(sim.now()).is_empty());
         prop_assert_eq!(sim.health(), before);
     }
 }

@@ -13,7 +13,7 @@ use std::sync::RwLock;
 use std::sync::atomic::AtomicBool;
 
 use crate::base::diag::Report;
-use crate::health::board::Board;
+use crate::health::health_table::HealthTable;
 use crate::health::overrides::Overrides;
 use crate::live::clock::Clock;
 use crate::state::counters::Counters;
@@ -27,7 +27,7 @@ pub struct Live {
     /// The answer path's counters.
     pub counters: Arc<Counters>,
     /// What is known of every endpoint.
-    pub board: RwLock<Board>,
+    pub health_table: RwLock<HealthTable>,
     /// What operators said.
     pub overrides: RwLock<Overrides>,
     /// How the latest reload went.
@@ -38,7 +38,7 @@ pub struct Live {
     pub is_ready: AtomicBool,
     /// When the process started, in Unix seconds.
     pub started: u64,
-    /// What the board's times are measured by.
+    /// What the health_table's times are measured by.
     pub clock: Clock,
     /// Where the process listens.
     pub addresses: Addresses,

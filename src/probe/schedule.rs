@@ -186,9 +186,9 @@ mod tests {
     use super::*;
     use crate::base::health::Health;
     use crate::config::model::Egress;
-    use crate::health::board::Board;
     use crate::health::failure::Phase;
     use crate::health::failure::ProbeFailure;
+    use crate::health::health_table::HealthTable;
     use crate::health::monitor::MonitorKind;
     use crate::health::monitor::Quorum;
     use crate::health::observation::Moment;
@@ -351,7 +351,7 @@ mod tests {
         while seen.recv().await.is_some() {}
     }
 
-    /// The contract's promise, with the real schedule and the real board: an endpoint that begins to
+    /// The contract's promise, with the real schedule and the real health_table: an endpoint that begins to
     /// hang is down within `failure_threshold × interval + timeout + 1 s`, and one that recovers is
     /// up within the same time.
     #[tokio::test(start_paused = true)]
@@ -373,7 +373,7 @@ mod tests {
             let pairs: Vec<_> = (0..200).map(|i| pair(i, interval)).collect();
             prober.replace(pairs.clone());
             let keys = pairs.into_iter().map(|p| (p.target, p.vantage));
-            let mut board = Board::new(keys, Duration::from_secs(30));
+            let mut health_table = HealthTable::new(keys, Duration::from_secs(30));
 
             let (mut n_down, mut n_up) = (0, 0);
             let bound = interval * 2 + TIMEOUT + Duration::from_secs(1);
@@ -383,7 +383,7 @@ mod tests {
                     elapsed: start.elapsed(),
                     unix: 0,
                 };
-                let Some(flip) = board.observe(&observation, now) else {
+                let Some(flip) = health_table.observe(&observation, now) else {
                     continue;
                 };
                 if flip.to == Health::Down {

@@ -35,8 +35,8 @@ use crate::daemon::memory::retire;
 use crate::daemon::saved;
 use crate::daemon::saved::State;
 use crate::geo::answer_table::AnswerTable;
-use crate::health::board::Board;
-use crate::health::board::Flip;
+use crate::health::health_table::Flip;
+use crate::health::health_table::HealthTable;
 use crate::health::observation::Observation;
 use crate::health::overrides::Override;
 use crate::health::overrides::Overrides;
@@ -65,19 +65,19 @@ const TICK_INTERVAL: Duration = Duration::from_secs(1);
 /// The most faults of a refused reload that are logged; all of them are on the status page.
 const MAX_LOGGED_FAULTS: usize = 20;
 
-/// The board's view of a plan: every endpoint that has a monitor, by the vantages that can reach it.
-pub fn board(plan: &Plan) -> Board {
+/// The health_table's view of a plan: every endpoint that has a monitor, by the vantages that can reach it.
+pub fn health_table(plan: &Plan) -> HealthTable {
     let process = &plan.config.process;
     let pairs = pairs(&plan.config.pools, &process.vantages);
     let watched = pairs.into_iter().map(|pair| (pair.target, pair.vantage));
-    Board::new(watched, process.report_max_age)
+    HealthTable::new(watched, process.report_max_age)
 }
 
-/// What the board and the operators say of a plan's pools.
-pub fn evidence(plan: &Plan, board: &Board, overrides: &Overrides) -> Evidence {
+/// What the health_table and the operators say of a plan's pools.
+pub fn evidence(plan: &Plan, health_table: &HealthTable, overrides: &Overrides) -> Evidence {
     let pools = &plan.config.pools.pools;
     let endpoints = pools.iter().map(|pool| {
-        let health = |e: &Endpoint| board.health(&pool.name, e.address);
+        let health = |e: &Endpoint| health_table.health(&pool.name, e.address);
         pool.endpoints.iter().map(health).collect()
     });
     let forced = pools
@@ -196,29 +196,29 @@ impl Control {
         let started = Instant::now();
         let now = self.clock.now();
         let mut flips = Vec::new();
-        let mut board = write(&self.live.board);
+        let mut health_table = write(&self.live.health_table);
         let mut next = Some(first);
         while let Some(observation) = next {
             // A probe that was in flight over a reload must not bring back a pool's series.
-            if board.watches(&observation) {
+            if health_table.watches(&observation) {
                 self.live.meters.probe(&observation);
             }
-            flips.extend(board.observe(&observation, now));
+            flips.extend(health_table.observe(&observation, now));
             next = rest.try_recv().ok();
         }
         // Counted only until it is known: thousands of endpoints report every few milliseconds.
-        if !self.live.is_ready.load(Relaxed) && board.n_awaited() == 0 {
+        if !self.live.is_ready.load(Relaxed) && health_table.n_awaited() == 0 {
             self.live.is_ready.store(true, Relaxed);
             info!("ready: the first round of probes is in");
         }
-        drop(board);
+        drop(health_table);
         self.flipped(&flips, started);
     }
 
     fn tick(&mut self) {
         let started = Instant::now();
         let now = self.clock.now();
-        let flips = write(&self.live.board).tick(now);
+        let flips = write(&self.live.health_table).tick(now);
         self.flipped(&flips, started);
         let ended = write(&self.live.overrides).expire(now.unix);
         for pool in &ended {
@@ -279,7 +279,7 @@ impl Control {
         info!(pool, state, reason, ?seconds, "override set");
     }
 
-    /// Publishes what plan, board and overrides say now.
+    /// Publishes what plan, health_table and overrides say now.
     fn publish(&mut self, started: Instant) {
         let before = self.live.publisher.current();
         self.publish_plan(Arc::clone(&before.plan), started);
@@ -288,7 +288,11 @@ impl Control {
     fn publish_plan(&mut self, plan: Arc<Plan>, started: Instant) {
         let before = self.live.publisher.current();
         self.generation += 1;
-        let evidence = evidence(&plan, &read(&self.live.board), &read(&self.live.overrides));
+        let evidence = evidence(
+            &plan,
+            &read(&self.live.health_table),
+            &read(&self.live.overrides),
+        );
         let snapshot = Snapshot::build(plan, &evidence, self.generation, Some(&before));
         retire::replace(&self.live.publisher, snapshot);
         self.live.meters.published(started.elapsed());
@@ -402,11 +406,11 @@ impl Control {
     fn adopt(&mut self, plan: Plan, started: Instant) {
         let plan = Arc::new(plan);
         warn_of_stale_serials(&self.live.publisher.current().plan, &plan);
-        let mut next = board(&plan);
+        let mut next = health_table(&plan);
         {
-            let mut board = write(&self.live.board);
-            next.adopt(&board);
-            *board = next;
+            let mut health_table = write(&self.live.health_table);
+            next.adopt(&health_table);
+            *health_table = next;
         }
         self.publish_plan(Arc::clone(&plan), started);
         self.probe_plan();
@@ -422,7 +426,7 @@ impl Control {
         let plan = Arc::clone(&self.live.publisher.current().plan);
         self.prober
             .replace(pairs(&plan.config.pools, &plan.config.process.vantages));
-        if read(&self.live.board).n_awaited() == 0 {
+        if read(&self.live.health_table).n_awaited() == 0 {
             self.live.is_ready.store(true, Relaxed);
         }
     }
@@ -430,7 +434,7 @@ impl Control {
     fn state(&self) -> Option<(PathBuf, State)> {
         let plan = Arc::clone(&self.live.publisher.current().plan);
         let state_dir = plan.config.process.state_dir.clone()?;
-        let verdicts = read(&self.live.board).saved(self.clock.now());
+        let verdicts = read(&self.live.health_table).saved(self.clock.now());
         let overrides = read(&self.live.overrides).clone();
         Some((
             state_dir,

@@ -1,8 +1,8 @@
-//! `Board`: what is known about the health of every endpoint.
+//! `HealthTable`: what is known about the health of every endpoint.
 //!
 //! One loop owns it and feeds it observations and ticks; whatever changes comes back as a [`Flip`].
-//! It never forgets a verdict for lack of news: verdicts outlive silence, reloads ([`Board::adopt`])
-//! and restarts ([`Board::restore`]), and only evidence replaces them.
+//! It never forgets a verdict for lack of news: verdicts outlive silence, reloads ([`HealthTable::adopt`])
+//! and restarts ([`HealthTable::restore`]), and only evidence replaces them.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -23,7 +23,7 @@ use crate::health::streak::Streak;
 
 /// The health of all endpoints that have a monitor.
 #[derive(Clone, Debug)]
-pub struct Board {
+pub struct HealthTable {
     report_max_age: Duration,
     endpoints: Vec<Endpoint>,
     positions: HashMap<Arc<str>, HashMap<IpAddr, usize>>,
@@ -88,44 +88,47 @@ pub struct VantageView<'a> {
     pub no_evidence: Option<&'a Remark>,
 }
 
-impl Board {
-    /// A board without evidence for these pairs of target and vantage name; endpoints keep the order
+impl HealthTable {
+    /// A health_table without evidence for these pairs of target and vantage name; endpoints keep the order
     /// in which they first occur.
     pub fn new(
         pairs: impl IntoIterator<Item = (Arc<Target>, Arc<str>)>,
         report_max_age: Duration,
     ) -> Self {
-        let mut board = Self {
+        let mut health_table = Self {
             report_max_age,
             endpoints: Vec::new(),
             positions: HashMap::new(),
         };
         for (target, vantage) in pairs {
-            let of_pool = board.positions.entry(Arc::clone(&target.pool)).or_default();
+            let of_pool = health_table
+                .positions
+                .entry(Arc::clone(&target.pool))
+                .or_default();
             let at = *of_pool.entry(target.address).or_insert_with(|| {
-                board.endpoints.push(Endpoint {
+                health_table.endpoints.push(Endpoint {
                     target,
                     health: Health::Unknown,
                     since: None,
                     vantages: Vec::new(),
                 });
-                board.endpoints.len() - 1
+                health_table.endpoints.len() - 1
             });
-            board.endpoints[at]
+            health_table.endpoints[at]
                 .vantages
                 .push((vantage, Streak::default()));
         }
-        board
+        health_table
     }
 
-    /// Whether an observation is about an endpoint of this board, probed by the monitor it has now.
+    /// Whether an observation is about an endpoint of this health_table, probed by the monitor it has now.
     pub fn watches(&self, observation: &Observation) -> bool {
         let seen = &observation.target;
         let endpoint = self.find(&seen.pool, seen.address);
         endpoint.is_some_and(|endpoint| endpoint.target == *seen)
     }
 
-    /// Takes one finished probe; returns the change it made, if any. What is not on the board, or
+    /// Takes one finished probe; returns the change it made, if any. What is not on the health_table, or
     /// was probed by another monitor than now (in flight over a reload), is passed over.
     pub fn observe(&mut self, observation: &Observation, now: Moment) -> Option<Flip> {
         let seen = &observation.target;
@@ -155,7 +158,7 @@ impl Board {
         flips
     }
 
-    /// The health of an endpoint; unknown for one that is not on the board (no monitor).
+    /// The health of an endpoint; unknown for one that is not on the health_table (no monitor).
     pub fn health(&self, pool: &str, address: IpAddr) -> Health {
         self.find(pool, address)
             .map_or(Health::Unknown, |endpoint| endpoint.health)
@@ -204,7 +207,7 @@ impl Board {
         }
     }
 
-    /// Takes over what the board before a reload knew, by pool name, address and vantage name. Where
+    /// Takes over what the health_table before a reload knew, by pool name, address and vantage name. Where
     /// the monitor has changed, verdicts stay but the rows of results start over.
     pub fn adopt(&mut self, old: &Self) {
         for endpoint in &mut self.endpoints {
