@@ -30,7 +30,7 @@ use crate::engine::arrival::TracedSteering;
 use crate::geo::rank::whole;
 use crate::state::counters::Transport;
 use crate::state::snapshot::Snapshot;
-use crate::steer::Standing;
+use crate::steer::PoolStatus;
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -273,7 +273,7 @@ fn candidate(
     traced: &TracedSteering,
     pool: PoolIx,
     location: &Location,
-    why: impl Fn(Standing) -> &'static str,
+    why: impl Fn(PoolStatus) -> &'static str,
 ) -> Option<Candidate> {
     let plan = &snapshot.plan;
     let config = plan.config.pools.pools.get(pool.index())?;
@@ -287,7 +287,7 @@ fn candidate(
         health: now
             .health(plan, pool.index(), traced.family)
             .unwrap_or_default(),
-        drained: standing == Standing::Drained,
+        drained: standing == PoolStatus::Drained,
         chosen: Some(pool) == traced.pool,
         reason: why(standing),
     })
@@ -296,22 +296,22 @@ fn candidate(
 /// Why a candidate was or was not answered. `is_decided`: a better group holds the answer;
 /// `has_chosen`: its own group does.
 fn reason(
-    standing: Standing,
+    standing: PoolStatus,
     chosen: bool,
     is_decided: bool,
     has_chosen: bool,
     family: Family,
 ) -> &'static str {
     match (standing, chosen) {
-        (Standing::Up, true) => "first in the client's order that is up",
-        (Standing::Down, true) => "no pool is up: chosen by all_down",
-        (Standing::Drained, true) => "nothing but drained pools is left",
-        (Standing::Absent, _) if family == Family::V4 => "has no IPv4 endpoint",
-        (Standing::Absent, _) => "has no IPv6 endpoint",
-        (Standing::Drained, false) => "drained",
-        (Standing::Down, false) => "down",
-        (Standing::Up, false) if has_chosen => "shares this place; the client belongs to another",
-        (Standing::Up, false) if is_decided => "later in the client's order",
-        (Standing::Up, false) => "not answered",
+        (PoolStatus::Up, true) => "first in the client's order that is up",
+        (PoolStatus::Down, true) => "no pool is up: chosen by all_down",
+        (PoolStatus::Drained, true) => "nothing but drained pools is left",
+        (PoolStatus::Absent, _) if family == Family::V4 => "has no IPv4 endpoint",
+        (PoolStatus::Absent, _) => "has no IPv6 endpoint",
+        (PoolStatus::Drained, false) => "drained",
+        (PoolStatus::Down, false) => "down",
+        (PoolStatus::Up, false) if has_chosen => "shares this place; the client belongs to another",
+        (PoolStatus::Up, false) if is_decided => "later in the client's order",
+        (PoolStatus::Up, false) => "not answered",
     }
 }

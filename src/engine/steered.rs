@@ -11,7 +11,7 @@ use crate::engine::composer::Next;
 use crate::state::answers::Found;
 use crate::state::answers::PoolAnswer;
 use crate::state::answers::Records;
-use crate::steer::Standing;
+use crate::steer::PoolStatus;
 use crate::wire::edns::ExtendedError;
 use crate::wire::encode::Full;
 use crate::wire::encode::Owner;
@@ -74,7 +74,7 @@ impl<'a> Composer<'a, '_> {
     fn complaint(&self, found: &Found<'_>, family: Family) -> Option<ExtendedError<'static>> {
         let is_up = |pool: &PoolAnswer| {
             let now = self.snapshot.pools.get(pool.pool.index());
-            now.is_none_or(|now| now.standing(family) == Standing::Up)
+            now.is_none_or(|now| now.standing(family) == PoolStatus::Up)
         };
         let text = match found {
             Found::Records(pool, _) if !is_up(pool) => "no pool for this client is up: best guess",

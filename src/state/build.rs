@@ -37,7 +37,7 @@ use crate::state::snapshot::SteeredNow;
 use crate::steer;
 use crate::steer::AllDown;
 use crate::steer::Choice;
-use crate::steer::Standing;
+use crate::steer::PoolStatus;
 use crate::steer::rendezvous;
 use crate::steer::rendezvous::ClientKey;
 
@@ -92,7 +92,7 @@ impl Snapshot {
             plan: &plan,
             pools: &pools,
             up: Family::ALL.map(|family| {
-                let is_up = |pool: &PoolNow| pool.standing[family.ix()] == Standing::Up;
+                let is_up = |pool: &PoolNow| pool.standing[family.ix()] == PoolStatus::Up;
                 pools.iter().map(is_up).collect()
             }),
             before: same_plan,
@@ -209,13 +209,13 @@ fn pool_now(ix: usize, pool: &Pool, evidence: &Evidence) -> PoolNow {
             }
         }
         match forced {
-            _ if n == 0 => Standing::Absent,
-            Some(Forced::Drain) => Standing::Drained,
-            Some(Forced::Down) => Standing::Down,
-            Some(Forced::Up) => Standing::Up,
+            _ if n == 0 => PoolStatus::Absent,
+            Some(Forced::Drain) => PoolStatus::Drained,
+            Some(Forced::Down) => PoolStatus::Down,
+            Some(Forced::Up) => PoolStatus::Up,
             // A family with fewer endpoints than `min_healthy` needs all that it has.
-            None if n_up >= pool.min_healthy.min(n) => Standing::Up,
-            None => Standing::Down,
+            None if n_up >= pool.min_healthy.min(n) => PoolStatus::Up,
+            None => PoolStatus::Down,
         }
     });
     PoolNow {
@@ -466,7 +466,7 @@ fn usable(pool: &Pool, now: &PoolNow, family: Family) -> impl Iterator<Item = En
     let of_family = |(endpoint, _): &(&Endpoint, &Health)| Family::of(endpoint.address) == family;
     let all = || pool.endpoints.iter().zip(&now.endpoints).filter(of_family);
     let only_up =
-        now.standing[family.ix()] == Standing::Up && all().any(|(_, health)| health.is_usable());
+        now.standing[family.ix()] == PoolStatus::Up && all().any(|(_, health)| health.is_usable());
     all()
         .filter(move |(_, health)| !only_up || health.is_usable())
         .map(|(endpoint, _)| *endpoint)

@@ -11,7 +11,7 @@ use crate::base::prefix::Family;
 use crate::health::overrides::Forced;
 use crate::state::answers::FamilyAnswers;
 use crate::state::plan::Plan;
-use crate::steer::Standing;
+use crate::steer::PoolStatus;
 
 /// What is served now.
 #[derive(Debug)]
@@ -37,12 +37,12 @@ pub struct PoolNow {
     /// Each endpoint's health, by `EndpointIx`.
     pub endpoints: Box<[Health]>,
     /// What the pool is worth in each family, by [`Family::ix`].
-    pub(super) standing: [Standing; 2],
+    pub(super) standing: [PoolStatus; 2],
 }
 
 impl PoolNow {
     /// What the pool is worth in a family.
-    pub fn standing(&self, family: Family) -> Standing {
+    pub fn standing(&self, family: Family) -> PoolStatus {
         self.standing[family.ix()]
     }
 
@@ -57,7 +57,7 @@ impl PoolNow {
             .peekable();
         judged.peek()?;
         Some(match self.standing(family) {
-            Standing::Down => Health::Down,
+            PoolStatus::Down => Health::Down,
             _ if judged.all(|health| health == Health::Unknown) => Health::Unknown,
             _ => Health::Up,
         })

@@ -28,7 +28,7 @@ pub enum AllDown {
 
 /// What a pool is worth in one address family now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum PoolStatus {
     /// It has no endpoint of the family: never a candidate.
     Absent,
     /// An operator took it out.
@@ -64,7 +64,7 @@ pub fn choose(
     all_down: AllDown,
     family: Family,
     any_up: bool,
-    standing: impl Fn(PoolIx) -> Standing,
+    standing: impl Fn(PoolIx) -> PoolStatus,
     was_up: impl Fn(PoolIx) -> bool,
     beyond: impl Fn(&dyn Fn(PoolIx) -> bool) -> Option<Vec<Share>>,
 ) -> Choice {
@@ -77,12 +77,12 @@ pub fn choose(
                 false => None,
             })
     };
-    if any_up && let Some(choice) = first(&|pool| standing(pool) == Standing::Up) {
+    if any_up && let Some(choice) = first(&|pool| standing(pool) == PoolStatus::Up) {
         return choice;
     }
     let as_if_up = || {
-        first(&|pool| standing(pool) == Standing::Down)
-            .or_else(|| first(&|pool| standing(pool) == Standing::Drained))
+        first(&|pool| standing(pool) == PoolStatus::Down)
+            .or_else(|| first(&|pool| standing(pool) == PoolStatus::Drained))
             .unwrap_or(Choice::Empty)
     };
     // A family that no pool serves does not exist for this name, whatever the policy.
@@ -90,11 +90,11 @@ pub fn choose(
     match all_down {
         _ if rank.fenced || exists == Choice::Empty => Choice::Empty,
         AllDown::Empty => Choice::Empty,
-        AllDown::Fallback(pool) if standing(pool) != Standing::Absent => {
+        AllDown::Fallback(pool) if standing(pool) != PoolStatus::Absent => {
             Choice::Pools([Share { pool, weight: 1 }].into())
         }
         AllDown::LastGood => {
-            first(&|pool| standing(pool) == Standing::Down && was_up(pool)).unwrap_or(exists)
+            first(&|pool| standing(pool) == PoolStatus::Down && was_up(pool)).unwrap_or(exists)
         }
         AllDown::Fallback(_) | AllDown::Nearest => exists,
         AllDown::ServFail => Choice::ServFail,
@@ -118,10 +118,10 @@ mod tests {
 
     use super::*;
 
-    use Standing::Absent;
-    use Standing::Down;
-    use Standing::Drained;
-    use Standing::Up;
+    use PoolStatus::Absent;
+    use PoolStatus::Down;
+    use PoolStatus::Drained;
+    use PoolStatus::Up;
 
     fn share(&(pool, weight): &(u32, u32)) -> Share {
         Share {
@@ -143,7 +143,12 @@ mod tests {
     }
 
     /// The pools chosen, or a word.
-    fn check(rank: &RankList, all_down: AllDown, standing: &[Standing], was_up: &[u32]) -> String {
+    fn check(
+        rank: &RankList,
+        all_down: AllDown,
+        standing: &[PoolStatus],
+        was_up: &[u32],
+    ) -> String {
         let choose = |any_up| {
             choose(
                 rank,
