@@ -277,14 +277,14 @@ pub struct Vantage {
     /// Seconds since its latest evidence.
     pub report_age_seconds: Option<f64>,
     /// Its latest failure, also after recovery.
-    pub last_failure: Option<Remark>,
+    pub last_failure: Option<Note>,
     /// Why its latest probe told nothing.
-    pub no_evidence: Option<Remark>,
+    pub no_evidence: Option<Note>,
 }
 
 /// A reason and its time.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Remark {
+pub struct Note {
     /// In words.
     pub reason: String,
     /// When.
@@ -453,7 +453,7 @@ fn endpoint(address: IpAddr, health: Health, view: Option<&EndpointView<'_>>) ->
 }
 
 fn vantage(view: &VantageView<'_>) -> Vantage {
-    let remark = |remark: &streak::Remark| Remark {
+    let remark = |remark: &streak::Note| Note {
         reason: remark.reason.to_string(),
         at: remark.at,
     };

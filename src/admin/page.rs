@@ -11,9 +11,9 @@ use std::fmt::Write as _;
 use crate::admin::json::Database;
 use crate::admin::json::Endpoint;
 use crate::admin::json::LastReload;
+use crate::admin::json::Note;
 use crate::admin::json::Override;
 use crate::admin::json::Pool;
-use crate::admin::json::Remark;
 use crate::admin::json::Status;
 use crate::admin::json::Vantage;
 use crate::admin::json::Zone;
@@ -170,7 +170,7 @@ fn write_endpoint(out: &mut String, endpoint: &Endpoint, status: &Status) -> fmt
         Some((failure, &vantage.name))
     });
     out.push_str("<td>");
-    if let Some((Remark { reason, at }, vantage)) = failures.max_by_key(|(failure, _)| failure.at) {
+    if let Some((Note { reason, at }, vantage)) = failures.max_by_key(|(failure, _)| failure.at) {
         let (vantage, ago) = (Text(vantage), Ago(*at, status.now));
         write!(out, "{}<small>{vantage}, {ago}</small>", Text(reason))?;
     }

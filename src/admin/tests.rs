@@ -674,7 +674,7 @@ fn the_page_tells_in_words_and_escapes_everything() {
     let hostile = "<script>'\"&";
     status.pools[0].name = hostile.into();
     status.vantages.push(hostile.into());
-    status.pools[0].endpoints[0].vantages[0].last_failure = Some(json::Remark {
+    status.pools[0].endpoints[0].vantages[0].last_failure = Some(json::Note {
         reason: hostile.into(),
         at: 0,
     });

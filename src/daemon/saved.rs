@@ -20,7 +20,7 @@ use crate::health::overrides::Overrides;
 use crate::health::saved::Saved;
 use crate::health::saved::SavedEndpoint;
 use crate::health::saved::SavedVantage;
-use crate::health::streak::Remark;
+use crate::health::streak::Note;
 
 /// The layout of the file; another number is not ours to read.
 const VERSION: u32 = 1;
@@ -162,7 +162,7 @@ impl Endpoint {
                 name: vantage.name,
                 since: vantage.since,
                 is_fresh: vantage.is_fresh,
-                last_failure: vantage.last_failure.map(|f| Remark {
+                last_failure: vantage.last_failure.map(|f| Note {
                     reason: f.reason,
                     at: f.at,
                 }),
@@ -217,7 +217,7 @@ mod tests {
     use super::*;
 
     fn state() -> State {
-        let failure = Remark {
+        let failure = Note {
             reason: "connection refused".into(),
             at: 1_700_000_000,
         };

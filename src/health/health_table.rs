@@ -18,7 +18,7 @@ use crate::health::quorum::judge;
 use crate::health::saved::Saved;
 use crate::health::saved::SavedEndpoint;
 use crate::health::saved::SavedVantage;
-use crate::health::streak::Remark;
+use crate::health::streak::Note;
 use crate::health::streak::Streak;
 
 /// The health of all endpoints that have a monitor.
@@ -83,9 +83,9 @@ pub struct VantageView<'a> {
     /// The age of its latest evidence; `None` if there is none.
     pub report_age: Option<Duration>,
     /// Its latest failure, also after recovery.
-    pub last_failure: Option<&'a Remark>,
+    pub last_failure: Option<&'a Note>,
     /// Why its latest probe told nothing; `None` if it told something.
-    pub no_evidence: Option<&'a Remark>,
+    pub no_evidence: Option<&'a Note>,
 }
 
 impl HealthTable {

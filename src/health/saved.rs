@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::base::health::Health;
-use crate::health::streak::Remark;
+use crate::health::streak::Note;
 
 /// Every endpoint of a health_table, in the health_table's order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,5 +39,5 @@ pub struct SavedVantage {
     /// Whether it took part in the vote; a verdict that was frozen by silence stays out of it.
     pub is_fresh: bool,
     /// Its latest failure.
-    pub last_failure: Option<Remark>,
+    pub last_failure: Option<Note>,
 }

@@ -20,9 +20,9 @@ pub struct Streak {
     /// When the verdict was reached, in Unix seconds.
     pub since: Option<u64>,
     /// The latest failure, kept after recovery.
-    pub last_failure: Option<Remark>,
+    pub last_failure: Option<Note>,
     /// Why the latest probe told nothing; `None` if it told something.
-    pub no_evidence: Option<Remark>,
+    pub no_evidence: Option<Note>,
     /// Up or down as the latest evidence says, unknown while there is none.
     latest: Health,
     /// The number of consecutive results that equal `latest`.
@@ -35,7 +35,7 @@ pub struct Streak {
 
 /// A reason and when it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Remark {
+pub struct Note {
     /// A sentence without a final dot.
     pub reason: Box<str>,
     /// Unix seconds.
@@ -48,7 +48,7 @@ impl Streak {
     pub fn resume(
         verdict: Health,
         since: Option<u64>,
-        last_failure: Option<Remark>,
+        last_failure: Option<Note>,
         reported: Option<Duration>,
     ) -> Self {
         Self {
@@ -78,12 +78,12 @@ impl Streak {
         self.no_evidence = None;
         let says = match result {
             ProbeResult::Failure(failure) => {
-                self.last_failure = Some(Remark::new(failure, now));
+                self.last_failure = Some(Note::new(failure, now));
                 Health::Down
             }
             ProbeResult::NoEvidence(fault) => {
                 // Neither continues nor breaks the row: it is as if the probe had not been sent.
-                self.no_evidence = Some(Remark::new(fault, now));
+                self.no_evidence = Some(Note::new(fault, now));
                 return;
             }
             ProbeResult::Success => Health::Up,
@@ -130,7 +130,7 @@ impl Streak {
     }
 }
 
-impl Remark {
+impl Note {
     fn new(reason: &impl ToString, now: Moment) -> Self {
         Self {
             reason: reason.to_string().into(),
