@@ -53,13 +53,13 @@ impl Stamp {
 
 /// The stamps of everything that was looked at in one load.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct FileSet {
     files: BTreeMap<PathBuf, Option<Stamp>>,
     /// The zone folder with the names of its zone files.
     folders: BTreeMap<PathBuf, Vec<PathBuf>>,
 }
 
-impl Seen {
+impl FileSet {
     /// Reads a file of at most `max_len` octets and remembers what it was.
     ///
     /// # Errors
@@ -188,7 +188,7 @@ mod tests {
         let path = |name: &str| dir.path().join(name);
         fs::write(path("a.zone"), "1").expect("write");
         fs::write(path(".hidden.zone"), "1").expect("write");
-        let mut seen = Seen::default();
+        let mut seen = FileSet::default();
         assert_eq!(
             seen.list(dir.path(), ZONE_EXTENSION).expect("list"),
             [path("a.zone")]
@@ -235,7 +235,7 @@ mod tests {
             );
         }
 
-        let mut seen = Seen::default();
+        let mut seen = FileSet::default();
         assert!(seen.read(&path("long"), MIB).is_err());
         assert_eq!(seen.now(), seen, "the watcher waits for its next change");
     }

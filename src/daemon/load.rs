@@ -23,9 +23,9 @@ use crate::config::model::Config;
 use crate::config::model::Pools;
 use crate::config::model::Process;
 use crate::config::model::ZoneRef;
+use crate::daemon::files::FileSet;
 use crate::daemon::files::MAX_DATA_LEN;
 use crate::daemon::files::MAX_SETTINGS_LEN;
-use crate::daemon::files::Seen;
 use crate::daemon::files::Stamp;
 use crate::daemon::files::ZONE_EXTENSION;
 use crate::daemon::secrets;
@@ -68,7 +68,7 @@ pub fn process(path: &Path) -> Result<(Process, Report), Report> {
     let mut report = Report::default();
     let file: Arc<str> = path.to_string_lossy().into();
     let Some(text) = read_text(
-        &mut Seen::default(),
+        &mut FileSet::default(),
         path,
         &file,
         MAX_SETTINGS_LEN,
@@ -95,7 +95,13 @@ pub fn process(path: &Path) -> Result<(Process, Report), Report> {
 pub fn token(process: &Process, report: &mut Report) -> Option<Token> {
     let path = process.admin.as_ref()?.token_file.as_ref()?;
     let file: Arc<str> = path.to_string_lossy().into();
-    let text = read_text(&mut Seen::default(), path, &file, MAX_SETTINGS_LEN, report)?;
+    let text = read_text(
+        &mut FileSet::default(),
+        path,
+        &file,
+        MAX_SETTINGS_LEN,
+        report,
+    )?;
     match Token::parse(&text) {
         Ok(token) => Some(token),
         Err(fault) => {
@@ -122,7 +128,7 @@ type Stamps = Vec<(PathBuf, Option<Stamp>)>;
 pub struct Loader {
     process: Process,
     n_shards: usize,
-    seen: Seen,
+    seen: FileSet,
     /// By path.
     zones: HashMap<PathBuf, LoadedZone>,
     atlas: Option<Arc<Atlas>>,
@@ -156,7 +162,7 @@ impl Loader {
         Self {
             process,
             n_shards,
-            seen: Seen::default(),
+            seen: FileSet::default(),
             zones: HashMap::new(),
             atlas: None,
             own_secret: random::octets(),
@@ -164,7 +170,7 @@ impl Loader {
     }
 
     /// What the load before looked at.
-    pub fn seen(&self) -> &Seen {
+    pub fn seen(&self) -> &FileSet {
         &self.seen
     }
 
@@ -175,7 +181,7 @@ impl Loader {
     /// Every fault of every file.
     pub fn load(&mut self, before: Option<&Plan>) -> Result<Loaded, Report> {
         let mut report = Report::default();
-        let mut seen = Seen::default();
+        let mut seen = FileSet::default();
         let pools = self.pools(&mut seen, &mut report);
         let zones = self.zones(&mut seen, pools.as_ref(), &mut report);
         let atlas = self.atlas(&mut seen, &mut report);
@@ -211,7 +217,7 @@ impl Loader {
         Ok(Loaded { plan, report })
     }
 
-    fn pools(&self, seen: &mut Seen, report: &mut Report) -> Option<Pools> {
+    fn pools(&self, seen: &mut FileSet, report: &mut Report) -> Option<Pools> {
         let Some(path) = &self.process.pools else {
             return Some(Pools::default());
         };
@@ -232,7 +238,7 @@ impl Loader {
     /// as if nothing were steered.
     fn zones(
         &self,
-        seen: &mut Seen,
+        seen: &mut FileSet,
         pools: Option<&Pools>,
         report: &mut Report,
     ) -> Option<Vec<LoadedZone>> {
@@ -264,7 +270,7 @@ impl Loader {
 
     fn zone(
         &self,
-        seen: &mut Seen,
+        seen: &mut FileSet,
         path: PathBuf,
         apex: &Name,
         owners: Vec<SteeredOwner>,
@@ -302,7 +308,7 @@ impl Loader {
         })
     }
 
-    fn atlas(&self, seen: &mut Seen, report: &mut Report) -> Option<Arc<Atlas>> {
+    fn atlas(&self, seen: &mut FileSet, report: &mut Report) -> Option<Arc<Atlas>> {
         let geoip = &self.process.geoip;
         let paths: Vec<&PathBuf> = geoip.database.iter().chain(&geoip.asn_database).collect();
         if let Some(atlas) = &self.atlas
@@ -396,13 +402,13 @@ fn same_owners(a: &[SteeredOwner], b: &[SteeredOwner]) -> bool {
 
 /// Reads a zone file and all it includes; `None` if the file itself cannot be read.
 fn read_zone(
-    seen: &mut Seen,
+    seen: &mut FileSet,
     path: &Path,
     file: &Arc<str>,
     apex: &Name,
     report: &mut Report,
 ) -> (Option<Vec<Record>>, Stamps) {
-    let mut own = Seen::default();
+    let mut own = FileSet::default();
     let Some(text) = read_text(&mut own, path, file, MAX_DATA_LEN, report) else {
         return (None, stamps(seen, path, &[], &own));
     };
@@ -423,7 +429,7 @@ fn read_zone(
 }
 
 /// Notes the files of one zone in `seen`.
-fn stamps(seen: &mut Seen, path: &Path, included: &[PathBuf], own: &Seen) -> Stamps {
+fn stamps(seen: &mut FileSet, path: &Path, included: &[PathBuf], own: &FileSet) -> Stamps {
     let paths = std::iter::once(path).chain(included.iter().map(PathBuf::as_path));
     let stamps: Stamps = paths
         .map(|path| (path.to_owned(), own.stamp(path)))
@@ -465,7 +471,7 @@ const NOT_UTF8: &str = "not UTF-8 text";
 
 /// Reads a text file of at most `max_len` octets; what is wrong with it is reported.
 pub(super) fn read_text(
-    seen: &mut Seen,
+    seen: &mut FileSet,
     path: &Path,
     file: &Arc<str>,
     max_len: u64,

@@ -8,8 +8,8 @@ use crate::base::diag::Place;
 use crate::base::diag::Report;
 use crate::config::model::Process;
 use crate::config::model::TsigKey;
+use crate::daemon::files::FileSet;
 use crate::daemon::files::MAX_SETTINGS_LEN;
-use crate::daemon::files::Seen;
 use crate::daemon::load::read_text;
 use crate::wire::cookie::Secret;
 use crate::wire::cookie::Secrets;
@@ -25,7 +25,7 @@ const MIN_SECRET_LEN: usize = 16;
 pub(super) fn cookies(
     process: &Process,
     own: Secret,
-    seen: &mut Seen,
+    seen: &mut FileSet,
     report: &mut Report,
 ) -> Option<Secrets> {
     let cookies = &process.server.cookies;
@@ -48,7 +48,7 @@ pub(super) fn cookies(
 }
 
 /// The configured TSIG keys, without those at fault, which are reported.
-pub(super) fn keyring(process: &Process, seen: &mut Seen, report: &mut Report) -> Keyring {
+pub(super) fn keyring(process: &Process, seen: &mut FileSet, report: &mut Report) -> Keyring {
     let keys = process.tsig_keys.iter();
     Keyring::new(
         keys.filter_map(|written| key(written, seen, report))
@@ -56,7 +56,7 @@ pub(super) fn keyring(process: &Process, seen: &mut Seen, report: &mut Report) -
     )
 }
 
-fn key(written: &TsigKey, seen: &mut Seen, report: &mut Report) -> Option<Key> {
+fn key(written: &TsigKey, seen: &mut FileSet, report: &mut Report) -> Option<Key> {
     let path = &written.secret_file;
     let file: Arc<str> = path.to_string_lossy().into();
     let text = read_text(seen, path, &file, MAX_SETTINGS_LEN, report)?;

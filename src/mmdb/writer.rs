@@ -233,7 +233,7 @@ fn metadata(header: Header<'_>, n_nodes: u32, record_size: u16) -> Value {
 
 /// Writes the data section; returns it and the offset of each record.
 fn data_section(records: &[Value]) -> Result<(Vec<u8>, Vec<u32>), WriteError> {
-    let (mut data, mut seen) = (Vec::new(), Seen::new());
+    let (mut data, mut seen) = (Vec::new(), FileSet::new());
     let offsets = records
         .iter()
         .map(|record| place(&mut seen, record, &mut data))
@@ -242,10 +242,10 @@ fn data_section(records: &[Value]) -> Result<(Vec<u8>, Vec<u32>), WriteError> {
 }
 
 /// The offset of each value in the data section, by its plain encoding.
-type Seen = HashMap<Vec<u8>, u32>;
+type FileSet = HashMap<Vec<u8>, u32>;
 
 /// Returns the offset of a value in the data section, which gets it if it has it not yet.
-fn place(seen: &mut Seen, value: &Value, data: &mut Vec<u8>) -> Result<u32, WriteError> {
+fn place(seen: &mut FileSet, value: &Value, data: &mut Vec<u8>) -> Result<u32, WriteError> {
     let key = key(value)?;
     match seen.get(&key) {
         Some(offset) => Ok(*offset),
@@ -254,7 +254,7 @@ fn place(seen: &mut Seen, value: &Value, data: &mut Vec<u8>) -> Result<u32, Writ
 }
 
 /// Appends a member of a map or array: a pointer if that is shorter than saying it again.
-fn nest(seen: &mut Seen, value: &Value, data: &mut Vec<u8>) -> Result<(), WriteError> {
+fn nest(seen: &mut FileSet, value: &Value, data: &mut Vec<u8>) -> Result<(), WriteError> {
     let key = key(value)?;
     match seen.get(&key).map(|offset| pointer(*offset)) {
         Some(pointer) if pointer.len() < key.len() => data.extend(pointer),
@@ -267,7 +267,7 @@ fn nest(seen: &mut Seen, value: &Value, data: &mut Vec<u8>) -> Result<(), WriteE
 
 /// Appends a value and returns its offset, which is remembered.
 fn append(
-    seen: &mut Seen,
+    seen: &mut FileSet,
     key: Vec<u8>,
     value: &Value,
     data: &mut Vec<u8>,

@@ -28,7 +28,7 @@ use tracing::warn;
 use crate::base::diag::Report;
 use crate::base::health::Health;
 use crate::config::model::Endpoint;
-use crate::daemon::files::Seen;
+use crate::daemon::files::FileSet;
 use crate::daemon::load::Loaded;
 use crate::daemon::load::Loader;
 use crate::daemon::memory::retire;
@@ -92,7 +92,7 @@ pub fn evidence(plan: &Plan, health_table: &HealthTable, overrides: &Overrides) 
 /// Something that a blocking thread has finished.
 enum Finished {
     /// The files as they are on disk now.
-    Looked(Seen),
+    Looked(FileSet),
     /// A load, with the loader given back.
     Loaded(Box<Loader>, Box<Result<Loaded, Report>>),
     /// State was written, or not.
@@ -112,9 +112,9 @@ pub struct Control {
     /// `None` while a load runs.
     loader: Option<Box<Loader>>,
     /// What the latest load looked at.
-    seen: Seen,
+    seen: FileSet,
     /// What the latest look found, if it differs from that.
-    changed: Option<Seen>,
+    changed: Option<FileSet>,
     is_looking: bool,
     waiting: Vec<Waiting>,
     /// Those who asked while a load was running: it may have read before their edit.
@@ -343,7 +343,7 @@ impl Control {
         }
     }
 
-    fn looked(&mut self, found: Seen) {
+    fn looked(&mut self, found: FileSet) {
         self.is_looking = false;
         if found == self.seen {
             self.changed = None;
