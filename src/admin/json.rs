@@ -23,7 +23,7 @@ use crate::base::prefix::Family;
 use crate::config::model;
 use crate::engine::explain;
 use crate::engine::explain::Asker;
-use crate::geo::atlas::About;
+use crate::geo::atlas::DatabaseInfo;
 use crate::geo::rules::Matcher;
 use crate::health::health_table::EndpointView;
 use crate::health::health_table::VantageView;
@@ -390,7 +390,7 @@ pub fn waiting_for(live: &Live) -> Option<String> {
     Some(format!("waiting for the first of {n} probes"))
 }
 
-fn database(about: &About, now: u64, max_age: u64) -> Database {
+fn database(about: &DatabaseInfo, now: u64, max_age: u64) -> Database {
     Database {
         r#type: about.database_type.clone(),
         built: about.build_epoch,

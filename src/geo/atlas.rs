@@ -42,13 +42,13 @@ pub struct Atlas {
     places: PrefixTable,
     /// The AS number for each address; 0, which is reserved (RFC 7607), where none is known.
     systems: PrefixTable,
-    about: About,
-    about_asn: Option<About>,
+    about: DatabaseInfo,
+    about_asn: Option<DatabaseInfo>,
 }
 
 /// What a database says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct About {
+pub struct DatabaseInfo {
     /// Its type, such as `GeoLite2-City`.
     pub database_type: String,
     /// Its description, English if there is one; may be empty.
@@ -177,12 +177,12 @@ impl Atlas {
     }
 
     /// What the database of locations says of itself.
-    pub fn about(&self) -> &About {
+    pub fn about(&self) -> &DatabaseInfo {
         &self.about
     }
 
     /// What the database of AS numbers says of itself; `None` without one.
-    pub fn about_asn(&self) -> Option<&About> {
+    pub fn about_asn(&self) -> Option<&DatabaseInfo> {
         self.about_asn.as_ref()
     }
 
@@ -192,7 +192,7 @@ impl Atlas {
     }
 }
 
-type Read = (Reader<Vec<u8>>, Vec<Location>, PrefixTable, About);
+type Read = (Reader<Vec<u8>>, Vec<Location>, PrefixTable, DatabaseInfo);
 
 fn read_locations(bytes: Vec<u8>, centre_of: CentreOf<'_>) -> Result<Read, MmdbFault> {
     let reader = open(bytes)?;
@@ -213,7 +213,7 @@ fn read_locations(bytes: Vec<u8>, centre_of: CentreOf<'_>) -> Result<Read, MmdbF
     Ok((reader, locations, places, about))
 }
 
-fn read_systems(bytes: Vec<u8>) -> Result<(PrefixTable, About), MmdbFault> {
+fn read_systems(bytes: Vec<u8>) -> Result<(PrefixTable, DatabaseInfo), MmdbFault> {
     let reader = open(bytes)?;
     let mut n_systems = 0;
     let (systems, about) = walk(&reader, |record| {
@@ -314,7 +314,7 @@ fn branches(node: &[u8]) -> [u32; 2] {
 fn walk(
     reader: &Reader<Vec<u8>>,
     mut value_of: impl FnMut(&Record<'_>) -> Result<u32, MaxMindDbError>,
-) -> Result<(PrefixTable, About), MmdbFault> {
+) -> Result<(PrefixTable, DatabaseInfo), MmdbFault> {
     let (mut v4, mut v6) = (Builder::default(), Builder::default());
     let mut values: FxHashMap<usize, u32> = FxHashMap::default();
     let mut about = about(reader);
@@ -356,11 +356,11 @@ fn walk(
 /// that tree can begin there if there is none.
 const V4_TREE_LAST: u128 = 0xFFFF_FFFF;
 
-fn about(reader: &Reader<Vec<u8>>) -> About {
+fn about(reader: &Reader<Vec<u8>>) -> DatabaseInfo {
     let metadata = reader.metadata();
     let descriptions = &metadata.description;
     let description = descriptions.get("en").or(descriptions.values().next());
-    About {
+    DatabaseInfo {
         database_type: metadata.database_type.clone(),
         description: description.cloned().unwrap_or_default(),
         build_epoch: metadata.build_epoch,
