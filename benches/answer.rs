@@ -21,6 +21,7 @@ use meridian::base::name::Name;
 use meridian::base::prefix::Family;
 use meridian::base::prefix::Prefix;
 use meridian::base::rr::RrType;
+use meridian::base::transport::Transport;
 use meridian::daemon::load::embedded_atlas;
 use meridian::daemon::memory::pages;
 use meridian::engine::Ahead;
@@ -30,7 +31,6 @@ use meridian::engine::answer;
 use meridian::geo::atlas::Atlas;
 use meridian::state::build::Evidence;
 use meridian::state::counters::Counters;
-use meridian::state::counters::Transport;
 use meridian::state::plan::Plan;
 use meridian::state::snapshot::Snapshot;
 

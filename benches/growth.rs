@@ -18,6 +18,7 @@ use meridian::base::health::Health;
 use meridian::base::name::Name;
 use meridian::base::prefix::Prefix;
 use meridian::base::rr::RrType;
+use meridian::base::transport::Transport;
 use meridian::config::model::Pool;
 use meridian::daemon::load::embedded_atlas;
 use meridian::daemon::memory::pages;
@@ -27,7 +28,6 @@ use meridian::engine::answer;
 use meridian::geo::atlas::Atlas;
 use meridian::state::build::Evidence;
 use meridian::state::counters::Counters;
-use meridian::state::counters::Transport;
 use meridian::state::snapshot::Snapshot;
 
 #[path = "../tests/support/mod.rs"]

@@ -19,13 +19,13 @@ use domain::base::opt::ClientSubnet;
 use meridian::base::name::Name;
 use meridian::base::prefix::Prefix;
 use meridian::base::rr::RrType;
+use meridian::base::transport::Transport;
 use meridian::engine::Arrival;
 use meridian::engine::Scratch;
 use meridian::engine::answer;
 use meridian::geo::atlas::Atlas;
 use meridian::state::build::Evidence;
 use meridian::state::counters::Counters;
-use meridian::state::counters::Transport;
 use meridian::state::snapshot::Snapshot;
 
 #[path = "../tests/support/mod.rs"]

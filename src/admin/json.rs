@@ -6,9 +6,6 @@
 
 use std::net::IpAddr;
 use std::net::SocketAddr;
-use std::sync::PoisonError;
-use std::sync::RwLock;
-use std::sync::RwLockReadGuard;
 use std::sync::atomic::Ordering::Relaxed;
 
 use serde::Deserialize;
@@ -19,6 +16,7 @@ use crate::base::diag::Report;
 use crate::base::diag::Severity;
 use crate::base::health::Health;
 use crate::base::ix::PoolIx;
+use crate::base::lock::read;
 use crate::base::prefix::Family;
 use crate::config::model;
 use crate::engine::explain;
@@ -468,9 +466,4 @@ fn vantage(view: &VantageView<'_>) -> Vantage {
         last_failure: view.last_failure.map(remark),
         no_evidence: view.no_evidence.map(remark),
     }
-}
-
-/// Panics abort the process, so that a poisoned lock cannot be seen.
-pub(super) fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(PoisonError::into_inner)
 }

@@ -13,16 +13,16 @@ use std::time::Duration;
 use prometheus::TextEncoder;
 use prometheus::core::Collector;
 
-use crate::admin::json::read;
 use crate::admin::process::ProcessNow;
 use crate::base::health::Health;
+use crate::base::lock::read;
 use crate::base::prefix::Family;
 use crate::base::rr::Rcode;
+use crate::base::transport::Transport;
 use crate::health::overrides::Forced;
 use crate::live::Live;
 use crate::state::counters::Dropped;
 use crate::state::counters::Transferred;
-use crate::state::counters::Transport;
 use crate::state::snapshot::Snapshot;
 
 /// The content type of [`text`].

@@ -28,6 +28,7 @@ use crate::admin::page;
 use crate::admin::serve;
 use crate::base::diag::Place;
 use crate::base::diag::Report;
+use crate::base::transport::Transport;
 use crate::health::failure::ProbeFailure;
 use crate::health::health_table::HealthTable;
 use crate::health::observation::Moment;
@@ -45,7 +46,6 @@ use crate::live::meters::Meters;
 use crate::live::request::Request;
 use crate::state::build::Evidence;
 use crate::state::counters::Counters;
-use crate::state::counters::Transport;
 use crate::state::fixture;
 use crate::state::publish::Publisher;
 

@@ -4,12 +4,16 @@
 
 pub mod date;
 pub mod diag;
+pub mod fnv;
 pub mod health;
 pub mod ix;
 pub mod location;
+pub mod lock;
 pub mod name;
+pub mod per_family;
 pub mod prefetch_sys;
 pub mod prefix;
 pub mod qname;
 pub mod rank;
 pub mod rr;
+pub mod transport;

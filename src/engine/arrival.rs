@@ -7,6 +7,7 @@ use crate::base::ix::PoolIx;
 use crate::base::ix::SteeredIx;
 use crate::base::prefix::Family;
 use crate::base::qname::QName;
+use crate::base::transport::Transport;
 use crate::engine::chain::Visited;
 use crate::engine::rate_limit::Kind;
 use crate::engine::rate_limit::RateLimiter;
@@ -15,7 +16,6 @@ use crate::geo::majority::MajorityScratch;
 use crate::state::answers::Client;
 use crate::state::counters::Counters;
 use crate::state::counters::Shard;
-use crate::state::counters::Transport;
 use crate::state::snapshot::Snapshot;
 use crate::wire::tsig::TsigError;
 

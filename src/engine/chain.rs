@@ -1,5 +1,7 @@
 //! `Visited`: the names that one answer has already followed, so that a loop ends where it closes.
 
+use crate::base::fnv::fnv1a;
+
 /// The most aliases that one answer follows; longer chains are left to the resolver.
 const MAX_ALIASES: usize = 16;
 
@@ -24,9 +26,7 @@ impl Visited {
 
     /// Adds a name in lower-case wire form; false if it was there before or the chain is too long.
     pub fn add(&mut self, name: &[u8]) -> bool {
-        let hash = name.iter().fold(0xCBF2_9CE4_8422_2325, |hash: u64, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3)
-        });
+        let hash = fnv1a(name);
         if self.hashes.iter().take(self.n).any(|other| *other == hash) {
             return false;
         }

@@ -22,13 +22,13 @@ use crate::base::prefix::Prefix;
 use crate::base::rank::RankList;
 use crate::base::rr::Rcode;
 use crate::base::rr::RrType;
+use crate::base::transport::Transport;
 use crate::config::model::Rule;
 use crate::engine::Arrival;
 use crate::engine::Scratch;
 use crate::engine::answer;
 use crate::engine::arrival::TracedSteering;
 use crate::geo::rank::whole;
-use crate::state::counters::Transport;
 use crate::state::snapshot::Snapshot;
 use crate::steer::PoolStatus;
 

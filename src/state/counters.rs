@@ -12,31 +12,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::base::ix::PoolIx;
 use crate::base::ix::SteeredIx;
 use crate::base::rr::Rcode;
+use crate::base::transport::Transport;
 use crate::config::model::Pools;
 use crate::config::model::Steered;
 use crate::steer::AllDown;
-
-/// How a query came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// One datagram.
-    Udp,
-    /// A message on a stream.
-    Tcp,
-}
-
-impl Transport {
-    /// All, in index order.
-    pub const ALL: [Self; 2] = [Self::Udp, Self::Tcp];
-
-    /// The metric label.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Udp => "udp",
-            Self::Tcp => "tcp",
-        }
-    }
-}
 
 /// Why something that arrived got no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 
 use std::net::IpAddr;
 
+use crate::base::fnv::fnv1a;
 use crate::base::prefix::Prefix;
 
 /// The length to which clients are told apart, for IPv4 and IPv6.
@@ -39,10 +40,7 @@ impl ClientKey {
 
 /// A name's hash, the same on every machine and in every release (FNV-1a, then mixed).
 pub fn name_hash(name: &[u8]) -> u64 {
-    let fnv = name.iter().fold(0xCBF2_9CE4_8422_2325, |hash: u64, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3)
-    });
-    mix(fnv, 1)
+    mix(fnv1a(name), 1)
 }
 
 /// A candidate's score for a client; higher is better. Weight 0 gives 0.

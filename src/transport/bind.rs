@@ -17,7 +17,7 @@ use socket2::Protocol;
 use socket2::Socket;
 use socket2::Type;
 
-use crate::state::counters::Transport;
+use crate::base::transport::Transport;
 use crate::transport::TransportError;
 use crate::transport::udp::RECEIVE_WAIT;
 use crate::transport::udp::SEND_WAIT;

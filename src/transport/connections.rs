@@ -7,8 +7,8 @@ use std::net::Ipv6Addr;
 use std::sync::Arc;
 use std::sync::Mutex;
 
+use crate::base::lock::lock;
 use crate::state::counters::Dropped;
-use crate::transport::lock;
 use crate::transport::tcp::TcpLimits;
 
 /// The places that are taken.

@@ -31,16 +31,11 @@ use std::io;
 use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::thread::JoinHandle;
 use std::time::Duration;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
 
 use tokio::net::TcpListener;
 use tokio::runtime;
@@ -61,11 +56,11 @@ use self::udp::UdpWorker;
 use self::xdp::Interface;
 use self::xdp::XdpWorker;
 pub use self::xdp::n_threads as n_xdp_threads;
+use crate::base::transport::Transport;
 use crate::engine::Scratch;
 use crate::engine::rate_limit::RateLimiter;
 use crate::state::counters::Counters;
 use crate::state::counters::SHARED_SHARD;
-use crate::state::counters::Transport;
 use crate::state::publish::Publisher;
 
 /// Why nothing is served. All are for the operator, on one line, with what to do.
@@ -239,16 +234,4 @@ impl Drop for Serving {
     fn drop(&mut self) {
         self.udp_stop.store(true, Relaxed);
     }
-}
-
-/// Milliseconds since 1970; 0 for a clock that stands before.
-fn now_ms() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis().try_into().unwrap_or(u64::MAX))
-}
-
-/// A lock whose holder panicked still guards whole values: no change is left half done.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,9 +7,9 @@ use std::sync::Mutex;
 
 use tracing::warn;
 
+use crate::base::lock::lock;
 use crate::base::prefix::Prefix;
 use crate::engine::Complaint;
-use crate::transport::lock;
 
 /// The most lines that are ever logged. Who sees so many has read enough.
 const MAX_LINES: usize = 256;

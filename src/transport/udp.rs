@@ -15,11 +15,11 @@ use std::time::Instant;
 
 use tracing::warn;
 
+use crate::base::transport::Transport;
 use crate::engine::Arrival;
+use crate::live::clock::now_ms;
 use crate::state::counters::Dropped;
 use crate::state::counters::Shard;
-use crate::state::counters::Transport;
-use crate::transport::now_ms;
 use crate::transport::responder::Answerer;
 use crate::transport::responder::Turn;
 use crate::transport::udp_sys::Batch;

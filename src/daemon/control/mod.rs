@@ -8,10 +8,6 @@
 use std::future::pending;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::PoisonError;
-use std::sync::RwLock;
-use std::sync::RwLockReadGuard;
-use std::sync::RwLockWriteGuard;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use std::time::Instant;
@@ -27,6 +23,8 @@ use tracing::warn;
 
 use crate::base::diag::Report;
 use crate::base::health::Health;
+use crate::base::lock::read;
+use crate::base::lock::write;
 use crate::config::model::Endpoint;
 use crate::daemon::files::FileSet;
 use crate::daemon::load::Loaded;
@@ -490,13 +488,4 @@ async fn stopped(stop: &mut tokio::sync::watch::Receiver<bool>) {
     if stop.wait_for(|stop| *stop).await.is_err() {
         pending::<()>().await;
     }
-}
-
-/// Panics abort the process, so that a poisoned lock cannot be seen; its content would be whole.
-fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(PoisonError::into_inner)
 }

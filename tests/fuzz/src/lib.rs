@@ -16,7 +16,7 @@ use meridian::engine::answer;
 use meridian::geo::atlas::Atlas;
 use meridian::state::build::Evidence;
 use meridian::state::counters::Counters;
-use meridian::state::counters::Transport;
+use meridian::base::transport::Transport;
 use meridian::state::snapshot::Snapshot;
 
 /// A pool with more endpoints than an answer holds, and two that share their clients.

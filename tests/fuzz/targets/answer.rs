@@ -5,7 +5,7 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use meridian::state::counters::Transport;
+use meridian::base::transport::Transport;
 use meridian::state::snapshot::Snapshot;
 use meridian_fuzz::POOLS;
 use meridian_fuzz::ZONE;

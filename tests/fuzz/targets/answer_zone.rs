@@ -7,7 +7,7 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use meridian::base::name::Name;
 use meridian::base::rr::RrType;
-use meridian::state::counters::Transport;
+use meridian::base::transport::Transport;
 use meridian_fuzz::ask;
 use meridian_fuzz::check;
 use meridian_fuzz::snapshot;
