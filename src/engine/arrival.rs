@@ -30,16 +30,16 @@ pub struct Arrival {
     pub now_ms: u64,
 }
 
-/// What is refused to a machine that was perhaps meant to have it.
+/// Why a machine that may be a secondary was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Complaint {
+pub enum Refusal {
     /// A transfer, to who is no secondary of the zone.
     Transfer,
     /// A query whose TSIG is wrong.
     Tsig(TsigError),
 }
 
-impl Complaint {
+impl Refusal {
     /// In words, for the log.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -63,7 +63,7 @@ pub struct Scratch {
     /// The steered name that was answered last, and in which family.
     pub(super) last_steered: (SteeredIx, Family),
     pub(super) trace: Option<Trace>,
-    pub(super) complaint: Option<Complaint>,
+    pub(super) refusal: Option<Refusal>,
     limiter: Option<Arc<RateLimiter>>,
     /// Responses that the limiter kept back.
     n_suppressed: u32,
@@ -81,7 +81,7 @@ impl Scratch {
             majority: MajorityScratch::default(),
             last_steered: (SteeredIx(0), Family::V4),
             trace: None,
-            complaint: None,
+            refusal: None,
             limiter: None,
             n_suppressed: 0,
         }
@@ -118,9 +118,9 @@ impl Scratch {
         }
     }
 
-    /// What an operator should hear of the message that was answered last; `None` for nearly all.
-    pub fn take_complaint(&mut self) -> Option<Complaint> {
-        self.complaint.take()
+    /// Takes why the last message was refused, if it was a secondary that was.
+    pub fn take_refusal(&mut self) -> Option<Refusal> {
+        self.refusal.take()
     }
 
     /// This thread's counters.

@@ -32,7 +32,7 @@ mod tests;
 pub mod transfer;
 
 pub use arrival::Arrival;
-pub use arrival::Complaint;
+pub use arrival::Refusal;
 pub use arrival::Scratch;
 pub use prefetch::Ahead;
 

@@ -2,7 +2,7 @@
 
 use crate::base::rr::Rcode;
 use crate::engine::arrival::Arrival;
-use crate::engine::arrival::Complaint;
+use crate::engine::arrival::Refusal;
 use crate::engine::arrival::Scratch;
 use crate::engine::rate_limit;
 use crate::engine::rate_limit::Kind;
@@ -32,7 +32,7 @@ pub(super) fn answer(
     let mut signer = match snapshot.plan.keyring.verify(&tsig, now) {
         Ok(signer) => signer,
         Err(refused) => {
-            scratch.complaint = Some(Complaint::Tsig(refused.error));
+            scratch.refusal = Some(Refusal::Tsig(refused.error));
             return match scratch.judge(arrival, Kind::Error) {
                 Verdict::Drop => Err(Dropped::RateLimit),
                 _ => Ok(refuse(snapshot, query, &tsig, refused, now, out)),

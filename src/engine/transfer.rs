@@ -19,7 +19,7 @@ use crate::base::rr::Rcode;
 use crate::base::rr::RrType;
 use crate::base::transport::Transport;
 use crate::engine::arrival::Arrival;
-use crate::engine::arrival::Complaint;
+use crate::engine::arrival::Refusal;
 use crate::engine::arrival::Scratch;
 use crate::engine::composer::Composer;
 use crate::geo::majority::MajorityScratch;
@@ -51,7 +51,7 @@ pub(super) fn answer(composer: &mut Composer<'_, '_>) -> Rcode {
         return Rcode::NotAuth;
     };
     if !may_copy(snapshot, zone, composer.arrival.src, composer.key) {
-        composer.scratch.complaint = Some(Complaint::Transfer);
+        composer.scratch.refusal = Some(Refusal::Transfer);
         composer.scratch.counters().transfer(Transferred::Refused);
         composer.extended_error = Some(ExtendedError {
             code: 18,

@@ -46,7 +46,7 @@ use tracing::warn;
 pub use self::bind::Bound;
 pub use self::bind::advice;
 pub use self::bind::bind;
-use self::refusal_log::Complaints;
+use self::refusal_log::RefusalLog;
 use self::responder::Answerer;
 use self::responder::TcpEngine;
 use self::responder::UdpEngine;
@@ -113,18 +113,18 @@ impl Bound {
             let counters = Arc::clone(counters);
             move |shard| Scratch::new(Arc::clone(&counters), shard)
         };
-        let complaints = Arc::<Complaints>::default();
+        let refusal_log = Arc::<RefusalLog>::default();
         let udp_engine = |shard| UdpEngine {
-            complaints: Arc::clone(&complaints),
+            refusal_log: Arc::clone(&refusal_log),
             reader: publisher.reader(),
             scratch: scratch(shard).with_limiter(limiter.cloned()),
         };
         let tcp_engine = {
             let publisher = publisher.clone();
             let scratch = scratch.clone();
-            let complaints = Arc::clone(&complaints);
+            let refusal_log = Arc::clone(&refusal_log);
             move || TcpEngine {
-                complaints: Arc::clone(&complaints),
+                refusal_log: Arc::clone(&refusal_log),
                 publisher: publisher.clone(),
                 scratch: scratch(SHARED_SHARD),
             }

@@ -1,5 +1,4 @@
-//! What operators should hear of refused secondaries, said once each: nothing that a stranger sends may
-//! fill the log.
+//! Logs refused secondaries, once per reason and network: what strangers send must not fill the log.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -9,29 +8,29 @@ use tracing::warn;
 
 use crate::base::lock::lock;
 use crate::base::prefix::Prefix;
-use crate::engine::Complaint;
+use crate::engine::Refusal;
 
-/// The most lines that are ever logged. Who sees so many has read enough.
+/// The most lines that are ever logged.
 const MAX_LINES: usize = 256;
 
-/// What has been said: one line for each reason and client network (/24, /56).
+/// What has been logged: one line for each reason and client network (/24, /56).
 #[derive(Debug, Default)]
-pub(super) struct Complaints {
-    said: Mutex<HashSet<(Prefix, &'static str)>>,
+pub(super) struct RefusalLog {
+    logged: Mutex<HashSet<(Prefix, &'static str)>>,
 }
 
-impl Complaints {
-    /// Says it unless it has been said.
-    pub(super) fn say(&self, src: IpAddr, complaint: Complaint) {
-        let reason = complaint.as_str();
+impl RefusalLog {
+    /// Logs a refusal unless an equal one has been logged.
+    pub(super) fn log(&self, src: IpAddr, refusal: Refusal) {
+        let reason = refusal.as_str();
         let src = src.to_canonical();
         let len = match src {
             IpAddr::V4(_) => 24,
             IpAddr::V6(_) => 56,
         };
-        let mut said = lock(&self.said);
-        if said.len() < MAX_LINES && said.insert((Prefix::cut(src, len), reason)) {
-            warn!(client = %src, reason, "secondary refused; said once");
+        let mut logged = lock(&self.logged);
+        if logged.len() < MAX_LINES && logged.insert((Prefix::cut(src, len), reason)) {
+            warn!(client = %src, reason, "secondary refused (repeats suppressed)");
         }
     }
 }
@@ -41,9 +40,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_reason_is_said_once_for_each_network_and_all_in_all_not_too_often() {
-        let complaints = Complaints::default();
-        let said = || lock(&complaints.said).len();
+    fn each_reason_is_logged_once_per_network_and_the_lines_are_bounded() {
+        let refusal_log = RefusalLog::default();
+        let n_lines = || lock(&refusal_log.logged).len();
         for (src, n) in [
             ("192.0.2.1", 1),
             ("192.0.2.200", 1),
@@ -52,12 +51,12 @@ mod tests {
             ("2001:db8::1", 3),
             ("2001:db8::ff:0:0:0:1", 3),
         ] {
-            complaints.say(src.parse().unwrap(), Complaint::Transfer);
-            assert_eq!(said(), n, "{src}");
+            refusal_log.log(src.parse().unwrap(), Refusal::Transfer);
+            assert_eq!(n_lines(), n, "{src}");
         }
         for n in 0..100_000_u32 {
-            complaints.say(IpAddr::from(n.to_be_bytes()), Complaint::Transfer);
+            refusal_log.log(IpAddr::from(n.to_be_bytes()), Refusal::Transfer);
         }
-        assert_eq!(said(), MAX_LINES);
+        assert_eq!(n_lines(), MAX_LINES);
     }
 }

@@ -13,7 +13,7 @@ use crate::engine::transfer::Transfer;
 use crate::state::publish::Publisher;
 use crate::state::publish::Reader;
 use crate::state::snapshot::Snapshot;
-use crate::transport::refusal_log::Complaints;
+use crate::transport::refusal_log::RefusalLog;
 
 /// How many messages before its turn a message is expected: what it needs of memory has time to come.
 pub(super) const LEAD: usize = 4;
@@ -52,7 +52,7 @@ pub(super) struct UdpEngine {
     /// This thread's own.
     pub(super) scratch: Scratch,
     /// Shared by all.
-    pub(super) complaints: Arc<Complaints>,
+    pub(super) refusal_log: Arc<RefusalLog>,
 }
 
 impl Answerer for UdpEngine {
@@ -62,7 +62,7 @@ impl Answerer for UdpEngine {
             snapshot,
             ahead: Ahead::of(snapshot, &self.scratch),
             scratch: &mut self.scratch,
-            complaints: &self.complaints,
+            refusal_log: &self.refusal_log,
         }
     }
 }
@@ -71,7 +71,7 @@ struct UdpTurn<'a> {
     snapshot: &'a Snapshot,
     ahead: Ahead<'a>,
     scratch: &'a mut Scratch,
-    complaints: &'a Complaints,
+    refusal_log: &'a RefusalLog,
 }
 
 impl Turn for UdpTurn<'_> {
@@ -79,7 +79,7 @@ impl Turn for UdpTurn<'_> {
         answer(
             self.snapshot,
             self.scratch,
-            self.complaints,
+            self.refusal_log,
             arrival,
             message,
             reply,
@@ -91,18 +91,18 @@ impl Turn for UdpTurn<'_> {
     }
 }
 
-/// Answers a message, and says of it what an operator should hear.
+/// Answers a message and logs a refused secondary.
 fn answer(
     snapshot: &Snapshot,
     scratch: &mut Scratch,
-    complaints: &Complaints,
+    refusal_log: &RefusalLog,
     arrival: Arrival,
     message: &[u8],
     reply: &mut [u8],
 ) -> usize {
     let len = engine::answer(snapshot, scratch, arrival, message, reply);
-    if let Some(complaint) = scratch.take_complaint() {
-        complaints.say(arrival.src, complaint);
+    if let Some(refusal) = scratch.take_refusal() {
+        refusal_log.log(arrival.src, refusal);
     }
     len
 }
@@ -114,15 +114,15 @@ pub(super) struct TcpEngine {
     /// This desk's own.
     pub(super) scratch: Scratch,
     /// Shared by all.
-    pub(super) complaints: Arc<Complaints>,
+    pub(super) refusal_log: Arc<RefusalLog>,
 }
 
 impl Answerer for TcpEngine {
     fn batch(&mut self) -> impl Turn {
         let snapshot = self.publisher.current();
-        let (scratch, complaints) = (&mut self.scratch, &*self.complaints);
+        let (scratch, refusal_log) = (&mut self.scratch, &*self.refusal_log);
         move |arrival: Arrival, message: &[u8], reply: &mut [u8]| {
-            answer(&snapshot, scratch, complaints, arrival, message, reply)
+            answer(&snapshot, scratch, refusal_log, arrival, message, reply)
         }
     }
 
