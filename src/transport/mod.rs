@@ -3,8 +3,8 @@
 //!
 //! [`bind()`] opens every socket, so that a busy port is found before anything is served;
 //! [`Bound::serve`] starts the threads and tasks; [`Serving::stop`] ends them after they have answered
-//! what was received. A query sees one snapshot, a UDP batch as a whole the same one. Nothing that a
-//! client sends writes a line to the log.
+//! what was received. A query sees one snapshot, a batch as a whole the same one. What clients send
+//! cannot fill the log: refused secondaries are logged a bounded number of times, all else is counted.
 
 #![deny(
     clippy::expect_used,
