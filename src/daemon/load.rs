@@ -67,13 +67,8 @@ fn centre_of(code: Country) -> Option<(Continent, Point)> {
 pub fn process(path: &Path) -> Result<(Process, Report), Report> {
     let mut report = Report::default();
     let file: Arc<str> = path.to_string_lossy().into();
-    let Some(text) = read_text(
-        &mut FileSet::default(),
-        path,
-        &file,
-        MAX_SETTINGS_LEN,
-        &mut report,
-    ) else {
+    let mut unwatched = FileSet::default();
+    let Some(text) = read_text(&mut unwatched, path, &file, MAX_SETTINGS_LEN, &mut report) else {
         return Err(report);
     };
     let dir = path.parent().unwrap_or(Path::new(""));
@@ -95,13 +90,8 @@ pub fn process(path: &Path) -> Result<(Process, Report), Report> {
 pub fn token(process: &Process, report: &mut Report) -> Option<Token> {
     let path = process.admin.as_ref()?.token_file.as_ref()?;
     let file: Arc<str> = path.to_string_lossy().into();
-    let text = read_text(
-        &mut FileSet::default(),
-        path,
-        &file,
-        MAX_SETTINGS_LEN,
-        report,
-    )?;
+    let mut unwatched = FileSet::default();
+    let text = read_text(&mut unwatched, path, &file, MAX_SETTINGS_LEN, report)?;
     match Token::parse(&text) {
         Ok(token) => Some(token),
         Err(fault) => {

@@ -76,12 +76,8 @@ impl Snapshot {
         generation: u64,
         before: Option<&Self>,
     ) -> Self {
-        let pools: Box<[PoolNow]> = plan
-            .config
-            .pools
-            .pools
-            .iter()
-            .enumerate()
+        let pools = plan.config.pools.pools.iter().enumerate();
+        let pools: Box<[PoolNow]> = pools
             .map(|(ix, pool)| pool_now(ix, pool, evidence))
             .collect();
         let same_plan = before.filter(|before| Arc::ptr_eq(&before.plan, &plan));
