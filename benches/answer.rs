@@ -24,8 +24,8 @@ use meridian::base::rr::RrType;
 use meridian::base::transport::Transport;
 use meridian::daemon::load::embedded_atlas;
 use meridian::daemon::memory::pages;
-use meridian::engine::Ahead;
 use meridian::engine::Arrival;
+use meridian::engine::Prefetcher;
 use meridian::engine::Scratch;
 use meridian::engine::answer;
 use meridian::geo::atlas::Atlas;
@@ -93,8 +93,8 @@ fn plan(n_names: usize, atlas: &Arc<Atlas>) -> Arc<Plan> {
 /// Octets from one message to the next: where messages lie must not differ from run to run.
 const STRIDE: usize = 128;
 
-/// How many messages ahead a UDP thread looks.
-const LEAD: usize = 4;
+/// How many messages ahead a UDP thread prefetches.
+const PREFETCH_DISTANCE: usize = 4;
 
 /// Rounds for the median of single answers.
 const N_ROUNDS: usize = 8;
@@ -166,15 +166,18 @@ fn ask(c: &mut Criterion, id: BenchmarkId, snapshot: &Snapshot, messages: &[Vec<
     });
 }
 
-/// The same with a look ahead, as the messages of one batch are answered.
-fn ask_ahead(c: &mut Criterion, id: BenchmarkId, snapshot: &Snapshot, messages: &[Vec<u8>]) {
+/// The same with prefetching, as the messages of one batch are answered.
+fn ask_prefetched(c: &mut Criterion, id: BenchmarkId, snapshot: &Snapshot, messages: &[Vec<u8>]) {
     let messages = Messages::of(messages);
     let mut thread = Thread::new(snapshot);
     measure(c, id, messages.lens.len(), || {
-        let ahead = Ahead::of(snapshot, &thread.scratch);
-        let later = messages.iter().skip(LEAD).chain([&[][..]; LEAD]);
+        let prefetcher = Prefetcher::of(snapshot, &thread.scratch);
+        let later = messages
+            .iter()
+            .skip(PREFETCH_DISTANCE)
+            .chain([&[][..]; PREFETCH_DISTANCE]);
         for (message, later) in messages.iter().zip(later) {
-            ahead.expect(later);
+            prefetcher.prefetch(later);
             thread.answer(message);
         }
     });
@@ -222,9 +225,9 @@ fn steered(c: &mut Criterion) {
         &snapshot,
         &with_subnet,
     );
-    ask_ahead(
+    ask_prefetched(
         c,
-        BenchmarkId::new("steered", "subnets, looked ahead"),
+        BenchmarkId::new("steered", "subnets, prefetched"),
         &snapshot,
         &with_subnet,
     );

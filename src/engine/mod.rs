@@ -34,7 +34,7 @@ pub mod transfer;
 pub use arrival::Arrival;
 pub use arrival::Refusal;
 pub use arrival::Scratch;
-pub use prefetch::Ahead;
+pub use prefetch::Prefetcher;
 
 use std::time::Duration;
 

@@ -1,8 +1,9 @@
-//! What a message will need of memory, asked for while others are answered.
+//! Software prefetch: brings the part of the prefix table that a queued query needs into the cache while
+//! earlier queries of its batch are answered.
 //!
-//! A large prefix table lies in outer caches, and waiting for one line of it takes longer than
-//! all the rest of an answer. Messages that came together are known before it is their turn: a glance at
-//! the client subnet, a few answers early, and the line is there in time.
+//! A large table lies in outer caches, and waiting for one line of it takes longer than the rest of an
+//! answer. The messages of a batch are all known before their turn, so the client subnet of one a few
+//! messages ahead is enough to ask for its line in time (`benches/answer.rs`, `subnets, prefetched`).
 
 use crate::engine::arrival::Scratch;
 use crate::geo::answer_table::AnswerTable;
@@ -11,11 +12,11 @@ use crate::wire::peek;
 
 /// The prefix table that the coming messages will likely be answered from.
 #[derive(Clone, Copy, Debug)]
-pub struct Ahead<'a> {
+pub struct Prefetcher<'a> {
     answer_table: Option<&'a AnswerTable>,
 }
 
-impl<'a> Ahead<'a> {
+impl<'a> Prefetcher<'a> {
     /// The table of the steered name that this thread answered last: names that are asked for often
     /// follow themselves, and most names share one table. None where client subnets count for nothing.
     pub fn of(snapshot: &'a Snapshot, scratch: &Scratch) -> Self {
@@ -29,8 +30,8 @@ impl<'a> Ahead<'a> {
         }
     }
 
-    /// Prepares for a message. Only speed depends on it.
-    pub fn expect(self, message: &[u8]) {
+    /// Prefetches what answering a message will read. Only speed depends on it.
+    pub fn prefetch(self, message: &[u8]) {
         if let Some(answer_table) = self.answer_table
             && let Some(prefix) = peek::subnet(message).and_then(|subnet| subnet.prefix())
         {

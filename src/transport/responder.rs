@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use crate::engine;
-use crate::engine::Ahead;
 use crate::engine::Arrival;
+use crate::engine::Prefetcher;
 use crate::engine::Scratch;
 use crate::engine::transfer::Transfer;
 use crate::state::publish::Publisher;
@@ -60,7 +60,7 @@ impl Answerer for UdpEngine {
         let snapshot = self.reader.current();
         UdpTurn {
             snapshot,
-            ahead: Ahead::of(snapshot, &self.scratch),
+            prefetcher: Prefetcher::of(snapshot, &self.scratch),
             scratch: &mut self.scratch,
             refusal_log: &self.refusal_log,
         }
@@ -69,7 +69,7 @@ impl Answerer for UdpEngine {
 
 struct UdpTurn<'a> {
     snapshot: &'a Snapshot,
-    ahead: Ahead<'a>,
+    prefetcher: Prefetcher<'a>,
     scratch: &'a mut Scratch,
     refusal_log: &'a RefusalLog,
 }
@@ -87,7 +87,7 @@ impl Turn for UdpTurn<'_> {
     }
 
     fn expect(&self, message: &[u8]) {
-        self.ahead.expect(message);
+        self.prefetcher.prefetch(message);
     }
 }
 
