@@ -10,8 +10,8 @@ use crate::base::qname::QName;
 use crate::base::transport::Transport;
 use crate::engine::chain::Visited;
 use crate::engine::rate_limit::Kind;
+use crate::engine::rate_limit::RateDecision;
 use crate::engine::rate_limit::RateLimiter;
-use crate::engine::rate_limit::Verdict;
 use crate::geo::majority::MajorityScratch;
 use crate::state::answers::Client;
 use crate::state::counters::Counters;
@@ -102,12 +102,12 @@ impl Scratch {
     }
 
     /// What becomes of a response over UDP.
-    pub(super) fn judge(&mut self, arrival: Arrival, kind: Kind) -> Verdict {
+    pub(super) fn decide(&mut self, arrival: Arrival, kind: Kind) -> RateDecision {
         match &self.limiter {
             Some(limiter) if arrival.transport == Transport::Udp => {
-                limiter.judge(arrival.src, kind, arrival.now_ms, &mut self.n_suppressed)
+                limiter.decide(arrival.src, kind, arrival.now_ms, &mut self.n_suppressed)
             }
-            _ => Verdict::Send,
+            _ => RateDecision::Send,
         }
     }
 

@@ -46,7 +46,7 @@ use crate::config::model::Process;
 use crate::engine::composer::Composer;
 use crate::engine::rate_limit::Kind;
 use crate::engine::rate_limit::PLAIN_UDP_PAYLOAD;
-use crate::engine::rate_limit::Verdict;
+use crate::engine::rate_limit::RateDecision;
 use crate::state::counters::Dropped;
 use crate::state::snapshot::Snapshot;
 use crate::wire::cookie::Checked;
@@ -78,8 +78,8 @@ pub fn answer(
             signed::answer(snapshot, scratch, arrival, message, &query, out)
         }
         Ok(()) => respond(snapshot, scratch, arrival, &query, None, out),
-        Err(Malformed::Reject(reject)) => match scratch.judge(arrival, Kind::Error) {
-            Verdict::Drop => Err(Dropped::RateLimit),
+        Err(Malformed::Reject(reject)) => match scratch.decide(arrival, Kind::Error) {
+            RateDecision::Drop => Err(Dropped::RateLimit),
             _ => Ok((refuse(process, &reject, out), reject.rcode)),
         },
         Err(Malformed::Drop(Fault::Response)) => Err(Dropped::Response),
@@ -156,15 +156,15 @@ fn respond(
     };
     // Nobody is flooded by a client that is where, or who, it says it is.
     let is_proven = key.is_some() || cookie.is_some_and(|cookie| cookie.is_valid);
-    let verdict = match is_proven {
-        true => Verdict::Send,
-        false => scratch.judge(arrival, kind),
+    let decision = match is_proven {
+        true => RateDecision::Send,
+        false => scratch.decide(arrival, kind),
     };
-    match verdict {
-        Verdict::Drop => return Err(Dropped::RateLimit),
+    match decision {
+        RateDecision::Drop => return Err(Dropped::RateLimit),
         // An error is short as it is, and truncated it would say nothing.
-        Verdict::Slip if kind != Kind::Error => return Ok(slip(query, opt, out)),
-        Verdict::Slip | Verdict::Send => {}
+        RateDecision::Slip if kind != Kind::Error => return Ok(slip(query, opt, out)),
+        RateDecision::Slip | RateDecision::Send => {}
     }
     // Other classes may hold more than ours (RFC 1035 s6.2).
     if query.qclass == Class::ANY {

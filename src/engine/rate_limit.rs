@@ -8,7 +8,7 @@
 //! could be forgotten too early, and an innocent client is caught only if it shares a cell with a
 //! flooded one in every row at once.
 //!
-//! The table is shared by all threads without a lock: two that judge the same client within the same
+//! The table is shared by all threads without a lock: two that decide about the same client within the same
 //! nanoseconds may count two responses as one, which a limit can bear.
 
 use std::hash::Hasher;
@@ -50,7 +50,7 @@ pub enum Kind {
 
 /// What becomes of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RateDecision {
     /// It is sent.
     Send,
     /// In its place goes one that asks the client to prove its address.
@@ -81,15 +81,21 @@ impl RateLimiter {
         }
     }
 
-    /// Judges one response to `src`; `n_suppressed` counts those that this thread did not send.
-    pub fn judge(&self, src: IpAddr, kind: Kind, now_ms: u64, n_suppressed: &mut u32) -> Verdict {
+    /// Decides about one response to `src`; `n_suppressed` counts those that this thread did not send.
+    pub fn decide(
+        &self,
+        src: IpAddr,
+        kind: Kind,
+        now_ms: u64,
+        n_suppressed: &mut u32,
+    ) -> RateDecision {
         if self.passes(self.hash(src, kind), now_ms.saturating_mul(1_000_000)) {
-            return Verdict::Send;
+            return RateDecision::Send;
         }
         *n_suppressed = n_suppressed.wrapping_add(1);
         match n_suppressed.checked_rem(self.limit.slip) {
-            Some(0) => Verdict::Slip,
-            _ => Verdict::Drop,
+            Some(0) => RateDecision::Slip,
+            _ => RateDecision::Drop,
         }
     }
 
@@ -160,8 +166,8 @@ mod tests {
         let mut counts = [0; 3];
         let mut n_suppressed = 0;
         for _ in 0..n {
-            let verdict = limiter.judge(addr(src), kind, now_ms, &mut n_suppressed);
-            counts[verdict as usize] += 1;
+            let decision = limiter.decide(addr(src), kind, now_ms, &mut n_suppressed);
+            counts[decision as usize] += 1;
         }
         counts
     }

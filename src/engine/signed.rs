@@ -6,7 +6,7 @@ use crate::engine::arrival::Refusal;
 use crate::engine::arrival::Scratch;
 use crate::engine::rate_limit;
 use crate::engine::rate_limit::Kind;
-use crate::engine::rate_limit::Verdict;
+use crate::engine::rate_limit::RateDecision;
 use crate::engine::respond;
 use crate::state::counters::Dropped;
 use crate::state::snapshot::Snapshot;
@@ -33,8 +33,8 @@ pub(super) fn answer(
         Ok(signer) => signer,
         Err(refused) => {
             scratch.refusal = Some(Refusal::Tsig(refused.error));
-            return match scratch.judge(arrival, Kind::Error) {
-                Verdict::Drop => Err(Dropped::RateLimit),
+            return match scratch.decide(arrival, Kind::Error) {
+                RateDecision::Drop => Err(Dropped::RateLimit),
                 _ => Ok(refuse(snapshot, query, &tsig, refused, now, out)),
             };
         }
