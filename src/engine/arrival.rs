@@ -9,9 +9,9 @@ use crate::base::prefix::Family;
 use crate::base::qname::QName;
 use crate::base::transport::Transport;
 use crate::engine::chain::Visited;
-use crate::engine::rate_limit::Kind;
 use crate::engine::rate_limit::RateDecision;
 use crate::engine::rate_limit::RateLimiter;
+use crate::engine::rate_limit::ResponseClass;
 use crate::geo::majority::MajorityScratch;
 use crate::state::answers::Client;
 use crate::state::counters::Counters;
@@ -102,10 +102,10 @@ impl Scratch {
     }
 
     /// What becomes of a response over UDP.
-    pub(super) fn decide(&mut self, arrival: Arrival, kind: Kind) -> RateDecision {
+    pub(super) fn decide(&mut self, arrival: Arrival, class: ResponseClass) -> RateDecision {
         match &self.limiter {
             Some(limiter) if arrival.transport == Transport::Udp => {
-                limiter.decide(arrival.src, kind, arrival.now_ms, &mut self.n_suppressed)
+                limiter.decide(arrival.src, class, arrival.now_ms, &mut self.n_suppressed)
             }
             _ => RateDecision::Send,
         }

@@ -14,7 +14,7 @@ use crate::base::rr::RrSet;
 use crate::base::rr::RrType;
 use crate::engine::arrival::Arrival;
 use crate::engine::arrival::Scratch;
-use crate::engine::rate_limit::Kind;
+use crate::engine::rate_limit::ResponseClass;
 use crate::state::snapshot::Snapshot;
 use crate::wire::edns::ExtendedError;
 use crate::wire::encode::Encoder;
@@ -38,7 +38,7 @@ pub(super) struct Composer<'a, 'b> {
     /// The ECS scope of the answer; 0 for all that does not depend on the client.
     pub scope_len: u8,
     /// What the response counts as for the rate limit, unless its RCODE says error.
-    pub kind: Kind,
+    pub class: ResponseClass,
     /// The counter of `answers_total` that the response moves.
     pub counter: Option<u32>,
     /// What an operator who asks should know of the answer (RFC 8914).
@@ -215,7 +215,7 @@ impl<'a> Composer<'a, '_> {
     fn referral(&mut self, zone: &'a Zone, cut: Node<'a>) -> Next {
         match self.followed {
             true => self.encoder.set_authoritative(),
-            false => self.kind = Kind::Referral,
+            false => self.class = ResponseClass::Referral,
         }
         let Some(ns) = cut.rrset(RrType::NS) else {
             return Next::Done(Rcode::ServFail);
@@ -249,7 +249,7 @@ impl<'a> Composer<'a, '_> {
 
     /// No such name, or no such type: the SOA, at the TTL of RFC 2308 s3.
     pub fn negative(&mut self, zone: &'a Zone, rcode: Rcode) -> Next {
-        self.kind = Kind::Negative;
+        self.class = ResponseClass::Negative;
         self.encoder.set_authoritative();
         let rdata = zone.soa().rdatas().next().unwrap_or_default();
         let apex = Owner::Name(zone.apex());

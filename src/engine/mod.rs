@@ -44,9 +44,9 @@ use crate::base::rr::RrType;
 use crate::base::transport::Transport;
 use crate::config::model::Process;
 use crate::engine::composer::Composer;
-use crate::engine::rate_limit::Kind;
 use crate::engine::rate_limit::PLAIN_UDP_PAYLOAD;
 use crate::engine::rate_limit::RateDecision;
+use crate::engine::rate_limit::ResponseClass;
 use crate::state::counters::Dropped;
 use crate::state::snapshot::Snapshot;
 use crate::wire::cookie::Checked;
@@ -78,7 +78,7 @@ pub fn answer(
             signed::answer(snapshot, scratch, arrival, message, &query, out)
         }
         Ok(()) => respond(snapshot, scratch, arrival, &query, None, out),
-        Err(Malformed::Reject(reject)) => match scratch.decide(arrival, Kind::Error) {
+        Err(Malformed::Reject(reject)) => match scratch.decide(arrival, ResponseClass::Error) {
             RateDecision::Drop => Err(Dropped::RateLimit),
             _ => Ok((refuse(process, &reject, out), reject.rcode)),
         },
@@ -137,7 +137,7 @@ fn respond(
         key: key.map(Key::name),
         encoder: &mut encoder,
         scope_len: 0,
-        kind: Kind::Answer,
+        class: ResponseClass::Answer,
         counter: None,
         extended_error: None,
         followed: false,
@@ -145,25 +145,25 @@ fn respond(
     let rcode = dispatch(&mut composer);
     let Composer {
         scope_len,
-        kind,
+        class,
         counter,
         extended_error,
         ..
     } = composer;
-    let kind = match rcode {
-        Rcode::NoError | Rcode::NxDomain | Rcode::YxDomain => kind,
-        _ => Kind::Error,
+    let class = match rcode {
+        Rcode::NoError | Rcode::NxDomain | Rcode::YxDomain => class,
+        _ => ResponseClass::Error,
     };
     // Nobody is flooded by a client that is where, or who, it says it is.
     let is_proven = key.is_some() || cookie.is_some_and(|cookie| cookie.is_valid);
     let decision = match is_proven {
         true => RateDecision::Send,
-        false => scratch.decide(arrival, kind),
+        false => scratch.decide(arrival, class),
     };
     match decision {
         RateDecision::Drop => return Err(Dropped::RateLimit),
         // An error is short as it is, and truncated it would say nothing.
-        RateDecision::Slip if kind != Kind::Error => return Ok(slip(query, opt, out)),
+        RateDecision::Slip if class != ResponseClass::Error => return Ok(slip(query, opt, out)),
         RateDecision::Slip | RateDecision::Send => {}
     }
     // Other classes may hold more than ours (RFC 1035 s6.2).

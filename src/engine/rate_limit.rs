@@ -1,7 +1,7 @@
-//! Response rate limiting: so many responses of one kind to one client prefix in a second.
+//! Response rate limiting: so many responses of one class to one client prefix in a second.
 //!
 //! A forged source makes a server answer to a victim. What the victim gets is limited here without
-//! remembering who asks: each client prefix and kind of response is hashed into one cell of each of
+//! remembering who asks: each client prefix and class of response is hashed into one cell of each of
 //! four rows, and a cell is a clock (the generic cell rate algorithm): it tells when the responses
 //! given so far would have been paid for at the configured rate. A response passes while the earliest
 //! of its cells is at most a second ahead. Memory is fixed whatever is sent, nothing is evicted that
@@ -35,9 +35,9 @@ const ROW_LEN: usize = 1 << 16;
 /// when a resolver's cache has been emptied.
 const BURST: u64 = 1_000_000_000;
 
-/// What is told apart: a flood of one kind does not silence another.
+/// The classes of responses that are limited apart: a flood of one does not silence another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ResponseClass {
     /// Records were found.
     Answer,
     /// NXDOMAIN or NODATA.
@@ -85,11 +85,11 @@ impl RateLimiter {
     pub fn decide(
         &self,
         src: IpAddr,
-        kind: Kind,
+        class: ResponseClass,
         now_ms: u64,
         n_suppressed: &mut u32,
     ) -> RateDecision {
-        if self.passes(self.hash(src, kind), now_ms.saturating_mul(1_000_000)) {
+        if self.passes(self.hash(src, class), now_ms.saturating_mul(1_000_000)) {
             return RateDecision::Send;
         }
         *n_suppressed = n_suppressed.wrapping_add(1);
@@ -124,7 +124,7 @@ impl RateLimiter {
         true
     }
 
-    fn hash(&self, src: IpAddr, kind: Kind) -> u64 {
+    fn hash(&self, src: IpAddr, class: ResponseClass) -> u64 {
         let src = src.to_canonical();
         let len = match src {
             IpAddr::V4(_) => self.limit.ipv4_prefix,
@@ -135,7 +135,7 @@ impl RateLimiter {
             IpAddr::V4(v4) => hasher.write(&v4.octets()),
             IpAddr::V6(v6) => hasher.write(&v6.octets()),
         }
-        hasher.write_u8(kind as u8);
+        hasher.write_u8(class as u8);
         hasher.finish()
     }
 }
@@ -162,11 +162,17 @@ mod tests {
     }
 
     /// How many of `n` responses at one moment are sent, slipped and dropped.
-    fn flood(limiter: &RateLimiter, src: &str, kind: Kind, now_ms: u64, n: usize) -> [usize; 3] {
+    fn flood(
+        limiter: &RateLimiter,
+        src: &str,
+        class: ResponseClass,
+        now_ms: u64,
+        n: usize,
+    ) -> [usize; 3] {
         let mut counts = [0; 3];
         let mut n_suppressed = 0;
         for _ in 0..n {
-            let decision = limiter.decide(addr(src), kind, now_ms, &mut n_suppressed);
+            let decision = limiter.decide(addr(src), class, now_ms, &mut n_suppressed);
             counts[decision as usize] += 1;
         }
         counts
@@ -175,7 +181,7 @@ mod tests {
     #[test]
     fn a_seconds_responses_pass_at_once_and_then_the_rate() {
         let limiter = limiter(LIMIT);
-        let from = |now| flood(&limiter, "192.0.2.1", Kind::Answer, now, 100)[0];
+        let from = |now| flood(&limiter, "192.0.2.1", ResponseClass::Answer, now, 100)[0];
         assert_eq!(from(START), 50);
         assert_eq!(from(START), 0);
         assert_eq!(from(START + 19), 0, "the next is due after 20 ms");
@@ -190,7 +196,7 @@ mod tests {
             let sent = flood(
                 &self::limiter(limit),
                 "192.0.2.1",
-                Kind::Answer,
+                ResponseClass::Answer,
                 START,
                 1_100_000,
             );
@@ -202,28 +208,31 @@ mod tests {
     fn a_long_flood_gets_the_rate_and_no_more() {
         let limiter = limiter(LIMIT);
         let sent: usize = (0..10_000)
-            .map(|ms| flood(&limiter, "192.0.2.1", Kind::Answer, START + ms, 3)[0])
+            .map(|ms| flood(&limiter, "192.0.2.1", ResponseClass::Answer, START + ms, 3)[0])
             .sum();
         assert!((545..=550).contains(&sent), "{sent} in ten seconds");
     }
 
     #[test]
-    fn prefixes_and_kinds_are_limited_apart() {
+    fn prefixes_and_classes_are_limited_apart() {
         let limiter = limiter(LIMIT);
-        assert_eq!(flood(&limiter, "192.0.2.1", Kind::Answer, START, 60)[0], 50);
-        for (src, kind, n) in [
-            ("192.0.2.200", Kind::Answer, 0),
-            ("::ffff:192.0.2.7", Kind::Answer, 0),
-            ("192.0.3.1", Kind::Answer, 50),
-            ("192.0.2.1", Kind::Negative, 50),
-            ("192.0.2.1", Kind::Referral, 50),
-            ("192.0.2.1", Kind::Error, 50),
-            ("2001:db8:0:100::1", Kind::Answer, 50),
-            ("2001:db8:0:1ff::1", Kind::Answer, 0),
-            ("2001:db8:0:200::1", Kind::Answer, 50),
+        assert_eq!(
+            flood(&limiter, "192.0.2.1", ResponseClass::Answer, START, 60)[0],
+            50
+        );
+        for (src, class, n) in [
+            ("192.0.2.200", ResponseClass::Answer, 0),
+            ("::ffff:192.0.2.7", ResponseClass::Answer, 0),
+            ("192.0.3.1", ResponseClass::Answer, 50),
+            ("192.0.2.1", ResponseClass::Negative, 50),
+            ("192.0.2.1", ResponseClass::Referral, 50),
+            ("192.0.2.1", ResponseClass::Error, 50),
+            ("2001:db8:0:100::1", ResponseClass::Answer, 50),
+            ("2001:db8:0:1ff::1", ResponseClass::Answer, 0),
+            ("2001:db8:0:200::1", ResponseClass::Answer, 50),
         ] {
-            let sent = flood(&limiter, src, kind, START, 60)[0];
-            assert_eq!(sent, n, "{src} {kind:?}");
+            let sent = flood(&limiter, src, class, START, 60)[0];
+            assert_eq!(sent, n, "{src} {class:?}");
         }
     }
 
@@ -236,7 +245,7 @@ mod tests {
             (3, [50, 33, 67]),
         ] {
             let limiter = limiter(RateLimit { slip, ..LIMIT });
-            let counts = flood(&limiter, "192.0.2.1", Kind::Answer, START, 150);
+            let counts = flood(&limiter, "192.0.2.1", ResponseClass::Answer, START, 150);
             assert_eq!(counts, expected, "slip {slip}");
         }
     }
@@ -244,14 +253,23 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_back_silences_nobody() {
         let limiter = limiter(LIMIT);
-        assert_eq!(flood(&limiter, "192.0.2.1", Kind::Answer, START, 60)[0], 50);
-        let before = START - 86_400_000;
         assert_eq!(
-            flood(&limiter, "192.0.2.1", Kind::Answer, before, 60)[0],
+            flood(&limiter, "192.0.2.1", ResponseClass::Answer, START, 60)[0],
             50
         );
-        assert_eq!(flood(&limiter, "192.0.2.1", Kind::Answer, before, 60)[0], 0);
-        assert_eq!(flood(&limiter, "192.0.2.1", Kind::Answer, 0, 60)[0], 50);
+        let before = START - 86_400_000;
+        assert_eq!(
+            flood(&limiter, "192.0.2.1", ResponseClass::Answer, before, 60)[0],
+            50
+        );
+        assert_eq!(
+            flood(&limiter, "192.0.2.1", ResponseClass::Answer, before, 60)[0],
+            0
+        );
+        assert_eq!(
+            flood(&limiter, "192.0.2.1", ResponseClass::Answer, 0, 60)[0],
+            50
+        );
     }
 
     #[test]
@@ -259,11 +277,11 @@ mod tests {
         let limiter = limiter(LIMIT);
         for n in 0..2000_u32 {
             let victim = IpAddr::from((0x0A00_0000 + (n << 8)).to_be_bytes()).to_string();
-            assert!(flood(&limiter, &victim, Kind::Answer, START, 60)[0] >= 49);
+            assert!(flood(&limiter, &victim, ResponseClass::Answer, START, 60)[0] >= 49);
         }
         let n_caught = (0..10_000_u32)
             .map(|n| IpAddr::from((0xC000_0000 + (n << 8)).to_be_bytes()).to_string())
-            .filter(|src| flood(&limiter, src, Kind::Answer, START, 1)[0] == 0)
+            .filter(|src| flood(&limiter, src, ResponseClass::Answer, START, 1)[0] == 0)
             .count();
         assert_eq!(n_caught, 0);
     }
@@ -272,7 +290,7 @@ mod tests {
     fn threads_share_one_limit() {
         let limiter = limiter(LIMIT);
         let sent: usize = std::thread::scope(|scope| {
-            let thread = || flood(&limiter, "192.0.2.1", Kind::Answer, START, 1000)[0];
+            let thread = || flood(&limiter, "192.0.2.1", ResponseClass::Answer, START, 1000)[0];
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(thread)).collect();
             threads
                 .into_iter()

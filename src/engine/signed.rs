@@ -5,8 +5,8 @@ use crate::engine::arrival::Arrival;
 use crate::engine::arrival::Refusal;
 use crate::engine::arrival::Scratch;
 use crate::engine::rate_limit;
-use crate::engine::rate_limit::Kind;
 use crate::engine::rate_limit::RateDecision;
+use crate::engine::rate_limit::ResponseClass;
 use crate::engine::respond;
 use crate::state::counters::Dropped;
 use crate::state::snapshot::Snapshot;
@@ -33,7 +33,7 @@ pub(super) fn answer(
         Ok(signer) => signer,
         Err(refused) => {
             scratch.refusal = Some(Refusal::Tsig(refused.error));
-            return match scratch.decide(arrival, Kind::Error) {
+            return match scratch.decide(arrival, ResponseClass::Error) {
                 RateDecision::Drop => Err(Dropped::RateLimit),
                 _ => Ok(refuse(snapshot, query, &tsig, refused, now, out)),
             };

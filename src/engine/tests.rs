@@ -22,7 +22,7 @@ const ZONE: &str = "$TTL 300\n@ SOA ns1 host 1 2h 1h 1w 5m\n@ NS ns1\nns1 A 192.
 const POOLS: &str = "[pool.p]\nlocation = [0, 0]\nendpoints = [\"192.0.2.10\"]\n\
      [steer.\"app.example.com\"]\npools = [\"p\"]\n";
 
-/// A thread with a limit of ten responses of a kind to a client prefix in a second.
+/// A thread with a limit of ten responses of a class to a client prefix in a second.
 struct Thread {
     snapshot: Snapshot,
     counters: Arc<Counters>,
@@ -140,7 +140,7 @@ fn a_flood_gets_its_share_and_every_other_one_truncated() {
 }
 
 #[test]
-fn kinds_have_a_share_each_and_errors_are_never_truncated() {
+fn classes_have_a_share_each_and_errors_are_never_truncated() {
     let mut thread = Thread::start(1);
     let other_zone = b"\x12\x34\0\0\0\x01\0\0\0\0\0\0\x01x\x04test\0\0\x01\0\x01".to_vec();
     let malformed = [query(WWW, None), vec![0]].concat();
