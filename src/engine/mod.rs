@@ -44,7 +44,6 @@ use crate::base::rr::RrType;
 use crate::base::transport::Transport;
 use crate::config::model::Process;
 use crate::engine::composer::Composer;
-use crate::engine::rate_limit::PLAIN_UDP_PAYLOAD;
 use crate::engine::rate_limit::RateDecision;
 use crate::engine::rate_limit::ResponseClass;
 use crate::state::counters::Dropped;
@@ -52,6 +51,7 @@ use crate::state::snapshot::Snapshot;
 use crate::wire::cookie::Checked;
 use crate::wire::edns::Edns;
 use crate::wire::edns::ExtendedError;
+use crate::wire::edns::MIN_UDP_PAYLOAD;
 use crate::wire::edns::Opt;
 use crate::wire::encode::Encoder;
 use crate::wire::query::Fault;
@@ -106,7 +106,8 @@ fn refuse(process: &Process, reject: &Reject<'_>, out: &mut [u8]) -> usize {
         }),
         ..Opt::new(process.server.max_udp_payload)
     });
-    Encoder::begin(out, PLAIN_UDP_PAYLOAD, &reject.echo).finish(reject.rcode, opt.as_ref())
+    Encoder::begin(out, usize::from(MIN_UDP_PAYLOAD), &reject.echo)
+        .finish(reject.rcode, opt.as_ref())
 }
 
 /// Answers a query that was signed with `key`, if with any, and leaves room for a signature; the
@@ -124,7 +125,8 @@ fn respond(
         .edns
         .as_ref()
         .map(|edns| opt(snapshot, arrival, edns, cookie.as_ref()));
-    let limit = limit(snapshot, arrival, query, out).saturating_sub(key.map_or(0, Key::record_len));
+    let limit =
+        payload_limit(snapshot, arrival, query, out).saturating_sub(key.map_or(0, Key::record_len));
     let mut encoder = Encoder::begin(out, limit, &query.echo);
     encoder.reserve(opt.as_ref().map_or(0, Opt::len));
     scratch.names.clear();
@@ -183,7 +185,7 @@ fn respond(
 /// What goes in place of a response that the rate limit keeps back, and is hardly longer than the
 /// query: a fresh cookie to come back with (RFC 7873 s5.2.3), or TC, after which a client comes by TCP.
 fn slip(query: &Query<'_>, opt: Option<Opt<'_>>, out: &mut [u8]) -> (usize, Rcode) {
-    let mut encoder = Encoder::begin(out, PLAIN_UDP_PAYLOAD, &query.echo);
+    let mut encoder = Encoder::begin(out, usize::from(MIN_UDP_PAYLOAD), &query.echo);
     let opt = opt.map(|opt| Opt { nsid: None, ..opt });
     let rcode = match &opt {
         Some(opt) if opt.cookie.is_some() => Rcode::BadCookie,
@@ -203,11 +205,11 @@ fn cookie(snapshot: &Snapshot, arrival: Arrival, query: &Query<'_>) -> Option<Ch
 }
 
 /// How long a response to a query may be, in octets.
-fn limit(snapshot: &Snapshot, arrival: Arrival, query: &Query<'_>, out: &[u8]) -> usize {
+fn payload_limit(snapshot: &Snapshot, arrival: Arrival, query: &Query<'_>, out: &[u8]) -> usize {
     let ours = snapshot.plan.config.process.server.max_udp_payload;
     match (arrival.transport, &query.edns) {
         (Transport::Tcp, _) => out.len(),
-        (Transport::Udp, None) => PLAIN_UDP_PAYLOAD,
+        (Transport::Udp, None) => usize::from(MIN_UDP_PAYLOAD),
         (Transport::Udp, Some(edns)) => usize::from(edns.udp_payload.min(ours)),
     }
 }

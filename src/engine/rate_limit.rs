@@ -21,9 +21,6 @@ use siphasher::sip::SipHasher13;
 use crate::base::prefix::Prefix;
 use crate::config::model::RateLimit;
 
-/// What a client without EDNS takes over UDP, in octets (RFC 1035 s4.2.1).
-pub(super) const PLAIN_UDP_PAYLOAD: usize = 512;
-
 /// Rows, each with a hash of its own.
 const N_ROWS: usize = 4;
 

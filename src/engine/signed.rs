@@ -4,12 +4,12 @@ use crate::base::rr::Rcode;
 use crate::engine::arrival::Arrival;
 use crate::engine::arrival::Refusal;
 use crate::engine::arrival::Scratch;
-use crate::engine::rate_limit;
 use crate::engine::rate_limit::RateDecision;
 use crate::engine::rate_limit::ResponseClass;
 use crate::engine::respond;
 use crate::state::counters::Dropped;
 use crate::state::snapshot::Snapshot;
+use crate::wire::edns::MIN_UDP_PAYLOAD;
 use crate::wire::edns::Opt;
 use crate::wire::encode::Encoder;
 use crate::wire::query::Query;
@@ -56,7 +56,7 @@ fn refuse(
 ) -> (usize, Rcode) {
     let max_udp_payload = snapshot.plan.config.process.server.max_udp_payload;
     let opt = query.edns.as_ref().map(|_| Opt::new(max_udp_payload));
-    let limit = out.len().min(rate_limit::PLAIN_UDP_PAYLOAD);
+    let limit = out.len().min(usize::from(MIN_UDP_PAYLOAD));
     let out = out.get_mut(..limit).unwrap_or_default();
     let rcode = match refused.error {
         TsigError::Length => Rcode::FormErr,

@@ -20,8 +20,9 @@ const EXTENDED_ERROR: u16 = 15;
 
 /// An OPT without options: root owner, type, payload size, TTL and RDLENGTH.
 const FIXED_LEN: usize = 11;
-/// Smaller payload sizes mean this one (RFC 6891 s6.2.3).
-const MIN_UDP_PAYLOAD: u16 = 512;
+/// What every client takes over UDP, in octets: one without EDNS takes no more (RFC 1035 s4.2.1), and
+/// smaller payload sizes mean this one (RFC 6891 s6.2.3).
+pub const MIN_UDP_PAYLOAD: u16 = 512;
 /// The DO bit (RFC 3225) in the lower half of the TTL.
 const DNSSEC_OK: u16 = 0x8000;
 
