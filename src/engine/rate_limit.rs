@@ -1,12 +1,12 @@
 //! Response rate limiting: so many responses of one class to one client prefix in a second.
 //!
 //! A forged source makes a server answer to a victim. What the victim gets is limited here without
-//! remembering who asks: each client prefix and class of response is hashed into one cell of each of
-//! four rows, and a cell is a clock (the generic cell rate algorithm): it tells when the responses
-//! given so far would have been paid for at the configured rate. A response passes while the earliest
-//! of its cells is at most a second ahead. Memory is fixed whatever is sent, nothing is evicted that
-//! could be forgotten too early, and an innocent client is caught only if it shares a cell with a
-//! flooded one in every row at once.
+//! keeping state per client: the generic cell rate algorithm (GCRA) on a count-min sketch. Each client
+//! prefix and class of response is hashed into one cell of each of four rows, and a cell holds a
+//! theoretical arrival time (TAT): when the responses so far would have been due at the configured rate.
+//! A response conforms while the earliest of its TATs is at most the burst tolerance, one second, ahead of
+//! now. Memory is fixed whatever is sent, nothing is evicted too early, and an innocent client is caught
+//! only if it shares a cell with a flooded one in every row at once.
 //!
 //! The table is shared by all threads without a lock: two that decide about the same client within the same
 //! nanoseconds may count two responses as one, which a limit can bear.
@@ -28,8 +28,8 @@ const N_ROWS: usize = 4;
 /// client in twenty million.
 const ROW_LEN: usize = 1 << 16;
 
-/// How far a cell may run ahead, in nanoseconds: a second's responses may come at once, as they do
-/// when a resolver's cache has been emptied.
+/// GCRA's burst tolerance, in nanoseconds: a second's responses may come at once, as they do when a
+/// resolver's cache has been emptied.
 const BURST: u64 = 1_000_000_000;
 
 /// The classes of responses that are limited apart: a flood of one does not silence another.
@@ -56,19 +56,19 @@ pub enum RateDecision {
     Drop,
 }
 
-/// The responses given lately, to everybody.
+/// The TATs of all client prefixes and classes.
 #[derive(Debug)]
 pub struct RateLimiter {
     limit: RateLimit,
-    /// The time between two responses at the configured rate, in nanoseconds.
+    /// GCRA's emission interval: the time between two responses at the configured rate, in nanoseconds.
     interval: u64,
     key: [u8; 16],
-    /// The rows one after the other; times in nanoseconds since 1970.
+    /// The TATs, one row after the other, in nanoseconds since 1970.
     cells: Box<[AtomicU64]>,
 }
 
 impl RateLimiter {
-    /// Nothing given yet. `key` must be random, so that nobody can aim at another's cells.
+    /// An empty table. `key` must be random, so that nobody can aim at another's cells.
     pub fn new(limit: RateLimit, key: [u8; 16]) -> Self {
         Self {
             interval: BURST / u64::from(limit.responses_per_second.max(1)),
@@ -86,7 +86,7 @@ impl RateLimiter {
         now_ms: u64,
         n_suppressed: &mut u32,
     ) -> RateDecision {
-        if self.passes(self.hash(src, class), now_ms.saturating_mul(1_000_000)) {
+        if self.conforms(self.hash(src, class), now_ms.saturating_mul(1_000_000)) {
             return RateDecision::Send;
         }
         *n_suppressed = n_suppressed.wrapping_add(1);
@@ -96,8 +96,8 @@ impl RateLimiter {
         }
     }
 
-    /// Whether one more response fits, which is then counted.
-    fn passes(&self, hash: u64, now: u64) -> bool {
+    /// Whether one more response conforms, which is then counted.
+    fn conforms(&self, hash: u64, now: u64) -> bool {
         let horizon = now.saturating_add(BURST);
         let cells = || {
             self.cells
@@ -105,17 +105,17 @@ impl RateLimiter {
                 .enumerate()
                 .filter_map(|(row, cells)| cells.get((hash >> (16 * row)) as usize % ROW_LEN))
         };
-        // No cell runs further ahead than the horizon, unless the clock was set back: then it is void.
-        let paid = |cell: &AtomicU64| Some(cell.load(Relaxed)).filter(|at| *at <= horizon);
-        let earliest = cells().map(|cell| paid(cell).unwrap_or(0)).min();
-        let next = earliest.unwrap_or(0).max(now).saturating_add(self.interval);
-        if next > horizon {
+        // A TAT beyond the horizon means that the clock stepped back: the cell counts as empty.
+        let tat = |cell: &AtomicU64| Some(cell.load(Relaxed)).filter(|tat| *tat <= horizon);
+        let earliest = cells().map(|cell| tat(cell).unwrap_or(0)).min();
+        let next_tat = earliest.unwrap_or(0).max(now).saturating_add(self.interval);
+        if next_tat > horizon {
             return false;
         }
         for cell in cells() {
-            match paid(cell) {
-                Some(_) => _ = cell.fetch_max(next, Relaxed),
-                None => cell.store(next, Relaxed),
+            match tat(cell) {
+                Some(_) => _ = cell.fetch_max(next_tat, Relaxed),
+                None => cell.store(next_tat, Relaxed),
             }
         }
         true
