@@ -3,8 +3,9 @@
 //! Two pure functions turn the text of the two files into the [`model`]. A file is taken whole or
 //! refused whole: a value comes back only if no fault was found, and one run finds all of them.
 //!
-//! On the way, `syntax` checks the text, `written` walks the document with the keys of `keys`,
-//! `item` reads values in the forms of `units`, and the `resolve` files say what they mean together.
+//! On the way, `syntax` checks the text, `document` keeps positions and faults, `written` walks the
+//! tables with the keys of `keys` and reads values in the forms of `units`, `names` are what operators
+//! call their tables, and the `resolve` files say what they mean together.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use crate::config::model::Pools;
 use crate::config::model::Process;
 
 pub mod defaults;
-mod item;
+mod document;
 mod keys;
 pub mod model;
 mod names;

@@ -3,13 +3,17 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 
+use toml::de::DeTable;
+
 use crate::base::diag::Place;
 use crate::base::diag::Severity;
 use crate::base::diag::did_you_mean;
-use crate::config::item::Item;
-use crate::config::item::hint;
-use crate::config::item::quoted;
-use crate::config::written::File;
+use crate::config::document::File;
+use crate::config::keys::Keys;
+use crate::config::written::Item;
+use crate::config::written::Table;
+use crate::config::written::hint;
+use crate::config::written::quoted;
 
 /// A name that the operator gave to a table.
 pub(super) struct Name<'a> {
@@ -53,29 +57,45 @@ pub(super) struct Names<'a> {
 const MAX_SEARCHES: u32 = 100;
 
 impl<'a> Names<'a> {
-    /// The keys of the table `kind`, with the offset of each.
-    pub(super) fn new(
-        file: &'a File<'a>,
+    /// The tables that an operator names (`[pool.NAME]`), in file order: their names and, at the
+    /// same positions, themselves; `None` for what is no table.
+    pub(super) fn with_tables(
+        parent: &Table<'a>,
         kind: &'static str,
-        keys: impl Iterator<Item = (&'a str, usize)>,
-    ) -> Self {
-        let names: Vec<_> = keys
-            .map(|(text, offset)| Name {
+        keys: &'static Keys,
+    ) -> (Self, Vec<Option<Table<'a>>>) {
+        let item = parent.get(kind);
+        let entries = item.as_ref().and_then(|item| item.value.as_table());
+        if let (Some(item), None) = (&item, entries) {
+            item.expected(&format!("tables such as {}", keys.title));
+        }
+        let mut entries: Vec<_> = entries.into_iter().flat_map(DeTable::iter).collect();
+        entries.sort_by_key(|(name, _)| name.span().start);
+        let file = parent.file;
+        let names: Vec<_> = entries
+            .iter()
+            .map(|(name, _)| Name {
                 file,
                 kind,
-                text,
-                offset,
+                text: name.get_ref(),
+                offset: name.span().start,
                 used: Cell::new(false),
             })
             .collect();
+        let tables = entries.iter().map(|(name, value)| {
+            let name = name.get_ref();
+            Item::new(file, format!("`{kind}.{name}`"), value).table(keys, name)
+        });
+        let tables = tables.collect();
         let positions = names.iter().zip(0..).map(|(name, at)| (name.text, at));
-        Self {
+        let names = Self {
             file,
             kind,
             positions: positions.collect(),
             names,
             n_searches: Cell::new(0),
-        }
+        };
+        (names, tables)
     }
 
     /// The names in file order.

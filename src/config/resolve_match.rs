@@ -9,7 +9,7 @@ use crate::base::location::Country;
 use crate::base::location::Subdivision;
 use crate::base::prefix::Prefix;
 use crate::base::prefix::PrefixError;
-use crate::config::item::Item;
+use crate::config::written::Item;
 use crate::config::written::Table;
 use crate::geo::rules::Matcher;
 use crate::mmdb::countries;

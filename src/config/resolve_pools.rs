@@ -8,7 +8,6 @@ use crate::base::ix::MonitorIx;
 use crate::base::location::Point;
 use crate::base::prefix::Family;
 use crate::config::defaults;
-use crate::config::item::Item;
 use crate::config::keys;
 use crate::config::model::Endpoint;
 use crate::config::model::Pool;
@@ -17,6 +16,7 @@ use crate::config::names::Name;
 use crate::config::names::Names;
 use crate::config::resolve_steer;
 use crate::config::units;
+use crate::config::written::Item;
 use crate::config::written::Table;
 use crate::health::monitor::HttpCheck;
 use crate::health::monitor::Monitor;
@@ -33,8 +33,8 @@ const MOST_BIAS_KM: f64 = 40_000.0;
 
 /// Resolves the whole file.
 pub(super) fn pools(top: &Table<'_>) -> Option<Pools> {
-    let (monitor_names, monitor_tables) = top.named_tables("monitor", &keys::MONITOR);
-    let (pool_names, pool_tables) = top.named_tables("pool", &keys::POOL);
+    let (monitor_names, monitor_tables) = Names::with_tables(top, "monitor", &keys::MONITOR);
+    let (pool_names, pool_tables) = Names::with_tables(top, "pool", &keys::POOL);
     let monitors: Vec<_> = monitor_names
         .iter()
         .zip(&monitor_tables)

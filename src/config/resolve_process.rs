@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use crate::config::Defaults;
 use crate::config::defaults;
-use crate::config::item::Item;
 use crate::config::keys;
 use crate::config::model::Admin;
 use crate::config::model::Cluster;
@@ -19,6 +18,7 @@ use crate::config::model::Server;
 use crate::config::model::Vantage;
 use crate::config::resolve_transfer;
 use crate::config::units;
+use crate::config::written::Item;
 use crate::config::written::Table;
 
 /// What a listening address looks like.

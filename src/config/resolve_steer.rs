@@ -8,7 +8,6 @@ use crate::base::ix::PoolIx;
 use crate::base::name;
 use crate::base::rank::Policy;
 use crate::config::defaults;
-use crate::config::item::Item;
 use crate::config::keys;
 use crate::config::model::Pool;
 use crate::config::model::Rule;
@@ -16,6 +15,7 @@ use crate::config::model::Steered;
 use crate::config::names::Name;
 use crate::config::names::Names;
 use crate::config::resolve_match;
+use crate::config::written::Item;
 use crate::config::written::Table;
 use crate::steer::AllDown;
 
@@ -32,7 +32,7 @@ pub(super) fn steered(
     names: &Names<'_>,
     pools: &[Option<Pool>],
 ) -> Option<Vec<Steered>> {
-    let (owner_names, tables) = top.named_tables("steer", &keys::STEER);
+    let (owner_names, tables) = Names::with_tables(top, "steer", &keys::STEER);
     let mut seen: HashMap<name::Name, u32> = HashMap::new();
     let context = Context { names, pools };
     let steered: Vec<_> = owner_names

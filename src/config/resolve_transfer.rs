@@ -7,15 +7,15 @@ use crate::base::diag::did_you_mean;
 use crate::base::name::Name;
 use crate::base::prefix::Prefix;
 use crate::config::defaults;
-use crate::config::item::Item;
-use crate::config::item::hint;
-use crate::config::item::one_of;
 use crate::config::keys;
 use crate::config::model::Secondary;
 use crate::config::model::TsigKey;
 use crate::config::model::ZoneRef;
 use crate::config::units;
+use crate::config::written::Item;
 use crate::config::written::Table;
+use crate::config::written::hint;
+use crate::config::written::one_of;
 use crate::wire::tsig::Algorithm;
 use crate::wire::tsig::MAX_KEY_NAME_LEN;
 

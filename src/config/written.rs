@@ -1,27 +1,29 @@
-//! The files as written: a small typed reader over a TOML document that keeps positions.
+//! The files as written: small typed readers over a TOML document that keep positions.
 //!
 //! serde stops at the first fault; an operator wants all of them. So the document is walked: each
 //! reader returns `None` after it has put a fault at its exact place, and the walk goes on. A
 //! [`Table`] refuses unknown keys when it is opened. After a syntax error part of the document is
 //! missing, so what was read from a broken line is not judged, and nothing is called missing.
+//!
+//! A fault of an [`Item`] has the form "`key` is FOUND, expected EXPECTED".
 
-use std::cell::RefCell;
-use std::collections::HashSet;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
 
+use toml::Spanned;
 use toml::de::DeTable;
 use toml::de::DeValue;
 
-use crate::base::diag::Lines;
 use crate::base::diag::Place;
 use crate::base::diag::Report;
 use crate::base::diag::Severity;
 use crate::base::diag::did_you_mean;
 use crate::config::Source;
-use crate::config::item::Item;
-use crate::config::item::one_of;
+use crate::config::document::File;
 use crate::config::keys::Keys;
-use crate::config::names::Names;
 use crate::config::syntax;
+use crate::config::units;
 
 /// Parses a file and lets `resolve` walk it; `keys` are those of its tables, the top level first.
 ///
@@ -33,85 +35,19 @@ pub(super) fn read<T>(
     resolve: impl FnOnce(&Table<'_>) -> Option<T>,
 ) -> Option<T> {
     let syntax = syntax::check(source.text);
-    let mut file = File {
-        source,
-        lines: Lines::new(&source.file, source.text),
-        keys,
-        broken_lines: HashSet::new(),
-        nothing: DeTable::new(),
-        report: RefCell::default(),
-    };
-    for fault in &syntax.faults {
-        file.add(Severity::Error, fault.offset, &fault.message);
-        if fault.breaks_line {
-            let line = file.place(fault.offset).line;
-            file.broken_lines.insert(line);
-        }
-    }
+    let file = File::new(source, keys, &syntax);
     let (document, _) = DeTable::parse_recoverable(&syntax.readable);
     let top = Table::open(&file, keys[0], "", 0, document.get_ref());
     let resolved = resolve(&top);
-    let found = file.report.into_inner();
+    let found = file.into_report();
     let usable = !found.has_errors();
     report.append(found);
     resolved.filter(|_| usable)
 }
 
-/// The file that is being read, and what was found in it.
-pub(super) struct File<'a> {
-    /// What is read.
-    pub(super) source: &'a Source<'a>,
-    lines: Lines<'a>,
-    keys: &'static [&'static Keys],
-    /// Lines with a syntax error; if there are any, the document is incomplete.
-    broken_lines: HashSet<u32>,
-    /// What stands for a table that is left out.
-    nothing: DeTable<'a>,
-    report: RefCell<Report>,
-}
-
-impl File<'_> {
-    /// The place of a byte.
-    pub(super) fn place(&self, offset: usize) -> Place {
-        self.lines.place(offset)
-    }
-
-    /// Adds a fault, unless its line is broken anyway.
-    pub(super) fn add(&self, severity: Severity, offset: usize, message: &str) {
-        let place = self.place(offset);
-        if self.broken_lines.contains(&place.line) {
-            return;
-        }
-        let message = one_line(message);
-        let mut report = self.report.borrow_mut();
-        match severity {
-            Severity::Error => report.error(place, message),
-            Severity::Warning => report.warning(place, message),
-        }
-    }
-
-    /// Whether the document holds everything that the operator wrote.
-    pub(super) fn is_whole(&self) -> bool {
-        self.broken_lines.is_empty()
-    }
-}
-
-/// A message without line breaks or terminal sequences, whatever the operator's keys hold.
-fn one_line(message: &str) -> String {
-    let mut line = String::with_capacity(message.len());
-    for character in message.chars() {
-        if character.is_control() {
-            line.extend(character.escape_default());
-        } else {
-            line.push(character);
-        }
-    }
-    line
-}
-
 /// A table of known keys.
 pub(super) struct Table<'a> {
-    file: &'a File<'a>,
+    pub(super) file: &'a File<'a>,
     keys: &'static Keys,
     /// As diagnostics call it.
     title: String,
@@ -250,34 +186,6 @@ impl<'a> Table<'a> {
             .collect()
     }
 
-    /// The tables that an operator names (`[pool.NAME]`), in file order: their names and, at the
-    /// same positions, themselves; `None` for what is no table.
-    pub(super) fn named_tables(
-        &self,
-        key: &'static str,
-        keys: &'static Keys,
-    ) -> (Names<'a>, Vec<Option<Self>>) {
-        let item = self.get(key);
-        let entries = item.as_ref().and_then(|item| item.value.as_table());
-        if let (Some(item), None) = (&item, entries) {
-            item.expected(&format!("tables such as {}", keys.title));
-        }
-        let mut entries: Vec<_> = entries.into_iter().flat_map(DeTable::iter).collect();
-        entries.sort_by_key(|(name, _)| name.span().start);
-        let written = entries
-            .iter()
-            .map(|(name, _)| (name.get_ref().as_ref(), name.span().start));
-        let names = Names::new(self.file, key, written);
-        let tables = entries
-            .iter()
-            .map(|(name, value)| {
-                let name = name.get_ref();
-                Item::new(self.file, format!("`{key}.{name}`"), value).table(keys, name)
-            })
-            .collect();
-        (names, tables)
-    }
-
     /// Adds an error about the table as a whole; the message goes on after its title.
     pub(super) fn fault(&self, message: &str) {
         let message = format!("{} {message}", self.title);
@@ -306,4 +214,226 @@ fn dotted(name: &str, key: &str, value: &DeValue<'_>) -> String {
         value = inner.get_ref();
     }
     dotted
+}
+
+/// A value and what diagnostics call it.
+pub(super) struct Item<'a> {
+    file: &'a File<'a>,
+    what: String,
+    offset: usize,
+    /// As TOML has it.
+    pub(super) value: &'a DeValue<'a>,
+}
+
+impl<'a> Item<'a> {
+    /// A value of the file; `what` is its key or what else names it.
+    pub(super) fn new(file: &'a File<'a>, what: String, value: &'a Spanned<DeValue<'a>>) -> Self {
+        Self {
+            file,
+            what,
+            offset: value.span().start,
+            value: value.get_ref(),
+        }
+    }
+
+    /// Where it stands.
+    pub(super) fn place(&self) -> Place {
+        self.file.place(self.offset)
+    }
+
+    /// Adds an error about the value; the message goes on after its name.
+    pub(super) fn fault(&self, message: &str) {
+        let message = format!("{} {message}", self.what);
+        self.file.add(Severity::Error, self.offset, &message);
+    }
+
+    /// Adds a warning about the value; the message goes on after its name.
+    pub(super) fn warn(&self, message: &str) {
+        let message = format!("{} {message}", self.what);
+        self.file.add(Severity::Warning, self.offset, &message);
+    }
+
+    /// Adds the error that it is not what was expected.
+    pub(super) fn expected(&self, expected: &str) {
+        let found = match self.value {
+            DeValue::String(text) if text.is_empty() => "empty".to_owned(),
+            DeValue::String(text) => quoted(text),
+            DeValue::Integer(number) => format!("the integer {number}"),
+            DeValue::Float(number) => format!("the number {number}"),
+            DeValue::Boolean(word) => format!("the boolean {word}"),
+            DeValue::Datetime(_) => "a date or time".to_owned(),
+            DeValue::Array(array) if array.is_empty() => "empty".to_owned(),
+            DeValue::Array(_) => "an array".to_owned(),
+            DeValue::Table(_) => "a table".to_owned(),
+        };
+        self.fault(&format!("is {found}, expected {expected}"));
+    }
+
+    /// A string.
+    pub(super) fn text(&self, expected: &str) -> Option<&'a str> {
+        let text = self.value.as_str();
+        if text.is_none() {
+            self.expected(expected);
+        }
+        text
+    }
+
+    /// A path; a relative one is joined to the folder of the file.
+    pub(super) fn path(&self) -> Option<PathBuf> {
+        self.parse("a path in quotes", |text| {
+            (!text.is_empty() && !text.contains('\0')).then(|| self.file.source.dir.join(text))
+        })
+    }
+
+    /// A string with a form of its own.
+    pub(super) fn parse<T>(
+        &self,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let parsed = parse(self.text(expected)?);
+        if parsed.is_none() {
+            self.expected(expected);
+        }
+        parsed
+    }
+
+    /// One of several words.
+    pub(super) fn word<T: Copy>(&self, words: &[(&'static str, T)]) -> Option<T> {
+        self.word_or(words, None)
+    }
+
+    /// One of several words; `also` says what else the key takes.
+    pub(super) fn word_or<T: Copy>(
+        &self,
+        words: &[(&'static str, T)],
+        also: Option<&str>,
+    ) -> Option<T> {
+        let names = || words.iter().map(|(word, _)| *word);
+        let quoted = names().map(|word| format!("\"{word}\""));
+        let expected = one_of(quoted.chain(also.map(str::to_owned)));
+        let text = self.text(&expected)?;
+        let found = words.iter().find(|(word, _)| *word == text);
+        if found.is_none() {
+            let hint = hint(did_you_mean(text, names()));
+            self.expected(&format!("{expected}{hint}"));
+        }
+        found.map(|(_, value)| *value)
+    }
+
+    /// An integer in a range.
+    pub(super) fn integer(&self, range: RangeInclusive<u32>) -> Option<u32> {
+        let number = self.value.as_integer().and_then(|number| {
+            let value = i128::from_str_radix(number.as_str(), number.radix()).ok()?;
+            u32::try_from(value).ok()
+        });
+        let number = number.filter(|number| range.contains(number));
+        if number.is_none() {
+            let (low, high) = range.into_inner();
+            self.expected(&format!("an integer from {low} to {high}"));
+        }
+        number
+    }
+
+    /// A number in a range, with or without a decimal point.
+    pub(super) fn number(&self, range: RangeInclusive<f64>) -> Option<f64> {
+        let number: Option<f64> = match self.value {
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str().parse().ok(),
+            DeValue::Float(number) => number.as_str().parse().ok(),
+            _ => None,
+        };
+        let number = number.filter(|number| range.contains(number));
+        if number.is_none() {
+            let (low, high) = range.into_inner();
+            self.expected(&format!("a number from {low} to {high}"));
+        }
+        number
+    }
+
+    /// `true` or `false`.
+    pub(super) fn boolean(&self) -> Option<bool> {
+        let value = self.value.as_bool();
+        if value.is_none() {
+            self.expected("true or false");
+        }
+        value
+    }
+
+    /// A duration in a range.
+    pub(super) fn duration(&self, range: RangeInclusive<Duration>) -> Option<Duration> {
+        let duration = self.parse(units::DURATION, units::duration)?;
+        if !range.contains(&duration) {
+            let (low, high) = (range.start(), range.end());
+            self.expected(&format!(
+                "a duration from {} to {}",
+                units::duration_text(*low),
+                units::duration_text(*high)
+            ));
+            return None;
+        }
+        Some(duration)
+    }
+
+    /// The entries of an array that may not be empty; `expected` describes the array.
+    pub(super) fn list<T>(
+        &self,
+        expected: &str,
+        mut read: impl FnMut(&Self) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let array = self.value.as_array().filter(|array| !array.is_empty());
+        if array.is_none() {
+            self.expected(expected);
+        }
+        let what = format!("an entry of {}", self.what);
+        let entries: Vec<_> = array?
+            .iter()
+            .map(|value| read(&Self::new(self.file, what.clone(), value)))
+            .collect();
+        // All are read before any is missed, so that every faulty entry is reported.
+        entries.into_iter().collect()
+    }
+
+    /// Whether it is an integer, for values that may also be something else.
+    pub(super) fn is_integer(&self) -> bool {
+        self.value.is_integer()
+    }
+
+    /// Whether it is a table, for values that may also be something else.
+    pub(super) fn is_table(&self) -> bool {
+        self.value.is_table()
+    }
+
+    /// A table of known keys; `name` fills the place of NAME in its title.
+    pub(super) fn table(&self, keys: &'static Keys, name: &str) -> Option<Table<'a>> {
+        let entries = self.value.as_table();
+        if entries.is_none() {
+            self.expected(&format!("a table {}", keys.title.replace("NAME", name)));
+        }
+        Some(Table::open(self.file, keys, name, self.offset, entries?))
+    }
+}
+
+/// The text in quotes, cut to a length that fits a line.
+pub(super) fn quoted(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let mut shown: String = text.chars().take(LONGEST).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    format!("{shown:?}")
+}
+
+/// The end of a message about a word that may be misspelt.
+pub(super) fn hint(near: Option<&str>) -> String {
+    near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"))
+}
+
+/// Lists alternatives: `a, b or c`.
+pub(super) fn one_of(alternatives: impl Iterator<Item = String>) -> String {
+    let mut alternatives: Vec<_> = alternatives.collect();
+    match alternatives.pop() {
+        Some(last) if alternatives.is_empty() => last,
+        Some(last) => format!("{} or {last}", alternatives.join(", ")),
+        None => "nothing".to_owned(),
+    }
 }
