@@ -41,14 +41,14 @@ impl Place {
 
 /// A file's text with its lines counted, for any number of places in it.
 #[derive(Debug)]
-pub struct Lines<'a> {
+pub struct LineIndex<'a> {
     file: &'a Arc<str>,
     text: &'a str,
     /// Where each line but the first begins, in octets.
     starts: Vec<usize>,
 }
 
-impl<'a> Lines<'a> {
+impl<'a> LineIndex<'a> {
     /// Counts the lines of a file.
     pub fn new(file: &'a Arc<str>, text: &'a str) -> Self {
         let starts = text.match_indices('\n').map(|(at, _)| at + 1).collect();
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn places_count_lines_and_characters() {
         let file: Arc<str> = "x.toml".into();
-        let lines = Lines::new(&file, "a = 1\nü = \"2\"\n");
+        let lines = LineIndex::new(&file, "a = 1\nü = \"2\"\n");
         for (offset, place) in [
             (0, "x.toml:1:1"),
             (5, "x.toml:1:6"),
@@ -222,7 +222,7 @@ mod tests {
         ] {
             assert_eq!(lines.place(offset).to_string(), place);
         }
-        assert_eq!(Lines::new(&file, "").place(0).to_string(), "x.toml:1:1");
+        assert_eq!(LineIndex::new(&file, "").place(0).to_string(), "x.toml:1:1");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use toml::de::DeTable;
 
-use crate::base::diag::Lines;
+use crate::base::diag::LineIndex;
 use crate::base::diag::Place;
 use crate::base::diag::Report;
 use crate::base::diag::Severity;
@@ -17,7 +17,7 @@ use crate::config::syntax::Syntax;
 pub(super) struct File<'a> {
     /// What is read.
     pub(super) source: &'a Source<'a>,
-    lines: Lines<'a>,
+    lines: LineIndex<'a>,
     /// Those of its tables, the top level first.
     pub(super) keys: &'static [&'static Keys],
     /// Lines with a syntax error; if there are any, the document is incomplete.
@@ -36,7 +36,7 @@ impl<'a> File<'a> {
     ) -> Self {
         let mut file = Self {
             source,
-            lines: Lines::new(&source.file, source.text),
+            lines: LineIndex::new(&source.file, source.text),
             keys,
             broken_lines: HashSet::new(),
             nothing: DeTable::new(),

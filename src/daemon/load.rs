@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::admin::auth::Token;
-use crate::base::diag::Lines;
+use crate::base::diag::LineIndex;
 use crate::base::diag::Place;
 use crate::base::diag::Report;
 use crate::base::location::Continent;
@@ -479,7 +479,7 @@ pub(super) fn read_text(
         Err(error) => {
             let valid = error.utf8_error().valid_up_to();
             let text = String::from_utf8_lossy(&error.as_bytes()[..valid]).into_owned();
-            let place = Lines::new(file, &text).place(valid);
+            let place = LineIndex::new(file, &text).place(valid);
             report.error(place, format!("{NOT_UTF8}, expected UTF-8"));
             None
         }
