@@ -289,7 +289,7 @@ pub struct Steered {
     /// Seconds.
     pub ttl: u32,
     /// At most so many addresses in an answer; at least 1.
-    pub answers: usize,
+    pub max_addresses: usize,
     /// What is answered when no pool is up.
     pub all_down: AllDown,
     /// In file order; which one matches is decided by how specific it is, then by this order.

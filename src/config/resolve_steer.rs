@@ -96,7 +96,7 @@ impl Context<'_> {
                 self.any_monitored(pools.as_deref().unwrap_or_default()),
             )
         });
-        let answers = table.read_or("answers", defaults::ANSWERS, |item| {
+        let max_addresses = table.read_or("answers", defaults::ANSWERS, |item| {
             item.integer(1..=65_535)
         });
         let all_down = self.all_down(table);
@@ -112,7 +112,7 @@ impl Context<'_> {
             policy,
             pools: pools?,
             ttl,
-            answers: answers as usize,
+            max_addresses: max_addresses as usize,
             all_down: all_down?,
             rules: rules.into_iter().collect::<Option<_>>()?,
         })

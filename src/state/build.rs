@@ -341,7 +341,7 @@ impl Builder<'_> {
             table: Arc::as_ptr(&self.plan.tables[ix.index()]),
             all_down: steered.all_down,
             ttl: steered.ttl,
-            answers: steered.answers,
+            answers: steered.max_addresses,
             family,
             last_up: (steered.all_down == AllDown::LastGood).then(|| Arc::clone(last_up)),
         };
@@ -435,7 +435,7 @@ impl Builder<'_> {
             &self.plan.config.pools.pools[pool.index()],
             &self.pools[pool.index()],
         );
-        let (ttl, answers) = (steered.ttl, steered.answers);
+        let (ttl, answers) = (steered.ttl, steered.max_addresses);
         let variants = self
             .records
             .entry((pool, family, ttl, answers))
