@@ -54,7 +54,7 @@ use crate::wire::edns::ExtendedError;
 use crate::wire::edns::MIN_UDP_PAYLOAD;
 use crate::wire::edns::Opt;
 use crate::wire::encode::Encoder;
-use crate::wire::query::Fault;
+use crate::wire::fault::Fault;
 use crate::wire::query::Malformed;
 use crate::wire::query::Query;
 use crate::wire::query::Reject;

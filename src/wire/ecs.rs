@@ -34,7 +34,8 @@ pub struct ClientSubnet {
 
 impl ClientSubnet {
     /// Reads an option as sent in a query, with its code and length; `None` if it is malformed.
-    // Inlined, or the subnet is returned through memory in other pieces than it is read in.
+    // Inlined: returned through memory it would be stored in narrow pieces and loaded in a wide one, a
+    // store-to-load forwarding stall (benches/answer.rs measures it).
     #[inline]
     pub fn parse(option: &[u8]) -> Option<Self> {
         let (head, sent) = option.split_first_chunk::<HEAD_LEN>()?;
@@ -89,9 +90,10 @@ impl ClientSubnet {
     /// IPv4-mapped network, 96 bits come back.
     pub fn scope_len(self, len: u8) -> u8 {
         let is_mapped = self.family == Some(Family::V6) && self.bits >> 32 == 0xFFFF;
-        match is_mapped && self.source_len > 0 {
-            true => len.saturating_add(96),
-            false => len,
+        if is_mapped && self.source_len > 0 {
+            len.saturating_add(96)
+        } else {
+            len
         }
     }
 
@@ -127,9 +129,10 @@ impl ClientSubnet {
 
 /// The address of an option as a number; `None` if it has more than 16 octets.
 ///
-/// Lengths differ from query to query, so those that nearly all have, of /24 and /56, are read alike: as
-/// the last eight octets of the option. And in registers: sixteen octets cannot be read from memory
-/// before a copy of three into them has got there.
+/// Branch-free for up to eight address octets, so that mixed lengths (/24 and /56) mispredict nothing: the
+/// last eight octets of the option are one load, and a shift drops what belongs to its head. A copy of
+/// three octets into a buffer that is then loaded whole would be a store-to-load forwarding stall
+/// (benches/answer.rs measures it).
 fn left_aligned(option: &[u8]) -> Option<u128> {
     let octets = option.get(HEAD_LEN..)?;
     if octets.len() > 8 {

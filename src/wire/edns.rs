@@ -11,7 +11,7 @@ use crate::wire::cookie::Cookie;
 use crate::wire::ecs::ClientSubnet;
 use crate::wire::ecs::MAX_LEN;
 use crate::wire::ecs::SUBNET;
-use crate::wire::query::Fault;
+use crate::wire::fault::Fault;
 
 const NSID: u16 = 3;
 const COOKIE: u16 = 10;
@@ -195,9 +195,12 @@ impl<'a> Opt<'a> {
     }
 }
 
-/// Appends a client subnet. Where there is room for the longest, all its octets are written, as lengths
-/// differ from query to query; what follows takes the place of those that do not count, or they are
-/// left behind the end.
+/// Appends a client subnet.
+///
+/// A copy of fixed length is one wide store instead of a call of `memcpy` with a length that differs from
+/// query to query. So where there is room for the longest option, all of [`MAX_LEN`] octets are
+/// written, up to 16 more than the option has: the next option overwrites them, or they stay behind the
+/// end of the message and are never sent.
 fn put_subnet(out: &mut &mut [u8], subnet: ClientSubnet, scope_len: u8) -> Option<()> {
     let wire = subnet.to_wire(scope_len);
     match out.first_chunk_mut::<MAX_LEN>() {

@@ -58,6 +58,7 @@ pub mod cookie;
 pub mod ecs;
 pub mod edns;
 pub mod encode;
+pub mod fault;
 pub mod header;
 pub mod peek;
 pub mod query;

@@ -1,4 +1,4 @@
-//! A glance at a message that is not its turn yet.
+//! Best-effort ECS peek, used as a prefetch hint.
 
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
@@ -11,17 +11,18 @@ use crate::wire::header::HEADER_LEN;
 use crate::wire::record::Record;
 
 /// The client subnet of a message that is a question and an OPT with the subnet as its first option, as
-/// most resolvers that send one send it. Not all is checked, and of other messages it says nothing:
-/// good for guesses only.
+/// most resolvers that send one send it. The message is not validated, and `None` says nothing about it:
+/// whoever answers it parses it.
 pub fn subnet(message: &[u8]) -> Option<ClientSubnet> {
     let (_, rest) = message.get(HEADER_LEN..).and_then(split_name)?;
     // Of the question 4 octets are left.
     let mut rest = rest.get(4..)?;
     let opt = Record::split_off(&mut rest).filter(|record| record.rtype == RrType::OPT)?;
     let (code, option, _) = split_option(opt.rdata)?;
-    match code == SUBNET {
-        true => ClientSubnet::parse(option),
-        false => None,
+    if code == SUBNET {
+        ClientSubnet::parse(option)
+    } else {
+        None
     }
 }
 
@@ -36,7 +37,7 @@ mod tests {
     }
 
     #[test]
-    fn the_subnet_of_usual_messages_is_seen() {
+    fn the_subnet_of_usual_messages_is_found() {
         let subnet = [0, 8, 0, 7, 0, 1, 24, 0, 198, 51, 100];
         let opt = |options: &[&[u8]]| {
             let options = options.concat();
@@ -44,16 +45,16 @@ mod tests {
             message(&[&fixed[..], &options].concat())
         };
         let cookie = [0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8];
-        let seen = |message: &[u8]| self::subnet(message).and_then(ClientSubnet::addr);
+        let found = |message: &[u8]| self::subnet(message).and_then(ClientSubnet::addr);
         let addr = "198.51.100.0".parse().ok();
-        assert_eq!(seen(&opt(&[&subnet])), addr);
-        assert_eq!(seen(&opt(&[&subnet, &cookie])), addr);
+        assert_eq!(found(&opt(&[&subnet])), addr);
+        assert_eq!(found(&opt(&[&subnet, &cookie])), addr);
         for other in [opt(&[&cookie, &subnet]), opt(&[]), message(&[]), vec![]] {
-            assert_eq!(seen(&other), None, "{other:?}");
+            assert_eq!(found(&other), None, "{other:?}");
         }
         let whole = opt(&[&subnet]);
         for len in 0..whole.len() {
-            assert_eq!(seen(&whole[..len]), None, "{len}");
+            assert_eq!(found(&whole[..len]), None, "{len}");
         }
     }
 }
