@@ -15,6 +15,7 @@ mod key;
 use std::sync::Arc;
 
 use ring::hmac;
+use subtle::ConstantTimeEq;
 
 use crate::base::name::MAX_NAME_LEN;
 use crate::base::name::Name;
@@ -63,7 +64,7 @@ impl Keyring {
         // A shortened signature is compared as far as it goes, and refused only after that.
         let mac = tsig.context(key, None).sign();
         let expected = mac.as_ref().get(..tsig.mac.len()).unwrap_or_default();
-        if !constant_time_eq(expected, tsig.mac) {
+        if !bool::from(expected.ct_eq(tsig.mac)) {
             return Err(refused(TsigError::BadSig, None));
         }
         let signer = Signer {
@@ -80,12 +81,6 @@ impl Keyring {
         }
         Ok(signer)
     }
-}
-
-/// Whether two octet strings are the same, in a time that tells nothing of where they differ.
-fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
-    let differing = a.iter().zip(b).fold(0, |bits, (a, b)| bits | (a ^ b));
-    a.len() == b.len() && std::hint::black_box(differing) == 0
 }
 
 /// What is wrong with a signed request (RFC 8945 s3).
@@ -426,7 +421,7 @@ impl Signer {
             return false;
         };
         let mac = tsig.context(&self.key, Some(&self.before)).sign();
-        constant_time_eq(mac.as_ref(), tsig.mac) && now.abs_diff(tsig.time) <= u64::from(tsig.fudge)
+        bool::from(mac.as_ref().ct_eq(tsig.mac)) && now.abs_diff(tsig.time) <= u64::from(tsig.fudge)
     }
 }
 
