@@ -20,7 +20,7 @@ use crate::base::lock::read;
 use crate::base::prefix::Family;
 use crate::config::model;
 use crate::engine::explain;
-use crate::engine::explain::Asker;
+use crate::engine::question::Asker;
 use crate::geo::atlas::DatabaseInfo;
 use crate::geo::rules::Matcher;
 use crate::health::health_table::EndpointView;

@@ -16,15 +16,20 @@
     )
 )]
 
+mod additional;
+mod alias;
+mod answer;
 mod arrival;
 mod chain;
 mod chaos;
 pub mod client;
 mod composer;
+mod denial;
 pub mod explain;
 mod prefetch;
 pub mod question;
 pub mod rate_limit;
+mod referral;
 mod signed;
 mod steered;
 #[cfg(test)]

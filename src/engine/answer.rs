@@ -1,0 +1,114 @@
+//! The answer section: the search of RFC 1034 s4.3.2 in the zone that holds the name, and the data that it
+//! finds (RFC 4592 wildcards and RFC 8482 for ANY).
+
+use crate::base::prefix::Family;
+use crate::base::qname::QName;
+use crate::base::rr::Rcode;
+use crate::base::rr::RrType;
+use crate::engine::composer::Composer;
+use crate::engine::composer::Next;
+use crate::zone::Found;
+use crate::zone::Node;
+use crate::zone::Zone;
+
+impl<'a> Composer<'a, '_> {
+    /// Answers from the zone that the name lies in; REFUSED where there is none.
+    pub(super) fn zone_answer(&mut self) -> Rcode {
+        let zones = &self.snapshot.plan.zones;
+        let Some(mut zone) = zones.zone_for(&self.scratch.qname) else {
+            return self.refused("no zone here holds this name");
+        };
+        // The parent's side of a zone cut answers for DS (RFC 4035 s3.1.4.1).
+        if self.query.qtype == RrType::DS
+            && self.scratch.qname == QName::from_name(zone.apex())
+            && let Some(parent) = zones.parent_zone_for(&self.scratch.qname)
+        {
+            zone = parent;
+        }
+        loop {
+            if let Next::Done(rcode) = self.step(zone) {
+                return rcode;
+            }
+            // Most names are no aliases: what was asked for is noted only once one is followed.
+            if self.scratch.names.is_empty() {
+                let mut asked = QName::root();
+                let _ = asked.set_wire(self.query.echo.question);
+                self.scratch.names.add(asked.wire());
+            }
+            let fresh = self.scratch.names.add(self.scratch.qname.wire());
+            let apex = QName::from_name(zone.apex());
+            if !fresh || !self.scratch.qname.is_at_or_below(&apex) {
+                return Rcode::NoError;
+            }
+        }
+    }
+
+    /// One search and what it found.
+    fn step(&mut self, zone: &'a Zone) -> Next {
+        match zone.find(&self.scratch.qname) {
+            Found::Node { node, .. } => self.node(zone, node),
+            Found::Cut { node } if self.asks_for_ds_of(node) => self.data(zone, node),
+            Found::Cut { node } => self.referral(zone, node),
+            Found::Dname { node } => self.dname(node),
+            Found::Missing { .. } => self.negative(zone, Rcode::NxDomain),
+        }
+    }
+
+    fn asks_for_ds_of(&self, cut: Node<'_>) -> bool {
+        self.query.qtype == RrType::DS && cut.is(self.scratch.qname.wire())
+    }
+
+    /// The name exists, by itself or by a wildcard.
+    fn node(&mut self, zone: &'a Zone, node: Node<'a>) -> Next {
+        let qtype = self.query.qtype;
+        if let Some(steered) = node.steered() {
+            match qtype {
+                RrType::A => return self.steered(zone, steered, Family::V4),
+                RrType::AAAA => return self.steered(zone, steered, Family::V6),
+                RrType::ANY => return self.steered_any(zone, steered),
+                _ => {}
+            }
+        }
+        match node.rrset(RrType::CNAME) {
+            // NSEC and RRSIG stand beside an alias, not behind it (RFC 4035 s2.5).
+            Some(cname) if !is_at_alias(qtype) => {
+                self.encoder.set_authoritative();
+                if self.put_answer(cname).is_err() {
+                    return self.truncated();
+                }
+                self.follow(cname.rdatas().next().unwrap_or_default())
+            }
+            _ => self.data(zone, node),
+        }
+    }
+
+    /// The data of the asked type at a node, or NODATA.
+    fn data(&mut self, zone: &'a Zone, node: Node<'a>) -> Next {
+        let found = match self.query.qtype {
+            // RFC 8482 s4.1: any one RRset will do, which leaves nothing to amplify.
+            RrType::ANY => node.rrsets().next(),
+            qtype => node.rrset(qtype),
+        };
+        let Some(set) = found else {
+            return self.negative(zone, Rcode::NoError);
+        };
+        self.encoder.set_authoritative();
+        // A DNAME that led to itself is in the answer.
+        if set.rtype == RrType::DNAME && !self.scratch.dnames.add(self.scratch.qname.wire()) {
+            return Next::Done(Rcode::NoError);
+        }
+        if self.put_answer(set).is_err() {
+            return self.truncated();
+        }
+        self.additional_of(zone, set);
+        Next::Done(Rcode::NoError)
+    }
+}
+
+/// Whether an alias itself answers a type.
+fn is_at_alias(qtype: RrType) -> bool {
+    matches!(
+        qtype,
+        RrType::CNAME | RrType::ANY | RrType::NSEC | RrType::RRSIG
+    )
+}
