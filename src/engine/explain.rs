@@ -16,41 +16,21 @@ use domain::rdata::Aaaa;
 use crate::base::health::Health;
 use crate::base::ix::PoolIx;
 use crate::base::location::Location;
-use crate::base::name::Name;
 use crate::base::prefix::Family;
 use crate::base::prefix::Prefix;
 use crate::base::rank::RankList;
 use crate::base::rr::Rcode;
-use crate::base::rr::RrType;
 use crate::base::transport::Transport;
 use crate::config::model::Rule;
 use crate::engine::Arrival;
 use crate::engine::Scratch;
 use crate::engine::answer;
 use crate::engine::arrival::TracedSteering;
+use crate::engine::question::Asker;
+use crate::engine::question::Question;
 use crate::geo::rank::whole;
 use crate::state::snapshot::Snapshot;
 use crate::steer::PoolStatus;
-
-/// What is asked.
-#[derive(Clone, Debug)]
-pub struct Question {
-    /// The name.
-    pub name: Name,
-    /// The type.
-    pub qtype: RrType,
-    /// Who asks.
-    pub client: Asker,
-}
-
-/// Who asks: a client behind a resolver that sends ECS, or a resolver that does not.
-#[derive(Clone, Copy, Debug)]
-pub enum Asker {
-    /// The resolver's own address decides.
-    Resolver(IpAddr),
-    /// The client subnet decides, where ECS is enabled.
-    Subnet(Prefix),
-}
 
 /// Why the answer is what it is.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Questions as people write them: for the command line and the HTTP API alike.
+//! Questions as people ask them, read from text: for the command line and the HTTP API alike.
 
 use std::net::IpAddr;
 
@@ -6,8 +6,26 @@ use crate::base::name::Name;
 use crate::base::name::NameError;
 use crate::base::prefix::Prefix;
 use crate::base::rr::RrType;
-use crate::engine::explain::Asker;
-use crate::engine::explain::Question;
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The name.
+    pub name: Name,
+    /// The type.
+    pub qtype: RrType,
+    /// Who asks.
+    pub client: Asker,
+}
+
+/// Who asks: a client behind a resolver that sends ECS, or a resolver that does not.
+#[derive(Clone, Copy, Debug)]
+pub enum Asker {
+    /// The resolver's own address decides.
+    Resolver(IpAddr),
+    /// The client subnet decides, where ECS is enabled.
+    Subnet(Prefix),
+}
 
 /// Why a text is no part of a question.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
