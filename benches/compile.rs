@@ -15,6 +15,7 @@ use criterion::criterion_main;
 
 use meridian::base::ix::PoolIx;
 use meridian::base::location::Point;
+use meridian::base::per_family::PerFamily;
 use meridian::base::prefix::Prefix;
 use meridian::base::rank::Policy;
 use meridian::geo::atlas::Atlas;
@@ -46,7 +47,7 @@ fn spec() -> Spec {
             .direction(),
             weight: 1,
             bias_km: 0.0,
-            families: [true, true],
+            families: PerFamily::both(true),
         });
     Spec {
         policy: Policy::Nearest,

@@ -5,6 +5,7 @@
 
 use crate::base::ix::PoolIx;
 use crate::base::location::Point;
+use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
 
 /// How pools are ordered for a client.
@@ -41,8 +42,8 @@ pub struct Share {
 
 /// The ordered groups of pools for one kind of client, and where the order comes from.
 ///
-/// A list may be cut short: then it holds the groups of the pools that come first in each family, and
-/// leaves out what is between and behind.
+/// A list may be truncated: then it holds the groups of the first pools of each family, and omits the
+/// other groups between and after them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RankList {
     /// The rule that made it, counted in the steered name's rule list; `None`: the name itself.
@@ -52,36 +53,38 @@ pub struct RankList {
     pub located: bool,
     /// Whether the client must never leave these pools (`fence = true`).
     pub fenced: bool,
-    /// What is left out; `None`: nothing.
-    pub cut: Option<Cut>,
+    /// What is omitted; `None`: nothing.
+    pub truncated: Option<Truncated>,
     /// The groups, best first; no pool occurs twice.
     pub groups: Groups,
 }
 
-/// What a list that is cut short leaves out, and what it can be made whole again from.
+/// What a truncated list omits, and what the complete one can be computed from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Cut {
-    /// How many groups stand in front of the first that is missing for a family, by
-    /// [`Family::ix`]; `None`: none is missing.
-    pub reach: [Option<u32>; 2],
+pub struct Truncated {
+    /// How many groups stand before the first omitted one that has a pool of the family; `None`: no
+    /// pool of the family is omitted.
+    pub first_omitted: PerFamily<Option<u32>>,
     /// Where the list's clients are.
     pub point: Point,
 }
 
 impl RankList {
-    /// Whether pools of a family are left out.
-    pub fn is_cut(&self, family: Family) -> bool {
-        self.reach(family).is_some()
+    /// Whether pools of a family are omitted.
+    pub fn is_truncated(&self, family: Family) -> bool {
+        self.first_omitted(family).is_some()
     }
 
-    /// The groups, best first, up to where the first is missing that has a pool of this family.
+    /// The groups, best first, up to the first omitted one that has a pool of this family.
     pub fn groups_for(&self, family: Family) -> impl Iterator<Item = &[Share]> {
-        let reach = self.reach(family).map_or(usize::MAX, |n| n as usize);
-        self.groups.iter().take(reach)
+        let n = self
+            .first_omitted(family)
+            .map_or(usize::MAX, |n| n as usize);
+        self.groups.iter().take(n)
     }
 
-    fn reach(&self, family: Family) -> Option<u32> {
-        self.cut.and_then(|cut| cut.reach[family.ix()])
+    fn first_omitted(&self, family: Family) -> Option<u32> {
+        self.truncated.and_then(|it| it.first_omitted[family])
     }
 }
 

@@ -28,7 +28,7 @@ use crate::engine::answer;
 use crate::engine::arrival::TracedSteering;
 use crate::engine::question::Asker;
 use crate::engine::question::Question;
-use crate::geo::rank::whole;
+use crate::geo::rank::complete;
 use crate::state::snapshot::Snapshot;
 use crate::steer::PoolStatus;
 
@@ -212,7 +212,7 @@ fn rank_of<'a>(snapshot: &'a Snapshot, traced: &TracedSteering) -> Option<Cow<'a
         false => (0..answers.key_of_rank.len()).find(|rank| gives(*rank))?,
     };
     let spec = snapshot.plan.specs.get(traced.ix.index())?;
-    Some(whole(spec, answers.table.ranks().get(rank)?))
+    Some(complete(spec, answers.table.ranks().get(rank)?))
 }
 
 /// The pools of a rank list with the reason why each was or was not answered.

@@ -1,8 +1,8 @@
 //! Rank lists: the order of a spec's pools for one kind of client, each distinct order kept once.
 //!
 //! What a client's location and the rule it falls under say is all that matters, so ranking is done
-//! once per location and rule, not per network. Lists of many pools are cut short, and made [`whole`]
-//! again by those who need all of one.
+//! once per location and rule, not per network. Lists of many pools are truncated, and [`complete`]
+//! computes the rest again for those who need all of one.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -15,10 +15,12 @@ use crate::base::ix::PoolIx;
 use crate::base::ix::RankIx;
 use crate::base::location::Location;
 use crate::base::location::Point;
-use crate::base::rank::Cut;
+use crate::base::per_family::PerFamily;
+use crate::base::prefix::Family;
 use crate::base::rank::Policy;
 use crate::base::rank::RankList;
 use crate::base::rank::Share;
+use crate::base::rank::Truncated;
 use crate::geo::rules::Site;
 use crate::geo::rules::Spec;
 
@@ -28,8 +30,8 @@ const TIE_KM: f64 = 1.0;
 /// How many pools of each family a list keeps at least where it is a matter of distance.
 const MIN_KEPT: usize = 32;
 
-/// How many pools all lists of a spec may hold together before they are cut shorter, 48 MB: with
-/// thousands of pools and places, whole lists would take gigabytes, and hardly ever is more asked of
+/// How many pools all lists of a spec may hold together before they keep fewer, 48 MB: with
+/// thousands of pools and places, complete lists would take gigabytes, and hardly ever is more asked of
 /// one than its first pool that is up. Small in tests, so that they see it.
 const MAX_KEPT: usize = if cfg!(test) { 1 << 13 } else { 1 << 22 };
 
@@ -102,14 +104,14 @@ fn list(spec: &Spec, rule: Option<u32>, location: &Location, n_kept: usize) -> R
     }
 }
 
-/// A list with all its pools, made anew if it is cut short; `spec` is the one it comes from. Takes some
+/// Returns the complete list, recomputing a truncated one; `spec` is the one it comes from. Takes some
 /// hundred nanoseconds a pool.
-pub fn whole<'a>(spec: &Spec, list: &'a RankList) -> Cow<'a, RankList> {
-    match list.cut {
+pub fn complete<'a>(spec: &Spec, list: &'a RankList) -> Cow<'a, RankList> {
+    match list.truncated {
         None => Cow::Borrowed(list),
-        Some(cut) => Cow::Owned(RankList {
+        Some(it) => Cow::Owned(RankList {
             located: list.located,
-            ..ranked(spec, list.rule, Some(cut.point), usize::MAX)
+            ..ranked(spec, list.rule, Some(it.point), usize::MAX)
         }),
     }
 }
@@ -118,49 +120,79 @@ pub fn whole<'a>(spec: &Spec, list: &'a RankList) -> Cow<'a, RankList> {
 /// family. Whether the clients count as located is for the caller to say.
 fn ranked(spec: &Spec, rule: Option<u32>, point: Option<Point>, n_kept: usize) -> RankList {
     let parts = parts(spec, rule);
-    // An order that is the same everywhere is kept once, so it may as well be whole.
+    // An order that is the same everywhere is kept once, so it may as well be complete.
     let is_by_place = parts.iter().any(|(policy, _)| *policy == Policy::Nearest);
     let point = point.filter(|_| is_by_place);
     let n_kept = if point.is_some() { n_kept } else { usize::MAX };
-    let mut n_left = [0, 1].map(|family| {
-        let sites = parts.iter().flat_map(|(_, sites)| &**sites);
-        sites.filter(|site| site.families[family]).count()
+    let all_sites = || parts.iter().flat_map(|(_, sites)| &**sites);
+    let mut tallies = PerFamily::from_fn(|family| Tally {
+        n_pools: all_sites().filter(|site| site.families[family]).count(),
+        n_kept: 0,
+        first_omitted: None,
     });
-    let mut n_wanted = n_left.map(|n| n.min(n_kept));
-    let mut reach = [None; 2];
     let mut kept: Vec<Vec<Site>> = Vec::new();
-    let parts = parts.iter();
-    let mut in_order = parts.flat_map(|(policy, sites)| groups(*policy, sites, point));
-    while n_wanted != [0, 0]
+    let mut in_order = parts
+        .iter()
+        .flat_map(|(policy, sites)| groups(*policy, sites, point));
+    while tallies.iter().any(|tally| tally.wants_more(n_kept))
         && let Some(group) = in_order.next()
     {
-        let n_of = [0, 1].map(|family| group.iter().filter(|s| s.families[family]).count());
-        let is_wanted = (0..2).any(|family| n_of[family] > 0 && n_wanted[family] > 0);
-        for family in 0..2 {
-            if is_wanted {
-                n_left[family] -= n_of[family];
-                n_wanted[family] = n_wanted[family].saturating_sub(n_of[family]);
-            } else if n_of[family] > 0 {
-                reach[family].get_or_insert(kept.len() as u32);
+        let n_of = PerFamily::from_fn(|family| group.iter().filter(|s| s.families[family]).count());
+        let is_kept = Family::ALL
+            .into_iter()
+            .any(|family| n_of[family] > 0 && tallies[family].wants_more(n_kept));
+        for family in Family::ALL {
+            match (is_kept, n_of[family]) {
+                (true, n) => tallies[family].n_kept += n,
+                (false, 0) => {}
+                (false, _) => tallies[family].omit_after(kept.len()),
             }
         }
-        if is_wanted {
+        if is_kept {
             kept.push(group);
         }
     }
-    for family in 0..2 {
-        if n_left[family] > 0 {
-            reach[family].get_or_insert(kept.len() as u32);
+    for family in Family::ALL {
+        if tallies[family].n_kept < tallies[family].n_pools {
+            tallies[family].omit_after(kept.len());
         }
     }
-    let cut = point.map(|point| Cut { reach, point });
-    let kept = kept.into_iter();
+    let first_omitted = tallies.map(|tally| tally.first_omitted);
+    let truncated = point.map(|point| Truncated {
+        first_omitted,
+        point,
+    });
     RankList {
         rule,
         located: false,
         fenced: rule.is_some_and(|rule| spec.rules[rule as usize].fence),
-        cut: cut.filter(|cut| cut.reach != [None, None]),
-        groups: kept.map(|group| group.into_iter().map(share)).collect(),
+        truncated: truncated.filter(|_| first_omitted != PerFamily::both(None)),
+        groups: kept
+            .into_iter()
+            .map(|group| group.into_iter().map(share))
+            .collect(),
+    }
+}
+
+/// One family's pools while a list is made.
+#[derive(Clone, Copy)]
+struct Tally {
+    /// All there are.
+    n_pools: usize,
+    /// Those of the groups kept so far.
+    n_kept: usize,
+    /// As [`Truncated::first_omitted`].
+    first_omitted: Option<u32>,
+}
+
+impl Tally {
+    fn wants_more(&self, n_kept: usize) -> bool {
+        self.n_kept < self.n_pools.min(n_kept)
+    }
+
+    /// A group is omitted after so many kept ones.
+    fn omit_after(&mut self, n_groups: usize) {
+        self.first_omitted.get_or_insert(n_groups as u32);
     }
 }
 
@@ -181,14 +213,14 @@ fn parts(spec: &Spec, rule: Option<u32>) -> Vec<(Policy, Cow<'_, [Site]>)> {
     parts
 }
 
-/// The first group with a wanted pool in the whole of a list that is cut short; `spec` is the one it
+/// The first group with a wanted pool in the complete form of a truncated list; `spec` is the one it
 /// comes from. Takes some ten nanoseconds a pool.
 pub fn first_group(
     spec: &Spec,
     list: &RankList,
     wanted: &dyn Fn(PoolIx) -> bool,
 ) -> Option<Vec<Share>> {
-    let point = list.cut.map(|cut| cut.point);
+    let point = list.truncated.map(|it| it.point);
     let first = |policy, sites: &[Site]| match (policy, point) {
         (Policy::Nearest, Some(point)) => nearest_group(sites, point, wanted),
         _ => groups(policy, sites, point).find(|group| group.iter().any(|s| wanted(s.pool))),
@@ -305,7 +337,6 @@ mod tests {
 
     use crate::base::location::Continent;
     use crate::base::location::Subdivision;
-    use crate::base::prefix::Family;
     use crate::geo::rules::Matcher;
     use crate::geo::rules::Rule;
 
@@ -318,7 +349,7 @@ mod tests {
             direction: Point::new(0.0, *longitude).expect("in range").direction(),
             weight: 1,
             bias_km: 0.0,
-            families: [true, true],
+            families: PerFamily::both(true),
         };
         longitudes.iter().zip(0..).map(site).collect()
     }
@@ -408,11 +439,11 @@ mod tests {
     }
 
     proptest! {
-        /// Whichever pools of a family are wanted: a cut list that names one at all names the same
-        /// group's as the whole list does.
+        /// Whichever pools of a family are wanted: a truncated list that names one at all names the
+        /// same group's as the complete list does.
         #[test]
-        fn cut_lists_begin_as_whole_ones(
-            pools in vec((-60..60_i32, any::<[bool; 2]>(), any::<bool>(), any::<bool>()), 1..40),
+        fn truncated_lists_begin_as_complete_ones(
+            pools in vec((-60..60_i32, any::<(bool, bool)>(), any::<bool>(), any::<bool>()), 1..40),
             n_kept in 1..6_usize,
             policy in 0..3_usize,
             has_rule in any::<bool>(),
@@ -423,7 +454,8 @@ mod tests {
                 // A hundredth of a degree is 1.1 km, so that there are ties and chains of them.
                 let point = Point::new(0.0, f64::from(*longitude) / 200.0).expect("in range");
                 let direction = point.direction();
-                let families = if *families == [false; 2] { [true; 2] } else { *families };
+                let (v4, v6) = if *families == (false, false) { (true, true) } else { *families };
+                let families = PerFamily { v4, v6 };
                 let site = Site { pool: PoolIx(pool), direction, weight: 1, bias_km: 0.0, families };
                 spec.sites.push(site);
                 of_rule.extend(in_rule.then_some(site));
@@ -437,14 +469,14 @@ mod tests {
                 fence: false,
             });
             let point = Point::new(0.0, 0.0);
-            let cut = ranked(&spec, rule, point, n_kept);
+            let truncated = ranked(&spec, rule, point, n_kept);
             let all = ranked(&spec, rule, point, usize::MAX);
-            prop_assert_eq!(&*whole(&spec, &cut), &all);
-            prop_assert_eq!(all.cut, None);
+            prop_assert_eq!(&*complete(&spec, &truncated), &all);
+            prop_assert_eq!(all.truncated, None);
             for family in Family::ALL {
                 let is_wanted = |share: &&Share| {
                     let (_, _, _, is_up) = pools[share.pool.index()];
-                    is_up && spec.sites[share.pool.index()].families[family.ix()]
+                    is_up && spec.sites[share.pool.index()].families[family]
                 };
                 let first = |list: &RankList| {
                     let wanted = |group: &[Share]| -> Vec<Share> {
@@ -453,15 +485,15 @@ mod tests {
                     list.groups_for(family).map(wanted).find(|wanted| !wanted.is_empty())
                 };
                 let wanted = |pool: PoolIx| is_wanted(&&Share { pool, weight: 1 });
-                let beyond = first_group(&spec, &cut, &wanted).map(|mut group| {
+                let first_of_complete = first_group(&spec, &truncated, &wanted).map(|mut group| {
                     group.retain(|share| wanted(share.pool));
                     group
                 });
-                if cut.cut.is_some() {
-                    prop_assert_eq!(beyond, first(&all));
+                if truncated.truncated.is_some() {
+                    prop_assert_eq!(first_of_complete, first(&all));
                 }
-                match first(&cut) {
-                    None if cut.is_cut(family) => {}
+                match first(&truncated) {
+                    None if truncated.is_truncated(family) => {}
                     found => prop_assert_eq!(found, first(&all)),
                 }
             }
@@ -475,7 +507,10 @@ mod tests {
             let mut site = sites(&[f64::from(pool)])[0];
             site.pool = PoolIx(pool);
             // Every tenth has IPv6 only.
-            site.families = [pool % 10 != 9, pool % 10 == 9];
+            site.families = PerFamily {
+                v4: pool % 10 != 9,
+                v6: pool % 10 == 9,
+            };
             spec.sites.push(site);
         }
         let locations = [at(0.0), at(0.1), Location::default()];
@@ -502,10 +537,16 @@ mod tests {
             .chain([39, 49, 59, 69, 79, 89, 99])
             .collect::<Vec<_>>();
         assert_eq!(kept(&lists[0]), expected);
-        assert_eq!(lists[0].cut.map(|cut| cut.reach), Some([Some(35), None]));
-        assert_eq!(kept(&whole(&spec, &lists[0])).len(), 100);
         assert_eq!(
-            (kept(&lists[2]).len(), lists[2].cut),
+            lists[0].truncated.map(|it| it.first_omitted),
+            Some(PerFamily {
+                v4: Some(35),
+                v6: None
+            })
+        );
+        assert_eq!(kept(&complete(&spec, &lists[0])).len(), 100);
+        assert_eq!(
+            (kept(&lists[2]).len(), lists[2].truncated),
             (100, None),
             "one order for all"
         );

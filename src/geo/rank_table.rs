@@ -155,6 +155,7 @@ mod tests {
     use crate::base::location::Continent;
     use crate::base::location::Location;
     use crate::base::location::Point;
+    use crate::base::per_family::PerFamily;
     use crate::base::rank::Policy;
     use crate::geo::fixture::Scan;
     use crate::geo::fixture::Value;
@@ -180,7 +181,7 @@ mod tests {
                 .direction(),
             weight: 1,
             bias_km: 0.0,
-            families: [true, true],
+            families: PerFamily::both(true),
         }
     }
 

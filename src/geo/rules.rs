@@ -11,6 +11,7 @@ use crate::base::location::Country;
 use crate::base::location::Direction;
 use crate::base::location::Location;
 use crate::base::location::Subdivision;
+use crate::base::per_family::PerFamily;
 use crate::base::prefix::Prefix;
 use crate::base::rank::Policy;
 
@@ -37,8 +38,8 @@ pub struct Site {
     pub weight: u32,
     /// Subtracted from the distance, in kilometres.
     pub bias_km: f64,
-    /// Whether it has endpoints, by [`Family::ix`](crate::base::prefix::Family::ix).
-    pub families: [bool; 2],
+    /// Whether it has endpoints.
+    pub families: PerFamily<bool>,
 }
 
 /// Directions and biases are made of checked numbers: none is a NaN.

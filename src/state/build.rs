@@ -396,8 +396,8 @@ impl Builder<'_> {
         let standing = |pool: PoolIx| self.pools[pool.index()].standing[family.ix()];
         let was_up = |pool: PoolIx| last_up[pool.index()];
         let spec = &self.plan.specs[ix.index()];
-        let beyond = |wanted: &dyn Fn(PoolIx) -> bool| first_group(spec, rank, wanted);
-        steer::choose(rank, all_down, family, any_up, standing, was_up, beyond)
+        let complete = |wanted: &dyn Fn(PoolIx) -> bool| first_group(spec, rank, wanted);
+        steer::choose(rank, all_down, family, any_up, standing, was_up, complete)
     }
 
     fn known_answer_table(

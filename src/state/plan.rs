@@ -7,6 +7,7 @@ use crate::base::diag::Report;
 use crate::base::ix::PoolIx;
 use crate::base::ix::SteeredIx;
 use crate::base::name::Name;
+use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
 use crate::config::model;
 use crate::config::model::Config;
@@ -116,7 +117,7 @@ fn spec_of(config: &Config, steered: &Steered) -> Spec {
                 direction: p.location.direction(),
                 weight: p.weight,
                 bias_km: p.bias_km,
-                families: Family::ALL.map(|family| {
+                families: PerFamily::from_fn(|family| {
                     let is_of = |e: &Endpoint| Family::of(e.address) == family;
                     p.endpoints.iter().any(is_of)
                 }),

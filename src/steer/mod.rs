@@ -57,8 +57,8 @@ pub enum Choice {
 /// a fenced list is answered empty and any other as `all_down` says. A pool that an operator drained
 /// is used only if nothing but drained pools is left.
 ///
-/// Of a list that is cut short in this family, `beyond` is asked for the first group of the whole list
-/// with a wanted pool. `any_up` spares looking for a pool that is up where there is known to be none.
+/// Where the list is truncated for this family, `first_of_complete` finds the first group of the complete
+/// list with a wanted pool. `any_up` spares looking for a pool that is up where there is known to be none.
 pub fn choose(
     rank: &RankList,
     all_down: AllDown,
@@ -66,16 +66,16 @@ pub fn choose(
     any_up: bool,
     standing: impl Fn(PoolIx) -> PoolStatus,
     was_up: impl Fn(PoolIx) -> bool,
-    beyond: impl Fn(&dyn Fn(PoolIx) -> bool) -> Option<Vec<Share>>,
+    first_of_complete: impl Fn(&dyn Fn(PoolIx) -> bool) -> Option<Vec<Share>>,
 ) -> Choice {
     let first = |wanted: &dyn Fn(PoolIx) -> bool| {
         let mut groups = rank.groups_for(family);
-        groups
-            .find_map(|group| members(group, wanted))
-            .or_else(|| match rank.is_cut(family) {
-                true => members(&beyond(wanted)?, wanted),
+        groups.find_map(|group| members(group, wanted)).or_else(|| {
+            match rank.is_truncated(family) {
+                true => members(&first_of_complete(wanted)?, wanted),
                 false => None,
-            })
+            }
+        })
     };
     if any_up && let Some(choice) = first(&|pool| standing(pool) == PoolStatus::Up) {
         return choice;
@@ -114,7 +114,8 @@ fn members(group: &[Share], wanted: &dyn Fn(PoolIx) -> bool) -> Option<Choice> {
 #[cfg(test)]
 mod tests {
     use crate::base::location::Point;
-    use crate::base::rank::Cut;
+    use crate::base::per_family::PerFamily;
+    use crate::base::rank::Truncated;
 
     use super::*;
 
@@ -137,7 +138,7 @@ mod tests {
             rule: None,
             located: true,
             fenced,
-            cut: None,
+            truncated: None,
             groups: groups.collect(),
         }
     }
@@ -157,7 +158,7 @@ mod tests {
                 any_up,
                 |pool| standing[pool.index()],
                 |pool| was_up.contains(&pool.0),
-                // Behind a cut there is pool 2 alone.
+                // What is omitted is pool 2 alone.
                 |wanted| wanted(PoolIx(2)).then(|| vec![share(&(2, 1))]),
             )
         };
@@ -231,11 +232,14 @@ mod tests {
     }
 
     #[test]
-    fn behind_a_cut_the_search_goes_on() {
+    fn of_a_truncated_list_the_omitted_pools_count_too() {
         let point = Point::new(0.0, 0.0).expect("in range");
-        let cut = RankList {
-            cut: Some(Cut {
-                reach: [Some(2), None],
+        let truncated = RankList {
+            truncated: Some(Truncated {
+                first_omitted: PerFamily {
+                    v4: Some(2),
+                    v6: None,
+                },
                 point,
             }),
             ..rank(false, &[&[(0, 1)], &[(1, 1)]])
@@ -252,7 +256,7 @@ mod tests {
             (AllDown::LastGood, [Down, Down, Down], "2x1"),
         ] {
             assert_eq!(
-                check(&cut, all_down, &standing, &[2]),
+                check(&truncated, all_down, &standing, &[2]),
                 expected,
                 "{standing:?}"
             );

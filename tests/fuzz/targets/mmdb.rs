@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use meridian::base::ix::PoolIx;
 use meridian::base::location::Point;
+use meridian::base::per_family::PerFamily;
 use meridian::base::rank::Policy;
 use meridian::geo::rank_table::compile;
 use meridian::geo::atlas::Atlas;
@@ -58,7 +59,7 @@ fn check(bytes: Vec<u8>) {
         .direction(),
         weight: 1,
         bias_km: 0.0,
-        families: [true, true],
+        families: PerFamily::both(true),
     };
     let spec = Spec {
         policy: Policy::Nearest,
