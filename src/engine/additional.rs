@@ -7,7 +7,7 @@ use crate::base::rr::RrType;
 use crate::engine::composer::Composer;
 use crate::wire::encode::Full;
 use crate::wire::encode::Owner;
-use crate::zone::Found;
+use crate::zone::Lookup;
 use crate::zone::Node;
 use crate::zone::Zone;
 
@@ -38,9 +38,9 @@ impl<'a> Composer<'a, '_> {
                 continue;
             }
             let node = match zone.find(&name) {
-                Found::Node { node, .. } => node,
+                Lookup::Node { node, .. } => node,
                 // A name server below a cut is reached by its glue.
-                Found::Cut { .. } if set.rtype == RrType::NS => match zone.node(&name) {
+                Lookup::Cut { .. } if set.rtype == RrType::NS => match zone.node(&name) {
                     Some(node) => node,
                     None => continue,
                 },

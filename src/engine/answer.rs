@@ -7,7 +7,7 @@ use crate::base::rr::Rcode;
 use crate::base::rr::RrType;
 use crate::engine::composer::Composer;
 use crate::engine::composer::Next;
-use crate::zone::Found;
+use crate::zone::Lookup;
 use crate::zone::Node;
 use crate::zone::Zone;
 
@@ -46,11 +46,11 @@ impl<'a> Composer<'a, '_> {
     /// One search and what it found.
     fn step(&mut self, zone: &'a Zone) -> Next {
         match zone.find(&self.scratch.qname) {
-            Found::Node { node, .. } => self.node(zone, node),
-            Found::Cut { node } if self.asks_for_ds_of(node) => self.data(zone, node),
-            Found::Cut { node } => self.referral(zone, node),
-            Found::Dname { node } => self.dname(node),
-            Found::Missing { .. } => self.negative(zone, Rcode::NxDomain),
+            Lookup::Node { node, .. } => self.node(zone, node),
+            Lookup::Cut { node } if self.asks_for_ds_of(node) => self.data(zone, node),
+            Lookup::Cut { node } => self.referral(zone, node),
+            Lookup::Dname { node } => self.dname(node),
+            Lookup::Missing { .. } => self.negative(zone, Rcode::NxDomain),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::base::name::Name;
 use crate::base::qname::QName;
 use crate::base::rr::RrType;
 use crate::zone::arena::Node;
-use crate::zone::find::Found;
+use crate::zone::find::Lookup;
 use crate::zone::master::Record;
 use crate::zone::rdata;
 use crate::zone::zone::SteeredOwner;
@@ -281,14 +281,14 @@ fn check_target(zone: &Zone, record: &Record, report: &mut Report) {
         node.steered().is_some() || types.iter().any(|rtype| node.rrset(*rtype).is_some())
     };
     let complaint = match zone.find(&qname) {
-        Found::Node { node, .. } if node.rrset(RrType::CNAME).is_some() => "is an alias (CNAME)",
-        Found::Node { node, .. } if has_address(node) => return,
-        Found::Node { .. } | Found::Missing { .. } => "has no address in the zone",
-        Found::Dname { .. } => "is an alias (DNAME)",
+        Lookup::Node { node, .. } if node.rrset(RrType::CNAME).is_some() => "is an alias (CNAME)",
+        Lookup::Node { node, .. } if has_address(node) => return,
+        Lookup::Node { .. } | Lookup::Missing { .. } => "has no address in the zone",
+        Lookup::Dname { .. } => "is an alias (DNAME)",
         // Only a delegation whose own servers are below it cannot be followed without glue.
-        Found::Cut { node } if node.to_name() != record.owner => return,
-        Found::Cut { .. } if zone.node(&qname).is_some_and(has_address) => return,
-        Found::Cut { .. } => "is below the delegation and has no glue address",
+        Lookup::Cut { node } if node.to_name() != record.owner => return,
+        Lookup::Cut { .. } if zone.node(&qname).is_some_and(has_address) => return,
+        Lookup::Cut { .. } => "is below the delegation and has no glue address",
     };
     let message = format!("{} target `{target}` {complaint}", record.rtype);
     report.warning(record.place.clone(), message);

@@ -10,9 +10,9 @@ use crate::base::rr::RrType;
 use crate::zone::arena::Node;
 use crate::zone::zone::Zone;
 
-/// Where a search ends.
+/// What a lookup finds: where the search for a name ends.
 #[derive(Clone, Copy, Debug)]
-pub enum Found<'z> {
+pub enum Lookup<'z> {
     /// At a delegation at or above the name: the answer is a referral, except for DS at the cut.
     Cut {
         /// The node with the NS records.
@@ -40,12 +40,12 @@ pub enum Found<'z> {
 impl Zone {
     /// Searches a name, which must be at or below the apex; never allocates.
     #[inline(always)] // On every answer's way: calls cost as much as what they call.
-    pub fn find(&self, qname: &QName) -> Found<'_> {
+    pub fn find(&self, qname: &QName) -> Lookup<'_> {
         // The owners of NSEC3 records are not among the zone's names (RFC 5155 s7.2.8).
         if let Some(node) = self.node(qname).filter(|node| !node.is_denial()) {
             return match self.occluder(node) {
                 Some(occluder) => occluded(occluder),
-                None => Found::Node {
+                None => Lookup::Node {
                     node,
                     wildcard: false,
                 },
@@ -69,28 +69,28 @@ impl Zone {
     }
 
     /// The outcome for a name that is not there and whose closest encloser is.
-    fn below<'z>(&'z self, encloser: Node<'z>) -> Found<'z> {
+    fn below<'z>(&'z self, encloser: Node<'z>) -> Lookup<'z> {
         if let Some(occluder) = self.occluder(encloser) {
             return occluded(occluder);
         }
         if encloser.rrset(RrType::DNAME).is_some() {
-            return Found::Dname { node: encloser };
+            return Lookup::Dname { node: encloser };
         }
         match encloser.wildcard() {
-            Some(position) => Found::Node {
+            Some(position) => Lookup::Node {
                 node: self.arena.node(position),
                 wildcard: true,
             },
-            None => Found::Missing { encloser },
+            None => Lookup::Missing { encloser },
         }
     }
 }
 
-fn occluded(occluder: Node<'_>) -> Found<'_> {
+fn occluded(occluder: Node<'_>) -> Lookup<'_> {
     if occluder.is_cut() {
-        Found::Cut { node: occluder }
+        Lookup::Cut { node: occluder }
     } else {
-        Found::Dname { node: occluder }
+        Lookup::Dname { node: occluder }
     }
 }
 
@@ -139,10 +139,10 @@ mod tests {
     /// `find` in words that can be compared.
     fn shown(zone: &Zone, qname: &Name) -> String {
         match zone.find(&QName::from_name(qname)) {
-            Found::Cut { node } => format!("cut {}", node.to_name()),
-            Found::Dname { node } => format!("dname {}", node.to_name()),
-            Found::Missing { encloser } => format!("missing {}", encloser.to_name()),
-            Found::Node { node, wildcard } => format!("node {} {wildcard}", node.to_name()),
+            Lookup::Cut { node } => format!("cut {}", node.to_name()),
+            Lookup::Dname { node } => format!("dname {}", node.to_name()),
+            Lookup::Missing { encloser } => format!("missing {}", encloser.to_name()),
+            Lookup::Node { node, wildcard } => format!("node {} {wildcard}", node.to_name()),
         }
     }
 

@@ -20,6 +20,6 @@ mod tests;
 pub use arena::Node;
 pub use arena::Nodes;
 pub use arena::RrSets;
-pub use find::Found;
+pub use find::Lookup;
 pub use zone::SteeredOwner;
 pub use zone::Zone;

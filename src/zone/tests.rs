@@ -12,7 +12,7 @@ use crate::base::diag::Report;
 use crate::base::ix::SteeredIx;
 use crate::base::name::Name;
 use crate::base::qname::QName;
-use crate::zone::Found;
+use crate::zone::Lookup;
 use crate::zone::SteeredOwner;
 use crate::zone::Zone;
 use crate::zone::master;
@@ -128,20 +128,20 @@ fn steered_owners_become_nodes_and_names_are_in_order() {
     assert_eq!(steered("nowhere"), None);
     assert!(matches!(
         zone.find(&qname("x.y.new.deep")),
-        Found::Node { wildcard: true, .. }
+        Lookup::Node { wildcard: true, .. }
     ));
-    assert!(matches!(zone.find(&qname("ns1.lab")), Found::Cut { .. }));
-    assert!(matches!(zone.find(&qname("x.old")), Found::Dname { .. }));
+    assert!(matches!(zone.find(&qname("ns1.lab")), Lookup::Cut { .. }));
+    assert!(matches!(zone.find(&qname("x.old")), Lookup::Dname { .. }));
     assert!(matches!(
         zone.find(&qname("old")),
-        Found::Node {
+        Lookup::Node {
             wildcard: false,
             ..
         }
     ));
     assert!(matches!(
         zone.find(&qname("x.static")),
-        Found::Missing { .. }
+        Lookup::Missing { .. }
     ));
     assert_eq!((zone.serial(), zone.negative_ttl()), (2_026_073_101, 300));
 }
