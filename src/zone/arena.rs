@@ -48,23 +48,23 @@ const DENIAL: u8 = 1 << 4;
 /// Why a block is read without a doubt.
 const IS_BLOCK: &str = "positions are those of whole blocks";
 
-/// What a block is made from.
-pub(super) struct Plot<'a> {
+/// What the block of one node is made from.
+pub(super) struct NodeSpec<'a> {
     pub(super) owner: Cow<'a, Name>,
     /// Sorted by type; none for an empty non-terminal.
     pub(super) records: &'a [Record],
     pub(super) steered: Option<SteeredIx>,
-    /// The cut at or above this name, or the DNAME above it, that is nearest to the apex; among the
-    /// plots.
+    /// The cut at or above this name, or the DNAME above it, that is nearest to the apex: its index
+    /// among the specs.
     pub(super) occluder: Option<u32>,
-    /// The child `*`, among the plots.
+    /// The child `*`: its index among the specs.
     pub(super) wildcard: Option<u32>,
     pub(super) is_cut: bool,
     /// Whether this owns NSEC3 records alone, so that it is no name that could be asked for.
     pub(super) is_denial: bool,
 }
 
-impl Plot<'_> {
+impl NodeSpec<'_> {
     fn flags(&self) -> u8 {
         [
             (self.steered.is_some(), STEERED),
@@ -136,17 +136,17 @@ pub(super) struct Arena {
 }
 
 impl Arena {
-    /// Writes a block for each plot; `None` if positions do not reach that far.
-    pub(super) fn new(plots: &[Plot<'_>]) -> Option<Self> {
-        let positions = lay_out(plots.iter().map(Plot::len), MAX_POSITION)?;
-        let (last, position) = plots.last().zip(positions.last())?;
+    /// Writes a block for each spec; `None` if positions do not reach that far.
+    pub(super) fn new(specs: &[NodeSpec<'_>]) -> Option<Self> {
+        let positions = lay_out(specs.iter().map(NodeSpec::len), MAX_POSITION)?;
+        let (last, position) = specs.last().zip(positions.last())?;
         let len = *position as usize * UNIT + last.len();
         // The room is never exceeded, so the octets stay where they are.
         let mut octets: Vec<u8> = Vec::with_capacity(LINE + len);
         let base = octets.as_ptr().align_offset(LINE).min(LINE);
-        for (plot, position) in plots.iter().zip(&positions) {
+        for (spec, position) in specs.iter().zip(&positions) {
             octets.resize(base + *position as usize * UNIT, 0);
-            plot.write(&positions, &mut octets);
+            spec.write(&positions, &mut octets);
         }
         Some(Self { octets, base })
     }
@@ -377,8 +377,8 @@ mod tests {
     #[test]
     fn every_set_of_numbers_and_marks_is_read_back() {
         let records = [record(n("a.z."), RrType::A, 60, vec![192, 0, 2, 1])];
-        let plots: Vec<Plot<'_>> = (0..32)
-            .map(|bits: u32| Plot {
+        let specs: Vec<NodeSpec<'_>> = (0..32)
+            .map(|bits: u32| NodeSpec {
                 owner: Cow::Owned(n(&format!("n{bits}.z."))),
                 records: &records[..(bits % 2) as usize],
                 steered: (bits & 1 != 0).then_some(SteeredIx(bits)),
@@ -388,20 +388,20 @@ mod tests {
                 is_denial: bits & 16 != 0,
             })
             .collect();
-        let arena = Arena::new(&plots).expect("small");
+        let arena = Arena::new(&specs).expect("small");
         let mut rest = arena.nodes_from(0);
         let nodes: Vec<(u32, Node<'_>)> =
             std::iter::from_fn(|| Some((rest.position(), rest.next()?))).collect();
-        assert_eq!(nodes.len(), plots.len());
+        assert_eq!(nodes.len(), specs.len());
         let position = |at: u32| nodes[at as usize].0;
-        for ((position_here, node), plot) in nodes.iter().zip(&plots) {
-            assert_eq!(node.to_name(), *plot.owner);
-            assert_eq!(node.steered(), plot.steered);
-            assert_eq!(node.occluder(), plot.occluder.map(position));
-            assert_eq!(node.wildcard(), plot.wildcard.map(position));
-            assert_eq!(node.is_cut(), plot.is_cut);
-            assert_eq!(node.is_denial(), plot.is_denial);
-            assert_eq!(node.rrsets().count(), plot.records.len());
+        for ((position_here, node), spec) in nodes.iter().zip(&specs) {
+            assert_eq!(node.to_name(), *spec.owner);
+            assert_eq!(node.steered(), spec.steered);
+            assert_eq!(node.occluder(), spec.occluder.map(position));
+            assert_eq!(node.wildcard(), spec.wildcard.map(position));
+            assert_eq!(node.is_cut(), spec.is_cut);
+            assert_eq!(node.is_denial(), spec.is_denial);
+            assert_eq!(node.rrsets().count(), spec.records.len());
             assert_eq!(arena.node(*position_here), *node);
             assert_eq!(arena.nodes_from(*position_here).next(), Some(*node));
         }

@@ -18,8 +18,8 @@ use crate::base::rr::RrSet;
 use crate::base::rr::RrType;
 use crate::zone::arena::Arena;
 use crate::zone::arena::Node;
+use crate::zone::arena::NodeSpec;
 use crate::zone::arena::Nodes;
-use crate::zone::arena::Plot;
 use crate::zone::check;
 use crate::zone::hash::Table;
 use crate::zone::master::Record;
@@ -69,14 +69,14 @@ impl Zone {
         check::sort(apex, &mut records, report);
         check::apex(apex, file, &records, report);
         check::owners(apex, &records, &steered, report);
-        let plots = plant(apex, &records, &steered);
-        let Some(arena) = Arena::new(&plots) else {
+        let specs = plant(apex, &records, &steered);
+        let Some(arena) = Arena::new(&specs) else {
             let message = "this zone takes more memory than the 64 GiB that one zone can have";
             report.error(Place::file(file), message);
             return None;
         };
-        let n_names = plots.len();
-        drop(plots);
+        let n_names = specs.len();
+        drop(specs);
         let mut nodes = arena.nodes_from(0);
         let entries = std::iter::from_fn(|| {
             let position = nodes.position();
@@ -186,7 +186,11 @@ fn soa_number(soa: RrSet<'_>, nth: usize) -> u32 {
 }
 
 /// Lays out records and steered owners that are sorted and lie at or below the apex.
-fn plant<'a>(apex: &'a Name, records: &'a [Record], steered: &[&'a SteeredOwner]) -> Vec<Plot<'a>> {
+fn plant<'a>(
+    apex: &'a Name,
+    records: &'a [Record],
+    steered: &[&'a SteeredOwner],
+) -> Vec<NodeSpec<'a>> {
     let mut planting = Planting::default();
     let mut owners = owners(records, steered).peekable();
     if owners.peek().is_none_or(|(owner, ..)| *owner != apex) {
@@ -203,27 +207,27 @@ fn plant<'a>(apex: &'a Name, records: &'a [Record], steered: &[&'a SteeredOwner]
         }
         planting.add(Cow::Borrowed(owner), records, steered);
     }
-    planting.plots
+    planting.specs
 }
 
-/// The plots so far, and the indexes of those from the apex down to the last one.
+/// The specs so far, and the indexes of those from the apex down to the last one.
 #[derive(Default)]
 struct Planting<'a> {
-    plots: Vec<Plot<'a>>,
+    specs: Vec<NodeSpec<'a>>,
     path: Vec<usize>,
 }
 
 impl<'a> Planting<'a> {
     /// Shortens the path to the ancestors of a name.
     fn leave_other_branches(&mut self, owner: &Name) {
-        let is_ancestor = |at: &usize| owner.is_at_or_below(&self.plots[*at].owner);
+        let is_ancestor = |at: &usize| owner.is_at_or_below(&self.specs[*at].owner);
         let n_ancestors = self.path.iter().take_while(|at| is_ancestor(at)).count();
         self.path.truncate(n_ancestors);
     }
 
-    /// Adds a plot below the end of the path; a wildcard makes itself known to its parent.
+    /// Adds a spec below the end of the path; a wildcard makes itself known to its parent.
     fn add(&mut self, owner: Cow<'a, Name>, records: &'a [Record], steered: Option<SteeredIx>) {
-        let ix = self.plots.len() as u32;
+        let ix = self.specs.len() as u32;
         let has = |records: &[Record], rtype| records.iter().any(|record| record.rtype == rtype);
         let is_cut = !self.path.is_empty() && has(records, RrType::NS);
         let is_denial = has(records, RrType::NSEC3)
@@ -232,7 +236,7 @@ impl<'a> Planting<'a> {
                 .all(|record| matches!(record.rtype, RrType::NSEC3 | RrType::RRSIG));
         let mut occluder = None;
         if let Some(at) = self.path.last() {
-            let parent = &mut self.plots[*at];
+            let parent = &mut self.specs[*at];
             let has_dname = has(parent.records, RrType::DNAME);
             occluder = parent.occluder.or(has_dname.then_some(*at as u32));
             if owner.is_wildcard() {
@@ -240,8 +244,8 @@ impl<'a> Planting<'a> {
             }
             parent.is_denial = false;
         }
-        self.path.push(self.plots.len());
-        self.plots.push(Plot {
+        self.path.push(self.specs.len());
+        self.specs.push(NodeSpec {
             owner,
             records,
             steered,
