@@ -69,7 +69,7 @@ impl Zone {
         check::sort(apex, &mut records, report);
         check::apex(apex, file, &records, report);
         check::owners(apex, &records, &steered, report);
-        let specs = plant(apex, &records, &steered);
+        let specs = collect_nodes(apex, &records, &steered);
         let Some(arena) = Arena::new(&specs) else {
             let message = "this zone takes more memory than the 64 GiB that one zone can have";
             report.error(Place::file(file), message);
@@ -186,38 +186,38 @@ fn soa_number(soa: RrSet<'_>, nth: usize) -> u32 {
 }
 
 /// Lays out records and steered owners that are sorted and lie at or below the apex.
-fn plant<'a>(
+fn collect_nodes<'a>(
     apex: &'a Name,
     records: &'a [Record],
     steered: &[&'a SteeredOwner],
 ) -> Vec<NodeSpec<'a>> {
-    let mut planting = Planting::default();
+    let mut collector = NodeCollector::default();
     let mut owners = owners(records, steered).peekable();
     if owners.peek().is_none_or(|(owner, ..)| *owner != apex) {
-        planting.add(Cow::Borrowed(apex), &[], None);
+        collector.add(Cow::Borrowed(apex), &[], None);
     }
     for (owner, records, steered) in owners {
-        planting.leave_other_branches(owner);
+        collector.leave_other_branches(owner);
         // Names between the deepest ancestor so far and the owner are empty non-terminals.
-        let n_between = owner.n_labels() - apex.n_labels() - planting.path.len();
+        let n_between = owner.n_labels() - apex.n_labels() - collector.path.len();
         let ancestors = std::iter::successors(owner.parent(), Name::parent);
         let between: Vec<Name> = ancestors.take(n_between).collect();
         for owner in between.into_iter().rev() {
-            planting.add(Cow::Owned(owner), &[], None);
+            collector.add(Cow::Owned(owner), &[], None);
         }
-        planting.add(Cow::Borrowed(owner), records, steered);
+        collector.add(Cow::Borrowed(owner), records, steered);
     }
-    planting.specs
+    collector.specs
 }
 
 /// The specs so far, and the indexes of those from the apex down to the last one.
 #[derive(Default)]
-struct Planting<'a> {
+struct NodeCollector<'a> {
     specs: Vec<NodeSpec<'a>>,
     path: Vec<usize>,
 }
 
-impl<'a> Planting<'a> {
+impl<'a> NodeCollector<'a> {
     /// Shortens the path to the ancestors of a name.
     fn leave_other_branches(&mut self, owner: &Name) {
         let is_ancestor = |at: &usize| owner.is_at_or_below(&self.specs[*at].owner);
