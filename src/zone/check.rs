@@ -77,7 +77,7 @@ pub(super) fn owners(
     for records in records.chunk_by(|a, b| a.owner == b.owner) {
         let owner = &records[0].owner;
         singletons(apex, records, report);
-        company(apex, records, report);
+        coexistence(apex, records, report);
         ttls(records, report);
         if steered.binary_search_by(|s| s.owner.cmp(owner)).is_ok() {
             for record in records {
@@ -111,7 +111,7 @@ fn singletons(apex: &Name, records: &[Record], report: &mut Report) {
 }
 
 /// Types that cannot be at one owner, or not at this one.
-fn company(apex: &Name, records: &[Record], report: &mut Report) {
+fn coexistence(apex: &Name, records: &[Record], report: &mut Report) {
     let owner = &records[0].owner;
     let has = |rtype| records.iter().find(|record| record.rtype == rtype);
     // RFC 2181 s10.1, RFC 4034 s4: what signs a CNAME or denies its neighbours may be beside it.
