@@ -1,19 +1,19 @@
-//! `Arena`: all that is at the names of a zone, in one piece of memory.
+//! `Arena`: the nodes of a zone with their records, in one allocation.
 //!
-//! Each name has a block, in canonical order, which holds one after the other:
+//! Each node has a block, in canonical order of the owners:
 //!
 //! ```text
-//! owner_len u8, flags u8, rrsets_at u16, len u32     the latter of the whole block
-//! owner                                              as it was written
-//! steered u32, occluder u32, wildcard u32            those that the flags tell of
+//! owner_len u8, flags u8, rrsets_at u16, len u32     `len` counts the whole block
+//! owner                                              in the case it was written in
+//! steered u32, occluder u32, wildcard u32            each only if its flag is set
 //! per RRset, by ascending type:                      rtype u16, ttl u32, len u32
 //!     per record:                                    rdlength u16, rdata
 //! ```
 //!
-//! Numbers are in network order. A block starts at a multiple of 16 octets, which is its position, and
-//! touches no more cache lines than it must, so that reading a small one is a single miss. The gap
-//! which that takes starts with a zero octet, the length of no owner. Positions are only ever those
-//! of blocks, so reading them cannot fail.
+//! Numbers are in network order. A block starts at a multiple of 16 octets: its position is that
+//! multiple. It spans no more cache lines than its length needs, so that reading a small one is a single
+//! cache miss. Padding in front of a block starts with a zero octet, which is the length of no owner.
+//! Positions are only ever taken from blocks, so reading one cannot fail.
 
 use std::borrow::Cow;
 
@@ -37,7 +37,7 @@ const HEADER_LEN: usize = 8;
 /// `rtype`, `ttl` and `len` of an RRset.
 const RRSET_HEADER_LEN: usize = 10;
 
-/// Which numbers a block holds, and what else there is to say of its name in a bit.
+/// Flags of a block: which of the numbers it holds, and properties of its node.
 const STEERED: u8 = 1;
 const OCCLUDER: u8 = 1 << 1;
 const WILDCARD: u8 = 1 << 2;
@@ -45,7 +45,7 @@ const NUMBERS: u8 = STEERED | OCCLUDER | WILDCARD;
 const CUT: u8 = 1 << 3;
 const DENIAL: u8 = 1 << 4;
 
-/// Why a block is read without a doubt.
+/// The invariant that keeps the reads of a block from failing.
 const IS_BLOCK: &str = "positions are those of whole blocks";
 
 /// What the block of one node is made from.
@@ -152,7 +152,7 @@ impl Arena {
     }
 
     /// The node whose block is at this position.
-    #[inline(always)] // On every answer's way: calls cost as much as what they call.
+    #[inline(always)] // Hot path, once per query (benches/answer.rs).
     pub(super) fn node(&self, position: u32) -> Node<'_> {
         let octets = &self.octets[self.start(position)..];
         let (_, rest) = octets.split_first_chunk::<4>().expect(IS_BLOCK);
@@ -192,7 +192,7 @@ fn lay_out(lens: impl Iterator<Item = usize>, max_position: u32) -> Option<Vec<u
 
 /// One name of a zone and what is there.
 ///
-/// Two words, so that it is handed on in registers.
+/// A slice alone, so that it is passed in registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Node<'z> {
     block: &'z [u8],
@@ -219,7 +219,7 @@ impl<'z> Node<'z> {
 
     /// Whether the owner is the name of this wire form in lower case. Most names are written in lower
     /// case, and octets that are equal are compared fastest.
-    #[inline(always)] // On every answer's way: calls cost as much as what they call.
+    #[inline(always)] // Hot path, once per query (benches/answer.rs).
     pub fn is(&self, lower_wire: &[u8]) -> bool {
         self.owner() == lower_wire || self.owner().eq_ignore_ascii_case(lower_wire)
     }
