@@ -1,7 +1,7 @@
 //! What makes records a zone: the faults that no single record shows.
 //!
-//! First record by record and owner by owner, on records sorted by owner and type; then, once there
-//! is a tree, what one name says of another. Errors are what no server should serve (RFC 1035 s5.2,
+//! First record by record and owner by owner, on records sorted by owner and type; then, once the
+//! zone is laid out, what one name says of another. Errors are what no server should serve (RFC 1035 s5.2,
 //! RFC 2181 s10.1, RFC 6672 s2.4); warnings are what BIND, NSD and Knot load but the operator hardly
 //! meant.
 
@@ -172,8 +172,8 @@ fn ttls(records: &[Record], report: &mut Report) {
     }
 }
 
-/// Checks what names say of one another.
-pub(super) fn tree(
+/// Checks what names say of one another: delegations, DNAMEs and the hosts that records point to.
+pub(super) fn references(
     zone: &Zone,
     records: &[Record],
     steered: &[&SteeredOwner],

@@ -1,11 +1,12 @@
-//! Zones as data: master files in, a tree of names that answers "what is at this name" out.
+//! Zones as data: master files in, nodes that answer "what is at this name" out.
 //!
-//! `master` reads text to records, `check` judges them, `tree` compiles them to a [`Zone`], `find` is
+//! `master` reads text to records, `check` judges them, `compile` makes a [`Zone`] of them, `find` is
 //! the search of RFC 1034 s4.3.2, and `set` finds the zone for a name. Nothing here opens a file, and
 //! a zone never changes once it is compiled.
 
 mod arena;
 mod check;
+mod compile;
 mod find;
 mod hash;
 mod lex;
