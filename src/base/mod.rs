@@ -4,6 +4,7 @@
 
 pub mod date;
 pub mod diag;
+pub mod digits;
 pub mod fnv;
 pub mod health;
 pub mod ix;

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use domain::utils::base64;
-
 use crate::base::diag::Place;
 use crate::base::diag::Report;
+use crate::base::digits;
 use crate::config::model::Process;
 use crate::config::model::TsigKey;
 use crate::daemon::files::FileSet;
@@ -60,8 +59,7 @@ fn key(written: &TsigKey, seen: &mut FileSet, report: &mut Report) -> Option<Key
     let path = &written.secret_file;
     let file: Arc<str> = path.to_string_lossy().into();
     let text = read_text(seen, path, &file, MAX_SETTINGS_LEN, report)?;
-    let secret: Option<Vec<u8>> = base64::decode(text.trim()).ok();
-    match secret {
+    match digits::base64(text.trim()) {
         Some(secret) if secret.len() >= MIN_SECRET_LEN => {
             Some(Key::new(written.name.clone(), written.algorithm, &secret))
         }

@@ -4,9 +4,9 @@
 //! integers, thousandths of a second of arc and centimetres, so that nothing is rounded.
 
 use crate::zone::lex::Fault;
-use crate::zone::lex::Token;
-use crate::zone::rdata::text::Fields;
-use crate::zone::rdata::text::decimal;
+use crate::zone::rdata::fields::Fields;
+use crate::zone::rdata::fields::bad;
+use crate::zone::rdata::fields::decimal;
 
 /// The equator and the prime meridian.
 const ORIGIN: u32 = 1 << 31;
@@ -38,11 +38,6 @@ pub(super) fn read(fields: &mut Fields<'_>, out: &mut Vec<u8>) -> Result<(), Fau
         out.extend_from_slice(&part.to_be_bytes());
     }
     Ok(())
-}
-
-fn bad(token: Token<'_>, what: &str, expected: &str) -> Fault {
-    let message = format!("bad {what} `{}`, expected {expected}", token.text);
-    Fault::new(token.spot, message)
 }
 
 /// Degrees, minutes and seconds up to a letter, as thousandths of a second around [`ORIGIN`].

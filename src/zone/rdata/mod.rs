@@ -1,10 +1,13 @@
 //! RDATA: from presentation form to wire form, for every type that a zone can hold.
 //!
-//! A type is a row of fields (`layout`), a field is one of some thirty kinds, and each kind knows how
-//! to read its text (`text`) and how long it is on the wire (`wire`). What fits no row of fields, LOC
-//! and the parameters of SVCB, has a file of its own. Any type can also be written as `\# LENGTH HEX`
+//! A type is a row of fields (`layout`), a field is one of some thirty kinds, and each kind has a reader
+//! of its text (`kinds`) and a length on the wire (`wire`). LOC and the parameters of SVCB, which are
+//! notations of their own, have a file each. Any type can also be written as `\# LENGTH HEX`
 //! (RFC 3597 s5); for types with a row the octets must then agree with it.
 
+mod fields;
+mod items;
+mod kinds;
 mod layout;
 mod loc;
 mod special;
@@ -15,8 +18,8 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub(super) use text::Fields;
-pub(super) use text::name;
+pub(super) use fields::Fields;
+pub(super) use fields::name;
 pub(super) use text::ttl;
 pub(super) use wire::folded;
 pub(super) use wire::names;
@@ -41,7 +44,7 @@ pub(super) fn read(rtype: RrType, fields: &mut Fields<'_>) -> Result<Box<[u8]>, 
         };
         let mut rdata = Vec::new();
         for field in row {
-            text::read(*field, fields, &mut rdata)?;
+            kinds::read(*field, fields, &mut rdata)?;
         }
         fields.finish()?;
         rdata
@@ -66,7 +69,7 @@ fn generic(rtype: RrType, fields: &mut Fields<'_>) -> Result<Vec<u8>, Fault> {
     };
     let mut rdata = Vec::new();
     if fields.has_more() {
-        text::hex(fields, "record data", &mut rdata)?;
+        fields::hex(fields, "record data", &mut rdata)?;
     }
     if rdata.len() != usize::from(expected_len) {
         let message = format!("{} octets follow, but {expected_len} are told", rdata.len());

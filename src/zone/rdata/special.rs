@@ -1,14 +1,15 @@
 //! Fields whose form depends on another field or that occur in one type only: APL, EUI, HIP, IPSECKEY.
 
+use crate::base::digits;
 use crate::zone::lex::Fault;
-use crate::zone::lex::Token;
-use crate::zone::rdata::text;
-use crate::zone::rdata::text::Fields;
-
-fn bad(token: Token<'_>, what: &str, expected: &str) -> Fault {
-    let message = format!("bad {what} `{}`, expected {expected}", token.text);
-    Fault::new(token.spot, message)
-}
+use crate::zone::rdata::fields::Fields;
+use crate::zone::rdata::fields::bad;
+use crate::zone::rdata::fields::base64;
+use crate::zone::rdata::fields::decimal;
+use crate::zone::rdata::fields::name;
+use crate::zone::rdata::fields::number;
+use crate::zone::rdata::fields::v4;
+use crate::zone::rdata::fields::v6;
 
 /// Address prefixes `[!]AFI:ADDRESS/LENGTH` (RFC 3123 s5); there may be none.
 pub(super) fn apl(fields: &mut Fields<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
@@ -49,7 +50,7 @@ fn apl_item(text: &str) -> Option<Vec<u8>> {
         ),
         _ => return None,
     };
-    let len = text::decimal(len).filter(|len| *len <= max_len)?;
+    let len = decimal(len).filter(|len| *len <= max_len)?;
     // Trailing zero octets are not stored (RFC 3123 s4).
     let kept = octets
         .iter()
@@ -64,7 +65,7 @@ fn apl_item(text: &str) -> Option<Vec<u8>> {
 pub(super) fn eui(fields: &mut Fields<'_>, len: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
     let token = fields.word("address")?;
     let pairs: Vec<_> = token.text.split('-').collect();
-    let octets = text::hex_digits(&pairs.concat());
+    let octets = digits::hex(&pairs.concat());
     match octets {
         Some(octets) if pairs.len() == len && pairs.iter().all(|pair| pair.len() == 2) => {
             out.extend_from_slice(&octets);
@@ -80,13 +81,13 @@ pub(super) fn eui(fields: &mut Fields<'_>, len: usize, out: &mut Vec<u8>) -> Res
 
 /// `ALGORITHM HIT KEY [SERVER]...` (RFC 8005 s5 and s6).
 pub(super) fn hip(fields: &mut Fields<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
-    let algorithm = text::number(fields, "key algorithm", 0xFF)?;
+    let algorithm = number(fields, "key algorithm", 0xFF)?;
     let token = fields.word("host identity tag")?;
-    let hit = text::hex_digits(token.text)
+    let hit = digits::hex(token.text)
         .filter(|hit| (1..=255).contains(&hit.len()))
         .ok_or_else(|| bad(token, "host identity tag", "hexadecimal digits"))?;
     let token = fields.word("public key")?;
-    let key = text::base64_digits(token.text)
+    let key = digits::base64(token.text)
         .filter(|key| (1..=0xFFFF).contains(&key.len()))
         .ok_or_else(|| bad(token, "public key", "Base64 with its `=` padding"))?;
     out.extend_from_slice(&[hit.len() as u8, algorithm as u8]);
@@ -94,17 +95,17 @@ pub(super) fn hip(fields: &mut Fields<'_>, out: &mut Vec<u8>) -> Result<(), Faul
     out.extend_from_slice(&hit);
     out.extend_from_slice(&key);
     while fields.has_more() {
-        out.extend_from_slice(text::name(fields, "rendezvous server")?.wire());
+        out.extend_from_slice(name(fields, "rendezvous server")?.wire());
     }
     Ok(())
 }
 
 /// `PRECEDENCE GATEWAY-TYPE ALGORITHM GATEWAY [KEY]` (RFC 4025 s3).
 pub(super) fn ipseckey(fields: &mut Fields<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
-    let precedence = text::number(fields, "precedence", 0xFF)?;
+    let precedence = number(fields, "precedence", 0xFF)?;
     let spot = fields.spot();
-    let gateway_type = text::number(fields, "gateway type", 0xFF)?;
-    let algorithm = text::number(fields, "algorithm", 0xFF)?;
+    let gateway_type = number(fields, "gateway type", 0xFF)?;
+    let algorithm = number(fields, "algorithm", 0xFF)?;
     out.extend_from_slice(&[precedence as u8, gateway_type as u8, algorithm as u8]);
     match gateway_type {
         0 => {
@@ -113,16 +114,16 @@ pub(super) fn ipseckey(fields: &mut Fields<'_>, out: &mut Vec<u8>) -> Result<(),
                 return Err(bad(token, "gateway", "`.`, as gateway type 0 has none"));
             }
         }
-        1 => out.extend_from_slice(&text::v4(fields, "gateway")?.octets()),
-        2 => out.extend_from_slice(&text::v6(fields, "gateway")?.octets()),
-        3 => out.extend_from_slice(text::name(fields, "gateway")?.wire()),
+        1 => out.extend_from_slice(&v4(fields, "gateway")?.octets()),
+        2 => out.extend_from_slice(&v6(fields, "gateway")?.octets()),
+        3 => out.extend_from_slice(name(fields, "gateway")?.wire()),
         _ => {
             let message = format!("bad gateway type `{gateway_type}`, expected 0 to 3");
             return Err(Fault::new(spot, message));
         }
     }
     if fields.has_more() {
-        text::base64(fields, "public key", out)?;
+        base64(fields, "public key", out)?;
     }
     Ok(())
 }

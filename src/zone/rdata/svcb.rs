@@ -5,13 +5,13 @@
 use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
 
+use crate::base::digits;
 use crate::zone::lex::Fault;
 use crate::zone::lex::Token;
-use crate::zone::rdata::text::Fields;
-use crate::zone::rdata::text::base64_digits;
-use crate::zone::rdata::text::decimal;
-use crate::zone::rdata::text::unescape;
-use crate::zone::rdata::wire;
+use crate::zone::rdata::fields::Fields;
+use crate::zone::rdata::fields::decimal;
+use crate::zone::rdata::fields::unescape;
+use crate::zone::rdata::items::are_items;
 
 const MANDATORY: u16 = 0;
 const ALPN: u16 = 1;
@@ -148,7 +148,7 @@ pub(super) fn is_valid(key: u16, value: &[u8]) -> bool {
                     .filter(|len| **len > 0)
                     .map(|len| 1 + usize::from(*len))
             };
-            !value.is_empty() && wire::are_items(value, item_len)
+            !value.is_empty() && are_items(value, item_len)
         }
         NO_DEFAULT_ALPN | OHTTP => value.is_empty(),
         PORT => value.len() == 2,
@@ -195,7 +195,7 @@ fn value(key: u16, raw: Option<&[u8]>, generic: bool) -> Result<Vec<u8>, &'stati
                 "IPv6 addresses such as `2001:db8::1`",
             )
         }
-        ECH => (base64_digits(text), "Base64 with its `=` padding"),
+        ECH => (digits::base64(text), "Base64 with its `=` padding"),
         _ => (
             Some(octets.to_vec()),
             "one of at most 65535 octets, not empty",

@@ -90,6 +90,10 @@ const FORMS: &[(&str, &str)] = &[
         "000108020000003c8000000000000000000100 00",
     ),
     (
+        "RRSIG A 8 2 60 21060207062816 20260101000059 1 . AA==",
+        "000108020000003c000000006955b93b000100 00",
+    ),
+    (
         "RRSIG A 8 2 60 20240229235959 1709251199 1 . AA==",
         "000108020000003c65e11a7f65e11a7f000100 00",
     ),
@@ -274,6 +278,16 @@ fn text_that_is_no_record_is_refused() {
         ("OPENPGPKEY AA=", "bad key"),
         ("OPENPGPKEY A===", "bad key"),
         ("RRSIG A 8 2 60 20260230 -1 1 . AA==", "bad inception"),
+        ("RRSIG A 8 2 60 20260231000000 0 1 . AA==", "bad expiration"),
+        ("RRSIG A 8 2 60 0 20260229000000 1 . AA==", "bad inception"),
+        ("RRSIG A 8 2 60 0 21000229000000 1 . AA==", "bad inception"),
+        ("RRSIG A 8 2 60 0 20260001000000 1 . AA==", "bad inception"),
+        ("RRSIG A 8 2 60 0 20260100000000 1 . AA==", "bad inception"),
+        ("RRSIG A 8 2 60 0 20260101240000 1 . AA==", "bad inception"),
+        ("RRSIG A 8 2 60 0 20260101006000 1 . AA==", "bad inception"),
+        ("RRSIG A 8 2 60 0 20260101000061 1 . AA==", "bad inception"),
+        ("RRSIG A 8 2 60 0 19691231235959 1 . AA==", "bad inception"),
+        ("RRSIG A 8 2 60 0 4294967296 1 . AA==", "bad inception"),
         ("SVCB 1 . alpn", "bad value of `alpn`"),
         ("SVCB 1 . alpn=h2,,h3", "bad value of `alpn`"),
         (

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::base::name::Name;
 use crate::base::rr::RrType;
+use crate::zone::rdata::items::are_items;
 use crate::zone::rdata::layout::Kind;
 use crate::zone::rdata::layout::layout;
 use crate::zone::rdata::svcb;
@@ -95,17 +96,6 @@ fn len(kind: Kind, rest: &[u8]) -> Option<usize> {
             all_if(gateway_len <= gateway.len())
         }
     }
-}
-
-/// Whether the octets are items one after the other, with nothing left.
-pub(super) fn are_items(mut rest: &[u8], mut len: impl FnMut(&[u8]) -> Option<usize>) -> bool {
-    while !rest.is_empty() {
-        let Some((_, tail)) = len(rest).and_then(|len| rest.split_at_checked(len)) else {
-            return false;
-        };
-        rest = tail;
-    }
-    true
 }
 
 fn name_len(rest: &[u8]) -> Option<usize> {
