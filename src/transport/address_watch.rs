@@ -14,7 +14,7 @@ use tokio::time::interval;
 use tracing::info;
 use tracing::warn;
 
-use crate::transport::tcp::stopped;
+use crate::transport::stop::stopped;
 
 /// How often is looked.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);

@@ -18,12 +18,45 @@ use socket2::Socket;
 use socket2::Type;
 
 use crate::base::transport::Transport;
-use crate::transport::TransportError;
 use crate::transport::udp::RECEIVE_WAIT;
 use crate::transport::udp::SEND_WAIT;
 use crate::transport::udp_sys;
 use crate::transport::xdp;
 use crate::transport::xdp::Interface;
+
+/// Why nothing is served. All are for the operator, on one line, with what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {} {address}: {}", transport.as_str(), advice(*transport, *address, "[server] listen", cause))]
+    Listen {
+        /// UDP or TCP.
+        transport: Transport,
+        /// As configured, with the port that was taken for 0.
+        address: SocketAddr,
+        /// What the kernel said.
+        cause: io::Error,
+    },
+    /// Two addresses of the list are or contain the same.
+    #[error("cannot listen on {address}: {earlier} of [server] listen covers it; remove one")]
+    Overlap {
+        /// The later one.
+        address: SocketAddr,
+        /// The one before.
+        earlier: SocketAddr,
+    },
+    /// A thread or task cannot be started, for want of memory, threads or open files.
+    #[error(
+        "cannot start {name}: {cause}; raise the limits of the process (`ulimit -a`, systemd: \
+             `LimitNPROC=`, `TasksMax=`) or lower [server] workers"
+    )]
+    Start {
+        /// Which one.
+        name: String,
+        /// What the kernel said.
+        cause: io::Error,
+    },
+}
 
 /// Sockets that are open and queue what arrives, with nobody to answer yet.
 #[derive(Debug)]

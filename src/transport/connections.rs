@@ -6,10 +6,22 @@ use std::net::IpAddr;
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use crate::base::lock::lock;
 use crate::state::counters::Dropped;
-use crate::transport::tcp::TcpLimits;
+
+/// `[server] tcp_*` and `max_tcp_*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpLimits {
+    /// How long a connection may stay without a complete query, and how long a client may take to
+    /// accept answers.
+    pub idle_timeout: Duration,
+    /// Connections in all.
+    pub max_connections: usize,
+    /// Connections from one client: an IPv4 address, or an IPv6 /64, which one host owns in whole.
+    pub max_connections_per_client: usize,
+}
 
 /// The places that are taken.
 #[derive(Debug, Default)]

@@ -16,9 +16,11 @@
 mod address_watch;
 mod bind;
 mod connections;
+mod framing;
 pub mod notify;
 mod refusal_log;
 mod responder;
+mod stop;
 mod tcp;
 mod udp;
 mod udp_sys;
@@ -27,9 +29,7 @@ mod xdp;
 #[cfg(test)]
 mod tests;
 
-use std::io;
 use std::mem;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
@@ -44,58 +44,24 @@ use tracing::error;
 use tracing::warn;
 
 pub use self::bind::Bound;
+pub use self::bind::TransportError;
 pub use self::bind::advice;
 pub use self::bind::bind;
+pub use self::connections::TcpLimits;
 use self::refusal_log::RefusalLog;
 use self::responder::Answerer;
 use self::responder::TcpEngine;
 use self::responder::UdpEngine;
-pub use self::tcp::TcpLimits;
 use self::tcp::TcpService;
 use self::udp::UdpWorker;
 use self::xdp::Interface;
 use self::xdp::XdpWorker;
 pub use self::xdp::n_threads as n_xdp_threads;
-use crate::base::transport::Transport;
 use crate::engine::Scratch;
 use crate::engine::rate_limit::RateLimiter;
 use crate::state::counters::Counters;
 use crate::state::counters::SHARED_SHARD;
 use crate::state::publish::Publisher;
-
-/// Why nothing is served. All are for the operator, on one line, with what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum TransportError {
-    /// An address cannot be listened on.
-    #[error("cannot listen on {} {address}: {}", transport.as_str(), advice(*transport, *address, "[server] listen", cause))]
-    Listen {
-        /// UDP or TCP.
-        transport: Transport,
-        /// As configured, with the port that was taken for 0.
-        address: SocketAddr,
-        /// What the kernel said.
-        cause: io::Error,
-    },
-    /// Two addresses of the list are or contain the same.
-    #[error("cannot listen on {address}: {earlier} of [server] listen covers it; remove one")]
-    Overlap {
-        /// The later one.
-        address: SocketAddr,
-        /// The one before.
-        earlier: SocketAddr,
-    },
-    /// A thread or task cannot be started, for want of memory, threads or open files.
-    #[error(
-        "cannot start {name}: {cause}; raise the limits of the process (`ulimit -a`, systemd: \
-             `LimitNPROC=`, `TasksMax=`) or lower [server] workers"
-    )]
-    Start {
-        /// Which one.
-        name: String,
-        /// What the kernel said.
-        cause: io::Error,
-    },
-}
 
 impl Bound {
     /// Starts answering from what `publisher` serves. UDP threads are named `udp-0` and so on, those of

@@ -40,21 +40,14 @@ use crate::state::counters::Dropped;
 use crate::state::counters::Transferred;
 use crate::transport::connections::Seat;
 use crate::transport::connections::Seats;
+use crate::transport::connections::TcpLimits;
+use crate::transport::framing::Frame;
+use crate::transport::framing::append;
+use crate::transport::framing::next_frame;
 use crate::transport::responder::Answerer;
 use crate::transport::responder::Turn;
+use crate::transport::stop::stopped;
 use crate::wire::query::asks_for_transfer;
-
-/// `[server] tcp_*` and `max_tcp_*`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TcpLimits {
-    /// How long a connection may stay without a complete query, and how long a client may take to
-    /// accept answers.
-    pub idle_timeout: Duration,
-    /// Connections in all.
-    pub max_connections: usize,
-    /// Connections from one client: an IPv4 address, or an IPv6 /64, which one host owns in whole.
-    pub max_connections_per_client: usize,
-}
 
 /// What all TCP tasks share.
 pub(super) struct TcpService<A> {
@@ -314,14 +307,6 @@ impl<A: Answerer> TcpService<A> {
     }
 }
 
-/// Appends a message behind its length; nothing for silence.
-fn append(output: &mut Vec<u8>, message: &[u8]) {
-    if let Ok(len @ 1..) = u16::try_from(message.len()) {
-        output.extend_from_slice(&len.to_be_bytes());
-        output.extend_from_slice(message);
-    }
-}
-
 /// What one task needs while it answers, and no longer.
 struct Desk<A> {
     answerer: A,
@@ -351,35 +336,6 @@ enum Left {
     NotDns,
 }
 
-/// What a connection's input begins with.
-enum Frame<'a> {
-    /// Less than a message.
-    Incomplete,
-    /// A message, and what comes after it.
-    Message(&'a [u8], &'a [u8]),
-    /// The length of a message with less than a header.
-    Short,
-}
-
-fn next_frame(input: &[u8]) -> Frame<'_> {
-    let Some((len, rest)) = input.split_first_chunk() else {
-        return Frame::Incomplete;
-    };
-    let len = usize::from(u16::from_be_bytes(*len));
-    if len < HEADER_LEN {
-        return Frame::Short;
-    }
-    match rest.split_at_checked(len) {
-        Some((message, after)) => Frame::Message(message, after),
-        None => Frame::Incomplete,
-    }
-}
-
-/// Waits until the listeners are to stop, or have been dropped.
-pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|is_stopping| *is_stopping).await;
-}
-
 /// Whether the error ends one connection before it was accepted, and the next may be fine.
 fn concerns_one_connection(error: &io::Error) -> bool {
     matches!(
@@ -389,9 +345,6 @@ fn concerns_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::Interrupted
     )
 }
-
-/// Octets of a DNS header (RFC 1035 s4.1.1).
-const HEADER_LEN: usize = 12;
 
 /// What is read at once, and what an idle connection keeps: about a hundred queries.
 const READ_LEN: usize = 4096;
@@ -525,20 +478,5 @@ mod tests {
         sleep(LAST_CALL / 2).await;
         conversation.ask().await;
         assert_eq!(conversation.lifetime().await, LAST_CALL.as_millis());
-    }
-
-    #[test]
-    fn frames_are_cut_at_their_length() {
-        let message = [7; 12];
-        let input = [&framed(&message)[..], &[0, 50, 1]].concat();
-        let Frame::Message(first, after) = next_frame(&input) else {
-            panic!("a whole message is there");
-        };
-        assert_eq!((first, after), (&message[..], &[0, 50, 1][..]));
-        for part in 0..14 {
-            let part = input.get(..part).unwrap();
-            assert!(matches!(next_frame(part), Frame::Incomplete));
-        }
-        assert!(matches!(next_frame(&[0, 11]), Frame::Short));
     }
 }

@@ -20,6 +20,7 @@ use tokio::runtime::Runtime;
 
 use super::responder::Turn;
 use super::*;
+use crate::base::transport::Transport;
 use crate::engine::Arrival;
 use crate::state::counters::Dropped;
 use crate::state::fixture::empty_snapshot;
