@@ -49,7 +49,7 @@ pub use self::bind::advice;
 pub use self::bind::bind;
 pub use self::connections::TcpLimits;
 use self::refusal_log::RefusalLog;
-use self::responder::Answerer;
+use self::responder::Responder;
 use self::responder::TcpEngine;
 use self::responder::UdpEngine;
 use self::tcp::TcpService;
@@ -98,15 +98,15 @@ impl Bound {
         self.serve_with(udp_engine, tcp_engine, counters, limits, runtime)
     }
 
-    fn serve_with<U: Answerer, T: Answerer>(
+    fn serve_with<U: Responder, T: Responder>(
         self,
-        udp_answerer: impl Fn(usize) -> U,
-        tcp_answerer: impl Fn() -> T + Send + Sync + 'static,
+        udp_responder: impl Fn(usize) -> U,
+        tcp_responder: impl Fn() -> T + Send + Sync + 'static,
         counters: &Arc<Counters>,
         limits: TcpLimits,
         runtime: &runtime::Handle,
     ) -> Result<Serving, TransportError> {
-        let service = TcpService::new(limits, Arc::clone(counters), SHARED_SHARD, tcp_answerer);
+        let service = TcpService::new(limits, Arc::clone(counters), SHARED_SHARD, tcp_responder);
         let (tcp_stop, stop) = watch::channel(false);
         // On an error this is dropped, which stops what has been started.
         let mut serving = Serving {
@@ -124,7 +124,7 @@ impl Bound {
                 let worker = UdpWorker {
                     socket,
                     is_wildcard,
-                    answerer: udp_answerer(shard),
+                    responder: udp_responder(shard),
                 };
                 let counters = Arc::clone(counters);
                 serving.start(format!("udp-{shard}"), move |stop| {
@@ -141,7 +141,7 @@ impl Bound {
         let queues = self.xdp.into_iter().flat_map(Interface::into_queues);
         for (n, queue) in queues.enumerate() {
             let shard = n_udp_threads + n;
-            let worker = XdpWorker::new(queue, udp_answerer(shard));
+            let worker = XdpWorker::new(queue, udp_responder(shard));
             let counters = Arc::clone(counters);
             serving.start(format!("xdp-{n}"), move |stop| {
                 worker.run(counters.shard(shard), stop);

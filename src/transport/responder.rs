@@ -19,7 +19,7 @@ use crate::transport::refusal_log::RefusalLog;
 pub(super) const LEAD: usize = 4;
 
 /// What answers: the engine, or an echo in tests.
-pub(super) trait Answerer: Send + 'static {
+pub(super) trait Responder: Send + 'static {
     /// What answers one batch, all of it from one snapshot.
     fn batch(&mut self) -> impl Turn;
 
@@ -55,7 +55,7 @@ pub(super) struct UdpEngine {
     pub(super) refusal_log: Arc<RefusalLog>,
 }
 
-impl Answerer for UdpEngine {
+impl Responder for UdpEngine {
     fn batch(&mut self) -> impl Turn {
         let snapshot = self.reader.current();
         UdpTurn {
@@ -117,7 +117,7 @@ pub(super) struct TcpEngine {
     pub(super) refusal_log: Arc<RefusalLog>,
 }
 
-impl Answerer for TcpEngine {
+impl Responder for TcpEngine {
     fn batch(&mut self) -> impl Turn {
         let snapshot = self.publisher.current();
         let (scratch, refusal_log) = (&mut self.scratch, &*self.refusal_log);

@@ -44,7 +44,7 @@ use crate::transport::connections::TcpLimits;
 use crate::transport::framing::Frame;
 use crate::transport::framing::append;
 use crate::transport::framing::next_frame;
-use crate::transport::responder::Answerer;
+use crate::transport::responder::Responder;
 use crate::transport::responder::Turn;
 use crate::transport::stop::stopped;
 use crate::wire::query::asks_for_transfer;
@@ -56,24 +56,24 @@ pub(super) struct TcpService<A> {
     /// The counter shard of all TCP tasks.
     shard: usize,
     seats: Arc<Seats>,
-    make_answerer: Box<dyn Fn() -> A + Send + Sync>,
+    make_responder: Box<dyn Fn() -> A + Send + Sync>,
     /// Desks nobody sits at.
     desks: Mutex<Vec<Desk<A>>>,
 }
 
-impl<A: Answerer> TcpService<A> {
+impl<A: Responder> TcpService<A> {
     pub(super) fn new(
         limits: TcpLimits,
         counters: Arc<Counters>,
         shard: usize,
-        make_answerer: impl Fn() -> A + Send + Sync + 'static,
+        make_responder: impl Fn() -> A + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Self {
             limits,
             counters,
             shard,
             seats: Arc::default(),
-            make_answerer: Box::new(make_answerer),
+            make_responder: Box::new(make_responder),
             desks: Mutex::default(),
         })
     }
@@ -222,8 +222,8 @@ impl<A: Answerer> TcpService<A> {
             now_ms: now_ms(),
         };
         let mut desk = self.desk();
-        let Desk { answerer, reply } = &mut desk;
-        let mut turn = answerer.batch();
+        let Desk { responder, reply } = &mut desk;
+        let mut turn = responder.batch();
         let mut rest = input.as_slice();
         let left = loop {
             if output.len() >= OUTPUT_LEN {
@@ -242,8 +242,8 @@ impl<A: Answerer> TcpService<A> {
             };
             if asks_for_transfer(message) {
                 drop(turn);
-                let transfer = answerer.transfer(arrival, message);
-                turn = answerer.batch();
+                let transfer = responder.transfer(arrival, message);
+                turn = responder.batch();
                 if let Some(transfer) = transfer {
                     break Left::Transfer(Box::new(transfer));
                 }
@@ -262,7 +262,7 @@ impl<A: Answerer> TcpService<A> {
     fn desk(&self) -> Desk<A> {
         let idle = lock(&self.desks).pop();
         idle.unwrap_or_else(|| Desk {
-            answerer: (self.make_answerer)(),
+            responder: (self.make_responder)(),
             reply: vec![0; usize::from(u16::MAX)].into_boxed_slice(),
         })
     }
@@ -309,7 +309,7 @@ impl<A: Answerer> TcpService<A> {
 
 /// What one task needs while it answers, and no longer.
 struct Desk<A> {
-    answerer: A,
+    responder: A,
     /// Room for the longest message that there is.
     reply: Box<[u8]>,
 }

@@ -28,7 +28,7 @@ use crate::state::fixture::empty_snapshot;
 /// Answers with the message itself; silent when it begins with `!`.
 pub(super) struct Echo;
 
-impl Answerer for Echo {
+impl Responder for Echo {
     fn batch(&mut self) -> impl Turn {
         |_: Arrival, message: &[u8], out: &mut [u8]| {
             if message.first() == Some(&b'!') {
@@ -118,7 +118,7 @@ fn tcp_client_from(local: [u8; 4], server: SocketAddr) -> TcpStream {
 /// Answers with the number of its thread.
 struct Teller(usize);
 
-impl Answerer for Teller {
+impl Responder for Teller {
     fn batch(&mut self) -> impl Turn {
         |_: Arrival, _: &[u8], out: &mut [u8]| {
             out[0] = self.0 as u8;

@@ -20,7 +20,7 @@ use crate::engine::Arrival;
 use crate::live::clock::now_ms;
 use crate::state::counters::Dropped;
 use crate::state::counters::Shard;
-use crate::transport::responder::Answerer;
+use crate::transport::responder::Responder;
 use crate::transport::responder::Turn;
 use crate::transport::udp_sys::Batch;
 use crate::transport::udp_sys::Wait;
@@ -50,10 +50,10 @@ pub(super) struct UdpWorker<A> {
     /// Whether it was bound to an unspecified address and tells which one was asked.
     pub(super) is_wildcard: bool,
     /// This thread's own.
-    pub(super) answerer: A,
+    pub(super) responder: A,
 }
 
-impl<A: Answerer> UdpWorker<A> {
+impl<A: Responder> UdpWorker<A> {
     /// Answers until `stop` is set, then what is still in the socket's queue.
     pub(super) fn run(mut self, counters: &Shard, stop: &AtomicBool) {
         let mut batch = Batch::new(self.is_wildcard);
@@ -62,7 +62,7 @@ impl<A: Answerer> UdpWorker<A> {
             match batch.receive(&self.socket, Wait::ForOne) {
                 Ok(_) => self.answer(&mut batch, counters),
                 // Looks for a new snapshot, so that a replaced one is not kept for want of queries.
-                Err(error) if is_timeout(&error) => drop(self.answerer.batch()),
+                Err(error) if is_timeout(&error) => drop(self.responder.batch()),
                 Err(error) => {
                     if !is_logged {
                         let address = self.socket.local_addr().ok();
@@ -80,7 +80,7 @@ impl<A: Answerer> UdpWorker<A> {
     }
 
     fn answer(&mut self, batch: &mut Batch, counters: &Shard) {
-        let mut turn = self.answerer.batch();
+        let mut turn = self.responder.batch();
         let now_ms = now_ms();
         batch.answer(|source, message, later, reply| {
             turn.expect(later);

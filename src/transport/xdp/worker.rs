@@ -26,7 +26,7 @@ use crate::engine::Arrival;
 use crate::live::clock::now_ms;
 use crate::state::counters::Dropped;
 use crate::state::counters::Shard;
-use crate::transport::responder::Answerer;
+use crate::transport::responder::Responder;
 use crate::transport::responder::Turn;
 use crate::transport::udp::RECEIVE_WAIT;
 use crate::transport::xdp::bpf_sys;
@@ -322,16 +322,16 @@ pub(in crate::transport) struct XdpWorker<A> {
     queue: Queue,
     /// The query, while its frame is overwritten with the reply.
     message: Box<[u8; PACKET_LEN as usize]>,
-    answerer: A,
+    responder: A,
 }
 
-impl<A: Answerer> XdpWorker<A> {
-    /// `answerer` is this thread's own.
-    pub(in crate::transport) fn new(queue: Queue, answerer: A) -> Self {
+impl<A: Responder> XdpWorker<A> {
+    /// `responder` is this thread's own.
+    pub(in crate::transport) fn new(queue: Queue, responder: A) -> Self {
         Self {
             queue,
             message: Box::new([0; PACKET_LEN as usize]),
-            answerer,
+            responder,
         }
     }
 
@@ -346,7 +346,7 @@ impl<A: Answerer> XdpWorker<A> {
                 Ok(true) => _ = self.answer(counters),
                 Ok(false) | Err(_) => {
                     // Looks for a new snapshot, so that a replaced one is not kept for want of queries.
-                    drop(self.answerer.batch());
+                    drop(self.responder.batch());
                     if !self.is_there() {
                         return;
                     }
@@ -362,7 +362,7 @@ impl<A: Answerer> XdpWorker<A> {
 
     /// Answers a batch and returns how many packets it had.
     fn answer(&mut self, counters: &Shard) -> usize {
-        let mut turn = self.answerer.batch();
+        let mut turn = self.responder.batch();
         let now_ms = now_ms();
         let message = &mut *self.message;
         let longest = self.queue.longest;
