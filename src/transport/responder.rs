@@ -21,7 +21,7 @@ pub(super) const LEAD: usize = 4;
 /// What answers: the engine, or an echo in tests.
 pub(super) trait Responder: Send + 'static {
     /// What answers one batch, all of it from one snapshot.
-    fn batch(&mut self) -> impl Turn;
+    fn batch(&mut self) -> impl BatchResponder;
 
     /// The zone transfer that a message over TCP asks for; `None` if it is to be answered like any
     /// other.
@@ -31,7 +31,7 @@ pub(super) trait Responder: Send + 'static {
 }
 
 /// What answers one batch.
-pub(super) trait Turn {
+pub(super) trait BatchResponder {
     /// Answers a message into the room for the reply, and returns the reply's length, 0 for silence.
     fn answer(&mut self, arrival: Arrival, message: &[u8], reply: &mut [u8]) -> usize;
 
@@ -39,7 +39,7 @@ pub(super) trait Turn {
     fn expect(&self, _message: &[u8]) {}
 }
 
-impl<F: FnMut(Arrival, &[u8], &mut [u8]) -> usize> Turn for F {
+impl<F: FnMut(Arrival, &[u8], &mut [u8]) -> usize> BatchResponder for F {
     fn answer(&mut self, arrival: Arrival, message: &[u8], reply: &mut [u8]) -> usize {
         self(arrival, message, reply)
     }
@@ -56,9 +56,9 @@ pub(super) struct UdpEngine {
 }
 
 impl Responder for UdpEngine {
-    fn batch(&mut self) -> impl Turn {
+    fn batch(&mut self) -> impl BatchResponder {
         let snapshot = self.reader.current();
-        UdpTurn {
+        UdpBatchResponder {
             snapshot,
             prefetcher: Prefetcher::of(snapshot, &self.scratch),
             scratch: &mut self.scratch,
@@ -67,14 +67,14 @@ impl Responder for UdpEngine {
     }
 }
 
-struct UdpTurn<'a> {
+struct UdpBatchResponder<'a> {
     snapshot: &'a Snapshot,
     prefetcher: Prefetcher<'a>,
     scratch: &'a mut Scratch,
     refusal_log: &'a RefusalLog,
 }
 
-impl Turn for UdpTurn<'_> {
+impl BatchResponder for UdpBatchResponder<'_> {
     fn answer(&mut self, arrival: Arrival, message: &[u8], reply: &mut [u8]) -> usize {
         answer(
             self.snapshot,
@@ -118,7 +118,7 @@ pub(super) struct TcpEngine {
 }
 
 impl Responder for TcpEngine {
-    fn batch(&mut self) -> impl Turn {
+    fn batch(&mut self) -> impl BatchResponder {
         let snapshot = self.publisher.current();
         let (scratch, refusal_log) = (&mut self.scratch, &*self.refusal_log);
         move |arrival: Arrival, message: &[u8], reply: &mut [u8]| {

@@ -44,8 +44,8 @@ use crate::transport::connections::TcpLimits;
 use crate::transport::framing::Frame;
 use crate::transport::framing::append;
 use crate::transport::framing::next_frame;
+use crate::transport::responder::BatchResponder;
 use crate::transport::responder::Responder;
-use crate::transport::responder::Turn;
 use crate::transport::stop::stopped;
 use crate::wire::query::asks_for_transfer;
 
@@ -223,7 +223,7 @@ impl<A: Responder> TcpService<A> {
         };
         let mut desk = self.desk();
         let Desk { responder, reply } = &mut desk;
-        let mut turn = responder.batch();
+        let mut batch = responder.batch();
         let mut rest = input.as_slice();
         let left = loop {
             if output.len() >= OUTPUT_LEN {
@@ -241,18 +241,18 @@ impl<A: Responder> TcpService<A> {
                 }
             };
             if asks_for_transfer(message) {
-                drop(turn);
+                drop(batch);
                 let transfer = responder.transfer(arrival, message);
-                turn = responder.batch();
+                batch = responder.batch();
                 if let Some(transfer) = transfer {
                     break Left::Transfer(Box::new(transfer));
                 }
             }
-            let n = turn.answer(arrival, message, reply);
+            let n = batch.answer(arrival, message, reply);
             append(output, reply.get(..n).unwrap_or_default());
         };
         let n_used = input.len() - rest.len();
-        drop(turn);
+        drop(batch);
         input.drain(..n_used);
         lock(&self.desks).push(desk);
         left

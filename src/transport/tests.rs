@@ -18,7 +18,7 @@ use socket2::Socket;
 use socket2::Type;
 use tokio::runtime::Runtime;
 
-use super::responder::Turn;
+use super::responder::BatchResponder;
 use super::*;
 use crate::base::transport::Transport;
 use crate::engine::Arrival;
@@ -29,7 +29,7 @@ use crate::state::fixture::empty_snapshot;
 pub(super) struct Echo;
 
 impl Responder for Echo {
-    fn batch(&mut self) -> impl Turn {
+    fn batch(&mut self) -> impl BatchResponder {
         |_: Arrival, message: &[u8], out: &mut [u8]| {
             if message.first() == Some(&b'!') {
                 return 0;
@@ -119,7 +119,7 @@ fn tcp_client_from(local: [u8; 4], server: SocketAddr) -> TcpStream {
 struct Teller(usize);
 
 impl Responder for Teller {
-    fn batch(&mut self) -> impl Turn {
+    fn batch(&mut self) -> impl BatchResponder {
         |_: Arrival, _: &[u8], out: &mut [u8]| {
             out[0] = self.0 as u8;
             1

@@ -20,8 +20,8 @@ use crate::engine::Arrival;
 use crate::live::clock::now_ms;
 use crate::state::counters::Dropped;
 use crate::state::counters::Shard;
+use crate::transport::responder::BatchResponder;
 use crate::transport::responder::Responder;
-use crate::transport::responder::Turn;
 use crate::transport::udp_sys::Batch;
 use crate::transport::udp_sys::Wait;
 
@@ -80,10 +80,10 @@ impl<A: Responder> UdpWorker<A> {
     }
 
     fn answer(&mut self, batch: &mut Batch, counters: &Shard) {
-        let mut turn = self.responder.batch();
+        let mut responder = self.responder.batch();
         let now_ms = now_ms();
         batch.answer(|source, message, later, reply| {
-            turn.expect(later);
+            responder.expect(later);
             // Nothing can be sent to port 0; only a forger sends from it.
             if source.port() == 0 {
                 counters.dropped(Dropped::SourcePort);
@@ -94,7 +94,7 @@ impl<A: Responder> UdpWorker<A> {
                 transport: Transport::Udp,
                 now_ms,
             };
-            turn.answer(arrival, message, reply)
+            responder.answer(arrival, message, reply)
         });
         for _ in 0..batch.send(&self.socket) {
             counters.dropped(Dropped::Send);

@@ -26,8 +26,8 @@ use crate::engine::Arrival;
 use crate::live::clock::now_ms;
 use crate::state::counters::Dropped;
 use crate::state::counters::Shard;
+use crate::transport::responder::BatchResponder;
 use crate::transport::responder::Responder;
-use crate::transport::responder::Turn;
 use crate::transport::udp::RECEIVE_WAIT;
 use crate::transport::xdp::bpf_sys;
 use crate::transport::xdp::bpf_sys::Map;
@@ -362,12 +362,12 @@ impl<A: Responder> XdpWorker<A> {
 
     /// Answers a batch and returns how many packets it had.
     fn answer(&mut self, counters: &Shard) -> usize {
-        let mut turn = self.responder.batch();
+        let mut responder = self.responder.batch();
         let now_ms = now_ms();
         let message = &mut *self.message;
         let longest = self.queue.longest;
         let answered = self.queue.socket.answer(BATCH, |frame, len, later| {
-            turn.expect(packet::likely_payload(later));
+            responder.expect(packet::likely_payload(later));
             respond(frame, len, longest, message, |source, message, reply| {
                 // Nothing can be sent to port 0; only a forger sends from it.
                 if source.port() == 0 {
@@ -380,7 +380,7 @@ impl<A: Responder> XdpWorker<A> {
                     transport: Transport::Udp,
                     now_ms,
                 };
-                turn.answer(arrival, message, reply)
+                responder.answer(arrival, message, reply)
             })
         });
         for _ in 0..answered.n_unsent {
