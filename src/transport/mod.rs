@@ -51,7 +51,7 @@ pub use self::connections::TcpLimits;
 use self::refusal_log::RefusalLog;
 use self::responder::Responder;
 use self::responder::TcpEngine;
-use self::responder::UdpEngine;
+use self::responder::UdpResponder;
 use self::tcp::TcpService;
 use self::udp::UdpWorker;
 use self::xdp::Interface;
@@ -80,7 +80,7 @@ impl Bound {
             move |shard| Scratch::new(Arc::clone(&counters), shard)
         };
         let refusal_log = Arc::<RefusalLog>::default();
-        let udp_engine = |shard| UdpEngine {
+        let udp_responder = |shard| UdpResponder {
             refusal_log: Arc::clone(&refusal_log),
             reader: publisher.reader(),
             scratch: scratch(shard).with_limiter(limiter.cloned()),
@@ -95,7 +95,7 @@ impl Bound {
                 scratch: scratch(SHARED_SHARD),
             }
         };
-        self.serve_with(udp_engine, tcp_engine, counters, limits, runtime)
+        self.serve_with(udp_responder, tcp_engine, counters, limits, runtime)
     }
 
     fn serve_with<U: Responder, T: Responder>(

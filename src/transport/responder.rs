@@ -46,7 +46,7 @@ impl<F: FnMut(Arrival, &[u8], &mut [u8]) -> usize> BatchResponder for F {
 }
 
 /// The engine on a UDP thread, which looks for a new snapshot often and so may hold on to one.
-pub(super) struct UdpEngine {
+pub(super) struct UdpResponder {
     /// This thread's own.
     pub(super) reader: Reader,
     /// This thread's own.
@@ -55,7 +55,7 @@ pub(super) struct UdpEngine {
     pub(super) refusal_log: Arc<RefusalLog>,
 }
 
-impl Responder for UdpEngine {
+impl Responder for UdpResponder {
     fn batch(&mut self) -> impl BatchResponder {
         let snapshot = self.reader.current();
         UdpBatchResponder {
