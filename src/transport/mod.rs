@@ -50,7 +50,7 @@ pub use self::bind::bind;
 pub use self::connections::TcpLimits;
 use self::refusal_log::RefusalLog;
 use self::responder::Responder;
-use self::responder::TcpEngine;
+use self::responder::TcpResponder;
 use self::responder::UdpResponder;
 use self::tcp::TcpService;
 use self::udp::UdpWorker;
@@ -85,17 +85,17 @@ impl Bound {
             reader: publisher.reader(),
             scratch: scratch(shard).with_limiter(limiter.cloned()),
         };
-        let tcp_engine = {
+        let tcp_responder = {
             let publisher = publisher.clone();
             let scratch = scratch.clone();
             let refusal_log = Arc::clone(&refusal_log);
-            move || TcpEngine {
+            move || TcpResponder {
                 refusal_log: Arc::clone(&refusal_log),
                 publisher: publisher.clone(),
                 scratch: scratch(SHARED_SHARD),
             }
         };
-        self.serve_with(udp_responder, tcp_engine, counters, limits, runtime)
+        self.serve_with(udp_responder, tcp_responder, counters, limits, runtime)
     }
 
     fn serve_with<U: Responder, T: Responder>(

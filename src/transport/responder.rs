@@ -108,7 +108,7 @@ fn answer(
 }
 
 /// The engine for TCP, where hours may pass between two batches: it never keeps a replaced snapshot.
-pub(super) struct TcpEngine {
+pub(super) struct TcpResponder {
     /// Where each batch takes its snapshot.
     pub(super) publisher: Publisher,
     /// This desk's own.
@@ -117,7 +117,7 @@ pub(super) struct TcpEngine {
     pub(super) refusal_log: Arc<RefusalLog>,
 }
 
-impl Responder for TcpEngine {
+impl Responder for TcpResponder {
     fn batch(&mut self) -> impl BatchResponder {
         let snapshot = self.publisher.current();
         let (scratch, refusal_log) = (&mut self.scratch, &*self.refusal_log);
