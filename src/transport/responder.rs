@@ -35,8 +35,8 @@ pub(super) trait BatchResponder {
     /// Answers a message into the room for the reply, and returns the reply's length, 0 for silence.
     fn answer(&mut self, arrival: Arrival, message: &[u8], reply: &mut [u8]) -> usize;
 
-    /// Prepares for a message that is to be answered soon.
-    fn expect(&self, _message: &[u8]) {}
+    /// Prefetches the memory that a message later in the batch will need.
+    fn prefetch(&self, _message: &[u8]) {}
 }
 
 impl<F: FnMut(Arrival, &[u8], &mut [u8]) -> usize> BatchResponder for F {
@@ -86,7 +86,7 @@ impl BatchResponder for UdpBatchResponder<'_> {
         )
     }
 
-    fn expect(&self, message: &[u8]) {
+    fn prefetch(&self, message: &[u8]) {
         self.prefetcher.prefetch(message);
     }
 }

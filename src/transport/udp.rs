@@ -83,7 +83,7 @@ impl<A: Responder> UdpWorker<A> {
         let mut responder = self.responder.batch();
         let now_ms = now_ms();
         batch.answer(|source, message, later, reply| {
-            responder.expect(later);
+            responder.prefetch(later);
             // Nothing can be sent to port 0; only a forger sends from it.
             if source.port() == 0 {
                 counters.dropped(Dropped::SourcePort);

@@ -367,7 +367,7 @@ impl<A: Responder> XdpWorker<A> {
         let message = &mut *self.message;
         let longest = self.queue.longest;
         let answered = self.queue.socket.answer(BATCH, |frame, len, later| {
-            responder.expect(packet::likely_payload(later));
+            responder.prefetch(packet::likely_payload(later));
             respond(frame, len, longest, message, |source, message, reply| {
                 // Nothing can be sent to port 0; only a forger sends from it.
                 if source.port() == 0 {
