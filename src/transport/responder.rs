@@ -15,8 +15,8 @@ use crate::state::publish::Reader;
 use crate::state::snapshot::Snapshot;
 use crate::transport::refusal_log::RefusalLog;
 
-/// How many messages before its turn a message is expected: what it needs of memory has time to come.
-pub(super) const LEAD: usize = 4;
+/// How many messages ahead memory is prefetched: far enough that it has arrived when the message is answered.
+pub(super) const PREFETCH_DISTANCE: usize = 4;
 
 /// What answers: the engine, or an echo in tests.
 pub(super) trait Responder: Send + 'static {

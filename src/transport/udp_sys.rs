@@ -29,7 +29,7 @@ use libc::c_int;
 use libc::c_uint;
 
 use crate::base::prefetch_sys::LINE_LEN;
-use crate::transport::responder::LEAD;
+use crate::transport::responder::PREFETCH_DISTANCE;
 
 /// Messages per system call. Measured on loopback, 32 and 64 are equal and both beat one at a time;
 /// 64 halves the calls when a burst has piled up.
@@ -143,7 +143,7 @@ impl Batch {
         Ok(n)
     }
 
-    /// Calls `answer` with each message's source, its octets, the octets of one that comes [`LEAD`]
+    /// Calls `answer` with each message's source, its octets, the octets of one that comes [`PREFETCH_DISTANCE`]
     /// messages later (empty at the end) and room for the reply, in order; it returns the reply's length, 0
     /// for silence.
     pub(super) fn answer(
@@ -158,7 +158,8 @@ impl Batch {
         let envelopes = self.envelopes.iter_mut().take(self.n_received);
         let mut room = &mut *self.replies;
         for (nth, envelope) in envelopes.enumerate() {
-            let [message, later] = [nth, nth + LEAD].map(|nth| message(nth).unwrap_or_default());
+            let [message, later] =
+                [nth, nth + PREFETCH_DISTANCE].map(|nth| message(nth).unwrap_or_default());
             envelope.reply_len = match (envelope.source(), room.get_mut(..MESSAGE_LEN)) {
                 (Some(source), Some(reply)) => {
                     answer(source, message, later, reply).min(reply.len())

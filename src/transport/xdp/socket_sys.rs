@@ -27,7 +27,7 @@ use socket2::SockAddr;
 use socket2::Socket;
 use socket2::Type;
 
-use crate::transport::responder::LEAD;
+use crate::transport::responder::PREFETCH_DISTANCE;
 use crate::transport::xdp::ring_sys::Mapping;
 use crate::transport::xdp::ring_sys::Ring;
 
@@ -216,10 +216,13 @@ impl XdpSocket {
             n_received += 1;
             // SAFETY: it is in the receive ring, so the frame is ours alone; it is another one than the
             // frame below, and the slice is gone before that is put into another ring.
-            let later = self.received.peek(LEAD as u32 - 1).map(|packet| unsafe {
-                let frame = &*self.frames.frame(packet.addr);
-                frame.get(..packet.len as usize).unwrap_or_default()
-            });
+            let later = self
+                .received
+                .peek(PREFETCH_DISTANCE as u32 - 1)
+                .map(|packet| unsafe {
+                    let frame = &*self.frames.frame(packet.addr);
+                    frame.get(..packet.len as usize).unwrap_or_default()
+                });
             // SAFETY: it came from the receive ring: until it is put into another, the frame is ours
             // alone, and the slice is gone by then.
             let frame = unsafe { self.frames.frame(packet.addr) };
