@@ -47,9 +47,9 @@ impl<F: FnMut(Arrival, &[u8], &mut [u8]) -> usize> BatchResponder for F {
 
 /// The engine on a UDP thread, which looks for a new snapshot often and so may hold on to one.
 pub(super) struct UdpResponder {
-    /// This thread's own.
+    /// Owned by this thread.
     pub(super) reader: Reader,
-    /// This thread's own.
+    /// Owned by this thread.
     pub(super) scratch: Scratch,
     /// Shared by all.
     pub(super) refusal_log: Arc<RefusalLog>,
@@ -111,7 +111,7 @@ fn answer(
 pub(super) struct TcpResponder {
     /// Where each batch takes its snapshot.
     pub(super) publisher: Publisher,
-    /// This desk's own.
+    /// Owned by this responder.
     pub(super) scratch: Scratch,
     /// Shared by all.
     pub(super) refusal_log: Arc<RefusalLog>,

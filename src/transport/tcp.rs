@@ -4,7 +4,7 @@
 //! All complete queries that have arrived are answered together and written together, and nothing is
 //! read while the client does not take its answers, so that a connection holds at most an incomplete
 //! query, or a bounded stretch of answers. An idle one holds a few KiB: what is large, the engine's
-//! scratch and the room for one whole answer, belongs to *desks*, of which there are as many as tasks
+//! scratch and the room for one whole answer, belongs to *pooled responders*, of which there are as many as tasks
 //! ever answered at the same moment.
 //!
 //! A connection's time runs from its last answer. Octets that do not complete a query, and messages
@@ -57,8 +57,8 @@ pub(super) struct TcpService<A> {
     shard: usize,
     seats: Arc<Seats>,
     make_responder: Box<dyn Fn() -> A + Send + Sync>,
-    /// Desks nobody sits at.
-    desks: Mutex<Vec<Desk<A>>>,
+    /// Idle responders, reused across connections.
+    pool: Mutex<Vec<PooledResponder<A>>>,
 }
 
 impl<A: Responder> TcpService<A> {
@@ -74,7 +74,7 @@ impl<A: Responder> TcpService<A> {
             shard,
             seats: Arc::default(),
             make_responder: Box::new(make_responder),
-            desks: Mutex::default(),
+            pool: Mutex::default(),
         })
     }
 
@@ -221,8 +221,8 @@ impl<A: Responder> TcpService<A> {
             transport: Transport::Tcp,
             now_ms: now_ms(),
         };
-        let mut desk = self.desk();
-        let Desk { responder, reply } = &mut desk;
+        let mut pooled = self.take_responder();
+        let PooledResponder { responder, reply } = &mut pooled;
         let mut batch = responder.batch();
         let mut rest = input.as_slice();
         let left = loop {
@@ -254,14 +254,14 @@ impl<A: Responder> TcpService<A> {
         let n_used = input.len() - rest.len();
         drop(batch);
         input.drain(..n_used);
-        lock(&self.desks).push(desk);
+        lock(&self.pool).push(pooled);
         left
     }
 
-    /// Somewhere to answer at.
-    fn desk(&self) -> Desk<A> {
-        let idle = lock(&self.desks).pop();
-        idle.unwrap_or_else(|| Desk {
+    /// An idle responder, or a new one.
+    fn take_responder(&self) -> PooledResponder<A> {
+        let idle = lock(&self.pool).pop();
+        idle.unwrap_or_else(|| PooledResponder {
             responder: (self.make_responder)(),
             reply: vec![0; usize::from(u16::MAX)].into_boxed_slice(),
         })
@@ -277,12 +277,12 @@ impl<A: Responder> TcpService<A> {
         let counters = self.counters.shard(self.shard);
         counters.query(Transport::Tcp);
         loop {
-            let mut desk = self.desk();
-            let message = transfer.next_message(&mut desk.reply, now_ms());
+            let mut pooled = self.take_responder();
+            let message = transfer.next_message(&mut pooled.reply, now_ms());
             if let Ok(Some(len)) = message {
-                append(output, desk.reply.get(..len).unwrap_or_default());
+                append(output, pooled.reply.get(..len).unwrap_or_default());
             }
-            lock(&self.desks).push(desk);
+            lock(&self.pool).push(pooled);
             match message {
                 Ok(Some(_)) => {}
                 Ok(None) => {
@@ -307,8 +307,8 @@ impl<A: Responder> TcpService<A> {
     }
 }
 
-/// What one task needs while it answers, and no longer.
-struct Desk<A> {
+/// What a task needs only while it answers.
+struct PooledResponder<A> {
     responder: A,
     /// Room for the longest message that there is.
     reply: Box<[u8]>,
