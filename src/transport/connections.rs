@@ -1,4 +1,4 @@
-//! Who is connected over TCP: how many in all, and how many of each client.
+//! Limits TCP connections, in all and per client.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -23,9 +23,9 @@ pub struct TcpLimits {
     pub max_connections_per_client: usize,
 }
 
-/// The places that are taken.
+/// Counts the open connections, in all and per client.
 #[derive(Debug, Default)]
-pub(super) struct Seats {
+pub(super) struct ConnectionLimiter {
     taken: Mutex<Taken>,
 }
 
@@ -35,22 +35,22 @@ struct Taken {
     by_client: HashMap<IpAddr, usize>,
 }
 
-/// One connection's place; dropping it frees the place.
+/// The right to hold one connection; dropping it gives it back.
 #[derive(Debug)]
-pub(super) struct Seat {
-    seats: Arc<Seats>,
+pub(super) struct ConnectionPermit {
+    limiter: Arc<ConnectionLimiter>,
     client: IpAddr,
 }
 
-impl Seat {
-    /// Takes a place for a connection from `src`, or tells which limit it would pass.
-    pub(super) fn take(
-        seats: &Arc<Seats>,
+impl ConnectionPermit {
+    /// A permit for a connection from `src`, or the limit that it would exceed.
+    pub(super) fn acquire(
+        limiter: &Arc<ConnectionLimiter>,
         src: IpAddr,
         limits: &TcpLimits,
     ) -> Result<Self, Dropped> {
         let client = client_of(src);
-        let mut taken = lock(&seats.taken);
+        let mut taken = lock(&limiter.taken);
         if taken.n >= limits.max_connections {
             return Err(Dropped::ConnectionLimit);
         }
@@ -61,15 +61,15 @@ impl Seat {
         taken.by_client.insert(client, n_of_client + 1);
         taken.n += 1;
         Ok(Self {
-            seats: Arc::clone(seats),
+            limiter: Arc::clone(limiter),
             client,
         })
     }
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let mut taken = lock(&self.seats.taken);
+        let mut taken = lock(&self.limiter.taken);
         taken.n -= 1;
         if let Entry::Occupied(mut n_of_client) = taken.by_client.entry(self.client) {
             *n_of_client.get_mut() -= 1;
@@ -107,13 +107,15 @@ mod tests {
 
     #[test]
     fn nothing_is_kept_of_clients_that_have_gone() {
-        let seats = Arc::default();
+        let limiter = Arc::default();
         for n in 0..10 {
-            let pair = [n, n].map(|n| Seat::take(&seats, [192, 0, 2, n].into(), &LIMITS).unwrap());
-            assert_eq!(lock(&seats.taken).n, 2);
+            let pair = [n, n].map(|n| {
+                ConnectionPermit::acquire(&limiter, [192, 0, 2, n].into(), &LIMITS).unwrap()
+            });
+            assert_eq!(lock(&limiter.taken).n, 2);
             drop(pair);
         }
-        let taken = lock(&seats.taken);
+        let taken = lock(&limiter.taken);
         assert_eq!((taken.n, taken.by_client.len()), (0, 0));
     }
 }

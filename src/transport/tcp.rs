@@ -38,8 +38,8 @@ use crate::live::clock::now_ms;
 use crate::state::counters::Counters;
 use crate::state::counters::Dropped;
 use crate::state::counters::Transferred;
-use crate::transport::connections::Seat;
-use crate::transport::connections::Seats;
+use crate::transport::connections::ConnectionLimiter;
+use crate::transport::connections::ConnectionPermit;
 use crate::transport::connections::TcpLimits;
 use crate::transport::framing::Frame;
 use crate::transport::framing::append;
@@ -55,7 +55,7 @@ pub(super) struct TcpService<A> {
     counters: Arc<Counters>,
     /// The counter shard of all TCP tasks.
     shard: usize,
-    seats: Arc<Seats>,
+    limiter: Arc<ConnectionLimiter>,
     make_responder: Box<dyn Fn() -> A + Send + Sync>,
     /// Idle responders, reused across connections.
     pool: Mutex<Vec<PooledResponder<A>>>,
@@ -72,7 +72,7 @@ impl<A: Responder> TcpService<A> {
             limits,
             counters,
             shard,
-            seats: Arc::default(),
+            limiter: Arc::default(),
             make_responder: Box::new(make_responder),
             pool: Mutex::default(),
         })
@@ -118,10 +118,10 @@ impl<A: Responder> TcpService<A> {
         }
     }
 
-    /// Serves a connection if there is a seat for it, else closes it.
+    /// Serves a connection if there is a permit for it, else closes it.
     fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, stop: &watch::Receiver<bool>) {
-        let seat = match Seat::take(&self.seats, peer.ip(), &self.limits) {
-            Ok(seat) => seat,
+        let permit = match ConnectionPermit::acquire(&self.limiter, peer.ip(), &self.limits) {
+            Ok(permit) => permit,
             Err(reason) => return self.counters.shard(self.shard).dropped(reason),
         };
         // Answers are written whole, so waiting for more to fill a segment only delays them.
@@ -129,7 +129,7 @@ impl<A: Responder> TcpService<A> {
         let service = Arc::clone(self);
         let stop = stop.clone();
         tokio::spawn(async move {
-            let _seat = seat;
+            let _permit = permit;
             service.converse(stream, peer.ip(), stop).await;
         });
     }
