@@ -72,7 +72,7 @@ pub(in crate::transport) struct Queue {
     /// The longest frame that the interface sends, in octets.
     longest: usize,
     /// The first queue has it.
-    steward: Option<Steward>,
+    interface_watch: Option<InterfaceWatch>,
     /// The last queue closes it, which takes the program off the interface.
     _link: Arc<OwnedFd>,
 }
@@ -161,11 +161,11 @@ impl Interface {
             queues.push(Queue {
                 socket,
                 longest,
-                steward: None,
+                interface_watch: None,
                 _link: Arc::clone(&link),
             });
         }
-        let mut steward = Steward {
+        let mut interface_watch = InterfaceWatch {
             interface: name.into(),
             is_down: false,
             map,
@@ -174,7 +174,7 @@ impl Interface {
             looked_ms: 0,
         };
         // Last of all, as nothing comes to the sockets before.
-        steward
+        interface_watch
             .follow_addresses()
             .map_err(XdpError::at("look at its addresses"))?;
         let copying = queues.first().map(|first| first.socket.copying());
@@ -183,7 +183,7 @@ impl Interface {
             (Mode::Native, Some(Ok(Copying::ZeroCopy))) => "native, zero-copy",
             (Mode::Native, _) => "native, copy",
         };
-        let addresses = steward.current.len();
+        let addresses = interface_watch.current.len();
         info!(
             interface = name,
             mode,
@@ -192,7 +192,7 @@ impl Interface {
             "AF_XDP is on"
         );
         if let Some(first) = queues.first_mut() {
-            first.steward = Some(steward);
+            first.interface_watch = Some(interface_watch);
         }
         Ok(Self { queues })
     }
@@ -243,7 +243,7 @@ fn open_socket(interface: u32, queue: u32, mode: Mode) -> Result<XdpSocket, XdpE
 /// What is done once for all queues of an interface: telling of it, and telling the program which
 /// addresses and ports are ours.
 #[derive(Debug)]
-struct Steward {
+struct InterfaceWatch {
     interface: Box<str>,
     is_down: bool,
     map: Map,
@@ -253,9 +253,9 @@ struct Steward {
     looked_ms: u64,
 }
 
-impl Steward {
-    /// Logs what has happened to the interface since it was last told, as [`XdpSocket::check`] has it.
-    fn tell(&mut self, check: &io::Result<()>) {
+impl InterfaceWatch {
+    /// Logs a change of the interface's state, as returned by [`XdpSocket::check`].
+    fn log(&mut self, check: &io::Result<()>) {
         let interface = &*self.interface;
         match check.as_ref().map_err(io::Error::raw_os_error) {
             Err(Some(libc::ENXIO)) => {
@@ -352,8 +352,8 @@ impl<A: Responder> XdpWorker<A> {
                     }
                 }
             }
-            if let Some(steward) = &mut self.queue.steward {
-                steward.follow_addresses_at(now_ms());
+            if let Some(interface_watch) = &mut self.queue.interface_watch {
+                interface_watch.follow_addresses_at(now_ms());
             }
         }
         let end = Instant::now() + DRAIN_TIME;
@@ -392,8 +392,8 @@ impl<A: Responder> XdpWorker<A> {
     /// Whether the interface still exists.
     fn is_there(&mut self) -> bool {
         let check = self.queue.socket.check();
-        if let Some(steward) = &mut self.queue.steward {
-            steward.tell(&check);
+        if let Some(interface_watch) = &mut self.queue.interface_watch {
+            interface_watch.log(&check);
         }
         !matches!(check, Err(error) if error.raw_os_error() == Some(libc::ENXIO))
     }
