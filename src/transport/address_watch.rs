@@ -21,7 +21,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Logs what becomes of the addresses until `stop`.
 pub(super) async fn watch(listen: Vec<SocketAddr>, mut stop: watch::Receiver<bool>) {
-    let mut listeners: Vec<Presence> = listen.into_iter().map(Presence::new).collect();
+    let mut listeners: Vec<AddressWatch> = listen.into_iter().map(AddressWatch::new).collect();
     let mut looks = interval(LOOK_INTERVAL);
     loop {
         tokio::select! {
@@ -44,12 +44,12 @@ pub(super) async fn watch(listen: Vec<SocketAddr>, mut stop: watch::Receiver<boo
 
 /// Whether an interface has an address, as last seen.
 #[derive(Debug)]
-struct Presence {
+struct AddressWatch {
     address: SocketAddr,
     is_here: bool,
 }
 
-impl Presence {
+impl AddressWatch {
     /// It has just been listened on.
     fn new(address: SocketAddr) -> Self {
         Self {
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn each_change_is_told_once() {
-        let mut presence = Presence::new(([192, 0, 2, 1], 53).into());
+        let mut watch = AddressWatch::new(([192, 0, 2, 1], 53).into());
         for (look, news) in [
             (Some(true), None),
             (Some(false), Some(false)),
@@ -96,7 +96,7 @@ mod tests {
             (None, None),
             (Some(true), None),
         ] {
-            assert_eq!(presence.note(look), news, "{look:?}");
+            assert_eq!(watch.note(look), news, "{look:?}");
         }
     }
 
