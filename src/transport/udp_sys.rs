@@ -107,7 +107,7 @@ impl Batch {
             .zip(self.messages.chunks_exact_mut(STRIDE));
         let headers = self.headers.iter_mut().zip(&mut self.vectors);
         for ((header, vector), (envelope, message)) in headers.zip(slots).take(n_wanted) {
-            envelope.name_len = NAME_LEN;
+            envelope.sock_addr_len = SOCK_ADDR_LEN;
             envelope.control_len = if self.with_local { CONTROL_LEN } else { 0 };
             let (message, _) = message.split_at_mut(MESSAGE_LEN);
             envelope.address(&mut header.msg_hdr, vector, message);
@@ -133,7 +133,7 @@ impl Batch {
         let received = self.envelopes.iter_mut().zip(&mut self.lens);
         for ((envelope, len), header) in received.zip(&self.headers).take(n) {
             *len = header.msg_len as usize;
-            envelope.name_len = header.msg_hdr.msg_namelen;
+            envelope.sock_addr_len = header.msg_hdr.msg_namelen;
             if self.with_local {
                 envelope.control_len = header.msg_hdr.msg_controllen as _;
                 envelope.free_interface();
@@ -233,8 +233,8 @@ impl fmt::Debug for Batch {
 
 /// What stands around one message: from whom, to which of our addresses, and how long.
 struct Envelope {
-    name: Name,
-    name_len: libc::socklen_t,
+    sock_addr: SockAddr,
+    sock_addr_len: libc::socklen_t,
     reply_len: usize,
     control_len: usize,
     control: Control,
@@ -242,7 +242,7 @@ struct Envelope {
 
 /// Room and alignment for either family's socket address.
 #[repr(C, align(8))]
-struct Name([u8; size_of::<libc::sockaddr_in6>()]);
+struct SockAddr([u8; size_of::<libc::sockaddr_in6>()]);
 
 /// Control messages start with a `cmsghdr`, which is aligned like a `usize`.
 #[repr(C, align(8))]
@@ -251,8 +251,8 @@ struct Control([u8; CONTROL_LEN]);
 impl Envelope {
     fn empty() -> Self {
         Self {
-            name: Name([0; _]),
-            name_len: 0,
+            sock_addr: SockAddr([0; _]),
+            sock_addr_len: 0,
             reply_len: 0,
             control_len: 0,
             control: Control([0; CONTROL_LEN]),
@@ -270,8 +270,8 @@ impl Envelope {
         vector.iov_len = message.len();
         header.msg_iov = vector;
         header.msg_iovlen = 1;
-        header.msg_name = (&raw mut self.name).cast();
-        header.msg_namelen = self.name_len;
+        header.msg_name = (&raw mut self.sock_addr).cast();
+        header.msg_namelen = self.sock_addr_len;
         // Without a length it is not looked at.
         header.msg_control = (&raw mut self.control).cast();
         header.msg_controllen = self.control_len as _;
@@ -279,8 +279,8 @@ impl Envelope {
 
     /// Where the message came from.
     fn source(&self) -> Option<SocketAddr> {
-        let name = &raw const self.name;
-        // SAFETY: a `Name` holds and aligns either family's address, all of its octets are initialised, and
+        let name = &raw const self.sock_addr;
+        // SAFETY: a `SockAddr` holds and aligns either family's address, all of its octets are initialised, and
         // every bit pattern is a `sockaddr_in6`, which starts with the family as all addresses do.
         let family = unsafe { (*name.cast::<libc::sockaddr_in6>()).sin6_family };
         match c_int::from(family) {
@@ -384,7 +384,7 @@ fn set_option(socket: &impl AsRawFd, level: c_int, name: c_int, value: c_int) ->
     }
 }
 
-const NAME_LEN: libc::socklen_t = size_of::<Name>() as libc::socklen_t;
+const SOCK_ADDR_LEN: libc::socklen_t = size_of::<SockAddr>() as libc::socklen_t;
 
 const EMPTY_VECTOR: libc::iovec = libc::iovec {
     iov_base: ptr::null_mut(),
