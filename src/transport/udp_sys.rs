@@ -237,7 +237,7 @@ struct Envelope {
     sock_addr_len: libc::socklen_t,
     reply_len: usize,
     control_len: usize,
-    control: Control,
+    control: ControlBuf,
 }
 
 /// Room and alignment for either family's socket address.
@@ -246,7 +246,7 @@ struct SockAddr([u8; size_of::<libc::sockaddr_in6>()]);
 
 /// Control messages start with a `cmsghdr`, which is aligned like a `usize`.
 #[repr(C, align(8))]
-struct Control([u8; CONTROL_LEN]);
+struct ControlBuf([u8; CONTROL_LEN]);
 
 impl Envelope {
     fn empty() -> Self {
@@ -255,7 +255,7 @@ impl Envelope {
             sock_addr_len: 0,
             reply_len: 0,
             control_len: 0,
-            control: Control([0; CONTROL_LEN]),
+            control: ControlBuf([0; CONTROL_LEN]),
         }
     }
 
