@@ -61,10 +61,10 @@ pub(super) enum Wait {
 
 /// Up to [`BATCH`] received messages and their replies.
 pub(super) struct Batch {
-    envelopes: Box<[Envelope]>,
+    metas: Box<[RecvMeta]>,
     /// How many octets each message has.
     lens: Box<[usize]>,
-    /// [`STRIDE`] octets for each envelope.
+    /// [`STRIDE`] octets each.
     messages: Box<[u8]>,
     /// The replies, one behind the other: as many octets at most as messages have.
     replies: Box<[u8]>,
@@ -82,7 +82,7 @@ impl Batch {
     /// [`tell_local_address`] was called on.
     pub(super) fn new(with_local: bool) -> Self {
         Self {
-            envelopes: (0..BATCH).map(|_| Envelope::empty()).collect(),
+            metas: (0..BATCH).map(|_| RecvMeta::empty()).collect(),
             lens: vec![0; BATCH].into(),
             messages: vec![0; BATCH * STRIDE].into(),
             replies: vec![0; BATCH * STRIDE].into(),
@@ -102,15 +102,15 @@ impl Batch {
         };
         self.n_received = 0;
         let slots = self
-            .envelopes
+            .metas
             .iter_mut()
             .zip(self.messages.chunks_exact_mut(STRIDE));
         let headers = self.headers.iter_mut().zip(&mut self.vectors);
-        for ((header, vector), (envelope, message)) in headers.zip(slots).take(n_wanted) {
-            envelope.sock_addr_len = SOCK_ADDR_LEN;
-            envelope.control_len = if self.with_local { CONTROL_LEN } else { 0 };
+        for ((header, vector), (meta, message)) in headers.zip(slots).take(n_wanted) {
+            meta.sock_addr_len = SOCK_ADDR_LEN;
+            meta.control_len = if self.with_local { CONTROL_LEN } else { 0 };
             let (message, _) = message.split_at_mut(MESSAGE_LEN);
-            envelope.address(&mut header.msg_hdr, vector, message);
+            meta.fill_header(&mut header.msg_hdr, vector, message);
         }
         let flags = match wait {
             Wait::ForOne => libc::MSG_WAITFORONE,
@@ -130,13 +130,13 @@ impl Batch {
             )
         };
         let n = usize::try_from(n).map_err(|_| io::Error::last_os_error())?;
-        let received = self.envelopes.iter_mut().zip(&mut self.lens);
-        for ((envelope, len), header) in received.zip(&self.headers).take(n) {
+        let received = self.metas.iter_mut().zip(&mut self.lens);
+        for ((meta, len), header) in received.zip(&self.headers).take(n) {
             *len = header.msg_len as usize;
-            envelope.sock_addr_len = header.msg_hdr.msg_namelen;
+            meta.sock_addr_len = header.msg_hdr.msg_namelen;
             if self.with_local {
-                envelope.control_len = header.msg_hdr.msg_controllen as _;
-                envelope.free_interface();
+                meta.control_len = header.msg_hdr.msg_controllen as _;
+                meta.free_interface();
             }
         }
         self.n_received = n;
@@ -155,18 +155,18 @@ impl Batch {
             let octets = self.messages.get(nth * STRIDE..)?;
             octets.get(..*lens.get(nth)?)
         };
-        let envelopes = self.envelopes.iter_mut().take(self.n_received);
+        let metas = self.metas.iter_mut().take(self.n_received);
         let mut room = &mut *self.replies;
-        for (nth, envelope) in envelopes.enumerate() {
+        for (nth, meta) in metas.enumerate() {
             let [message, later] =
                 [nth, nth + PREFETCH_DISTANCE].map(|nth| message(nth).unwrap_or_default());
-            envelope.reply_len = match (envelope.source(), room.get_mut(..MESSAGE_LEN)) {
+            meta.reply_len = match (meta.source(), room.get_mut(..MESSAGE_LEN)) {
                 (Some(source), Some(reply)) => {
                     answer(source, message, later, reply).min(reply.len())
                 }
                 _ => 0,
             };
-            let taken = envelope.reply_room();
+            let taken = meta.reply_room();
             room = room.get_mut(taken..).unwrap_or_default();
         }
     }
@@ -178,18 +178,18 @@ impl Batch {
     pub(super) fn send(&mut self, socket: &UdpSocket) -> usize {
         let mut n_replies = 0;
         let mut replies = &mut *self.replies;
-        let envelopes = self.envelopes.iter_mut().take(self.n_received);
+        let metas = self.metas.iter_mut().take(self.n_received);
         let mut headers = self.headers.iter_mut().zip(&mut self.vectors);
-        for envelope in envelopes.filter(|envelope| envelope.reply_len > 0) {
+        for meta in metas.filter(|meta| meta.reply_len > 0) {
             let Some(((header, vector), reply)) = headers
                 .next()
-                .zip(replies.split_off_mut(..envelope.reply_room()))
+                .zip(replies.split_off_mut(..meta.reply_room()))
             else {
                 break;
             };
-            let (reply, _) = reply.split_at_mut(envelope.reply_len);
-            envelope.reply_len = 0;
-            envelope.address(&mut header.msg_hdr, vector, reply);
+            let (reply, _) = reply.split_at_mut(meta.reply_len);
+            meta.reply_len = 0;
+            meta.fill_header(&mut header.msg_hdr, vector, reply);
             n_replies += 1;
         }
         let mut rest = self.headers.get_mut(..n_replies).unwrap_or_default();
@@ -231,8 +231,9 @@ impl fmt::Debug for Batch {
     }
 }
 
-/// What stands around one message: from whom, to which of our addresses, and how long.
-struct Envelope {
+/// Metadata of one received message: its source, the local address that it was sent to, and the length of
+/// its reply.
+struct RecvMeta {
     sock_addr: SockAddr,
     sock_addr_len: libc::socklen_t,
     reply_len: usize,
@@ -248,7 +249,7 @@ struct SockAddr([u8; size_of::<libc::sockaddr_in6>()]);
 #[repr(C, align(8))]
 struct ControlBuf([u8; CONTROL_LEN]);
 
-impl Envelope {
+impl RecvMeta {
     fn empty() -> Self {
         Self {
             sock_addr: SockAddr([0; _]),
@@ -264,8 +265,13 @@ impl Envelope {
         self.reply_len.next_multiple_of(LINE_LEN)
     }
 
-    /// Fills in a header for a message of this envelope; the same for either direction.
-    fn address(&mut self, header: &mut libc::msghdr, vector: &mut libc::iovec, message: &mut [u8]) {
+    /// Fills in a message header for either direction.
+    fn fill_header(
+        &mut self,
+        header: &mut libc::msghdr,
+        vector: &mut libc::iovec,
+        message: &mut [u8],
+    ) {
         vector.iov_base = message.as_mut_ptr().cast();
         vector.iov_len = message.len();
         header.msg_iov = vector;
@@ -455,9 +461,9 @@ mod tests {
 
     /// What becomes of packet information.
     fn freed<T: Copy>(level: c_int, kind: c_int, info: T) -> T {
-        let mut envelope = Envelope::empty();
+        let mut meta = RecvMeta::empty();
         let mut header = EMPTY_HEADER.msg_hdr;
-        header.msg_control = (&raw mut envelope.control).cast();
+        header.msg_control = (&raw mut meta.control).cast();
         header.msg_controllen = CONTROL_LEN as _;
         // SAFETY: the control buffer is aligned and has room for a header and either information.
         let data = unsafe {
@@ -469,12 +475,12 @@ mod tests {
             data.write_unaligned(info);
             data
         };
-        let offset = data.addr() - (&raw const envelope.control).addr();
-        envelope.control_len = CONTROL_LEN;
-        envelope.free_interface();
+        let offset = data.addr() - (&raw const meta.control).addr();
+        meta.control_len = CONTROL_LEN;
+        meta.free_interface();
         // SAFETY: the value written above, or the one that took its place.
         unsafe {
-            let control = (&raw const envelope.control).cast::<u8>();
+            let control = (&raw const meta.control).cast::<u8>();
             control.add(offset).cast::<T>().read_unaligned()
         }
     }
