@@ -136,7 +136,7 @@ impl Batch {
             meta.sock_addr_len = header.msg_hdr.msg_namelen;
             if self.with_local {
                 meta.control_len = header.msg_hdr.msg_controllen as _;
-                meta.free_interface();
+                meta.clear_ifindex();
             }
         }
         self.n_received = n;
@@ -311,7 +311,7 @@ impl RecvMeta {
     /// Makes the packet information that came with the message fit for its reply: the address stays,
     /// the interface goes, so that the routing table chooses it, which with asymmetric routes need not
     /// be the one that the message came by. Link-local addresses mean nothing without theirs.
-    fn free_interface(&mut self) {
+    fn clear_ifindex(&mut self) {
         let mut header = EMPTY_HEADER.msg_hdr;
         header.msg_control = (&raw mut self.control).cast();
         header.msg_controllen = self.control_len.min(CONTROL_LEN) as _;
@@ -477,7 +477,7 @@ mod tests {
         };
         let offset = data.addr() - (&raw const meta.control).addr();
         meta.control_len = CONTROL_LEN;
-        meta.free_interface();
+        meta.clear_ifindex();
         // SAFETY: the value written above, or the one that took its place.
         unsafe {
             let control = (&raw const meta.control).cast::<u8>();
