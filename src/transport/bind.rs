@@ -178,7 +178,7 @@ fn open_udp(address: SocketAddr, claim: Claim) -> io::Result<UdpSocket> {
     }
     udp_sys::ignore_path_mtu(&socket, address.is_ipv6())?;
     if address.ip().is_unspecified() {
-        udp_sys::tell_local_address(&socket, address.is_ipv6())?;
+        udp_sys::enable_pktinfo(&socket, address.is_ipv6())?;
     }
     // The kernel cuts these to net.core.{r,w}mem_max; smaller buffers lose messages in bursts, no more.
     let _ = socket.set_recv_buffer_size(BUFFER_LEN);

@@ -79,7 +79,7 @@ pub(super) struct Batch {
 
 impl Batch {
     /// Allocates everything that a batch ever needs. `with_local` is for sockets that
-    /// [`tell_local_address`] was called on.
+    /// [`enable_pktinfo`] was called on.
     pub(super) fn new(with_local: bool) -> Self {
         Self {
             metas: (0..BATCH).map(|_| RecvMeta::empty()).collect(),
@@ -350,8 +350,8 @@ impl RecvMeta {
     }
 }
 
-/// Has the kernel tell, with each message, the address that it was sent to.
-pub(super) fn tell_local_address(socket: &impl AsRawFd, is_ipv6: bool) -> io::Result<()> {
+/// Has the kernel pass the local address of each message (`IP_PKTINFO`, `IPV6_RECVPKTINFO`).
+pub(super) fn enable_pktinfo(socket: &impl AsRawFd, is_ipv6: bool) -> io::Result<()> {
     if is_ipv6 {
         set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)
     } else {
