@@ -25,7 +25,8 @@ const SOCKETS: usize = 6;
 
 /// Where `unsafe` may stand: what the kernel offers and no safe library wraps. Datagrams by the batch;
 /// AF_XDP's rings, which are memory shared with the kernel; bpf(2); the addresses of an interface; giving
-/// memory back and joining its pages. And what the processor offers: asking for memory ahead.
+/// memory back and joining its pages; binding to an address without a port. And what the processor
+/// offers: asking for memory ahead.
 const SYSTEM_CALLS: &[&str] = &[
     "base/prefetch_sys.rs",
     "transport/udp_sys.rs",
@@ -34,6 +35,7 @@ const SYSTEM_CALLS: &[&str] = &[
     "transport/xdp/bpf_sys.rs",
     "transport/xdp/interface_sys.rs",
     "daemon/memory/memory_sys.rs",
+    "probe/source_sys.rs",
 ];
 
 /// Non-test lines of a file; a longer one says in its header why it is one thing.

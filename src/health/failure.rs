@@ -19,8 +19,8 @@ pub enum ProbeFailure {
     Closed(Phase),
     /// The response is not HTTP/1.1.
     Protocol(&'static str),
-    /// The vantage's proxy answered with this HTTP status that it cannot reach the endpoint.
-    ProxyStatus(u16),
+    /// The vantage's proxy says that it cannot reach the endpoint.
+    Proxied(ProxyReply),
     /// Nothing listens on the port.
     Refused,
     /// The connection was reset.
@@ -43,6 +43,17 @@ pub enum ProbeFailure {
     Tls(Box<str>),
     /// The network says that the host cannot be reached.
     Unreachable,
+}
+
+/// How a proxy says that it cannot reach an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyReply {
+    /// It closes the connection instead of replying, as OpenSSH does.
+    Closed,
+    /// This SOCKS5 reply.
+    Socks5(u8),
+    /// This HTTP status.
+    Status(u16),
 }
 
 /// How far a probe had come.
@@ -90,7 +101,7 @@ impl ProbeFailure {
             Self::Certificate(_) => "certificate",
             Self::Closed(_) => "closed",
             Self::Protocol(_) => "protocol",
-            Self::ProxyStatus(_) | Self::Unreachable => "unreachable",
+            Self::Proxied(_) | Self::Unreachable => "unreachable",
             Self::Refused => "refused",
             Self::Reset(_) => "reset",
             Self::Status { .. } => "status",
@@ -107,9 +118,7 @@ impl fmt::Display for ProbeFailure {
             Self::Certificate(fault) => fault.fmt(f),
             Self::Closed(phase) => write!(f, "connection closed while {phase}"),
             Self::Protocol(what) => f.write_str(what),
-            Self::ProxyStatus(status) => {
-                write!(f, "the proxy cannot reach it and answers status {status}")
-            }
+            Self::Proxied(reply) => write!(f, "the proxy cannot reach it: {reply}"),
             Self::Refused => f.write_str("connection refused"),
             Self::Reset(phase) => write!(f, "connection reset while {phase}"),
             Self::Status { status, expected } => {
@@ -127,6 +136,16 @@ impl fmt::Display for ProbeFailure {
             Self::Timeout { after, phase } => write!(f, "timed out after {after:?} while {phase}"),
             Self::Tls(what) => write!(f, "TLS handshake failed: {what}"),
             Self::Unreachable => f.write_str("host unreachable"),
+        }
+    }
+}
+
+impl fmt::Display for ProxyReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("it closes the connection"),
+            Self::Socks5(code) => write!(f, "SOCKS5 reply {code}"),
+            Self::Status(status) => write!(f, "status {status}"),
         }
     }
 }

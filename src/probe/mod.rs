@@ -11,7 +11,9 @@
 mod connect;
 mod http;
 mod proxy;
+mod resolve;
 pub mod schedule;
+mod source_sys;
 pub mod tls;
 
 #[cfg(test)]
@@ -34,6 +36,7 @@ use crate::health::failure::VantageFault;
 use crate::health::monitor::MonitorKind;
 use crate::health::observation::ProbeResult;
 use crate::health::observation::Target;
+use crate::probe::connect::Proxies;
 use crate::probe::tls::Tls;
 
 /// An endpoint and a vantage that probes it.
@@ -84,20 +87,34 @@ fn reaches(egress: &Egress, endpoint: IpAddr) -> bool {
     }
 }
 
+/// What all probes of a process share.
+#[derive(Clone, Debug)]
+struct Context {
+    tls: Tls,
+    proxies: Proxies,
+}
+
+impl Context {
+    fn new(tls: Tls) -> Self {
+        let proxies = Proxies::new();
+        Self { tls, proxies }
+    }
+}
+
 /// Probes an endpoint once; takes no longer than the monitor's timeout.
-pub async fn probe(target: &Target, egress: &Egress, tls: &Tls) -> ProbeResult {
-    match attempt(target, egress, tls).await {
+async fn probe(target: &Target, egress: &Egress, context: &Context) -> ProbeResult {
+    match attempt(target, egress, context).await {
         Ok(()) => ProbeResult::Success,
         Err(Missed::Failure(failure)) => ProbeResult::Failure(failure),
         Err(Missed::NoEvidence(fault)) => ProbeResult::NoEvidence(fault),
     }
 }
 
-async fn attempt(target: &Target, egress: &Egress, tls: &Tls) -> Result<(), Missed> {
+async fn attempt(target: &Target, egress: &Egress, context: &Context) -> Result<(), Missed> {
     let monitor = &target.monitor;
     let deadline = Deadline::after(monitor.timeout);
     let endpoint = SocketAddr::new(target.address, monitor.port);
-    let stream = connect::connect(egress, endpoint, deadline).await?;
+    let stream = connect::connect(egress, endpoint, &context.proxies, deadline).await?;
     match &monitor.kind {
         MonitorKind::Http(check) => {
             let request = http::request(check, endpoint, 80)?;
@@ -105,7 +122,8 @@ async fn attempt(target: &Target, egress: &Egress, tls: &Tls) -> Result<(), Miss
         }
         MonitorKind::Https(check) => {
             let request = http::request(check, endpoint, 443)?;
-            let stream = tls
+            let stream = context
+                .tls
                 .handshake(stream, check, endpoint.ip(), deadline)
                 .await?;
             http::exchange(stream, request, check, deadline).await

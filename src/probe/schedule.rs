@@ -25,6 +25,7 @@ use tokio::time::sleep_until;
 use crate::health::monitor::Monitor;
 use crate::health::observation::Observation;
 use crate::health::observation::ProbeResult;
+use crate::probe::Context;
 use crate::probe::Pair;
 use crate::probe::probe;
 use crate::probe::tls::Tls;
@@ -70,9 +71,10 @@ impl Drop for Running {
 impl Prober {
     /// A prober without pairs, with at most so many probes in flight, that reports to `reports`.
     pub fn new(tls: Tls, max_in_flight: usize, reports: mpsc::Sender<Observation>) -> Self {
+        let context = Context::new(tls);
         let ask = move |pair: Arc<Pair>| -> Asking {
-            let tls = tls.clone();
-            Box::pin(async move { probe(&pair.target, &pair.egress, &tls).await })
+            let context = context.clone();
+            Box::pin(async move { probe(&pair.target, &pair.egress, &context).await })
         };
         Self::with(Arc::new(ask), max_in_flight, reports)
     }

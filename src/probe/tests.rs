@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use rcgen::BasicConstraints;
@@ -30,6 +31,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::base::ix::MonitorIx;
 use crate::base::location::Point;
+use crate::base::prefix::Family;
 use crate::config::model::Egress;
 use crate::config::model::Endpoint;
 use crate::config::model::Pool;
@@ -41,10 +43,12 @@ use crate::health::monitor::MonitorKind;
 use crate::health::monitor::Quorum;
 use crate::health::observation::ProbeResult;
 use crate::health::observation::Target;
+use crate::probe::Context;
 use crate::probe::Pair;
 use crate::probe::pairs;
 use crate::probe::probe;
 use crate::probe::schedule::Prober;
+use crate::probe::source_sys::bind_without_port;
 use crate::probe::tls::Tls;
 
 /// Ample for what must answer.
@@ -176,7 +180,7 @@ fn words(result: &ProbeResult) -> String {
 async fn ask(kind: MonitorKind, endpoint: SocketAddr, timeout: Duration) -> String {
     let tls = Tls::trusting(RootCertStore::empty());
     let target = target(kind, endpoint, timeout);
-    words(&probe(&target, &Egress::Direct, &tls).await)
+    words(&probe(&target, &Egress::Direct, &Context::new(tls)).await)
 }
 
 async fn get(check: HttpCheck, endpoint: SocketAddr) -> String {
@@ -340,7 +344,8 @@ async fn whatever_hangs_ends_at_the_timeout() {
     let endpoint = hang_after(b"").await;
     let kind = MonitorKind::Https(check());
     let target = target(kind, endpoint, HASTY);
-    let result = probe(&target, &Egress::Direct, &Authority::new().trusted()).await;
+    let context = Context::new(Authority::new().trusted());
+    let result = probe(&target, &Egress::Direct, &context).await;
     let expected = "timeout: timed out after 100ms while in the TLS handshake";
     assert_eq!(words(&result), expected);
 }
@@ -442,7 +447,7 @@ const VALID: (i32, i32) = (2020, 2120);
 
 async fn get_tls(tls: &Tls, check: HttpCheck, endpoint: SocketAddr) -> String {
     let target = target(MonitorKind::Https(check), endpoint, PATIENT);
-    words(&probe(&target, &Egress::Direct, tls).await)
+    words(&probe(&target, &Egress::Direct, &Context::new(tls.clone())).await)
 }
 
 #[tokio::test]
@@ -531,8 +536,11 @@ async fn without_any_trusted_authority_https_tells_nothing() {
 
 async fn get_through(egress: &Egress, endpoint: SocketAddr, timeout: Duration) -> String {
     let target = target(MonitorKind::Http(check()), endpoint, timeout);
-    let tls = Tls::trusting(RootCertStore::empty());
-    words(&probe(&target, egress, &tls).await)
+    words(&probe(&target, egress, &context()).await)
+}
+
+fn context() -> Context {
+    Context::new(Tls::trusting(RootCertStore::empty()))
 }
 
 #[tokio::test]
@@ -605,12 +613,18 @@ async fn an_http_proxy_is_asked_for_the_address() {
 }
 
 #[tokio::test]
-async fn an_http_proxys_answer_decides_whose_fault_it_is() {
+async fn an_http_proxys_answer_decides_whose_failure_it_is() {
     let endpoint = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 80));
+    let endless = [&b"HTTP/1.1 200 OK\r\n"[..], &b"X: y\r\n".repeat(2000)].concat();
+    let interim = b"HTTP/1.1 102 Processing\r\n\r\n".repeat(1000);
     for (reply, expected) in [
         (
             &b"HTTP/1.1 504 Gateway Timeout\r\n\r\n"[..],
-            "unreachable: the proxy cannot reach it and answers status 504",
+            "unreachable: the proxy cannot reach it: status 504",
+        ),
+        (
+            b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 502 Bad Gateway\r\n\r\n",
+            "unreachable: the proxy cannot reach it: status 502",
         ),
         (
             b"HTTP/1.1 501 Not Implemented\r\n\r\n",
@@ -625,8 +639,24 @@ async fn an_http_proxys_answer_decides_whose_fault_it_is() {
             "no evidence, proxy: proxy: does not speak HTTP/1",
         ),
         (
+            b"SSH-2.0-OpenSSH_9.9\r\n",
+            "no evidence, proxy: proxy: does not speak HTTP/1",
+        ),
+        (
             b"",
             "no evidence, proxy: proxy: closes the connection without an answer",
+        ),
+        (
+            b"HTTP/1.1 200 Conn",
+            "no evidence, proxy: proxy: closes the connection in the middle of its answer",
+        ),
+        (
+            endless.leak(),
+            "no evidence, proxy: proxy: does not end its answer",
+        ),
+        (
+            interim.leak(),
+            "no evidence, proxy: proxy: does not end its answer",
         ),
     ] {
         let (proxy, _heads) = answer(reply).await;
@@ -635,11 +665,20 @@ async fn an_http_proxys_answer_decides_whose_fault_it_is() {
             expected
         );
     }
-    let silent = hang_after(b"").await;
-    assert_eq!(
-        get_through(&http_proxy(silent), endpoint, HASTY).await,
-        "timeout: timed out after 100ms while connecting"
-    );
+    for (sent, expected) in [
+        (&b""[..], "timeout: timed out after 100ms while connecting"),
+        // Who has begun to answer is not waiting for the endpoint.
+        (
+            b"HTTP/1.1 200 Conn",
+            "no evidence, proxy: proxy: does not end its answer",
+        ),
+    ] {
+        let proxy = hang_after(sent).await;
+        assert_eq!(
+            get_through(&http_proxy(proxy), endpoint, HASTY).await,
+            expected
+        );
+    }
     let (_socket, down) = closed_port();
     for egress in [http_proxy(down), socks5_proxy(down)] {
         let result = get_through(&egress, endpoint, PATIENT).await;
@@ -696,63 +735,118 @@ async fn a_socks5_proxy_is_asked_for_the_address() {
     assert_eq!(request[16..], [0, 0, 0, 1, 0x1f, 0x91]);
 }
 
+/// A SOCKS5 proxy that sends these octets after greeting and request, and then closes or hangs.
+async fn socks5_script(
+    greeting: &'static [u8],
+    reply: &'static [u8],
+    hangs: bool,
+) -> (SocketAddr, mpsc::UnboundedReceiver<()>) {
+    serve(move |mut stream: TcpStream| async move {
+        let _ = stream.read_exact(&mut [0; 3]).await;
+        let _ = stream.write_all(greeting).await;
+        if let [5, 0] = greeting {
+            let _ = stream.read_exact(&mut [0; 10]).await;
+            let _ = stream.write_all(reply).await;
+        }
+        if !hangs {
+            let _ = stream.shutdown().await;
+        }
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    })
+    .await
+}
+
 #[tokio::test]
-async fn a_socks5_proxys_answer_decides_whose_fault_it_is() {
+async fn what_fails_after_a_socks5_greeting_is_the_endpoints() {
     let endpoint = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 80));
-    for (code, expected) in [
+    let proxys = |what: &str| format!("no evidence, proxy: proxy: {what}");
+    let incomplete = proxys("gives no complete SOCKS5 reply");
+    for (greeting, reply, expected) in [
+        (&[5, 0xFF][..], &[][..], proxys("asks for authentication")),
+        (&[4, 0], &[], proxys("does not speak SOCKS5")),
+        (&[], &[], proxys("closes the connection without an answer")),
+        // OpenSSH's way to say that the endpoint cannot be reached.
         (
-            1,
-            "no evidence, proxy: proxy: refuses to connect with SOCKS5 reply 1",
-        ),
-        (
-            2,
-            "no evidence, proxy: proxy: refuses to connect with SOCKS5 reply 2",
-        ),
-        (3, "unreachable: host unreachable"),
-        (5, "refused: connection refused"),
-        (6, "unreachable: host unreachable"),
-    ] {
-        let (proxy, _requests) = socks5_server(code).await;
-        assert_eq!(
-            get_through(&socks5_proxy(proxy), endpoint, PATIENT).await,
-            expected
-        );
-    }
-    for (reply, expected) in [
-        (
-            &[5, 0xFF][..],
-            "no evidence, proxy: proxy: asks for authentication",
-        ),
-        (&[4, 0], "no evidence, proxy: proxy: does not speak SOCKS5"),
-        (
-            &[5, 0, 5, 0, 0, 9],
-            "no evidence, proxy: proxy: gives an answer that is not SOCKS5",
+            &[5, 0],
+            &[],
+            "unreachable: the proxy cannot reach it: it closes the connection".to_owned(),
         ),
         (
             &[5, 0],
-            "no evidence, proxy: proxy: closes the connection without an answer",
+            &[5, 1, 0, 1, 0, 0, 0, 0, 0, 0],
+            "unreachable: the proxy cannot reach it: SOCKS5 reply 1".to_owned(),
+        ),
+        (&[5, 0], &[5], incomplete.clone()),
+        (&[5, 0], &[5, 0, 5, 0, 0, 9], incomplete.clone()),
+        (&[5, 0], &[5, 0, 0, 3, 200], incomplete.clone()),
+        (
+            &[5, 0],
+            &[0; 600],
+            proxys("gives a reply that is not SOCKS5"),
         ),
     ] {
-        let (proxy, _ends) = serve(move |mut stream: TcpStream| async move {
-            let _ = stream.read_exact(&mut [0; 3]).await;
-            let _ = stream.write_all(reply).await;
-            let _ = stream.shutdown().await;
-            let _ = stream.read_to_end(&mut Vec::new()).await;
-        })
-        .await;
+        let (proxy, _ends) = socks5_script(greeting, reply, false).await;
+        let result = get_through(&socks5_proxy(proxy), endpoint, PATIENT).await;
+        assert_eq!(result, expected, "{greeting:?} {reply:?}");
+    }
+    for (greeting, reply, expected) in [
+        (&[][..], &[][..], proxys("does not answer")),
+        (
+            &[5, 0],
+            &[],
+            "timeout: timed out after 100ms while connecting".to_owned(),
+        ),
+        // Who has begun to reply is not waiting for the endpoint.
+        (&[5, 0], &[5, 0, 0, 3, 200], incomplete),
+    ] {
+        let (proxy, _ends) = socks5_script(greeting, reply, true).await;
+        let result = get_through(&socks5_proxy(proxy), endpoint, HASTY).await;
+        assert_eq!(result, expected, "{greeting:?} {reply:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_never_opened_a_connection_of_a_family_may_have_none() {
+    let context = context();
+    let (endpoint, _requests) = answer(OK).await;
+    let other: SocketAddr = "[2001:db8::1]:80".parse().expect("an address");
+    let (proxy, _codes) = socks5_server(3).await;
+    let via = |proxy, endpoint| {
+        let (target, context) = (
+            target(MonitorKind::Http(check()), endpoint, PATIENT),
+            context.clone(),
+        );
+        async move { words(&probe(&target, &socks5_proxy(proxy), &context).await) }
+    };
+    for endpoint in [endpoint, other] {
+        let family = if endpoint.is_ipv4() { "ipv4" } else { "ipv6" };
         assert_eq!(
-            get_through(&socks5_proxy(proxy), endpoint, PATIENT).await,
-            expected
+            via(proxy, endpoint).await,
+            format!(
+                "no evidence, proxy: proxy: has not opened any {family} connection yet: \
+                 host unreachable"
+            )
         );
     }
-    let (silent, _listener) = {
-        let (listener, address) = listen().await;
-        (address, listener)
-    };
-    assert_eq!(
-        get_through(&socks5_proxy(silent), endpoint, HASTY).await,
-        "no evidence, proxy: proxy: does not answer"
-    );
+    // Once it has, "network unreachable" is about the endpoint.
+    context.proxies.opened("127.0.0.1", proxy.port())[Family::V6].store(true, Relaxed);
+    assert_eq!(via(proxy, other).await, "unreachable: host unreachable");
+    let (open, _requests) = socks5_server(0).await;
+    assert_eq!(via(open, endpoint).await, "success");
+    let opened = context.proxies.opened("127.0.0.1", open.port());
+    assert!(opened.v4.load(Relaxed) && !opened.v6.load(Relaxed));
+}
+
+#[tokio::test]
+async fn a_source_address_claims_no_port_before_the_endpoint_is_known() {
+    let source = IpAddr::from([127, 0, 0, 77]);
+    let socket = TcpSocket::new_v4().expect("a socket");
+    bind_without_port(&socket).expect("Linux 4.2");
+    socket.bind((source, 0).into()).expect("the address");
+    assert_eq!(socket.local_addr().expect("bound"), (source, 0).into());
+    let (_listener, endpoint) = listen().await;
+    let stream = socket.connect(endpoint).await.expect("connected");
+    assert_eq!(stream.local_addr().expect("connected").ip(), source);
 }
 
 #[test]
