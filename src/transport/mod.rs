@@ -40,7 +40,6 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::sync::watch;
-use tracing::error;
 use tracing::warn;
 
 pub use self::bind::Bound;
@@ -170,14 +169,13 @@ impl Serving {
         let threads = mem::take(&mut self.threads);
         let joined = tokio::task::spawn_blocking(move || {
             for thread in threads {
-                if thread.join().is_err() {
-                    error!("a UDP thread has panicked");
-                }
+                // A panic would have ended the process.
+                let _ = thread.join();
             }
         });
         let ended = async { tokio::join!(joined, self.tcp_stop.closed()) };
         if tokio::time::timeout(deadline, ended).await.is_err() {
-            warn!("stopped before all answers were taken");
+            warn!("stop deadline passed; answers that clients have not read are lost");
         }
     }
 

@@ -132,7 +132,7 @@ pub fn warn_of_stale_serials(before: &Plan, after: &Plan) {
             && !known.has_same_records(zone)
         {
             let (zone, serial) = (zone.apex(), zone.serial());
-            warn!(%zone, serial, "changed without a new serial: secondaries keep what they have");
+            warn!(%zone, serial, "zone changed but its SOA serial did not; secondaries will not transfer it");
         }
     }
 }
@@ -163,7 +163,7 @@ impl Job {
                     return self.count("answered");
                 }
                 Ok(Ok(rcode)) => {
-                    warn!(%zone, serial, secondary = %target, rcode, "NOTIFY refused");
+                    warn!(%zone, serial, secondary = %target, rcode, "secondary refused NOTIFY");
                     return self.count("refused");
                 }
                 Ok(Err(error)) => {

@@ -95,7 +95,7 @@ impl<A: Responder> TcpService<A> {
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {
                     if !is_logged {
-                        warn!(%error, "cannot accept connections, trying again; said once");
+                        warn!(%error, "TCP accept failed; retrying (further errors suppressed)");
                         is_logged = true;
                     }
                     tokio::time::sleep(TROUBLE_PAUSE).await;
@@ -291,7 +291,7 @@ impl<A: Responder> TcpService<A> {
                     return true;
                 }
                 Err(TooLong) => {
-                    warn!(zone = %transfer.apex(), "cannot be transferred: {TooLong}");
+                    warn!(zone = %transfer.apex(), error = %TooLong, "zone transfer aborted");
                     break;
                 }
             }

@@ -66,7 +66,7 @@ impl<A: Responder> UdpWorker<A> {
                 Err(error) => {
                     if !is_logged {
                         let address = self.socket.local_addr().ok();
-                        warn!(?address, %error, "cannot receive, trying again; said once");
+                        warn!(?address, %error, "UDP receive failed; retrying (further errors suppressed)");
                         is_logged = true;
                     }
                     thread::sleep(TROUBLE_PAUSE);

@@ -369,7 +369,7 @@ fn secondaries_are_told_of_new_serials_until_they_answer() {
 
     let same_serial = newer + "more A 192.0.2.1\n";
     server.folder.write("zones/example.com.zone", same_serial);
-    server.wait_for_log("changed without a new serial");
+    server.wait_for_log("SOA serial did not");
     let (_, metrics) = http(server.admin, "GET", "/metrics");
     assert!(metrics.contains("meridian_notifies_total{result=\"answered\"} 2"));
 }

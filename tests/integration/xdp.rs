@@ -210,7 +210,7 @@ fn is_taken(server: &Server, address: SocketAddr, query: &[u8]) -> bool {
 fn answers_are_those_of_the_sockets() {
     between_namespaces("answers_are_those_of_the_sockets", |cable| {
         let bypass = cable.serve(53, "xdp = [\"server0\"]");
-        bypass.wait_for_log("AF_XDP is on");
+        bypass.wait_for_log("AF_XDP enabled");
         let sockets = cable.serve(5300, "");
         let mut queries = vec![
             query("mail.example.com.", RecordType::MX, None),
@@ -361,7 +361,7 @@ fn an_interface_may_go_down_and_away() {
             (server.log().matches("interface is down").count() == 2).then_some(())
         });
         cable.ip(&["link", "del", "server0"]);
-        server.wait_for_log("interface has gone");
+        server.wait_for_log("interface removed");
         assert!(
             Cable::plug(&own_namespace(), &cable.server),
             "another cable"
@@ -370,7 +370,7 @@ fn an_interface_may_go_down_and_away() {
         server.signal("-TERM");
         let (code, _, log) = server.ended();
         assert_eq!(code, Some(0), "{log}");
-        assert_eq!(log.matches("interface has gone").count(), 1, "{log}");
+        assert_eq!(log.matches("interface removed").count(), 1, "{log}");
     });
 }
 
@@ -395,7 +395,9 @@ fn interfaces_that_cannot_be_had_are_left_to_the_sockets() {
     let is_told = |interface: &str, why: &str| {
         let of = |line: &&str| line.contains(&format!("interface={interface}"));
         let lines: Vec<_> = log.lines().filter(of).collect();
-        lines.len() == 1 && lines[0].contains("AF_XDP is off here") && lines[0].contains(why)
+        lines.len() == 1
+            && lines[0].contains("AF_XDP unavailable on this interface")
+            && lines[0].contains(why)
     };
     assert!(is_told("lo", "not an Ethernet interface"), "{log}");
     assert!(is_told("nowhere0", "no such interface"), "{log}");

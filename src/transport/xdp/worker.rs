@@ -133,7 +133,10 @@ pub(in crate::transport) fn open(names: &[Box<str>], listen: &[SocketAddr]) -> V
         match Interface::open(name, listen) {
             Ok(interface) => interfaces.push(interface),
             Err(error) => {
-                warn!(interface = %name, %error, "AF_XDP is off here, queries take the sockets");
+                warn!(
+                    interface = %name, %error,
+                    "AF_XDP unavailable on this interface; falling back to sockets"
+                );
             }
         }
     }
@@ -189,7 +192,7 @@ impl Interface {
             mode,
             queues = n_queues,
             addresses,
-            "AF_XDP is on"
+            "AF_XDP enabled"
         );
         if let Some(first) = queues.first_mut() {
             first.interface_watch = Some(interface_watch);
@@ -261,7 +264,7 @@ impl InterfaceWatch {
             Err(Some(libc::ENXIO)) => {
                 warn!(
                     interface,
-                    "interface has gone, queries take the sockets until a restart"
+                    "interface removed; falling back to sockets until a restart"
                 );
             }
             Err(Some(libc::ENETDOWN)) if !self.is_down => {
