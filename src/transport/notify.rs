@@ -1,7 +1,7 @@
-//! NOTIFY out (RFC 1996): secondaries are told of every new serial, and told again until they answer.
+//! NOTIFY out (RFC 1996): each new serial is announced to the secondaries, and repeated until they answer.
 //!
 //! One task for each zone and target; a newer serial replaces the task of an older one, and nothing
-//! ever waits for any of them. What becomes of it is logged once and counted.
+//! ever waits for any of them. The result of each is logged once and counted.
 
 use std::collections::HashMap;
 use std::io;
@@ -41,15 +41,15 @@ const HEADER: &[u8] = b"\x24\0\0\x01\0\0\0\0\0\0";
 /// Room for a signed response, which repeats no more than the request.
 const MAX_RESPONSE_LEN: usize = 1232;
 
-/// Tells secondaries; dropping it stops telling.
+/// Notifies secondaries; dropping it aborts what is under way.
 pub struct Notifier {
-    /// The last serial that each target was told of, and the task that tells it.
-    told: HashMap<(Name, SocketAddr), (u32, JoinHandle<()>)>,
+    /// The last serial that each target was notified of, and the task that does it.
+    notified: HashMap<(Name, SocketAddr), (u32, JoinHandle<()>)>,
     at_once: Arc<Semaphore>,
     counter: IntCounterVec,
 }
 
-/// What one task tells.
+/// One zone's new serial for one target.
 struct Job {
     apex: Name,
     serial: u32,
@@ -64,14 +64,14 @@ impl Notifier {
     /// Counts `{result}` in `counter`.
     pub fn new(counter: IntCounterVec) -> Self {
         Self {
-            told: HashMap::new(),
+            notified: HashMap::new(),
             at_once: Arc::new(Semaphore::new(MAX_AT_ONCE)),
             counter,
         }
     }
 
-    /// Tells all secondaries of a plan what they have not been told.
-    pub fn tell(&mut self, plan: &Plan) {
+    /// Notifies the secondaries of a plan of every serial that they have not been notified of.
+    pub fn notify(&mut self, plan: &Plan) {
         let mut wanted = HashMap::new();
         let process = &plan.config.process;
         for secondary in &process.secondaries {
@@ -97,26 +97,26 @@ impl Notifier {
                 }
             }
         }
-        self.told.retain(|what, (serial, task)| {
-            let is_told = wanted.get(what).is_some_and(|job| job.serial == *serial);
-            if is_told {
+        self.notified.retain(|what, (serial, task)| {
+            let is_known = wanted.get(what).is_some_and(|job| job.serial == *serial);
+            if is_known {
                 wanted.remove(what);
             } else {
                 task.abort();
             }
-            is_told
+            is_known
         });
         for (what, job) in wanted {
             let serial = job.serial;
             let task = tokio::spawn(job.run(Arc::clone(&self.at_once)));
-            self.told.insert(what, (serial, task));
+            self.notified.insert(what, (serial, task));
         }
     }
 }
 
 impl Drop for Notifier {
     fn drop(&mut self) {
-        self.told.values().for_each(|(_, task)| task.abort());
+        self.notified.values().for_each(|(_, task)| task.abort());
     }
 }
 

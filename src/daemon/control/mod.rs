@@ -165,7 +165,7 @@ impl Control {
         control.probe_plan();
         control
             .notifier
-            .tell(&control.live.publisher.current().plan);
+            .notify(&control.live.publisher.current().plan);
         tokio::spawn(control.run(events, finishing))
     }
 
@@ -412,7 +412,7 @@ impl Control {
         }
         self.publish_plan(Arc::clone(&plan), started);
         self.probe_plan();
-        self.notifier.tell(&plan);
+        self.notifier.notify(&plan);
         let pools = plan.config.pools.pools.iter();
         let names = pools.map(|pool| &*pool.name).collect();
         self.live.meters.forget_all_but(&names);
