@@ -1,15 +1,20 @@
-//! What the listeners ask: the engine with the snapshot of the moment. Tests put an echo in its place,
-//! so that a listener is tested without a zone.
+//! What the listeners ask: the engine with the current snapshot. Tests put an echo in its place, so that
+//! a listener is tested without a zone.
 //!
-//! The snapshot is taken once for each batch: all messages of a batch are answered from one generation.
+//! The snapshot is taken once per batch: all messages of a batch are answered from one generation, and a
+//! zone transfer that is asked for in it begins with the same.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::base::transport::Transport;
 use crate::engine;
 use crate::engine::Arrival;
 use crate::engine::Prefetcher;
 use crate::engine::Scratch;
 use crate::engine::transfer::Transfer;
+use crate::state::counters::Dropped;
+use crate::state::counters::Shard;
 use crate::state::publish::Publisher;
 use crate::state::publish::Reader;
 use crate::state::snapshot::Snapshot;
@@ -22,12 +27,6 @@ pub(super) const PREFETCH_DISTANCE: usize = 4;
 pub(super) trait Responder: Send + 'static {
     /// What answers one batch, all of it from one snapshot.
     fn batch(&mut self) -> impl BatchResponder;
-
-    /// The zone transfer that a message over TCP asks for; `None` if it is to be answered like any
-    /// other.
-    fn transfer(&mut self, _arrival: Arrival, _message: &[u8]) -> Option<Transfer> {
-        None
-    }
 }
 
 /// What answers one batch.
@@ -37,12 +36,32 @@ pub(super) trait BatchResponder {
 
     /// Prefetches the memory that a message later in the batch will need.
     fn prefetch(&self, _message: &[u8]) {}
+
+    /// The zone transfer that a message over TCP asks for; `None` if it is to be answered like any
+    /// other.
+    fn transfer(&mut self, _arrival: Arrival, _message: &[u8]) -> Option<Transfer> {
+        None
+    }
 }
 
 impl<F: FnMut(Arrival, &[u8], &mut [u8]) -> usize> BatchResponder for F {
     fn answer(&mut self, arrival: Arrival, message: &[u8], reply: &mut [u8]) -> usize {
         self(arrival, message, reply)
     }
+}
+
+/// How a datagram came, or `None` for source port 0: nothing can be sent there, and only a forger sends
+/// from it.
+pub(super) fn datagram(source: SocketAddr, now_ms: u64, counters: &Shard) -> Option<Arrival> {
+    if source.port() == 0 {
+        counters.dropped(Dropped::SourcePort);
+        return None;
+    }
+    Some(Arrival {
+        src: source.ip(),
+        transport: Transport::Udp,
+        now_ms,
+    })
 }
 
 /// The engine on a UDP thread, which looks for a new snapshot often and so may hold on to one.
@@ -91,6 +110,49 @@ impl BatchResponder for UdpBatchResponder<'_> {
     }
 }
 
+/// The engine for TCP, where hours may pass between two batches: it never keeps a replaced snapshot.
+pub(super) struct TcpResponder {
+    /// Where each batch takes its snapshot.
+    pub(super) publisher: Publisher,
+    /// Owned by this responder.
+    pub(super) scratch: Scratch,
+    /// Shared by all.
+    pub(super) refusal_log: Arc<RefusalLog>,
+}
+
+impl Responder for TcpResponder {
+    fn batch(&mut self) -> impl BatchResponder {
+        TcpBatchResponder {
+            snapshot: self.publisher.current(),
+            scratch: &mut self.scratch,
+            refusal_log: &self.refusal_log,
+        }
+    }
+}
+
+struct TcpBatchResponder<'a> {
+    snapshot: Arc<Snapshot>,
+    scratch: &'a mut Scratch,
+    refusal_log: &'a RefusalLog,
+}
+
+impl BatchResponder for TcpBatchResponder<'_> {
+    fn answer(&mut self, arrival: Arrival, message: &[u8], reply: &mut [u8]) -> usize {
+        answer(
+            &self.snapshot,
+            self.scratch,
+            self.refusal_log,
+            arrival,
+            message,
+            reply,
+        )
+    }
+
+    fn transfer(&mut self, arrival: Arrival, message: &[u8]) -> Option<Transfer> {
+        Transfer::begin(&self.snapshot, self.scratch, arrival, message)
+    }
+}
+
 /// Answers a message and logs a refused secondary.
 fn answer(
     snapshot: &Snapshot,
@@ -105,29 +167,4 @@ fn answer(
         refusal_log.log(arrival.src, refusal);
     }
     len
-}
-
-/// The engine for TCP, where hours may pass between two batches: it never keeps a replaced snapshot.
-pub(super) struct TcpResponder {
-    /// Where each batch takes its snapshot.
-    pub(super) publisher: Publisher,
-    /// Owned by this responder.
-    pub(super) scratch: Scratch,
-    /// Shared by all.
-    pub(super) refusal_log: Arc<RefusalLog>,
-}
-
-impl Responder for TcpResponder {
-    fn batch(&mut self) -> impl BatchResponder {
-        let snapshot = self.publisher.current();
-        let (scratch, refusal_log) = (&mut self.scratch, &*self.refusal_log);
-        move |arrival: Arrival, message: &[u8], reply: &mut [u8]| {
-            answer(&snapshot, scratch, refusal_log, arrival, message, reply)
-        }
-    }
-
-    fn transfer(&mut self, arrival: Arrival, message: &[u8]) -> Option<Transfer> {
-        let snapshot = self.publisher.current();
-        Transfer::begin(&snapshot, &mut self.scratch, arrival, message)
-    }
 }

@@ -240,13 +240,10 @@ impl<A: Responder> TcpService<A> {
                     break Left::NotDns;
                 }
             };
-            if asks_for_transfer(message) {
-                drop(batch);
-                let transfer = responder.transfer(arrival, message);
-                batch = responder.batch();
-                if let Some(transfer) = transfer {
-                    break Left::Transfer(Box::new(transfer));
-                }
+            if asks_for_transfer(message)
+                && let Some(transfer) = batch.transfer(arrival, message)
+            {
+                break Left::Transfer(Box::new(transfer));
             }
             let n = batch.answer(arrival, message, reply);
             append(output, reply.get(..n).unwrap_or_default());
@@ -362,6 +359,9 @@ const TROUBLE_PAUSE: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::Ordering::Relaxed;
+
     use tokio::io::DuplexStream;
     use tokio::task::JoinHandle;
     use tokio::time::sleep;
@@ -384,9 +384,13 @@ mod tests {
 
     impl Conversation {
         fn start() -> Self {
+            Self::with(|| Echo)
+        }
+
+        fn with<A: Responder>(responder: impl Fn() -> A + Send + Sync + 'static) -> Self {
             let (client, stream) = tokio::io::duplex(PIPE_LEN);
             let (stop, stopping) = watch::channel(false);
-            let service = TcpService::new(LIMITS, Arc::new(Counters::new(1)), 0, || Echo);
+            let service = TcpService::new(LIMITS, Arc::new(Counters::new(1)), 0, responder);
             let src = IpAddr::from([192, 0, 2, 1]);
             Self {
                 client,
@@ -468,6 +472,39 @@ mod tests {
         // One pipe there, one pipe back, and one reading between them.
         assert!(n_taken <= 2 * PIPE_LEN + 3 * READ_LEN, "took {n_taken}");
         assert_eq!(conversation.lifetime().await, 10_000);
+    }
+
+    /// An echo that counts its batches.
+    struct BatchCount(Arc<AtomicUsize>);
+
+    impl Responder for BatchCount {
+        fn batch(&mut self) -> impl BatchResponder {
+            self.0.fetch_add(1, Relaxed);
+            |_: Arrival, message: &[u8], reply: &mut [u8]| {
+                reply[..message.len()].copy_from_slice(message);
+                message.len()
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_for_a_transfer_takes_no_second_snapshot() {
+        let n_batches = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&n_batches);
+        let mut conversation = Conversation::with(move || BatchCount(Arc::clone(&count)));
+        let axfr = b"\0\x01\0\0\0\x01\0\0\0\0\0\0\0\0\xfc\0\x01";
+        assert!(asks_for_transfer(axfr));
+        let batch = [
+            framed(b"what is before"),
+            framed(axfr),
+            framed(b"what is behind"),
+        ]
+        .concat();
+        let mut replies = vec![0; batch.len()];
+        conversation.client.write_all(&batch).await.unwrap();
+        conversation.client.read_exact(&mut replies).await.unwrap();
+        assert_eq!(replies, batch);
+        assert_eq!(n_batches.load(Relaxed), 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -15,13 +15,13 @@ use std::time::Instant;
 
 use tracing::warn;
 
-use crate::base::transport::Transport;
-use crate::engine::Arrival;
 use crate::live::clock::now_ms;
 use crate::state::counters::Dropped;
 use crate::state::counters::Shard;
 use crate::transport::responder::BatchResponder;
 use crate::transport::responder::Responder;
+use crate::transport::responder::datagram;
+use crate::transport::stop::DRAIN_TIME;
 use crate::transport::udp_sys::Batch;
 use crate::transport::udp_sys::Wait;
 
@@ -37,10 +37,6 @@ pub(super) const SEND_WAIT: Duration = Duration::from_millis(250);
 /// The pause after an error that is not one message's. Long enough not to spin, short enough that the
 /// socket's queue does not overflow when the trouble was brief.
 const TROUBLE_PAUSE: Duration = Duration::from_millis(10);
-
-/// How long the queue is emptied after the stop. A full one of 4 MiB holds some ten thousand messages,
-/// which take a tenth of a second; what comes in later than the stop has no claim.
-const DRAIN_TIME: Duration = Duration::from_millis(500);
 
 /// One listening socket and who answers there.
 #[derive(Debug)]
@@ -84,17 +80,10 @@ impl<A: Responder> UdpWorker<A> {
         let now_ms = now_ms();
         batch.answer(|source, message, later, reply| {
             responder.prefetch(later);
-            // Nothing can be sent to port 0; only a forger sends from it.
-            if source.port() == 0 {
-                counters.dropped(Dropped::SourcePort);
-                return 0;
+            match datagram(source, now_ms, counters) {
+                Some(arrival) => responder.answer(arrival, message, reply),
+                None => 0,
             }
-            let arrival = Arrival {
-                src: source.ip(),
-                transport: Transport::Udp,
-                now_ms,
-            };
-            responder.answer(arrival, message, reply)
         });
         for _ in 0..batch.send(&self.socket) {
             counters.dropped(Dropped::Send);

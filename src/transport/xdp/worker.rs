@@ -21,13 +21,13 @@ use std::time::Instant;
 use tracing::info;
 use tracing::warn;
 
-use crate::base::transport::Transport;
-use crate::engine::Arrival;
 use crate::live::clock::now_ms;
 use crate::state::counters::Dropped;
 use crate::state::counters::Shard;
 use crate::transport::responder::BatchResponder;
 use crate::transport::responder::Responder;
+use crate::transport::responder::datagram;
+use crate::transport::stop::DRAIN_TIME;
 use crate::transport::udp::RECEIVE_WAIT;
 use crate::transport::xdp::bpf_sys;
 use crate::transport::xdp::bpf_sys::Map;
@@ -49,9 +49,6 @@ const BATCH: usize = 64;
 
 /// How long a thread sleeps at most while replies wait for the device.
 const SENDING_WAIT: Duration = Duration::from_millis(5);
-
-/// How long received queries are still answered after the stop, as by the UDP threads.
-const DRAIN_TIME: Duration = Duration::from_millis(500);
 
 /// How often the interface's addresses are looked at. Until then, queries to a new one take the sockets.
 const LOOK_EVERY_MS: u64 = 2_000;
@@ -372,17 +369,10 @@ impl<A: Responder> XdpWorker<A> {
         let answered = self.queue.socket.answer(BATCH, |frame, len, later| {
             responder.prefetch(packet::likely_payload(later));
             respond(frame, len, longest, message, |source, message, reply| {
-                // Nothing can be sent to port 0; only a forger sends from it.
-                if source.port() == 0 {
-                    counters.dropped(Dropped::SourcePort);
+                let Some(arrival) = datagram(source, now_ms, counters) else {
                     return 0;
-                }
-                counters.came_by_xdp();
-                let arrival = Arrival {
-                    src: source.ip(),
-                    transport: Transport::Udp,
-                    now_ms,
                 };
+                counters.came_by_xdp();
                 responder.answer(arrival, message, reply)
             })
         });
