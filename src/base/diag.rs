@@ -188,8 +188,15 @@ impl fmt::Display for Report {
     }
 }
 
+/// The longest word that [`did_you_mean`] looks at, in octets.
+const MAX_MISSPELT_LEN: usize = 100;
+
 /// The known word nearest to a misspelt one, if one is near enough to be meant.
 pub fn did_you_mean<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // The distance takes time in proportion to the length, which may be that of a whole file.
+    if wrong.len() > MAX_MISSPELT_LEN {
+        return None;
+    }
     let folded = wrong.to_lowercase();
     known
         .into_iter()

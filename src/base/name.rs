@@ -56,28 +56,29 @@ impl Name {
     /// # Errors
     /// If the text is no name; the empty text is [`NameError::EmptyLabel`].
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        Self::parse_under(text, None)
+        Self::parse_under(text.as_bytes(), None)
     }
 
     /// Reads presentation form; a name without a final dot is continued by `origin`, and `@` alone
-    /// is the origin (RFC 1035 s5.1).
+    /// is the origin (RFC 1035 s5.1). Octets above 127 stand for themselves, in UTF-8 or not.
     ///
     /// # Errors
     /// If the text is no name.
-    pub fn parse_relative(text: &str, origin: &Self) -> Result<Self, NameError> {
-        if text == "@" {
+    pub fn parse_relative(text: impl AsRef<[u8]>, origin: &Self) -> Result<Self, NameError> {
+        let text = text.as_ref();
+        if text == b"@" {
             return Ok(origin.clone());
         }
         Self::parse_under(text, Some(origin))
     }
 
-    fn parse_under(text: &str, origin: Option<&Self>) -> Result<Self, NameError> {
-        if text == "." {
+    fn parse_under(text: &[u8], origin: Option<&Self>) -> Result<Self, NameError> {
+        if text == b"." {
             return Ok(Self::root());
         }
         let mut wire = vec![0];
         let mut label_at = 0;
-        let mut bytes = text.bytes();
+        let mut bytes = text.iter().copied();
         let mut absolute = false;
         while let Some(byte) = bytes.next() {
             absolute = byte == b'.';
@@ -234,7 +235,7 @@ impl Name {
 }
 
 /// Reads what follows a backslash: three decimal digits, or one character that stands for itself.
-fn unescape(bytes: &mut std::str::Bytes<'_>) -> Result<u8, NameError> {
+fn unescape(bytes: &mut impl Iterator<Item = u8>) -> Result<u8, NameError> {
     let first = bytes.next().ok_or(NameError::Escape)?;
     if !first.is_ascii_digit() {
         return Ok(first);

@@ -399,21 +399,24 @@ fn read_zone(
     report: &mut Report,
 ) -> (Option<Vec<Record>>, Stamps) {
     let mut own = FileSet::default();
-    let Some(text) = read_text(&mut own, path, file, MAX_DATA_LEN, report) else {
-        return (None, stamps(seen, path, &[], &own));
+    let octets = match own.read(path, MAX_DATA_LEN) {
+        Ok(octets) => octets,
+        Err(error) => {
+            report.error(Place::file(file), cannot_read("file", &error));
+            return (None, stamps(seen, path, &[], &own));
+        }
     };
     let mut included = Vec::new();
     let mut include = |written: &str, from: &Arc<str>| {
         let dir = Path::new(&**from).parent().unwrap_or(Path::new(""));
         let path = dir.join(written);
         included.push(path.clone());
-        let bytes = own
+        let octets = own
             .read(&path, MAX_DATA_LEN)
             .map_err(|error| cannot_read("file", &error))?;
-        let text = String::from_utf8(bytes).map_err(|_| NOT_UTF8.to_owned())?;
-        Ok((path.to_string_lossy().into(), text))
+        Ok((path.to_string_lossy().into(), octets))
     };
-    let records = master::read(file, &text, apex, &mut include, report);
+    let records = master::read(file, &octets, apex, &mut include, report);
     let stamps = stamps(seen, path, &included, &own);
     ((!report.has_errors()).then_some(records), stamps)
 }

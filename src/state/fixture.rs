@@ -57,7 +57,7 @@ pub fn plan(process: &str, pools: &str, zones: &[(&str, &str)], atlas: Arc<Atlas
         .map(|(((origin, text), apex), owners)| {
             let file: Arc<str> = format!("{origin}.zone").into();
             let mut include = |_: &str, _: &Arc<str>| Err("no file in a test".to_owned());
-            let records = master::read(&file, text, apex, &mut include, &mut report);
+            let records = master::read(&file, text.as_bytes(), apex, &mut include, &mut report);
             let zone = Zone::compile(apex, &file, records, &owners, &mut report);
             Arc::new(zone.unwrap_or_else(|| panic!("{report}")))
         });

@@ -1,5 +1,6 @@
-//! The lexer of master files: text to entries, an entry being a list of tokens with positions.
+//! The lexer of master files: octets to entries, an entry being a list of tokens with positions.
 //!
+//! A zone file is octets, not text of some encoding: those above 127 mean themselves, as in all peers.
 //! RFC 1035 s5.1: an entry is a line, unless parentheses carry it over several; `;` starts a comment,
 //! quotes group, a backslash takes the meaning from what follows. Escapes are left in the token: only
 //! its reader knows whether it is a name or a string. Parentheses do not nest and quotes end on their
@@ -19,13 +20,13 @@ pub(super) struct Spot {
 }
 
 impl Spot {
-    /// The position as the operator reads it; `text` is the text it was found in.
-    pub(super) fn place(self, file: &Arc<str>, text: &str) -> Place {
-        let before = text.get(self.line_start..self.offset).unwrap_or("");
+    /// The position as the operator reads it; `octets` are those it was found in.
+    pub(super) fn place(self, file: &Arc<str>, octets: &[u8]) -> Place {
+        let before = octets.get(self.line_start..self.offset).unwrap_or(b"");
         Place {
             file: Arc::clone(file),
             line: self.line,
-            column: before.chars().count() as u32 + 1,
+            column: String::from_utf8_lossy(before).chars().count() as u32 + 1,
         }
     }
 }
@@ -50,13 +51,52 @@ impl Fault {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Token<'a> {
     /// Without the quotes.
-    pub(super) text: &'a str,
+    pub(super) octets: &'a [u8],
     /// Whether it stood in quotes.
     pub(super) quoted: bool,
     /// Whether nothing separates it from the token before.
     pub(super) glued: bool,
     /// Its first character.
     pub(super) spot: Spot,
+}
+
+impl<'a> Token<'a> {
+    /// The token as text. One that is no UTF-8 is a replacement character, which nothing that is read
+    /// as text can be.
+    pub(super) fn text(&self) -> &'a str {
+        str::from_utf8(self.octets).unwrap_or("\u{FFFD}")
+    }
+
+    /// The token for a message: its first characters, escaped.
+    pub(super) fn excerpt(&self) -> String {
+        excerpt(self.octets)
+    }
+}
+
+/// The most characters of a token that a message repeats.
+const MAX_EXCERPT: usize = 40;
+
+/// The beginning of what was written, on one line and without anything that a terminal obeys.
+fn excerpt(octets: &[u8]) -> String {
+    // Four octets are the most that a character takes.
+    let head = &octets[..octets.len().min(4 * (MAX_EXCERPT + 1))];
+    let mut shown = String::new();
+    let mut n = 0;
+    for chunk in head.utf8_chunks() {
+        let characters = chunk.valid().chars().map(|c| match c {
+            '\\' | '"' | '\'' => c.to_string(),
+            _ => c.escape_debug().to_string(),
+        });
+        let others = chunk.invalid().iter().map(|octet| format!("\\{octet:03}"));
+        for character in characters.chain(others) {
+            if n == MAX_EXCERPT {
+                return shown + "…";
+            }
+            shown += &character;
+            n += 1;
+        }
+    }
+    shown
 }
 
 /// The tokens of one entry; never empty.
@@ -69,26 +109,30 @@ pub(super) struct Entry<'a> {
     pub(super) end: Spot,
 }
 
-/// Yields the entries of a text.
+/// Yields the entries of a file.
 pub(super) struct Lexer<'a> {
-    text: &'a str,
+    octets: &'a [u8],
     at: Spot,
 }
 
 impl<'a> Lexer<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
+    pub(super) fn new(octets: &'a [u8]) -> Self {
         // Editors on Windows put a byte order mark in front.
-        let start = if text.starts_with('\u{feff}') { 3 } else { 0 };
+        let start = if octets.starts_with("\u{feff}".as_bytes()) {
+            3
+        } else {
+            0
+        };
         let at = Spot {
             line: 1,
             line_start: start,
             offset: start,
         };
-        Self { text, at }
+        Self { octets, at }
     }
 
     fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at.offset).copied()
+        self.octets.get(self.at.offset).copied()
     }
 
     /// Moves over bytes as long as they are neither a line feed nor wanted.
@@ -190,7 +234,7 @@ impl<'a> Lexer<'a> {
             self.pass_escape();
         }
         Token {
-            text: self.text.get(spot.offset..self.at.offset).unwrap_or(""),
+            octets: self.octets.get(spot.offset..self.at.offset).unwrap_or(b""),
             quoted: false,
             glued,
             spot,
@@ -212,10 +256,13 @@ impl<'a> Lexer<'a> {
                 }
             }
         }
-        let text = self.text.get(spot.offset + 1..self.at.offset).unwrap_or("");
+        let octets = self
+            .octets
+            .get(spot.offset + 1..self.at.offset)
+            .unwrap_or(b"");
         self.at.offset += 1;
         Ok(Token {
-            text,
+            octets,
             quoted: true,
             glued,
             spot,
@@ -250,16 +297,17 @@ mod tests {
     use super::*;
 
     /// Entries as `LINE:COLUMN word word`, indented ones with `_` for the owner, faults with `!`.
-    fn shown(text: &str) -> Vec<String> {
+    fn shown(text: impl AsRef<[u8]>) -> Vec<String> {
+        let text = text.as_ref();
         let file: Arc<str> = "f".into();
         Lexer::new(text)
             .map(|entry| match entry {
                 Ok(entry) => {
                     let words = entry.tokens.iter().map(|t| match (t.quoted, t.glued) {
-                        (true, true) => format!("+\"{}\"", t.text),
-                        (true, false) => format!("\"{}\"", t.text),
-                        (false, true) => format!("+{}", t.text),
-                        (false, false) => t.text.to_owned(),
+                        (true, true) => format!("+\"{}\"", t.text()),
+                        (true, false) => format!("\"{}\"", t.text()),
+                        (false, true) => format!("+{}", t.text()),
+                        (false, false) => t.text().to_owned(),
                     });
                     let owner = entry.indented.then(|| "_".to_owned());
                     let words: Vec<_> = owner.into_iter().chain(words).collect();
@@ -289,6 +337,34 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(shown(text), *expected, "{text}");
+        }
+        // Octets that are no UTF-8 count as one column each.
+        assert_eq!(shown(b"; \xE9\n(\xE9\xFF) b"), ["2:2 \u{FFFD} b"]);
+        assert_eq!(
+            shown(b"a\xE9 )\xE9\nb"),
+            ["1:4 !this `)` closes nothing", "2:1 b"]
+        );
+    }
+
+    #[test]
+    fn excerpts_are_short_and_plain() {
+        let long = "x".repeat(41);
+        let cases: &[(&[u8], &str)] = &[
+            (b"", ""),
+            (br#"a\"b'\256"#, r#"a\"b'\256"#),
+            ("\u{e4}\u{202e}\u{9b}\t".as_bytes(), r"ä\u{202e}\u{9b}\t"),
+            (b"\x1B[31m\0", r"\u{1b}[31m\0"),
+            (b"\xE9t\xE9\xC3", r"\233t\233\195"),
+            (&long.as_bytes()[1..], &long[1..]),
+            (long.as_bytes(), &(long[1..].to_owned() + "…")),
+            (&[0; 1_000], &(r"\0".repeat(40) + "…")),
+            (
+                &"\u{10000}".repeat(50).into_bytes(),
+                &("\u{10000}".repeat(40) + "…"),
+            ),
+        ];
+        for (octets, expected) in cases {
+            assert_eq!(excerpt(octets), *expected);
         }
     }
 

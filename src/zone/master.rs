@@ -1,9 +1,9 @@
-//! Master files: the text of a zone to its records (RFC 1035 s5).
+//! Master files: the entries of a zone to its records (RFC 1035 s5).
 //!
 //! Also `$TTL` and times with units (RFC 2308 s4 and common use), and unknown types (RFC 3597 s5). A
 //! record without a TTL takes the one of `$TTL`, else the last one stated, else the SOA's MINIMUM.
 //! `$GENERATE` is refused, as it is BIND's own. Every fault is reported where it stands, and reading
-//! goes on with the next entry. This file knows text only; `check` knows what makes a zone.
+//! goes on with the next entry. This file knows entries only; `check` knows what makes a zone.
 
 use std::sync::Arc;
 
@@ -44,15 +44,15 @@ pub struct Record {
 }
 
 /// Reads one included file: the path as written and the file that names it, to the display name and
-/// the text, or to the reason why not.
-pub type Include<'a> = dyn FnMut(&str, &Arc<str>) -> Result<(Arc<str>, String), String> + 'a;
+/// the content, or to the reason why not.
+pub type Include<'a> = dyn FnMut(&str, &Arc<str>) -> Result<(Arc<str>, Vec<u8>), String> + 'a;
 
 /// Reads a master file and what it includes; faulty entries are reported and left out.
 ///
 /// `file` is the name that diagnostics use, `origin` the origin that the file starts with.
 pub fn read(
     file: &Arc<str>,
-    text: &str,
+    octets: &[u8],
     origin: &Name,
     include: &mut Include<'_>,
     report: &mut Report,
@@ -66,11 +66,11 @@ pub fn read(
         include,
         report,
     };
-    reader.file(file, text, origin.clone(), None);
+    reader.file(file, octets, origin.clone(), None);
     reader.records
 }
 
-/// What outlives a file: TTL defaults hold for all text that follows (RFC 2308 s4), while the origin
+/// What outlives a file: TTL defaults hold for all that follows (RFC 2308 s4), while the origin
 /// and the last owner are of one file alone (RFC 1035 s5.1).
 struct Reader<'r, 'i> {
     records: Vec<Record>,
@@ -90,13 +90,13 @@ struct Scope {
 }
 
 impl Reader<'_, '_> {
-    fn file(&mut self, file: &Arc<str>, text: &str, origin: Name, owner: Option<Name>) {
+    fn file(&mut self, file: &Arc<str>, octets: &[u8], origin: Name, owner: Option<Name>) {
         self.chain.push(Arc::clone(file));
         let mut scope = Scope { origin, owner };
-        for entry in Lexer::new(text) {
-            let outcome = entry.and_then(|entry| self.entry(file, text, &entry, &mut scope));
+        for entry in Lexer::new(octets) {
+            let outcome = entry.and_then(|entry| self.entry(file, octets, &entry, &mut scope));
             if let Err(fault) = outcome {
-                let place = fault.spot.place(file, text);
+                let place = fault.spot.place(file, octets);
                 self.report.error(place, fault.message);
             }
         }
@@ -106,12 +106,12 @@ impl Reader<'_, '_> {
     fn entry(
         &mut self,
         file: &Arc<str>,
-        text: &str,
+        octets: &[u8],
         entry: &Entry<'_>,
         scope: &mut Scope,
     ) -> Result<(), Fault> {
         let first = entry.tokens[0];
-        if !entry.indented && !first.quoted && first.text.starts_with('$') {
+        if !entry.indented && !first.quoted && first.octets.starts_with(b"$") {
             return self.directive(file, entry, scope);
         }
         let origin = scope.origin.clone();
@@ -142,7 +142,7 @@ impl Reader<'_, '_> {
             rtype,
             ttl: ttl.min(MAX_TTL),
             rdata,
-            place: first.spot.place(file, text),
+            place: first.spot.place(file, octets),
         });
         Ok(())
     }
@@ -156,7 +156,7 @@ impl Reader<'_, '_> {
         let origin = scope.origin.clone();
         let mut fields = Fields::new(&entry.tokens, entry.end, &origin);
         let directive = fields.word("a directive")?;
-        match directive.text.to_ascii_uppercase().as_str() {
+        match directive.text().to_ascii_uppercase().as_str() {
             "$ORIGIN" => {
                 let origin = rdata::name(&mut fields, "origin")?;
                 fields.finish()?;
@@ -184,13 +184,13 @@ impl Reader<'_, '_> {
                 Err(Fault::new(directive.spot, message))
             }
             _ => {
-                let hint = match did_you_mean(directive.text, DIRECTIVES) {
+                let hint = match did_you_mean(directive.text(), DIRECTIVES) {
                     Some(known) => format!("; did you mean `{known}`?"),
                     None => String::new(),
                 };
                 let message = format!(
                     "unknown directive `{}`, expected {}{hint}",
-                    directive.text,
+                    directive.excerpt(),
                     DIRECTIVES.join(", ")
                 );
                 Err(Fault::new(directive.spot, message))
@@ -209,15 +209,15 @@ impl Reader<'_, '_> {
             let message = format!("more than {MAX_INCLUDE_DEPTH} files include one another");
             return Err(Fault::new(path.spot, message));
         }
-        let (name, text) = (self.include)(path.text, file).map_err(|why| {
-            let message = format!("cannot include `{}`: {why}", path.text);
+        let (name, octets) = (self.include)(path.text(), file).map_err(|why| {
+            let message = format!("cannot include `{}`: {why}", path.excerpt());
             Fault::new(path.spot, message)
         })?;
         if self.chain.contains(&name) {
-            let message = format!("`{}` includes itself", path.text);
+            let message = format!("`{}` includes itself", path.excerpt());
             return Err(Fault::new(path.spot, message));
         }
-        self.file(&name, &text, origin, owner);
+        self.file(&name, &octets, origin, owner);
         Ok(())
     }
 }
@@ -228,14 +228,14 @@ fn prefix(fields: &mut Fields<'_>) -> Result<(Option<u32>, RrType), Fault> {
     let mut seen_class = false;
     loop {
         let token = fields.word("a type, such as `A`")?;
-        if seen_ttl.is_none() && token.text.starts_with(|c: char| c.is_ascii_digit()) {
+        if seen_ttl.is_none() && token.octets.first().is_some_and(u8::is_ascii_digit) {
             seen_ttl = Some(ttl(token)?);
-        } else if !seen_class && is_class(token.text) {
+        } else if !seen_class && is_class(token.text()) {
             if !["IN", "CLASS1"]
                 .iter()
-                .any(|in_| in_.eq_ignore_ascii_case(token.text))
+                .any(|in_| in_.eq_ignore_ascii_case(token.text()))
             {
-                let message = format!("class {} is not served, expected IN", token.text);
+                let message = format!("class {} is not served, expected IN", token.excerpt());
                 return Err(Fault::new(token.spot, message));
             }
             seen_class = true;
@@ -253,14 +253,14 @@ fn is_class(word: &str) -> bool {
 }
 
 fn rtype(token: Token<'_>) -> Result<RrType, Fault> {
-    let Ok(rtype) = token.text.parse::<RrType>() else {
-        let hint = match rdata::similar_type(token.text) {
+    let Ok(rtype) = token.text().parse::<RrType>() else {
+        let hint = match rdata::similar_type(token.text()) {
             Some(known) => format!("; did you mean `{known}`?"),
             None => String::new(),
         };
         let message = format!(
             "unknown type `{}`, expected one such as `A`{hint}",
-            token.text
+            token.excerpt()
         );
         return Err(Fault::new(token.spot, message));
     };
@@ -273,12 +273,12 @@ fn rtype(token: Token<'_>) -> Result<RrType, Fault> {
 }
 
 fn ttl(token: Token<'_>) -> Result<u32, Fault> {
-    rdata::ttl(token.text)
+    rdata::ttl(token.text())
         .filter(|ttl| *ttl <= MAX_TTL)
         .ok_or_else(|| {
             let message = format!(
                 "bad TTL `{}`, expected seconds or a time such as `1h30m`, below 2^31 s",
-                token.text
+                token.excerpt()
             );
             Fault::new(token.spot, message)
         })
@@ -299,14 +299,14 @@ mod tests {
         let file: Arc<str> = "z.zone".into();
         let origin = Name::parse("z.").expect("name");
         let mut include = |path: &str, from: &Arc<str>| match path {
-            "i" => Ok((path.into(), included.to_owned())),
+            "i" => Ok((path.into(), included.into())),
             deeper if deeper.starts_with('d') => {
-                Ok((deeper.into(), format!("$INCLUDE {deeper}d\n")))
+                Ok((deeper.into(), format!("$INCLUDE {deeper}d\n").into()))
             }
             _ => Err(format!("not found beside {from}")),
         };
         let mut report = Report::default();
-        let records = read(&file, text, &origin, &mut include, &mut report);
+        let records = read(&file, text.as_bytes(), &origin, &mut include, &mut report);
         let records = records
             .iter()
             .map(|r| format!("{} {} {}", r.owner, r.ttl, r.rtype));
@@ -348,6 +348,24 @@ mod tests {
             assert_eq!(shown(text, ""), *expected, "{text}");
             assert_eq!(shown(&text.replace('\n', "\r\n"), ""), *expected, "{text}");
         }
+    }
+
+    #[test]
+    fn octets_above_127_stand_for_themselves() {
+        let octets = b"; \xFF\n\xE9 1 TXT \xE9 \"\\\xE9\" ; \xE9\n$INCLUDE \xE9\n";
+        let file: Arc<str> = "z.zone".into();
+        let mut include = |_: &str, _: &Arc<str>| Err("not found".to_owned());
+        let mut report = Report::default();
+        let records = read(&file, octets, &Name::root(), &mut include, &mut report);
+        let [record] = &*records else {
+            panic!("{records:?}");
+        };
+        assert_eq!(record.owner.wire(), b"\x01\xE9\0");
+        assert_eq!(*record.rdata, *b"\x01\xE9\x01\xE9");
+        assert_eq!(
+            report.to_string(),
+            "z.zone:3:10: cannot include `\\233`: not found\n"
+        );
     }
 
     #[test]

@@ -86,7 +86,7 @@ mod tests {
     fn zone(apex: &str) -> Arc<Zone> {
         let file: Arc<str> = apex.into();
         let apex = Name::parse(apex).expect(apex);
-        let text = "@ 60 SOA . . 7 1 1 1 30\n@ 60 NS ns.elsewhere.\n";
+        let text = b"@ 60 SOA . . 7 1 1 1 30\n@ 60 NS ns.elsewhere.\n";
         let mut report = Report::default();
         let mut include = |_: &str, _: &Arc<str>| Err(String::new());
         let records = master::read(&file, text, &apex, &mut include, &mut report);

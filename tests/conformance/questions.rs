@@ -69,7 +69,13 @@ pub fn compile(zone: &ZoneText) -> Option<Zone> {
     let file: Arc<str> = zone.file().into();
     let mut report = Report::default();
     let mut include = |_: &str, _: &Arc<str>| Err("no file here".to_owned());
-    let records = master::read(&file, &zone.text, &apex, &mut include, &mut report);
+    let records = master::read(
+        &file,
+        zone.text.as_bytes(),
+        &apex,
+        &mut include,
+        &mut report,
+    );
     Zone::compile(&apex, &file, records, &[], &mut report)
 }
 

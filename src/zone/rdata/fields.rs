@@ -40,7 +40,7 @@ impl<'a> Fields<'a> {
     /// Whether the next token is this very word, not in quotes.
     pub(in crate::zone) fn is_next(&self, word: &str) -> bool {
         let first = self.tokens.first();
-        first.is_some_and(|token| !token.quoted && token.text == word)
+        first.is_some_and(|token| !token.quoted && token.octets == word.as_bytes())
     }
 
     /// The next token without taking it.
@@ -62,7 +62,7 @@ impl<'a> Fields<'a> {
     pub(in crate::zone) fn word(&mut self, what: &str) -> Result<Token<'a>, Fault> {
         let token = self.token(what)?;
         if token.quoted {
-            let message = format!("unexpected string \"{}\", expected {what}", token.text);
+            let message = format!("unexpected string \"{}\", expected {what}", token.excerpt());
             return Err(Fault::new(token.spot, message));
         }
         Ok(token)
@@ -71,9 +71,9 @@ impl<'a> Fields<'a> {
     /// Takes all words that are left, written together; at least one.
     pub(super) fn joined(&mut self, what: &str) -> Result<(String, Spot), Fault> {
         let first = self.word(what)?;
-        let mut joined = first.text.to_owned();
+        let mut joined = first.text().to_owned();
         while self.has_more() {
-            joined.push_str(self.word(what)?.text);
+            joined.push_str(self.word(what)?.text());
         }
         Ok((joined, first.spot))
     }
@@ -81,7 +81,10 @@ impl<'a> Fields<'a> {
     /// Checks that nothing is left.
     pub(in crate::zone) fn finish(&self) -> Result<(), Fault> {
         self.tokens.first().map_or(Ok(()), |token| {
-            let message = format!("unexpected `{}`, expected the entry to end", token.text);
+            let message = format!(
+                "unexpected `{}`, expected the entry to end",
+                token.excerpt()
+            );
             Err(Fault::new(token.spot, message))
         })
     }
@@ -89,7 +92,7 @@ impl<'a> Fields<'a> {
 
 /// What is wrong with a token that is no `what`.
 pub(super) fn bad(token: Token<'_>, what: &str, expected: &str) -> Fault {
-    let message = format!("bad {what} `{}`, expected {expected}", token.text);
+    let message = format!("bad {what} `{}`, expected {expected}", token.excerpt());
     Fault::new(token.spot, message)
 }
 
@@ -103,7 +106,7 @@ pub(super) fn decimal(text: &str) -> Option<u32> {
 /// A number of at most `max`.
 pub(super) fn number(fields: &mut Fields<'_>, what: &str, max: u32) -> Result<u32, Fault> {
     let token = fields.word(what)?;
-    decimal(token.text)
+    decimal(token.text())
         .filter(|n| *n <= max)
         .ok_or_else(|| bad(token, what, &format!("a number from 0 to {max}")))
 }
@@ -112,27 +115,27 @@ pub(super) fn number(fields: &mut Fields<'_>, what: &str, max: u32) -> Result<u3
 pub(super) fn v4(fields: &mut Fields<'_>, what: &str) -> Result<Ipv4Addr, Fault> {
     let token = fields.word(what)?;
     let expected = "an IPv4 address such as 192.0.2.1";
-    token.text.parse().map_err(|_| bad(token, what, expected))
+    token.text().parse().map_err(|_| bad(token, what, expected))
 }
 
 /// An IPv6 address.
 pub(super) fn v6(fields: &mut Fields<'_>, what: &str) -> Result<Ipv6Addr, Fault> {
     let token = fields.word(what)?;
     let expected = "an IPv6 address such as 2001:db8::1";
-    token.text.parse().map_err(|_| bad(token, what, expected))
+    token.text().parse().map_err(|_| bad(token, what, expected))
 }
 
 /// A domain name; a relative one is continued by the origin.
 pub(in crate::zone) fn name(fields: &mut Fields<'_>, what: &str) -> Result<Name, Fault> {
     let token = fields.word(what)?;
-    Name::parse_relative(token.text, fields.origin)
+    Name::parse_relative(token.octets, fields.origin)
         .map_err(|error| bad(token, what, &format!("a domain name: {error}")))
 }
 
 /// Takes the escapes out: `\DDD` and `\X` (RFC 1035 s5.1); `token` is what a fault points at.
-pub(super) fn unescape(token: Token<'_>, text: &str) -> Result<Vec<u8>, Fault> {
+pub(super) fn unescape(token: Token<'_>, text: &[u8]) -> Result<Vec<u8>, Fault> {
     let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
+    let mut rest = text;
     while let Some((&byte, tail)) = rest.split_first() {
         rest = tail;
         if byte != b'\\' {

@@ -43,7 +43,7 @@ pub(super) fn read(field: Field, fields: &mut Fields<'_>, out: &mut Vec<u8>) -> 
         Kind::Text => text::text(fields, what, out),
         Kind::TextRest => {
             let token = fields.token(what)?;
-            unescape(token, token.text).map(|bytes| out.extend_from_slice(&bytes))
+            unescape(token, token.octets).map(|bytes| out.extend_from_slice(&bytes))
         }
         Kind::Texts => text::texts(fields, what, out),
         Kind::Time => text::time(fields, what).map(|t| out.extend_from_slice(&t.to_be_bytes())),

@@ -19,14 +19,14 @@ pub(super) fn read(fields: &mut Fields<'_>, out: &mut Vec<u8>) -> Result<(), Fau
     let latitude = angle(fields, "latitude", 90, ["N", "S"])?;
     let longitude = angle(fields, "longitude", 180, ["E", "W"])?;
     let token = fields.word("altitude")?;
-    let altitude = centimetres(token.text)
+    let altitude = centimetres(token.text())
         .and_then(|cm| u32::try_from(cm + ALTITUDE_BASE).ok())
         .ok_or_else(|| bad(token, "altitude", "metres from -100000.00 to 42849672.95"))?;
     let mut precisions = DEFAULTS;
     for precision in &mut precisions {
         if fields.has_more() {
             let token = fields.word("precision")?;
-            *precision = centimetres(token.text)
+            *precision = centimetres(token.text())
                 .and_then(mantissa_and_exponent)
                 .ok_or_else(|| bad(token, "precision", "metres from 0 to 90000000"))?;
         }
@@ -52,8 +52,8 @@ fn angle(
     // The largest value of each part and how many thousandths of a second it counts.
     for (max, unit) in [(max_degrees, 3_600_000), (59, 60_000), (59, 1_000), (0, 0)] {
         let token = fields.word(what)?;
-        let is_positive = token.text.eq_ignore_ascii_case(positive);
-        if unit != 3_600_000 && (is_positive || token.text.eq_ignore_ascii_case(negative)) {
+        let is_positive = token.text().eq_ignore_ascii_case(positive);
+        if unit != 3_600_000 && (is_positive || token.text().eq_ignore_ascii_case(negative)) {
             if total > max_degrees * 3_600_000 {
                 let message = format!("{what} beyond {max_degrees} degrees");
                 return Err(Fault::new(spot, message));
@@ -65,9 +65,9 @@ fn angle(
             });
         }
         let part = if unit == 1_000 {
-            fixed_point(token.text, 3).filter(|n| *n < 60_000)
+            fixed_point(token.text(), 3).filter(|n| *n < 60_000)
         } else {
-            decimal(token.text)
+            decimal(token.text())
                 .filter(|n| *n <= max && unit != 0)
                 .map(|n| u64::from(n * unit))
         };

@@ -60,10 +60,10 @@ pub(super) fn read(rtype: RrType, fields: &mut Fields<'_>) -> Result<Box<[u8]>, 
 fn generic(rtype: RrType, fields: &mut Fields<'_>) -> Result<Vec<u8>, Fault> {
     let spot = fields.word("`\\#`")?.spot;
     let len = fields.word("the number of octets")?;
-    let Ok(expected_len) = len.text.parse::<u16>() else {
+    let Ok(expected_len) = len.text().parse::<u16>() else {
         let message = format!(
             "bad length `{}`, expected a number from 0 to 65535",
-            len.text
+            len.excerpt()
         );
         return Err(Fault::new(len.spot, message));
     };

@@ -16,7 +16,7 @@ pub(super) fn apl(fields: &mut Fields<'_>, out: &mut Vec<u8>) -> Result<(), Faul
     while fields.has_more() {
         let token = fields.word("prefix")?;
         let expected = "a prefix such as `1:192.0.2.0/24` or `!2:2001:db8::/32`";
-        let item = apl_item(token.text).ok_or_else(|| bad(token, "prefix", expected))?;
+        let item = apl_item(token.text()).ok_or_else(|| bad(token, "prefix", expected))?;
         out.extend_from_slice(&item);
     }
     Ok(())
@@ -64,7 +64,7 @@ fn apl_item(text: &str) -> Option<Vec<u8>> {
 /// Octets as pairs of hexadecimal digits with hyphens between (RFC 7043 s3.2 and s4.2).
 pub(super) fn eui(fields: &mut Fields<'_>, len: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
     let token = fields.word("address")?;
-    let pairs: Vec<_> = token.text.split('-').collect();
+    let pairs: Vec<_> = token.text().split('-').collect();
     let octets = digits::hex(&pairs.concat());
     match octets {
         Some(octets) if pairs.len() == len && pairs.iter().all(|pair| pair.len() == 2) => {
@@ -83,11 +83,11 @@ pub(super) fn eui(fields: &mut Fields<'_>, len: usize, out: &mut Vec<u8>) -> Res
 pub(super) fn hip(fields: &mut Fields<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
     let algorithm = number(fields, "key algorithm", 0xFF)?;
     let token = fields.word("host identity tag")?;
-    let hit = digits::hex(token.text)
+    let hit = digits::hex(token.text())
         .filter(|hit| (1..=255).contains(&hit.len()))
         .ok_or_else(|| bad(token, "host identity tag", "hexadecimal digits"))?;
     let token = fields.word("public key")?;
-    let key = digits::base64(token.text)
+    let key = digits::base64(token.text())
         .filter(|key| (1..=0xFFFF).contains(&key.len()))
         .ok_or_else(|| bad(token, "public key", "Base64 with its `=` padding"))?;
     out.extend_from_slice(&[hit.len() as u8, algorithm as u8]);
@@ -110,7 +110,7 @@ pub(super) fn ipseckey(fields: &mut Fields<'_>, out: &mut Vec<u8>) -> Result<(),
     match gateway_type {
         0 => {
             let token = fields.word("gateway")?;
-            if token.text != "." {
+            if token.octets != b"." {
                 return Err(bad(token, "gateway", "`.`, as gateway type 0 has none"));
             }
         }

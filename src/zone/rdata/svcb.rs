@@ -52,7 +52,7 @@ pub(super) fn read(fields: &mut Fields<'_>, out: &mut Vec<u8>) -> Result<(), Fau
     if let Some(twice) = params.windows(2).find(|pair| pair[0].key == pair[1].key) {
         let message = format!(
             "parameter `{}` twice, expected each key once",
-            twice[1].token.text
+            twice[1].token.excerpt()
         );
         return Err(Fault::new(twice[1].token.spot, message));
     }
@@ -89,30 +89,33 @@ fn check_together(params: &[Param<'_>]) -> Result<(), Fault> {
 /// Reads `key`, `key=value` or `key="value"`.
 fn param<'a>(fields: &mut Fields<'a>) -> Result<Param<'a>, Fault> {
     let token = fields.word("a parameter")?;
-    let (name, mut raw) = match token.text.split_once('=') {
-        Some((name, value)) => (name, Some(value)),
-        None => (token.text, None),
+    let mut parts = token.octets.splitn(2, |octet| *octet == b'=');
+    let name = Token {
+        octets: parts.next().unwrap_or_default(),
+        ..token
     };
-    if raw == Some("")
+    let mut raw = parts.next();
+    if raw == Some(b"")
         && let Some(next) = fields.peek()
         && next.quoted
         && next.glued
     {
-        raw = Some(fields.token("a value")?.text);
+        raw = Some(fields.token("a value")?.octets);
     }
-    let Some(key) = key(name) else {
+    let Some(key) = key(name.text()) else {
         let message = format!(
-            "unknown parameter `{name}`, expected one of {} or `keyN`",
+            "unknown parameter `{}`, expected one of {} or `keyN`",
+            name.excerpt(),
             KEYS.join(", ")
         );
         return Err(Fault::new(token.spot, message));
     };
     let raw = raw.map(|raw| unescape(token, raw)).transpose()?;
-    let value = value(key, raw.as_deref(), name.starts_with("key"));
+    let value = value(key, raw.as_deref(), name.octets.starts_with(b"key"));
     match value {
         Ok(value) => Ok(Param { key, value, token }),
         Err(expected) => {
-            let message = format!("bad value of `{name}`, expected {expected}");
+            let message = format!("bad value of `{}`, expected {expected}", name.excerpt());
             Err(Fault::new(token.spot, message))
         }
     }

@@ -9,11 +9,11 @@ use crate::zone::lex::Lexer;
 
 /// Reads `TYPE RDATA` as octets in hexadecimal, or as the message.
 fn octets(text: &str) -> Result<String, String> {
-    let entry = Lexer::new(text)
+    let entry = Lexer::new(text.as_bytes())
         .next()
         .expect("not empty")
         .map_err(|fault| fault.message)?;
-    let rtype: RrType = entry.tokens[0].text.parse().expect("a type");
+    let rtype: RrType = entry.tokens[0].text().parse().expect("a type");
     let origin = Name::parse("z.").expect("name");
     let mut fields = Fields::new(&entry.tokens[1..], entry.end, &origin);
     let rdata = read(rtype, &mut fields).map_err(|fault| fault.message)?;

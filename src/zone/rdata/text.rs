@@ -25,10 +25,10 @@ pub(super) fn mnemonic(
     let token = fields.word(what)?;
     let named = known
         .iter()
-        .find(|(_, m)| m.eq_ignore_ascii_case(token.text));
+        .find(|(_, m)| m.eq_ignore_ascii_case(token.text()));
     named
         .map(|(number, _)| u32::from(*number))
-        .or_else(|| decimal(token.text).filter(|n| *n <= max))
+        .or_else(|| decimal(token.text()).filter(|n| *n <= max))
         .ok_or_else(|| {
             bad(
                 token,
@@ -41,7 +41,7 @@ pub(super) fn mnemonic(
 pub(super) fn rtype(fields: &mut Fields<'_>, what: &str) -> Result<RrType, Fault> {
     let token = fields.word(what)?;
     token
-        .text
+        .text()
         .parse()
         .map_err(|()| bad(token, what, "a record type such as `AAAA`"))
 }
@@ -73,7 +73,7 @@ pub(in crate::zone) fn ttl(text: &str) -> Option<u32> {
 
 pub(super) fn period(fields: &mut Fields<'_>, what: &str, out: &mut Vec<u8>) -> Result<(), Fault> {
     let token = fields.word(what)?;
-    let seconds = ttl(token.text).ok_or_else(|| {
+    let seconds = ttl(token.text()).ok_or_else(|| {
         bad(
             token,
             what,
@@ -88,11 +88,11 @@ pub(super) fn period(fields: &mut Fields<'_>, what: &str, out: &mut Vec<u8>) -> 
 pub(super) fn time(fields: &mut Fields<'_>, what: &str) -> Result<u32, Fault> {
     let token = fields.word(what)?;
     let expected = "a time such as 20260731000000 or seconds since 1970";
-    if token.text.len() != 14 {
-        return decimal(token.text).ok_or_else(|| bad(token, what, expected));
+    if token.text().len() != 14 {
+        return decimal(token.text()).ok_or_else(|| bad(token, what, expected));
     }
     let part = |from: usize, to: usize| {
-        let digits = token.text.get(from..to);
+        let digits = token.text().get(from..to);
         digits.and_then(decimal)
     };
     let seconds = || {
@@ -110,7 +110,7 @@ pub(super) fn time(fields: &mut Fields<'_>, what: &str) -> Result<u32, Fault> {
 /// A character string, with its length octet.
 pub(super) fn text(fields: &mut Fields<'_>, what: &str, out: &mut Vec<u8>) -> Result<(), Fault> {
     let token = fields.token(what)?;
-    let bytes = unescape(token, token.text)?;
+    let bytes = unescape(token, token.octets)?;
     if bytes.len() > MAX_TEXT_LEN {
         let message = format!(
             "{what} of {} octets, expected strings of at most 255; split it into several",
@@ -133,7 +133,7 @@ pub(super) fn texts(fields: &mut Fields<'_>, what: &str, out: &mut Vec<u8>) -> R
 
 pub(super) fn tag(fields: &mut Fields<'_>, what: &str, out: &mut Vec<u8>) -> Result<(), Fault> {
     let token = fields.word(what)?;
-    let tag = token.text.as_bytes();
+    let tag = token.octets;
     if tag.len() > MAX_TEXT_LEN || !tag.iter().all(u8::is_ascii_alphanumeric) {
         return Err(bad(token, what, "letters and digits, such as `issue`"));
     }
@@ -144,10 +144,10 @@ pub(super) fn tag(fields: &mut Fields<'_>, what: &str, out: &mut Vec<u8>) -> Res
 
 pub(super) fn salt(fields: &mut Fields<'_>, what: &str, out: &mut Vec<u8>) -> Result<(), Fault> {
     let token = fields.word(what)?;
-    let octets = if token.text == "-" {
+    let octets = if token.octets == b"-" {
         Some(Vec::new())
     } else {
-        digits::hex(token.text).filter(|octets| octets.len() <= MAX_TEXT_LEN)
+        digits::hex(token.text()).filter(|octets| octets.len() <= MAX_TEXT_LEN)
     };
     let octets = octets.ok_or_else(|| bad(token, what, "hexadecimal digits or `-`"))?;
     out.push(octets.len() as u8);
@@ -157,7 +157,7 @@ pub(super) fn salt(fields: &mut Fields<'_>, what: &str, out: &mut Vec<u8>) -> Re
 
 pub(super) fn hash(fields: &mut Fields<'_>, what: &str, out: &mut Vec<u8>) -> Result<(), Fault> {
     let token = fields.word(what)?;
-    let octets = digits::base32hex(token.text)
+    let octets = digits::base32hex(token.text())
         .filter(|octets| (1..=MAX_TEXT_LEN).contains(&octets.len()))
         .ok_or_else(|| bad(token, what, "Base32hex without padding"))?;
     out.push(octets.len() as u8);
