@@ -32,6 +32,7 @@ use meridian::state::build::Evidence;
 use meridian::state::counters::Counters;
 use meridian::state::plan::Plan;
 use meridian::state::publish::Publisher;
+use meridian::state::publish::SnapshotReader;
 use meridian::state::snapshot::Snapshot;
 
 struct Counting;
@@ -190,7 +191,7 @@ fn every_answer_is_of_one_generation() {
     thread::scope(|scope| {
         for seed in 0..2 {
             let (publisher, stop) = (&publisher, &stop);
-            scope.spawn(move || ask(publisher, stop, seed));
+            scope.spawn(move || ask(publisher.reader(), stop, seed));
         }
         for generation in 1..=N_SWAPS {
             let before = publisher.current();
@@ -198,19 +199,19 @@ fn every_answer_is_of_one_generation() {
             let next = Snapshot::build(plan.clone(), &evidence, generation, Some(&before));
             // Some are published before their merged tables are made, as after a flip.
             let is_bare = generation.is_multiple_of(3);
-            publisher.publish(if is_bare {
+            publisher.publish(Arc::new(if is_bare {
                 next
             } else {
                 next.with_merged_tables()
-            });
+            }));
         }
         stop.store(true, SeqCst);
     });
 }
 
 /// Asks for client after client until there were enough answers and no more swaps.
-fn ask(publisher: &Publisher, stop: &AtomicBool, seed: u32) {
-    let mut reader = publisher.reader();
+fn ask(snapshots: SnapshotReader, stop: &AtomicBool, seed: u32) {
+    let mut reader = snapshots.cached();
     let mut scratch = Scratch::new(Arc::new(Counters::new(1)), 0);
     let arrival = Arrival {
         src: IpAddr::from([127, 0, 0, 1]),

@@ -49,6 +49,7 @@ use crate::health::overrides::Forced;
 use crate::health::overrides::Override;
 use crate::live::Live;
 use crate::live::clock::unix;
+use crate::live::request::NotSaved;
 use crate::live::request::Request;
 use crate::live::request::Requests;
 
@@ -162,7 +163,7 @@ async fn explain_query(
     let (qtype, client) = (given(&query.r#type), given(&query.client));
     let question = Question::parse(&query.name, qtype.as_deref(), client.as_deref(), peer)
         .map_err(|error| Failure::bad(error.to_string()))?;
-    let snapshot = shared.live.publisher.current();
+    let snapshot = shared.live.snapshots.current();
     let explanation = explain(&snapshot, question);
     Ok(Json(json::explanation(&explanation, &snapshot)))
 }
@@ -238,16 +239,16 @@ async fn set_override(
     if !shared.is_served(&pool) {
         return Err(Failure::no_pool(&pool));
     }
-    let word = OverrideBody::parse(&read_body(body).await?, unix())?;
-    let told = json::word(&word);
+    let override_ = OverrideBody::parse(&read_body(body).await?, unix())?;
+    let told = json::word(&override_);
     let name = pool.as_str().into();
     shared
         .ask(|reply| Request::SetOverride {
             pool: name,
-            word,
+            override_,
             reply,
         })
-        .await?;
+        .await??;
     Ok(Json(PoolOverride {
         pool,
         r#override: Some(told),
@@ -264,7 +265,7 @@ async fn clear_override(
     let name = pool.as_str().into();
     let was_there = shared
         .ask(|reply| Request::ClearOverride { pool: name, reply })
-        .await?;
+        .await??;
     // A word about a pool that a reload took away can still be taken back.
     if !was_there && !shared.is_served(&pool) {
         return Err(Failure::no_pool(&pool));
@@ -310,7 +311,7 @@ async fn reload(
 
 impl Shared {
     fn is_served(&self, pool: &str) -> bool {
-        let plan = &self.live.publisher.current().plan;
+        let plan = &self.live.snapshots.current().plan;
         plan.config.pools.pools.iter().any(|p| *p.name == *pool)
     }
 
@@ -399,6 +400,12 @@ impl Failure {
             StatusCode::NOT_FOUND,
             format!("pool `{pool}` is not defined"),
         )
+    }
+}
+
+impl From<NotSaved> for Failure {
+    fn from(not_saved: NotSaved) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, not_saved.to_string())
     }
 }
 

@@ -6,7 +6,6 @@
 
 use std::net::IpAddr;
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering::Relaxed;
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -16,7 +15,6 @@ use crate::base::diag::Report;
 use crate::base::diag::Severity;
 use crate::base::health::Health;
 use crate::base::ix::PoolIx;
-use crate::base::lock::read;
 use crate::base::prefix::Family;
 use crate::config::model;
 use crate::engine::explain;
@@ -326,13 +324,13 @@ pub fn lines(report: &Report, severity: Severity) -> Vec<String> {
 
 /// The running server.
 pub fn status(live: &Live) -> Status {
-    let snapshot = live.publisher.current();
+    let snapshot = live.snapshots.current();
     let plan = &snapshot.plan;
     let process = &plan.config.process;
     let now = live.clock.now();
     let max_age = process.geoip.max_age.as_secs();
     let about = std::iter::once(plan.atlas.about()).chain(plan.atlas.about_asn());
-    let reload = read(&live.last_reload);
+    let reload = live.last_reload.read();
     let steered = plan.config.pools.steered.iter().map(|steered| Steered {
         name: steered.owner.plain(),
         policy: steered.policy.as_str().into(),
@@ -347,7 +345,7 @@ pub fn status(live: &Live) -> Status {
         version: env!("CARGO_PKG_VERSION").into(),
         started: live.started,
         now: now.unix,
-        ready: live.is_ready.load(Relaxed),
+        ready: live.progress.read().is_ready,
         waiting_for: waiting_for(live),
         generation: snapshot.generation,
         listen: live.addresses.dns.clone(),
@@ -381,10 +379,10 @@ pub fn status(live: &Live) -> Status {
 
 /// What readiness waits for; `None` once it is there.
 pub fn waiting_for(live: &Live) -> Option<String> {
-    if live.is_ready.load(Relaxed) {
+    if live.progress.read().is_ready {
         return None;
     }
-    let n = read(&live.health_table).n_awaited();
+    let n = live.health_table.read().n_awaited();
     Some(format!("waiting for the first of {n} probes"))
 }
 
@@ -400,7 +398,7 @@ fn database(about: &DatabaseInfo, now: u64, max_age: u64) -> Database {
 
 fn pools(live: &Live, snapshot: &Snapshot) -> Vec<Pool> {
     let config = &snapshot.plan.config.pools;
-    let (health_table, words) = (read(&live.health_table), read(&live.overrides));
+    let (health_table, words) = (live.health_table.read(), live.overrides.read());
     let mut views: std::collections::HashMap<_, _> = health_table
         .view(live.clock.now())
         .map(|view| ((view.target.pool.to_string(), view.target.address), view))

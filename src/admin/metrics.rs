@@ -15,7 +15,6 @@ use prometheus::core::Collector;
 
 use crate::admin::process::ProcessNow;
 use crate::base::health::Health;
-use crate::base::lock::read;
 use crate::base::prefix::Family;
 use crate::base::rr::Rcode;
 use crate::base::transport::Transport;
@@ -35,7 +34,7 @@ const MAX_ZERO_PAIRS: usize = 10_000;
 /// All metrics now.
 pub fn text(live: &Live) -> String {
     let mut page = Page::default();
-    let snapshot = live.publisher.current();
+    let snapshot = live.snapshots.current();
     page.queries(live, &snapshot);
     page.pools(live, &snapshot);
     page.vantages(live);
@@ -190,7 +189,7 @@ impl Page {
             ["endpoint", "pool"],
             endpoints,
         );
-        let overrides = read(&live.overrides).clone();
+        let overrides = live.overrides.read().clone();
         let said = pools().flat_map(|(pool, _)| {
             let word = overrides.of(&pool.name).map(|word| word.state);
             Forced::ALL.map(|state| {
@@ -208,7 +207,7 @@ impl Page {
 
     /// What each vantage says.
     fn vantages(&mut self, live: &Live) {
-        let health_table = read(&live.health_table);
+        let health_table = live.health_table.read();
         let mut verdicts = Vec::new();
         let mut ages: BTreeMap<&str, Duration> = BTreeMap::new();
         for endpoint in health_table.view(live.clock.now()) {
@@ -258,7 +257,7 @@ impl Page {
                 .into_iter()
                 .map(|(name, built)| ([name], built as f64)),
         );
-        let is_refused = read(&live.last_reload).refused;
+        let is_refused = live.last_reload.read().refused;
         self.gauge(
             "meridian_reload_failed",
             "Whether the latest reload was refused, so that older files are served.",

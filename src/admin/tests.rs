@@ -6,9 +6,6 @@ use std::collections::HashSet;
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::RwLock;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -41,13 +38,13 @@ use crate::health::overrides::Overrides;
 use crate::live::Addresses;
 use crate::live::LastReload;
 use crate::live::Live;
+use crate::live::Owner;
+use crate::live::Start;
 use crate::live::clock::Clock;
-use crate::live::meters::Meters;
 use crate::live::request::Request;
 use crate::state::build::Evidence;
 use crate::state::counters::Counters;
 use crate::state::fixture;
-use crate::state::publish::Publisher;
 
 const PROCESS: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";
 
@@ -74,7 +71,7 @@ pools = ["europe-west"]
 const ZONE: &str = "@ 300 SOA ns1 admin 7 3600 600 86400 300\n@ 300 NS ns1\nns1 300 A 192.0.2.53\n";
 
 /// A process without probes yet.
-fn live() -> Live {
+fn live() -> (Arc<Live>, Owner) {
     let zones = [("example.com", ZONE)];
     let plan = fixture::plan(PROCESS, POOLS, &zones, fixture::embedded_atlas());
     let monitor = Arc::new(plan.config.pools.monitors[0].clone());
@@ -87,26 +84,23 @@ fn live() -> Live {
         (Arc::new(target), "ns1".into())
     });
     let health_table = HealthTable::new(targets, Duration::from_secs(30));
-    Live {
-        publisher: Publisher::new(fixture::snapshot(plan, &Evidence::default())),
+    Live::start(Start {
+        first: fixture::snapshot(plan, &Evidence::default()),
         counters: Arc::new(Counters::new(1)),
-        health_table: RwLock::new(health_table),
-        overrides: RwLock::new(Overrides::default()),
-        last_reload: RwLock::new(LastReload::default()),
-        meters: Meters::new(),
-        is_ready: AtomicBool::new(false),
-        started: 1_795_000_000,
+        health_table,
+        overrides: Overrides::default(),
+        last_reload: LastReload::default(),
         clock: Clock::start(),
         addresses: Addresses {
             dns: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 5300))],
             admin: None,
         },
-    }
+    })
 }
 
 /// Has the local vantage see both endpoints of us-west fail once.
-fn see_failures(live: &Live) {
-    let mut health_table = live.health_table.write().expect("health_table");
+fn see_failures(live: &Live, owner: &Owner) {
+    let mut health_table = owner.health_table.write();
     let targets: Vec<_> = health_table
         .view(Moment::default())
         .map(|view| Arc::clone(view.target))
@@ -131,20 +125,22 @@ fn see_failures(live: &Live) {
 struct Running {
     address: SocketAddr,
     live: Arc<Live>,
+    owner: Arc<Owner>,
     stop: watch::Sender<bool>,
     server: JoinHandle<()>,
 }
 
 async fn run(token: Option<&str>) -> Running {
-    let live = Arc::new(live());
+    let (live, owner) = live();
     let (requests, mut asked) = mpsc::channel(8);
-    let controlled = Arc::clone(&live);
+    let owner = Arc::new(owner);
+    let controlled = Arc::clone(&owner);
     tokio::spawn(async move {
         while let Some(request) = asked.recv().await {
-            let mut overrides = controlled.overrides.write().expect("overrides");
+            let mut overrides = controlled.overrides.write();
             match request {
                 Request::ClearOverride { pool, reply } => {
-                    let _ = reply.send(overrides.clear(&pool));
+                    let _ = reply.send(Ok(overrides.clear(&pool)));
                 }
                 Request::Reload { reply } => {
                     let mut report = Report::default();
@@ -153,9 +149,13 @@ async fn run(token: Option<&str>) -> Running {
                     report.warning(place, "odd");
                     let _ = reply.send(Err(report));
                 }
-                Request::SetOverride { pool, word, reply } => {
-                    overrides.set(&pool, word);
-                    let _ = reply.send(());
+                Request::SetOverride {
+                    pool,
+                    override_,
+                    reply,
+                } => {
+                    overrides.set(&pool, override_);
+                    let _ = reply.send(Ok(true));
                 }
             }
         }
@@ -176,6 +176,7 @@ async fn run(token: Option<&str>) -> Running {
     Running {
         address,
         live,
+        owner,
         stop,
         server,
     }
@@ -381,16 +382,7 @@ async fn every_error_is_json_with_a_fitting_status() {
             "{row}"
         );
     }
-    assert_eq!(
-        running
-            .live
-            .overrides
-            .read()
-            .expect("overrides")
-            .iter()
-            .count(),
-        0
-    );
+    assert_eq!(running.live.overrides.read().iter().count(), 0);
 }
 
 #[tokio::test]
@@ -446,7 +438,7 @@ async fn overrides_come_go_and_are_told() {
     running
         .call("PUT", pool, BEARER, r#"{"state":"up","for":"1ms"}"#)
         .await;
-    let overrides = running.live.overrides.read().expect("overrides").clone();
+    let overrides = running.live.overrides.read().clone();
     let word = overrides.of("us-west").expect("an override");
     assert_eq!(word.until, Some(word.since + 1));
     let endless = running
@@ -464,12 +456,7 @@ async fn a_word_about_a_pool_that_is_gone_can_be_taken_back() {
         until: None,
         reason: "".into(),
     };
-    running
-        .live
-        .overrides
-        .write()
-        .expect("overrides")
-        .set("gone", word);
+    running.owner.overrides.write().set("gone", word);
     for status in [200, 404] {
         let answer = running
             .call("DELETE", "/api/v1/overrides/gone", BEARER, "")
@@ -497,7 +484,7 @@ async fn readiness_waits_for_the_first_probes() {
     let answer = running.get("/_ready").await;
     assert_eq!(answer.status, 503);
     assert!(answer.body.contains("2 probes"), "{}", answer.body);
-    running.live.is_ready.store(true, Relaxed);
+    running.owner.progress.write().is_ready = true;
     assert_eq!(running.get("/_ready").await.status, 200);
 }
 
@@ -588,18 +575,15 @@ fn documented(text: &str, heading: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_field_of_status_is_documented_and_no_other() {
-    let live = live();
-    see_failures(&live);
+    let (live, owner) = live();
+    see_failures(&live, &owner);
     let word = Override {
         state: Forced::Down,
         since: 1,
         until: Some(2),
         reason: "why".into(),
     };
-    live.overrides
-        .write()
-        .expect("overrides")
-        .set("us-west", word);
+    owner.overrides.write().set("us-west", word);
     let told = serde_json::to_value(json::status(&live)).expect("JSON");
     let mut found = BTreeSet::new();
     paths(&told, "", &mut found);
@@ -611,8 +595,8 @@ fn every_field_of_status_is_documented_and_no_other() {
 
 #[test]
 fn every_metric_is_documented_and_no_other() {
-    let live = live();
-    see_failures(&live);
+    let (live, owner) = live();
+    see_failures(&live, &owner);
     live.counters.shard(0).query(Transport::Udp);
     let text = metrics::text(&live);
     let found: BTreeMap<&str, &str> = text
@@ -649,8 +633,8 @@ fn every_metric_is_documented_and_no_other() {
 
 #[test]
 fn series_of_pools_that_are_gone_are_dropped() {
-    let live = live();
-    see_failures(&live);
+    let (live, owner) = live();
+    see_failures(&live, &owner);
     live.meters.forget_all_but(&HashSet::from(["us-west"]));
     assert!(metrics::text(&live).contains("meridian_probes_total{"));
     live.meters.forget_all_but(&HashSet::from(["us"]));
@@ -660,12 +644,12 @@ fn series_of_pools_that_are_gone_are_dropped() {
 
 #[test]
 fn the_page_tells_in_words_and_escapes_everything() {
-    let live = live();
-    see_failures(&live);
-    see_failures(&live);
+    let (live, owner) = live();
+    see_failures(&live, &owner);
+    see_failures(&live, &owner);
     let mut report = Report::default();
     report.error(Place::file(&"<i>.toml".into()), "not \"TOML\"");
-    *live.last_reload.write().expect("reload") = LastReload {
+    *owner.last_reload.write() = LastReload {
         at: 1_795_000_000,
         refused: true,
         report,
@@ -698,7 +682,7 @@ fn the_page_tells_in_words_and_escapes_everything() {
 
 #[test]
 fn the_page_shows_a_hundred_of_each_and_trouble_first() {
-    let mut status = json::status(&live());
+    let mut status = json::status(&live().0);
     let pool = serde_json::to_value(&status.pools[0]).expect("JSON");
     status.pools = (0..150)
         .map(|n| {

@@ -1,8 +1,9 @@
-//! What survives a restart: verdicts and overrides, one JSON file in `state_dir`.
+//! What survives a restart: verdicts in `state.json` and overrides in `overrides.json`, in `state_dir`.
 //!
 //! The types of lower floors are not serialisable on purpose; this file holds what is on disk and
-//! converts by hand. A file that cannot be understood is set aside with a warning, never an obstacle
-//! to serving.
+//! converts by hand. Overrides are few and must be on disk before an operator is answered; verdicts may
+//! be many. A file that cannot be understood is set aside under another name with a warning: it is
+//! never an obstacle to serving, and never overwritten.
 
 use std::io;
 use std::net::IpAddr;
@@ -11,6 +12,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tracing::warn;
 
 use crate::base::health::Health;
 use crate::daemon::files;
@@ -21,16 +24,33 @@ use crate::health::saved::Saved;
 use crate::health::saved::SavedEndpoint;
 use crate::health::saved::SavedVantage;
 use crate::health::streak::Note;
+use crate::live::clock::unix;
 
-/// The layout of the file; another number is not ours to read.
-const VERSION: u32 = 1;
+/// The layout of `state.json`; a file with a higher number is of a newer release. In layout 1 it also
+/// held the overrides.
+const VERDICTS_VERSION: u32 = 2;
+
+/// The layout of `overrides.json`.
+const OVERRIDES_VERSION: u32 = 1;
+
+/// The longest state file that is read, in octets: half a million endpoints with five vantages.
+const MAX_STATE_LEN: u64 = 1 << 30;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct VerdictsFile {
     version: u32,
     endpoints: Vec<Endpoint>,
-    overrides: Vec<Word>,
+    /// In layout 1 only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    overrides: Option<Vec<OverrideRecord>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OverridesFile {
+    version: u32,
+    overrides: Vec<OverrideRecord>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -62,7 +82,7 @@ struct Failure {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Word {
+struct OverrideRecord {
     pool: Box<str>,
     state: Box<str>,
     since: u64,
@@ -75,76 +95,126 @@ struct Word {
 pub struct State {
     /// Verdicts.
     pub verdicts: Saved,
-    /// What operators said.
+    /// The operators' overrides.
     pub overrides: Overrides,
 }
 
-/// The file in a state folder.
-pub fn path(state_dir: &Path) -> PathBuf {
+fn verdicts_path(state_dir: &Path) -> PathBuf {
     state_dir.join("state.json")
 }
 
-/// Writes the state; a crash leaves the old file or the new one.
+fn overrides_path(state_dir: &Path) -> PathBuf {
+    state_dir.join("overrides.json")
+}
+
+/// Writes the verdicts; a crash leaves the old file or the new one.
 ///
 /// # Errors
 /// If the folder cannot be made or written to.
-pub fn write(state_dir: &Path, state: &State) -> io::Result<()> {
-    std::fs::create_dir_all(state_dir)?;
-    let json = serde_json::to_vec_pretty(&File::from(state)).map_err(io::Error::other)?;
-    files::replace(&path(state_dir), &json)
+pub fn write_verdicts(state_dir: &Path, verdicts: &Saved) -> io::Result<()> {
+    let file = VerdictsFile {
+        version: VERDICTS_VERSION,
+        endpoints: verdicts.endpoints.iter().map(Endpoint::of).collect(),
+        overrides: None,
+    };
+    write(&verdicts_path(state_dir), &file)
 }
 
-/// Reads the state; nothing was kept where there is no file.
+/// Writes the overrides; a crash leaves the old file or the new one.
 ///
 /// # Errors
-/// If the file cannot be read or understood.
-pub fn read(state_dir: &Path) -> io::Result<State> {
-    let bytes = match files::read(&path(state_dir), files::MAX_SETTINGS_LEN) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(State::default()),
-        Err(error) => return Err(error),
+/// If the folder cannot be made or written to.
+pub fn write_overrides(state_dir: &Path, overrides: &Overrides) -> io::Result<()> {
+    let records = overrides.iter().map(OverrideRecord::of);
+    let file = OverridesFile {
+        version: OVERRIDES_VERSION,
+        overrides: records.collect(),
     };
-    parse(&bytes).map_err(|fault| io::Error::new(io::ErrorKind::InvalidData, fault))
+    write(&overrides_path(state_dir), &file)
 }
 
-fn parse(bytes: &[u8]) -> Result<State, String> {
-    let file: File = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    if file.version != VERSION {
-        return Err(format!("layout {} instead of {VERSION}", file.version));
+fn write(path: &Path, file: &impl Serialize) -> io::Result<()> {
+    if let Some(state_dir) = path.parent() {
+        std::fs::create_dir_all(state_dir)?;
     }
-    let endpoints = file
-        .endpoints
-        .into_iter()
-        .map(Endpoint::into_saved)
-        .collect::<Result<_, _>>();
+    files::replace(path, &serde_json::to_vec(file).map_err(io::Error::other)?)
+}
+
+/// Reads what the last run kept: nothing where there is no file. One that cannot be used is set aside,
+/// with a warning.
+pub fn read(state_dir: &Path) -> State {
+    let mut state = State::default();
+    if let Some((verdicts, overrides)) = read_file(&verdicts_path(state_dir), parse_verdicts) {
+        state.verdicts = verdicts;
+        state.overrides = overrides.unwrap_or_default();
+    }
+    if let Some(overrides) = read_file(&overrides_path(state_dir), parse_overrides) {
+        state.overrides = overrides;
+    }
+    state
+}
+
+fn read_file<T>(path: &Path, parse: impl Fn(&[u8]) -> Result<T, String>) -> Option<T> {
+    let result = match files::read(path, MAX_STATE_LEN) {
+        Ok(bytes) => parse(&bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) => Err(error.to_string()),
+    };
+    let error = match result {
+        Ok(content) => return Some(content),
+        Err(error) => error,
+    };
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(format!(".unusable-{}", unix()));
+    let file = path.display();
+    match std::fs::rename(path, &aside) {
+        Ok(()) => {
+            let kept = Path::new(&aside).display();
+            warn!(%file, %kept, error, "state of the last run cannot be used: set aside");
+        }
+        Err(cause) => warn!(%file, error, %cause, "state of the last run cannot be used"),
+    }
+    None
+}
+
+/// Checks the layout's number before its fields, which a newer one may have others of.
+fn parse<T: DeserializeOwned>(bytes: &[u8], version: u32) -> Result<T, String> {
+    #[derive(Deserialize)]
+    struct Version {
+        version: u32,
+    }
+    let found: Version = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    if found.version > version {
+        return Err(format!(
+            "layout {}, this release knows up to {version}",
+            found.version
+        ));
+    }
+    serde_json::from_slice(bytes).map_err(|error| error.to_string())
+}
+
+fn parse_verdicts(bytes: &[u8]) -> Result<(Saved, Option<Overrides>), String> {
+    let file: VerdictsFile = parse(bytes, VERDICTS_VERSION)?;
+    let endpoints = file.endpoints.into_iter().map(Endpoint::into_saved);
+    let verdicts = Saved {
+        endpoints: endpoints.collect::<Result<_, _>>()?,
+    };
+    let overrides = file.overrides.map(overrides).transpose()?;
+    Ok((verdicts, overrides))
+}
+
+fn parse_overrides(bytes: &[u8]) -> Result<Overrides, String> {
+    let file: OverridesFile = parse(bytes, OVERRIDES_VERSION)?;
+    overrides(file.overrides)
+}
+
+fn overrides(records: Vec<OverrideRecord>) -> Result<Overrides, String> {
     let mut overrides = Overrides::default();
-    for word in file.overrides {
-        let state = Forced::ALL
-            .into_iter()
-            .find(|forced| forced.as_str() == &*word.state);
-        let state = state.ok_or_else(|| format!("unknown override `{}`", word.state))?;
-        let Word {
-            since,
-            until,
-            reason,
-            ..
-        } = word;
-        overrides.set(
-            &word.pool,
-            Override {
-                state,
-                since,
-                until,
-                reason,
-            },
-        );
+    for record in records {
+        let (pool, override_) = record.into_override()?;
+        overrides.set(&pool, override_);
     }
-    Ok(State {
-        verdicts: Saved {
-            endpoints: endpoints?,
-        },
-        overrides,
-    })
+    Ok(overrides)
 }
 
 fn health(word: &str) -> Result<Health, String> {
@@ -155,6 +225,26 @@ fn health(word: &str) -> Result<Health, String> {
 }
 
 impl Endpoint {
+    fn of(endpoint: &SavedEndpoint) -> Self {
+        let vantage = |vantage: &SavedVantage| Vantage {
+            name: vantage.name.clone(),
+            verdict: vantage.verdict.as_str().into(),
+            since: vantage.since,
+            is_fresh: vantage.is_fresh,
+            last_failure: vantage.last_failure.as_ref().map(|f| Failure {
+                reason: f.reason.clone(),
+                at: f.at,
+            }),
+        };
+        Self {
+            pool: endpoint.pool.clone(),
+            address: endpoint.address,
+            health: endpoint.health.as_str().into(),
+            since: endpoint.since,
+            vantages: endpoint.vantages.iter().map(vantage).collect(),
+        }
+    }
+
     fn into_saved(self) -> Result<SavedEndpoint, String> {
         let vantages = self.vantages.into_iter().map(|vantage| {
             Ok::<_, String>(SavedVantage {
@@ -178,37 +268,28 @@ impl Endpoint {
     }
 }
 
-impl From<&State> for File {
-    fn from(state: &State) -> Self {
-        let vantage = |vantage: &SavedVantage| Vantage {
-            name: vantage.name.clone(),
-            verdict: vantage.verdict.as_str().into(),
-            since: vantage.since,
-            is_fresh: vantage.is_fresh,
-            last_failure: vantage.last_failure.as_ref().map(|f| Failure {
-                reason: f.reason.clone(),
-                at: f.at,
-            }),
-        };
-        let endpoint = |endpoint: &SavedEndpoint| Endpoint {
-            pool: endpoint.pool.clone(),
-            address: endpoint.address,
-            health: endpoint.health.as_str().into(),
-            since: endpoint.since,
-            vantages: endpoint.vantages.iter().map(vantage).collect(),
-        };
-        let word = |(pool, word): (&str, &Override)| Word {
-            pool: pool.into(),
-            state: word.state.as_str().into(),
-            since: word.since,
-            until: word.until,
-            reason: word.reason.clone(),
-        };
+impl OverrideRecord {
+    fn of((pool, override_): (&str, &Override)) -> Self {
         Self {
-            version: VERSION,
-            endpoints: state.verdicts.endpoints.iter().map(endpoint).collect(),
-            overrides: state.overrides.iter().map(word).collect(),
+            pool: pool.into(),
+            state: override_.state.as_str().into(),
+            since: override_.since,
+            until: override_.until,
+            reason: override_.reason.clone(),
         }
+    }
+
+    fn into_override(self) -> Result<(Box<str>, Override), String> {
+        let state = Forced::ALL
+            .into_iter()
+            .find(|forced| forced.as_str() == &*self.state);
+        let override_ = Override {
+            state: state.ok_or_else(|| format!("unknown override `{}`", self.state))?,
+            since: self.since,
+            until: self.until,
+            reason: self.reason,
+        };
+        Ok((self.pool, override_))
     }
 }
 
@@ -236,13 +317,13 @@ mod tests {
             vantages: vec![vantage],
         };
         let mut overrides = Overrides::default();
-        let word = Override {
+        let override_ = Override {
             state: Forced::Drain,
             since: 1,
             until: Some(2),
             reason: "maintenance".into(),
         };
-        overrides.set("us", word);
+        overrides.set("us", override_);
         State {
             verdicts: Saved {
                 endpoints: vec![endpoint],
@@ -251,31 +332,62 @@ mod tests {
         }
     }
 
+    fn write(state_dir: &Path, state: &State) {
+        write_verdicts(state_dir, &state.verdicts).expect("write");
+        write_overrides(state_dir, &state.overrides).expect("write");
+    }
+
     #[test]
     fn what_is_written_is_read() {
         let dir = tempfile::tempdir().expect("temp dir");
         let state_dir = dir.path().join("not/there/yet");
-        assert_eq!(
-            read(&state_dir).expect("no file is no fault"),
-            State::default()
-        );
-        write(&state_dir, &state()).expect("write");
-        assert_eq!(read(&state_dir).expect("read"), state());
-        write(&state_dir, &State::default()).expect("write again");
-        assert_eq!(read(&state_dir).expect("read"), State::default());
+        assert_eq!(read(&state_dir), State::default());
+        write(&state_dir, &state());
+        assert_eq!(read(&state_dir), state());
+        write(&state_dir, &State::default());
+        assert_eq!(read(&state_dir), State::default());
     }
 
     #[test]
-    fn what_cannot_be_understood_is_an_error() {
-        for text in [
-            "",
-            "{}",
-            r#"{"version":2,"endpoints":[],"overrides":[]}"#,
-            r#"{"version":1,"endpoints":[],"overrides":[],"more":1}"#,
-            r#"{"version":1,"endpoints":[],"overrides":[{"pool":"a","state":"gone","since":1,
-                "until":null,"reason":""}]}"#,
+    fn the_layout_before_held_both_in_one_file() {
+        let text = r#"{"version":1,"endpoints":[{"pool":"eu","address":"2001:db8::1",
+            "health":"down","since":null,"vantages":[{"name":"ns1","verdict":"down",
+            "since":1700000000,"is_fresh":true,"last_failure":{"reason":"connection refused",
+            "at":1700000000}}]}],"overrides":[{"pool":"us","state":"drain","since":1,"until":2,
+            "reason":"maintenance"}]}"#;
+        let dir = tempfile::tempdir().expect("temp dir");
+        std::fs::write(verdicts_path(dir.path()), text).expect("write");
+        assert_eq!(read(dir.path()), state());
+        // What was cleared since must not come back with the old file.
+        write_overrides(dir.path(), &Overrides::default()).expect("write");
+        assert_eq!(read(dir.path()).overrides, Overrides::default());
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_set_aside() {
+        for (file, text) in [
+            ("state.json", ""),
+            ("state.json", "{}"),
+            ("state.json", r#"{"version":3,"verdicts":"another layout"}"#),
+            ("state.json", r#"{"version":2,"endpoints":[],"more":1}"#),
+            ("overrides.json", r#"{"version":2,"overrides":[]}"#),
+            (
+                "overrides.json",
+                r#"{"version":1,"overrides":[{"pool":"a","state":"gone","since":1,"until":null,
+                    "reason":""}]}"#,
+            ),
         ] {
-            assert!(parse(text.as_bytes()).is_err(), "{text}");
+            let dir = tempfile::tempdir().expect("temp dir");
+            write(dir.path(), &State::default());
+            std::fs::write(dir.path().join(file), text).expect("write");
+            assert_eq!(read(dir.path()), State::default(), "{text}");
+            let names = std::fs::read_dir(dir.path()).expect("a folder");
+            let aside = names
+                .map(|entry| entry.expect("an entry").path())
+                .find(|path| path.to_string_lossy().contains("unusable"))
+                .unwrap_or_else(|| panic!("{text} is not set aside"));
+            assert_eq!(std::fs::read_to_string(aside).expect("read"), text);
+            assert!(!dir.path().join(file).exists());
         }
     }
 }

@@ -10,7 +10,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::RwLock;
-use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -39,20 +38,21 @@ use crate::config::model::Process;
 use crate::daemon::control;
 use crate::daemon::control::Control;
 use crate::daemon::control::Events;
+use crate::daemon::control::evidence;
 use crate::daemon::load;
 use crate::daemon::load::Loaded;
 use crate::daemon::load::Loader;
 use crate::daemon::memory::memory_sys;
 use crate::daemon::memory::pages;
 use crate::daemon::saved;
-use crate::daemon::saved::State;
 use crate::engine::rate_limit::RateLimiter;
 use crate::live::Addresses;
 use crate::live::LastReload;
 use crate::live::Live;
+use crate::live::Owner;
+use crate::live::Start;
 use crate::live::clock::Clock;
 use crate::live::clock::unix;
-use crate::live::meters::Meters;
 use crate::live::random;
 use crate::live::request::Request;
 use crate::live::request::Requests;
@@ -60,7 +60,6 @@ use crate::probe::schedule::Prober;
 use crate::probe::tls::Tls;
 use crate::state::counters::Counters;
 use crate::state::plan::Plan;
-use crate::state::publish::Publisher;
 use crate::state::snapshot::Snapshot;
 use crate::transport;
 use crate::transport::Bound;
@@ -160,7 +159,6 @@ async fn serve(
     // it would end, so that work finds it, however short of threads the machine becomes.
     let _ = tokio::task::spawn_blocking(|| ()).await;
     let mut signals = Signals::install()?;
-    let clock = Clock::start();
     let config = Arc::clone(&loaded.plan.config);
     let (stop, stopping) = watch::channel(false);
     let (requests, requested) = mpsc::channel(REQUESTS);
@@ -174,10 +172,10 @@ async fn serve(
             .as_ref()
             .and_then(|listener| listener.local_addr().ok()),
     };
-    let live = live(loaded.plan, report, n_shards, clock, addresses.clone());
+    let (live, owner) = live(loaded.plan, report, n_shards, addresses.clone());
     settle_memory();
     let serving = bound.serve(
-        &live.publisher,
+        &live.snapshots,
         &live.counters,
         limiter(&config.process).as_ref(),
         tcp_limits(&config.process),
@@ -194,7 +192,7 @@ async fn serve(
         requests: requested,
         stop: stopping.clone(),
     };
-    let control = Control::start(Arc::clone(&live), clock, prober, loader, events);
+    let control = Control::start(Arc::clone(&live), owner, prober, loader, events);
     let admin = admin.map(|listener| {
         tokio::spawn(admin::serve(
             listener,
@@ -238,39 +236,25 @@ fn tcp_limits(process: &Process) -> TcpLimits {
     }
 }
 
-/// The first snapshot, with the verdicts and overrides of the last run.
-fn live(
-    plan: Plan,
-    report: Report,
-    n_shards: usize,
-    clock: Clock,
-    addresses: Addresses,
-) -> Arc<Live> {
-    let state = match &plan.config.process.state_dir {
-        Some(state_dir) => saved::read(state_dir).unwrap_or_else(|error| {
-            let file = saved::path(state_dir);
-            warn!(file = %file.display(), %error, "state of the last run is not used");
-            State::default()
-        }),
-        None => State::default(),
-    };
+/// The first snapshot, with the verdicts and overrides of the last run, for readers and for the owner.
+fn live(plan: Plan, report: Report, n_shards: usize, addresses: Addresses) -> (Arc<Live>, Owner) {
+    let clock = Clock::start();
+    let state_dir = plan.config.process.state_dir.as_deref();
+    let state = state_dir.map(saved::read).unwrap_or_default();
     let mut health_table = control::health_table(&plan);
     health_table.restore(&state.verdicts, clock.now());
-    let evidence = control::evidence(&plan, &health_table, &state.overrides);
+    let evidence = evidence::of(&plan, &health_table, &state.overrides);
     let first = Snapshot::build(Arc::new(plan), &evidence, 1, None);
-    Arc::new(Live {
-        publisher: Publisher::new(first.with_merged_tables()),
+    Live::start(Start {
+        first: first.with_merged_tables(),
         counters: Arc::new(Counters::new(n_shards)),
-        is_ready: AtomicBool::new(health_table.n_awaited() == 0),
-        health_table: RwLock::new(health_table),
-        overrides: RwLock::new(state.overrides),
-        last_reload: RwLock::new(LastReload {
+        health_table,
+        overrides: state.overrides,
+        last_reload: LastReload {
             at: unix(),
             refused: false,
             report,
-        }),
-        meters: Meters::new(),
-        started: unix(),
+        },
         clock,
         addresses,
     })
@@ -284,7 +268,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
 
 /// The one line that says that it answers, and the same to systemd.
 fn announce(live: &Live, addresses: &Addresses) {
-    let plan = &live.publisher.current().plan;
+    let plan = &live.snapshots.current().plan;
     let about = plan.atlas.about();
     let now = unix();
     let age = Duration::from_secs(now.saturating_sub(about.build_epoch));

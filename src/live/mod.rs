@@ -1,47 +1,127 @@
 //! Floor 6: what the running process shares.
 //!
-//! The control loop writes it; everybody else reads.
+//! The control loop holds the [`Owner`], the only handle that publishes and writes; everybody else has
+//! [`Live`], which can only read. Whatever changes something is a [`request::Request`] to the loop.
 
 pub mod clock;
 pub mod meters;
 pub mod random;
 pub mod request;
+pub mod shared;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::RwLock;
-use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use crate::base::diag::Report;
 use crate::health::health_table::HealthTable;
 use crate::health::overrides::Overrides;
 use crate::live::clock::Clock;
+use crate::live::clock::unix;
+use crate::live::meters::Meters;
+use crate::live::shared::Owned;
+use crate::live::shared::Shared;
 use crate::state::counters::Counters;
 use crate::state::publish::Publisher;
+use crate::state::publish::SnapshotReader;
+use crate::state::snapshot::Snapshot;
 
-/// What the control loop shows to readers. Locks are held for a copy or a glance, never over I/O.
+/// The state of the running process, for readers.
 #[derive(Debug)]
 pub struct Live {
     /// What is served.
-    pub publisher: Publisher,
+    pub snapshots: SnapshotReader,
     /// The answer path's counters.
     pub counters: Arc<Counters>,
-    /// What is known of every endpoint.
-    pub health_table: RwLock<HealthTable>,
-    /// What operators said.
-    pub overrides: RwLock<Overrides>,
-    /// How the latest reload went.
-    pub last_reload: RwLock<LastReload>,
+    /// What the vantages report of every endpoint.
+    pub health_table: Shared<HealthTable>,
+    /// The operators' overrides.
+    pub overrides: Shared<Overrides>,
+    /// The result of the latest reload.
+    pub last_reload: Shared<LastReload>,
+    /// How far the control loop is.
+    pub progress: Shared<Progress>,
     /// The meters that the control loop moves.
-    pub meters: meters::Meters,
-    /// Set once zones, database and the first round of probes are in.
-    pub is_ready: AtomicBool,
+    pub meters: Meters,
     /// When the process started, in Unix seconds.
     pub started: u64,
-    /// What the health_table's times are measured by.
+    /// What the health table's times are measured by.
     pub clock: Clock,
     /// Where the process listens.
     pub addresses: Addresses,
+}
+
+/// The same state, for its one owner.
+#[derive(Debug)]
+pub struct Owner {
+    /// Replaces what is served.
+    pub publisher: Publisher,
+    /// What the vantages report of every endpoint.
+    pub health_table: Owned<HealthTable>,
+    /// The operators' overrides.
+    pub overrides: Owned<Overrides>,
+    /// The result of the latest reload.
+    pub last_reload: Owned<LastReload>,
+    /// How far the control loop is.
+    pub progress: Owned<Progress>,
+}
+
+/// What a process starts with.
+#[derive(Debug)]
+pub struct Start {
+    /// What is served first.
+    pub first: Snapshot,
+    /// The answer path's counters.
+    pub counters: Arc<Counters>,
+    /// The endpoints, with the verdicts of the last run.
+    pub health_table: HealthTable,
+    /// The overrides of the last run.
+    pub overrides: Overrides,
+    /// The result of the first load.
+    pub last_reload: LastReload,
+    /// What times are measured by.
+    pub clock: Clock,
+    /// Where the process listens.
+    pub addresses: Addresses,
+}
+
+impl Live {
+    /// Splits what a process starts with into the readers' handle and the owner's.
+    pub fn start(start: Start) -> (Arc<Self>, Owner) {
+        let owner = Owner {
+            progress: Owned::new(Progress {
+                is_ready: start.health_table.n_awaited() == 0,
+                last_turn: start.clock.elapsed(),
+            }),
+            publisher: Publisher::new(start.first),
+            health_table: Owned::new(start.health_table),
+            overrides: Owned::new(start.overrides),
+            last_reload: Owned::new(start.last_reload),
+        };
+        let live = Self {
+            snapshots: owner.publisher.reader(),
+            counters: start.counters,
+            health_table: owner.health_table.share(),
+            overrides: owner.overrides.share(),
+            last_reload: owner.last_reload.share(),
+            progress: owner.progress.share(),
+            meters: Meters::new(),
+            started: unix(),
+            clock: start.clock,
+            addresses: start.addresses,
+        };
+        (Arc::new(live), owner)
+    }
+}
+
+/// How far the control loop is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Progress {
+    /// Whether zones, database and the first round of probes are in.
+    pub is_ready: bool,
+    /// When the loop last began to wait for events, by [`Live::clock`]. One that is older than a few
+    /// seconds tells that the loop hangs: it wakes at least once per second.
+    pub last_turn: Duration,
 }
 
 /// Where a running server can be reached.
@@ -53,7 +133,7 @@ pub struct Addresses {
     pub admin: Option<SocketAddr>,
 }
 
-/// How the latest load of the operator's files went.
+/// The result of the latest load of the operator's files.
 #[derive(Clone, Debug, Default)]
 pub struct LastReload {
     /// When, in Unix seconds.

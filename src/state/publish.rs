@@ -7,8 +7,9 @@ use arc_swap::Cache;
 
 use crate::state::snapshot::Snapshot;
 
-/// Replaces what is served.
-#[derive(Clone, Debug)]
+/// Replaces what is served. There is one, which cannot be cloned: whoever holds it is the only one
+/// that publishes.
+#[derive(Debug)]
 pub struct Publisher {
     current: Arc<ArcSwap<Snapshot>>,
 }
@@ -22,8 +23,8 @@ impl Publisher {
     }
 
     /// Makes `next` what every later batch is answered from.
-    pub fn publish(&self, next: Snapshot) {
-        self.current.store(Arc::new(next));
+    pub fn publish(&self, next: Arc<Snapshot>) {
+        self.current.store(next);
     }
 
     /// What is served now.
@@ -31,21 +32,42 @@ impl Publisher {
         self.current.load_full()
     }
 
-    /// A reader for one thread or connection.
-    pub fn reader(&self) -> Reader {
-        Reader {
+    /// A handle that can only read.
+    pub fn reader(&self) -> SnapshotReader {
+        SnapshotReader {
+            current: Arc::clone(&self.current),
+        }
+    }
+}
+
+/// Reads what is served; made by [`Publisher::reader`].
+#[derive(Clone, Debug)]
+pub struct SnapshotReader {
+    current: Arc<ArcSwap<Snapshot>>,
+}
+
+impl SnapshotReader {
+    /// What is served now.
+    pub fn current(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// A reader for one thread that looks often.
+    pub fn cached(&self) -> CachedReader {
+        CachedReader {
             cache: Cache::new(Arc::clone(&self.current)),
         }
     }
 }
 
-/// One thread's view of what is served; looking is one atomic load.
+/// One thread's view of what is served; looking is one atomic load. It keeps a replaced snapshot alive
+/// until it looks again.
 #[derive(Clone, Debug)]
-pub struct Reader {
+pub struct CachedReader {
     cache: Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>,
 }
 
-impl Reader {
+impl CachedReader {
     /// The snapshot to answer the next batch from; taken once per batch, so that a batch is of one
     /// generation.
     pub fn current(&mut self) -> &Arc<Snapshot> {

@@ -60,15 +60,15 @@ use crate::engine::Scratch;
 use crate::engine::rate_limit::RateLimiter;
 use crate::state::counters::Counters;
 use crate::state::counters::SHARED_SHARD;
-use crate::state::publish::Publisher;
+use crate::state::publish::SnapshotReader;
 
 impl Bound {
-    /// Starts answering from what `publisher` serves. UDP threads are named `udp-0` and so on, those of
+    /// Starts answering from the current snapshot. UDP threads are named `udp-0` and so on, those of
     /// AF_XDP `xdp-0` and so on; TCP runs on `runtime`, which needs I/O and time. `counters` should have [`Bound::n_shards`] shards;
     /// `limiter` is for UDP.
     pub fn serve(
         self,
-        publisher: &Publisher,
+        snapshots: &SnapshotReader,
         counters: &Arc<Counters>,
         limiter: Option<&Arc<RateLimiter>>,
         limits: TcpLimits,
@@ -81,16 +81,16 @@ impl Bound {
         let refusal_log = Arc::<RefusalLog>::default();
         let udp_responder = |shard| UdpResponder {
             refusal_log: Arc::clone(&refusal_log),
-            reader: publisher.reader(),
+            reader: snapshots.cached(),
             scratch: scratch(shard).with_limiter(limiter.cloned()),
         };
         let tcp_responder = {
-            let publisher = publisher.clone();
+            let snapshots = snapshots.clone();
             let scratch = scratch.clone();
             let refusal_log = Arc::clone(&refusal_log);
             move || TcpResponder {
                 refusal_log: Arc::clone(&refusal_log),
-                publisher: publisher.clone(),
+                snapshots: snapshots.clone(),
                 scratch: scratch(SHARED_SHARD),
             }
         };

@@ -15,8 +15,8 @@ use crate::engine::Scratch;
 use crate::engine::transfer::Transfer;
 use crate::state::counters::Dropped;
 use crate::state::counters::Shard;
-use crate::state::publish::Publisher;
-use crate::state::publish::Reader;
+use crate::state::publish::CachedReader;
+use crate::state::publish::SnapshotReader;
 use crate::state::snapshot::Snapshot;
 use crate::transport::refusal_log::RefusalLog;
 
@@ -67,7 +67,7 @@ pub(super) fn datagram(source: SocketAddr, now_ms: u64, counters: &Shard) -> Opt
 /// The engine on a UDP thread, which looks for a new snapshot often and so may hold on to one.
 pub(super) struct UdpResponder {
     /// Owned by this thread.
-    pub(super) reader: Reader,
+    pub(super) reader: CachedReader,
     /// Owned by this thread.
     pub(super) scratch: Scratch,
     /// Shared by all.
@@ -113,7 +113,7 @@ impl BatchResponder for UdpBatchResponder<'_> {
 /// The engine for TCP, where hours may pass between two batches: it never keeps a replaced snapshot.
 pub(super) struct TcpResponder {
     /// Where each batch takes its snapshot.
-    pub(super) publisher: Publisher,
+    pub(super) snapshots: SnapshotReader,
     /// Owned by this responder.
     pub(super) scratch: Scratch,
     /// Shared by all.
@@ -123,7 +123,7 @@ pub(super) struct TcpResponder {
 impl Responder for TcpResponder {
     fn batch(&mut self) -> impl BatchResponder {
         TcpBatchResponder {
-            snapshot: self.publisher.current(),
+            snapshot: self.snapshots.current(),
             scratch: &mut self.scratch,
             refusal_log: &self.refusal_log,
         }

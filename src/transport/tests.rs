@@ -24,6 +24,7 @@ use crate::base::transport::Transport;
 use crate::engine::Arrival;
 use crate::state::counters::Dropped;
 use crate::state::fixture::empty_snapshot;
+use crate::state::publish::Publisher;
 
 /// Answers with the message itself; silent when it begins with `!`.
 pub(super) struct Echo;
@@ -514,7 +515,13 @@ fn the_engine_is_asked_over_both_transports() {
     let counters = Arc::new(Counters::new(bound.n_shards()));
     let publisher = Publisher::new(empty_snapshot());
     let serving = bound
-        .serve(&publisher, &counters, None, LIMITS, runtime.handle())
+        .serve(
+            &publisher.reader(),
+            &counters,
+            None,
+            LIMITS,
+            runtime.handle(),
+        )
         .unwrap();
     // A root query for NS; the snapshot has no zone, whatever is said about that.
     let query = b"\x12\x34\0\0\0\x01\0\0\0\0\0\0\0\0\x02\0\x01";

@@ -4,87 +4,79 @@
 //! results, operators' requests, edited files, merged tables that the background has finished. Events
 //! are taken one by one, so no change can be lost to another. What takes long (loading, merging, writing
 //! state) runs on blocking threads and comes back as an event.
+//!
+//! The loop decides nothing. Four state machines do, without tokio, clock or disk, and return what is
+//! to be done: [`evidence`] (what is known of the pools), [`reload`] (when files are loaded),
+//! [`publish`] (what is served), [`persist`] (when state is written).
+
+mod event;
+pub mod evidence;
+mod persist;
+mod publish;
+mod reload;
 
 use std::future::pending;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tokio::time::interval;
-use tracing::error;
-use tracing::info;
+use tokio::time::timeout;
 use tracing::warn;
 
+use self::event::Event;
+use self::evidence::Effects;
+use self::evidence::Evidence;
+use self::persist::Persist;
+use self::persist::Write;
+use self::publish::Merged;
+use self::publish::Publish;
+use self::publish::Published;
+use self::reload::Reload;
 use crate::base::diag::Report;
-use crate::base::health::Health;
-use crate::base::lock::read;
-use crate::base::lock::write;
-use crate::config::model::Endpoint;
 use crate::daemon::files::FileSet;
 use crate::daemon::load::Loaded;
 use crate::daemon::load::Loader;
 use crate::daemon::memory::retire;
 use crate::daemon::saved;
-use crate::daemon::saved::State;
-use crate::geo::answer_table::AnswerTable;
-use crate::health::health_table::Flip;
 use crate::health::health_table::HealthTable;
 use crate::health::observation::Observation;
-use crate::health::overrides::Override;
-use crate::health::overrides::Overrides;
 use crate::live::LastReload;
 use crate::live::Live;
-use crate::live::clock::Clock;
+use crate::live::Owner;
 use crate::live::clock::unix;
+use crate::live::request::NotSaved;
 use crate::live::request::Request;
+use crate::live::shared::Owned;
 use crate::probe::pairs;
 use crate::probe::schedule::Prober;
-use crate::state::build::Evidence;
-use crate::state::build::MergeJob;
 use crate::state::build::merge_tables;
 use crate::state::plan::Plan;
-use crate::state::snapshot::Snapshot;
+use crate::state::publish::Publisher;
 use crate::transport::notify::Notifier;
 use crate::transport::notify::warn_of_stale_serials;
 
-/// How often files are looked at. A change is taken up when two looks in a row find the same new
-/// state, so that an edit is in force within a second and a file being written is left alone.
+/// How often files are looked at: an edit is in force within a second.
 const WATCH_INTERVAL: Duration = Duration::from_millis(400);
 
-/// How often old reports and overrides are looked through.
+/// How often old reports and overrides are looked through, and what may wait is published and saved.
 const TICK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The most faults of a refused reload that are logged; all of them are on the status page.
-const MAX_LOGGED_FAULTS: usize = 20;
+/// How long the last write may take when the process ends.
+const LAST_SAVE_DEADLINE: Duration = Duration::from_secs(1);
 
-/// The health_table's view of a plan: every endpoint that has a monitor, by the vantages that can reach it.
+/// A health table for a plan: every endpoint that has a monitor, by the vantages that can reach it.
 pub fn health_table(plan: &Plan) -> HealthTable {
     let process = &plan.config.process;
     let pairs = pairs(&plan.config.pools, &process.vantages);
     let watched = pairs.into_iter().map(|pair| (pair.target, pair.vantage));
     HealthTable::new(watched, process.report_max_age)
-}
-
-/// What the health_table and the operators say of a plan's pools.
-pub fn evidence(plan: &Plan, health_table: &HealthTable, overrides: &Overrides) -> Evidence {
-    let pools = &plan.config.pools.pools;
-    let endpoints = pools.iter().map(|pool| {
-        let health = |e: &Endpoint| health_table.health(&pool.name, e.address);
-        pool.endpoints.iter().map(health).collect()
-    });
-    let forced = pools
-        .iter()
-        .map(|pool| overrides.of(&pool.name).map(|word| word.state));
-    Evidence {
-        endpoints: endpoints.collect(),
-        forced: forced.collect(),
-    }
 }
 
 /// Something that a blocking thread has finished.
@@ -93,35 +85,34 @@ enum Finished {
     Looked(FileSet),
     /// A load, with the loader given back.
     Loaded(Box<Loader>, Box<Result<Loaded, Report>>),
-    /// State was written, or not.
-    Saved(std::io::Result<()>),
+    /// State was written, or not, in so much time.
+    Saved(Result<(), Box<str>>, Duration),
     /// Merged tables.
-    Merged(Vec<(MergeJob, Arc<AnswerTable>)>),
+    Merged(Merged),
 }
 
 /// Who waits for a reload.
-type Waiting = oneshot::Sender<Result<Report, Report>>;
+type WaitsForReload = oneshot::Sender<Result<Report, Report>>;
+
+/// Who waits until an override is on disk.
+type WaitsForSave = oneshot::Sender<Result<bool, NotSaved>>;
 
 /// The loop's state.
 pub struct Control {
     live: Arc<Live>,
-    clock: Clock,
+    publisher: Publisher,
+    last_reload: Owned<LastReload>,
+    progress: Owned<crate::live::Progress>,
+    evidence: Evidence,
+    publish: Publish,
+    persist: Persist<WaitsForSave>,
+    reload: Reload<WaitsForReload>,
+    /// Whether something that is shown, but answers nobody, waits for the next tick.
+    is_publish_due: bool,
     prober: Prober,
     /// `None` while a load runs.
     loader: Option<Box<Loader>>,
-    /// What the latest load looked at.
-    seen: FileSet,
-    /// What the latest look found, if it differs from that.
-    changed: Option<FileSet>,
-    is_looking: bool,
-    waiting: Vec<Waiting>,
-    /// Those who asked while a load was running: it may have read before their edit.
-    waiting_next: Vec<Waiting>,
-    is_merging: bool,
-    is_saving: bool,
-    is_unsaved: bool,
     finished: mpsc::UnboundedSender<Finished>,
-    generation: u64,
     notifier: Notifier,
 }
 
@@ -132,40 +123,35 @@ pub struct Events {
     /// Requests of the admin API and of signals.
     pub requests: mpsc::Receiver<Request>,
     /// Ends the loop.
-    pub stop: tokio::sync::watch::Receiver<bool>,
+    pub stop: watch::Receiver<bool>,
 }
 
 impl Control {
     /// Takes over a process whose first snapshot is published, and starts probing.
     pub fn start(
         live: Arc<Live>,
-        clock: Clock,
+        owner: Owner,
         prober: Prober,
         loader: Loader,
         events: Events,
     ) -> JoinHandle<()> {
         let (finished, finishing) = mpsc::unbounded_channel();
         let mut control = Self {
-            generation: live.publisher.current().generation,
+            publish: Publish::new(owner.publisher.current()),
+            publisher: owner.publisher,
+            last_reload: owner.last_reload,
+            progress: owner.progress,
+            evidence: Evidence::new(owner.health_table, owner.overrides),
+            persist: Persist::new(),
+            reload: Reload::new(loader.seen().clone()),
+            is_publish_due: false,
             notifier: Notifier::new(live.meters.notifies.clone()),
             live,
-            clock,
             prober,
-            seen: loader.seen().clone(),
             loader: Some(Box::new(loader)),
-            changed: None,
-            is_looking: false,
-            waiting: Vec::new(),
-            waiting_next: Vec::new(),
-            is_merging: false,
-            is_saving: false,
-            is_unsaved: false,
             finished,
         };
-        control.probe_plan();
-        control
-            .notifier
-            .notify(&control.live.publisher.current().plan);
+        control.follow_plan();
         tokio::spawn(control.run(events, finishing))
     }
 
@@ -175,9 +161,14 @@ impl Control {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            self.progress.write().last_turn = self.live.clock.elapsed();
             tokio::select! {
-                Some(observation) = events.observations.recv() => {
-                    self.observe(observation, &mut events.observations);
+                Some(first) = events.observations.recv() => {
+                    let mut observations = vec![first];
+                    while let Ok(next) = events.observations.try_recv() {
+                        observations.push(next);
+                    }
+                    self.observe(&observations);
                 }
                 Some(request) = events.requests.recv() => self.request(request),
                 Some(finished) = finishing.recv() => self.finish(finished),
@@ -185,182 +176,143 @@ impl Control {
                 _ = watch.tick() => self.look(),
                 _ = stopped(&mut events.stop) => break,
             }
+            self.save();
         }
-        self.save_at_the_end();
+        self.save_at_the_end().await;
     }
 
-    /// Takes a finished probe and all that wait behind it, and publishes once for all of them.
-    fn observe(&mut self, first: Observation, rest: &mut mpsc::Receiver<Observation>) {
+    fn observe(&mut self, observations: &[Observation]) {
         let started = Instant::now();
-        let now = self.clock.now();
-        let mut flips = Vec::new();
-        let mut health_table = write(&self.live.health_table);
-        let mut next = Some(first);
-        while let Some(observation) = next {
-            // A probe that was in flight over a reload must not bring back a pool's series.
-            if health_table.watches(&observation) {
-                self.live.meters.probe(&observation);
-            }
-            flips.extend(health_table.observe(&observation, now));
-            next = rest.try_recv().ok();
-        }
-        // Counted only until it is known: thousands of endpoints report every few milliseconds.
-        if !self.live.is_ready.load(Relaxed) && health_table.n_awaited() == 0 {
-            self.live.is_ready.store(true, Relaxed);
-            info!("ready: the first round of probes is in");
-        }
-        drop(health_table);
-        self.flipped(&flips, started);
+        let now = self.live.clock.now();
+        let effects = self.evidence.observe(observations, now, &self.live.meters);
+        self.carry_out(effects, None, started);
     }
 
     fn tick(&mut self) {
         let started = Instant::now();
-        let now = self.clock.now();
-        let flips = write(&self.live.health_table).tick(now);
-        self.flipped(&flips, started);
-        let ended = write(&self.live.overrides).expire(now.unix);
-        for pool in &ended {
-            info!(%pool, "override ended by itself");
-        }
-        if !ended.is_empty() {
-            self.publish(started);
-            self.save();
-        }
-    }
-
-    fn flipped(&mut self, flips: &[Flip], started: Instant) {
-        for flip in flips {
-            let (pool, endpoint) = (&flip.target.pool, flip.target.address);
-            match flip.to {
-                Health::Down => warn!(%pool, %endpoint, "endpoint is down"),
-                Health::Up if flip.from == Health::Down => {
-                    info!(%pool, %endpoint, "endpoint is up");
-                }
-                Health::Up | Health::Unknown => {}
-            }
-        }
-        if flips.iter().any(Flip::moves_traffic) {
+        let now = self.live.clock.now();
+        let effects = self.evidence.tick(now);
+        self.carry_out(effects, None, started);
+        if std::mem::take(&mut self.is_publish_due) {
             self.publish(started);
         }
-        if !flips.is_empty() {
-            self.save();
+        for waiting in self.persist.overdue(now.elapsed) {
+            let _ = waiting.send(Err(NotSaved("the disk does not answer".into())));
         }
     }
 
     fn request(&mut self, request: Request) {
         let started = Instant::now();
         match request {
-            Request::Reload { reply } => self.reload(Some(reply)),
-            Request::SetOverride { pool, word, reply } => {
-                self.log_override(&pool, &word);
-                write(&self.live.overrides).set(&pool, word);
-                self.publish(started);
-                self.save();
-                // Nobody may be waiting any more.
-                let _ = reply.send(());
-            }
-            Request::ClearOverride { pool, reply } => {
-                let was_there = write(&self.live.overrides).clear(&pool);
-                if was_there {
-                    info!(%pool, "override taken back");
-                    self.publish(started);
-                    self.save();
+            Request::Reload { reply } => {
+                if self.reload.ask(Some(reply)) {
+                    self.load();
                 }
-                let _ = reply.send(was_there);
             }
+            Request::SetOverride {
+                pool,
+                override_,
+                reply,
+            } => {
+                let now = self.live.clock.now();
+                let effects = self.evidence.set_override(&pool, override_, now);
+                self.carry_out(effects, Some(reply), started);
+            }
+            Request::ClearOverride { pool, reply } => match self.evidence.clear_override(&pool) {
+                Some(effects) => self.carry_out(effects, Some(reply), started),
+                None => {
+                    let _ = reply.send(Ok(false));
+                }
+            },
         }
     }
 
-    fn log_override(&self, pool: &str, word: &Override) {
-        let (state, reason) = (word.state.as_str(), &*word.reason);
-        let seconds = word.until.map(|until| until.saturating_sub(unix()));
-        info!(pool, state, reason, ?seconds, "override set");
+    /// Logs, publishes and saves what a change of evidence asks for; `waiting` is answered when it is
+    /// saved, or at once where nothing is kept.
+    fn carry_out(&mut self, effects: Effects, waiting: Option<WaitsForSave>, started: Instant) {
+        let Effects {
+            publish,
+            save_verdicts,
+            save_overrides,
+            events,
+        } = effects;
+        log(&events);
+        match publish {
+            evidence::Publish::No => {}
+            evidence::Publish::Soon => self.is_publish_due = true,
+            evidence::Publish::Now => self.publish(started),
+        }
+        self.progress.write().is_ready = self.evidence.is_ready();
+        if save_verdicts {
+            self.persist.verdicts_changed();
+        }
+        if self.state_dir().is_none() {
+            if let Some(waiting) = waiting {
+                let _ = waiting.send(Ok(true));
+            }
+        } else if save_overrides {
+            self.persist
+                .overrides_changed(self.live.clock.elapsed(), waiting);
+        }
     }
 
-    /// Publishes what plan, health_table and overrides say now.
+    /// Publishes what plan and evidence give now.
     fn publish(&mut self, started: Instant) {
-        let before = self.live.publisher.current();
-        self.publish_plan(Arc::clone(&before.plan), started);
+        self.publish_plan(Arc::clone(&self.publish.served().plan), started);
     }
 
     fn publish_plan(&mut self, plan: Arc<Plan>, started: Instant) {
-        let before = self.live.publisher.current();
-        self.generation += 1;
-        let evidence = evidence(
-            &plan,
-            &read(&self.live.health_table),
-            &read(&self.live.overrides),
-        );
-        let snapshot = Snapshot::build(plan, &evidence, self.generation, Some(&before));
-        retire::replace(&self.live.publisher, snapshot);
+        self.is_publish_due = false;
+        let evidence = self.evidence.of(&plan);
+        let published = self.publish.publish(plan, &evidence);
+        self.serve(published);
         self.live.meters.published(started.elapsed());
-        self.merge();
     }
 
-    /// Has the missing merged tables made, one batch at a time.
-    fn merge(&mut self) {
-        if self.is_merging {
-            return;
-        }
-        let jobs = self.live.publisher.current().missing_merges();
-        if !jobs.is_empty() {
-            self.is_merging = true;
-            self.in_background(move || Finished::Merged(merge_tables(jobs)));
+    fn serve(&mut self, published: Published) {
+        retire::replace(&self.publisher, published.snapshot);
+        log(&published.events);
+        if !published.merge.is_empty() {
+            self.in_background(move || Finished::Merged(merge_tables(published.merge)));
         }
     }
 
     fn look(&mut self) {
-        if !self.is_looking && self.loader.is_some() {
-            self.is_looking = true;
-            let seen = self.seen.clone();
-            self.in_background(move || Finished::Looked(seen.now()));
+        if let Some(files) = self.reload.look() {
+            self.in_background(move || Finished::Looked(files.now()));
         }
     }
 
     fn finish(&mut self, finished: Finished) {
         match finished {
-            Finished::Looked(found) => self.looked(found),
+            Finished::Looked(found) => {
+                if self.reload.looked(found) {
+                    self.load();
+                }
+            }
             Finished::Loaded(loader, result) => self.loaded(loader, *result),
-            Finished::Saved(result) => {
-                self.is_saving = false;
-                if let Err(error) = result {
-                    warn!(%error, "state cannot be saved: verdicts would not survive a restart");
-                }
-                if self.is_unsaved {
-                    self.save();
+            Finished::Saved(result, took) => {
+                let now = self.live.clock.elapsed();
+                let finished = self.persist.finished(now, took, result);
+                log(finished.event.as_slice());
+                for waiting in finished.waiting {
+                    let saved = finished.result.clone().map(|()| true);
+                    // Nobody may be waiting any more.
+                    let _ = waiting.send(saved.map_err(NotSaved));
                 }
             }
-            Finished::Merged(made) => {
-                self.is_merging = false;
-                self.generation += 1;
-                let before = self.live.publisher.current();
-                let snapshot = before.with_tables(&made, self.generation);
-                retire::replace(&self.live.publisher, snapshot);
-                self.merge();
+            Finished::Merged(merged) => {
+                let published = self.publish.merged(&merged);
+                self.serve(published);
             }
         }
     }
 
-    fn looked(&mut self, found: FileSet) {
-        self.is_looking = false;
-        if found == self.seen {
-            self.changed = None;
-        } else if self.changed.as_ref() == Some(&found) {
-            self.changed = None;
-            self.reload(None);
-        } else {
-            self.changed = Some(found);
-        }
-    }
-
-    /// Starts a load, or notes that one more is wanted behind the one that runs.
-    fn reload(&mut self, waiting: Option<Waiting>) {
+    fn load(&mut self) {
         let Some(mut loader) = self.loader.take() else {
-            self.waiting_next.extend(waiting);
             return;
         };
-        self.waiting.extend(waiting);
-        let plan = Arc::clone(&self.live.publisher.current().plan);
+        let plan = Arc::clone(&self.publish.served().plan);
         self.in_background(move || {
             let result = loader.load(Some(&plan));
             Finished::Loaded(loader, Box::new(result))
@@ -369,98 +321,124 @@ impl Control {
 
     fn loaded(&mut self, loader: Box<Loader>, result: Result<Loaded, Report>) {
         let started = Instant::now();
-        self.seen = loader.seen().clone();
+        let finished = self.reload.finished(loader.seen().clone());
         self.loader = Some(loader);
-        let refused = result.is_err();
         let result = match result {
             Ok(Loaded { plan, report }) => {
-                self.adopt(plan, started);
+                self.adopt(Arc::new(plan), started);
                 Ok(report)
             }
             Err(report) => {
-                log_refused(&report);
+                let report_to_log = report.clone();
+                log(&[Event::ReloadRefused {
+                    report: report_to_log,
+                }]);
                 Err(report)
             }
         };
-        self.live.meters.reloaded(refused);
-        let report = match &result {
-            Ok(report) | Err(report) => report.clone(),
-        };
-        *write(&self.live.last_reload) = LastReload {
+        self.live.meters.reloaded(result.is_err());
+        let (Ok(report) | Err(report)) = &result;
+        *self.last_reload.write() = LastReload {
             at: unix(),
-            refused,
-            report,
+            refused: result.is_err(),
+            report: report.clone(),
         };
-        for reply in self.waiting.drain(..) {
-            let _ = reply.send(result.clone());
+        for waiting in finished.waiting {
+            let _ = waiting.send(result.clone());
         }
-        if !self.waiting_next.is_empty() {
-            self.waiting = std::mem::take(&mut self.waiting_next);
-            self.reload(None);
+        if finished.load {
+            self.load();
         }
     }
 
     /// Makes a new plan the one that is served and probed.
-    fn adopt(&mut self, plan: Plan, started: Instant) {
-        let plan = Arc::new(plan);
-        warn_of_stale_serials(&self.live.publisher.current().plan, &plan);
-        let mut next = health_table(&plan);
-        {
-            let mut health_table = write(&self.live.health_table);
-            next.adopt(&health_table);
-            *health_table = next;
-        }
+    fn adopt(&mut self, plan: Arc<Plan>, started: Instant) {
+        warn_of_stale_serials(&self.publish.served().plan, &plan);
+        self.evidence.adopt(health_table(&plan));
         self.publish_plan(Arc::clone(&plan), started);
-        self.probe_plan();
-        self.notifier.notify(&plan);
-        let pools = plan.config.pools.pools.iter();
-        let names = pools.map(|pool| &*pool.name).collect();
-        self.live.meters.forget_all_but(&names);
-        let (zones, pools) = (plan.zones.iter().count(), plan.config.pools.pools.len());
-        info!(generation = self.generation, zones, pools, "reloaded");
+        self.follow_plan();
+        let names = plan.config.pools.pools.iter().map(|pool| &*pool.name);
+        self.live.meters.forget_all_but(&names.collect());
+        log(&[Event::Reloaded {
+            generation: self.publish.served().generation,
+            zones: plan.zones.iter().count(),
+            pools: plan.config.pools.pools.len(),
+        }]);
     }
 
-    fn probe_plan(&mut self) {
-        let plan = Arc::clone(&self.live.publisher.current().plan);
+    /// Probes and notifies as the plan asks for.
+    fn follow_plan(&mut self) {
+        let plan = Arc::clone(&self.publish.served().plan);
+        let process = &plan.config.process;
         self.prober
-            .replace(pairs(&plan.config.pools, &plan.config.process.vantages));
-        if read(&self.live.health_table).n_awaited() == 0 {
-            self.live.is_ready.store(true, Relaxed);
-        }
+            .replace(pairs(&plan.config.pools, &process.vantages));
+        self.notifier.notify(&plan);
+        self.progress.write().is_ready = self.evidence.is_ready();
     }
 
-    fn state(&self) -> Option<(PathBuf, State)> {
-        let plan = Arc::clone(&self.live.publisher.current().plan);
-        let state_dir = plan.config.process.state_dir.clone()?;
-        let verdicts = read(&self.live.health_table).saved(self.clock.now());
-        let overrides = read(&self.live.overrides).clone();
-        Some((
-            state_dir,
-            State {
-                verdicts,
-                overrides,
-            },
-        ))
+    fn state_dir(&self) -> Option<&PathBuf> {
+        self.publish.served().plan.config.process.state_dir.as_ref()
     }
 
-    /// Has the state written; while one write runs, the next waits for it.
+    /// Starts the write that is due, if one is.
     fn save(&mut self) {
-        self.is_unsaved = self.is_saving;
-        if self.is_saving {
+        let Some(state_dir) = self.state_dir().cloned() else {
             return;
-        }
-        if let Some((state_dir, state)) = self.state() {
-            self.is_saving = true;
-            self.in_background(move || Finished::Saved(saved::write(&state_dir, &state)));
+        };
+        if let Some(write) = self.persist.next(self.live.clock.elapsed()) {
+            let save = self.state(state_dir, write);
+            self.in_background(move || {
+                let started = Instant::now();
+                let result = save().map_err(|error| error.to_string().into());
+                Finished::Saved(result, started.elapsed())
+            });
         }
     }
 
-    fn save_at_the_end(&self) {
-        if let Some((state_dir, state)) = self.state()
-            && let Err(error) = saved::write(&state_dir, &state)
-        {
-            warn!(%error, "state cannot be saved: verdicts will not survive the restart");
+    /// A copy of the state, and its way to the disk.
+    fn state(
+        &self,
+        state_dir: PathBuf,
+        write: Write,
+    ) -> impl FnOnce() -> std::io::Result<()> + use<> {
+        let overrides = write.overrides.then(|| self.evidence.overrides());
+        let verdicts = write
+            .verdicts
+            .then(|| self.evidence.verdicts(self.live.clock.now()));
+        move || {
+            if let Some(overrides) = overrides {
+                saved::write_overrides(&state_dir, &overrides)?;
+            }
+            match verdicts {
+                Some(verdicts) => saved::write_verdicts(&state_dir, &verdicts),
+                None => Ok(()),
+            }
         }
+    }
+
+    async fn save_at_the_end(&self) {
+        let Some(state_dir) = self.state_dir().cloned() else {
+            return;
+        };
+        let save = self.state(
+            state_dir,
+            Write {
+                overrides: true,
+                verdicts: true,
+            },
+        );
+        // A thread of its own: those of the runtime may all hang on the same disk.
+        let (done, saved) = oneshot::channel();
+        std::thread::spawn(move || done.send(save()));
+        let error = match timeout(LAST_SAVE_DEADLINE, saved).await {
+            Ok(Ok(Ok(()))) => return,
+            Ok(Ok(Err(error))) => error.to_string(),
+            Ok(Err(_)) | Err(_) => "the disk does not answer".into(),
+        };
+        warn!(
+            error,
+            "state not saved: verdicts will not survive the restart"
+        );
     }
 
     fn in_background(&self, work: impl FnOnce() -> Finished + Send + 'static) {
@@ -472,19 +450,14 @@ impl Control {
     }
 }
 
-fn log_refused(report: &Report) {
-    let faults = report.n_errors();
-    error!(
-        faults,
-        "reload refused: what was served before is served on"
-    );
-    for fault in report.sorted().into_iter().take(MAX_LOGGED_FAULTS) {
-        error!("{fault}");
+fn log(events: &[Event]) {
+    for event in events {
+        event.log();
     }
 }
 
 /// Ends when the process is to stop.
-async fn stopped(stop: &mut tokio::sync::watch::Receiver<bool>) {
+async fn stopped(stop: &mut watch::Receiver<bool>) {
     if stop.wait_for(|stop| *stop).await.is_err() {
         pending::<()>().await;
     }

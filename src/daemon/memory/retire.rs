@@ -21,19 +21,19 @@ use crate::state::snapshot::Snapshot;
 const HOLD: Duration = Duration::from_secs(1);
 
 /// Publishes a snapshot and retires the one before.
-pub(crate) fn replace(publisher: &Publisher, next: Snapshot) {
+pub(crate) fn replace(publisher: &Publisher, next: Arc<Snapshot>) {
     let before = publisher.current();
     let is_reload = !Arc::ptr_eq(&before.plan, &next.plan);
     let generation = next.generation;
     publisher.publish(next);
-    let publisher = publisher.clone();
+    let snapshots = publisher.reader();
     tokio::spawn(async move {
         sleep(HOLD).await;
         // Ends with the process at the latest.
         let _ = spawn_blocking(move || {
             drop(before);
             // What a flip frees, the next one needs again.
-            let is_quiet = publisher.current().generation == generation;
+            let is_quiet = snapshots.current().generation == generation;
             if is_reload || is_quiet {
                 memory_sys::return_free_pages();
             }

@@ -1,0 +1,132 @@
+//! What the control loop logs: one value for each kind of line, made by the state machines and written
+//! by the loop.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tracing::error;
+use tracing::info;
+use tracing::warn;
+
+use crate::base::diag::Report;
+use crate::base::prefix::Family;
+use crate::health::overrides::Forced;
+
+/// The most faults of a refused reload that are logged; all of them are on the status page.
+const MAX_LOGGED_FAULTS: usize = 20;
+
+/// Something that an operator reads in the log.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Event {
+    /// An endpoint's verdict became down.
+    EndpointDown {
+        pool: Arc<str>,
+        endpoint: IpAddr,
+        /// The vantage whose report decided.
+        vantage: Arc<str>,
+        /// Why its latest probe failed.
+        reason: Box<str>,
+    },
+    /// An endpoint's verdict became up after it had been down.
+    EndpointUp {
+        pool: Arc<str>,
+        endpoint: IpAddr,
+        /// The vantage whose report decided; `None`: old reports no longer count.
+        vantage: Option<Arc<str>>,
+    },
+    /// A pool no longer serves a family: too few endpoints are up.
+    PoolDown {
+        pool: Box<str>,
+        family: Family,
+        /// How many of its endpoints of that family are up, and how many it has.
+        n_up: usize,
+        n: usize,
+    },
+    /// A pool serves a family again.
+    PoolUp { pool: Box<str>, family: Family },
+    /// The first round of probes is in.
+    Ready,
+    /// An operator set an override.
+    OverrideSet {
+        pool: Box<str>,
+        state: Forced,
+        reason: Box<str>,
+        /// How long it holds; `None`: until it is cleared.
+        seconds: Option<u64>,
+    },
+    /// An operator cleared an override.
+    OverrideCleared { pool: Box<str> },
+    /// An override has expired.
+    OverrideExpired { pool: Box<str> },
+    /// The state could not be written.
+    StateNotSaved { error: Box<str> },
+    /// The state could be written again.
+    StateSavedAgain,
+    /// A reload was accepted.
+    Reloaded {
+        generation: u64,
+        zones: usize,
+        pools: usize,
+    },
+    /// A reload was refused.
+    ReloadRefused { report: Report },
+}
+
+impl Event {
+    /// Writes the log line.
+    pub(super) fn log(&self) {
+        match self {
+            Self::EndpointDown {
+                pool,
+                endpoint,
+                vantage,
+                reason,
+            } => warn!(%pool, %endpoint, %vantage, %reason, "endpoint is down"),
+            Self::EndpointUp {
+                pool,
+                endpoint,
+                vantage,
+            } => {
+                let vantage = vantage.as_deref().unwrap_or("none: old reports expired");
+                info!(%pool, %endpoint, %vantage, "endpoint is up");
+            }
+            Self::PoolDown {
+                pool,
+                family,
+                n_up,
+                n,
+            } => warn!(%pool, %family, up = n_up, of = n, "pool is down"),
+            Self::PoolUp { pool, family } => info!(%pool, %family, "pool is up"),
+            Self::Ready => info!("ready: the first round of probes is in"),
+            Self::OverrideSet {
+                pool,
+                state,
+                reason,
+                seconds,
+            } => info!(%pool, state = state.as_str(), %reason, ?seconds, "override set"),
+            Self::OverrideCleared { pool } => info!(%pool, "override cleared"),
+            Self::OverrideExpired { pool } => info!(%pool, "override expired"),
+            Self::StateNotSaved { error } => warn!(
+                %error,
+                "state cannot be saved, trying again every few seconds: verdicts and overrides \
+                 would not survive a restart"
+            ),
+            Self::StateSavedAgain => info!("state can be saved again"),
+            Self::Reloaded {
+                generation,
+                zones,
+                pools,
+            } => info!(generation, zones, pools, "reloaded"),
+            Self::ReloadRefused { report } => {
+                let faults = report.n_errors();
+                error!(
+                    faults,
+                    "reload refused; still serving the previous configuration"
+                );
+                for fault in report.sorted().into_iter().take(MAX_LOGGED_FAULTS) {
+                    error!("{fault}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! What is known of pools and endpoints now: the health table and the operators' overrides. No clock and
+//! no disk: observations, requests and times come in, [`Effects`] go out.
+
+use std::sync::Arc;
+
+use crate::base::health::Health;
+use crate::daemon::control::event::Event;
+use crate::health::health_table::Flip;
+use crate::health::health_table::HealthTable;
+use crate::health::observation::Moment;
+use crate::health::observation::Observation;
+use crate::health::observation::ProbeResult;
+use crate::health::overrides::Override;
+use crate::health::overrides::Overrides;
+use crate::live::meters::Meters;
+use crate::live::shared::Owned;
+use crate::state::build;
+use crate::state::plan::Plan;
+
+/// What the loop is to do after a change of evidence.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Effects {
+    /// Whether a snapshot is to be built and published.
+    pub publish: Publish,
+    /// Whether verdicts are to be saved.
+    pub save_verdicts: bool,
+    /// Whether overrides are to be saved.
+    pub save_overrides: bool,
+    /// What to log.
+    pub events: Vec<Event>,
+}
+
+/// How soon a snapshot must follow a change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Publish {
+    /// Not at all.
+    #[default]
+    No,
+    /// With the next tick: only what is shown has changed.
+    Soon,
+    /// Now: answers have changed.
+    Now,
+}
+
+/// The state machine.
+#[derive(Debug)]
+pub(super) struct Evidence {
+    health_table: Owned<HealthTable>,
+    overrides: Owned<Overrides>,
+    /// Whether the first round of probes is in.
+    is_ready: bool,
+}
+
+impl Evidence {
+    /// Takes over the evidence that the first snapshot was built from.
+    pub(super) fn new(health_table: Owned<HealthTable>, overrides: Owned<Overrides>) -> Self {
+        let is_ready = health_table.read().n_awaited() == 0;
+        Self {
+            health_table,
+            overrides,
+            is_ready,
+        }
+    }
+
+    /// Whether the first round of probes is in.
+    pub(super) fn is_ready(&self) -> bool {
+        self.is_ready
+    }
+
+    /// Takes finished probes, as many as have come; one publication follows for all of them.
+    pub(super) fn observe(
+        &mut self,
+        observations: &[Observation],
+        now: Moment,
+        meters: &Meters,
+    ) -> Effects {
+        let mut effects = Effects::default();
+        let mut health_table = self.health_table.write();
+        for observation in observations {
+            // A probe that was in flight over a reload must not bring back a pool's series.
+            if health_table.watches(observation) {
+                meters.probe(observation);
+            }
+            if let Some(flip) = health_table.observe(observation, now) {
+                effects.flipped(&flip, Some(observation));
+            }
+        }
+        // Counted only until it is known: thousands of endpoints report every few milliseconds.
+        if !self.is_ready && health_table.n_awaited() == 0 {
+            self.is_ready = true;
+            effects.events.push(Event::Ready);
+        }
+        effects
+    }
+
+    /// Lets old reports and overrides expire.
+    pub(super) fn tick(&mut self, now: Moment) -> Effects {
+        let mut effects = Effects::default();
+        for flip in self.health_table.write().tick(now) {
+            effects.flipped(&flip, None);
+        }
+        let expired = self.overrides.write().expire(now.unix);
+        for pool in expired {
+            effects.overridden(Event::OverrideExpired { pool });
+        }
+        effects
+    }
+
+    /// Sets an override.
+    pub(super) fn set_override(&mut self, pool: &str, override_: Override, now: Moment) -> Effects {
+        let mut effects = Effects::default();
+        effects.overridden(Event::OverrideSet {
+            pool: pool.into(),
+            state: override_.state,
+            reason: override_.reason.clone(),
+            seconds: override_.until.map(|until| until.saturating_sub(now.unix)),
+        });
+        self.overrides.write().set(pool, override_);
+        effects
+    }
+
+    /// Clears an override; `None` if there is none.
+    pub(super) fn clear_override(&mut self, pool: &str) -> Option<Effects> {
+        if !self.overrides.write().clear(pool) {
+            return None;
+        }
+        let mut effects = Effects::default();
+        effects.overridden(Event::OverrideCleared { pool: pool.into() });
+        Some(effects)
+    }
+
+    /// Goes on with the endpoints of a new plan; what is known of those that stay is kept.
+    pub(super) fn adopt(&mut self, mut next: HealthTable) {
+        let mut health_table = self.health_table.write();
+        next.adopt(&health_table);
+        *health_table = next;
+        self.is_ready |= health_table.n_awaited() == 0;
+    }
+
+    /// What a snapshot is built from.
+    pub(super) fn of(&self, plan: &Plan) -> build::Evidence {
+        of(plan, &self.health_table.read(), &self.overrides.read())
+    }
+
+    /// What is worth saving: copies, so that nobody waits for the disk.
+    pub(super) fn overrides(&self) -> Overrides {
+        self.overrides.read().clone()
+    }
+
+    /// Everything that vantages reported and that is worth keeping over a restart.
+    pub(super) fn verdicts(&self, now: Moment) -> crate::health::saved::Saved {
+        self.health_table.read().saved(now)
+    }
+}
+
+/// What health table and overrides tell of a plan's pools.
+pub fn of(plan: &Plan, health_table: &HealthTable, overrides: &Overrides) -> build::Evidence {
+    let pools = &plan.config.pools.pools;
+    let endpoints = pools.iter().map(|pool| {
+        let endpoints = pool.endpoints.iter();
+        endpoints
+            .map(|endpoint| health_table.health(&pool.name, endpoint.address))
+            .collect()
+    });
+    let forced = pools
+        .iter()
+        .map(|pool| overrides.of(&pool.name).map(|override_| override_.state));
+    build::Evidence {
+        endpoints: endpoints.collect(),
+        forced: forced.collect(),
+    }
+}
+
+impl Effects {
+    /// Adds those of a change of an endpoint's verdict; `cause` is the probe that decided, if one did.
+    fn flipped(&mut self, flip: &Flip, cause: Option<&Observation>) {
+        self.save_verdicts = true;
+        self.publish = self.publish.max(match flip.moves_traffic() {
+            true => Publish::Now,
+            false => Publish::Soon,
+        });
+        let (pool, endpoint) = (Arc::clone(&flip.target.pool), flip.target.address);
+        let vantage = cause.map(|observation| Arc::clone(&observation.vantage));
+        let event = match (flip.from, flip.to, vantage) {
+            (_, Health::Down, Some(vantage)) => Event::EndpointDown {
+                pool,
+                endpoint,
+                vantage,
+                reason: reason(cause),
+            },
+            (Health::Down, Health::Up, vantage) => Event::EndpointUp {
+                pool,
+                endpoint,
+                vantage,
+            },
+            _ => return,
+        };
+        self.events.push(event);
+    }
+
+    /// Adds those of a change of an override.
+    fn overridden(&mut self, event: Event) {
+        self.publish = Publish::Now;
+        self.save_overrides = true;
+        self.events.push(event);
+    }
+}
+
+/// Why a probe failed.
+fn reason(cause: Option<&Observation>) -> Box<str> {
+    match cause.map(|observation| &observation.result) {
+        Some(ProbeResult::Failure(failure)) => failure.to_string().into(),
+        Some(ProbeResult::NoEvidence(fault)) => fault.to_string().into(),
+        Some(ProbeResult::Success) | None => "the vote of the other vantages".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::daemon::control::health_table;
+    use crate::health::failure::ProbeFailure;
+    use crate::health::observation::Target;
+    use crate::health::overrides::Forced;
+    use crate::state::fixture;
+
+    const POOLS: &str = r#"
+[monitor.ready]
+type = "tcp"
+port = 80
+[pool.a]
+location = [45.60, -121.18]
+endpoints = ["10.0.0.1"]
+monitor = "ready"
+[pool.b]
+location = [50.45, 3.82]
+endpoints = ["10.0.0.2"]
+monitor = "ready"
+[steer."app.example.com"]
+pools = ["a", "b"]
+"#;
+
+    const ZONE: &str = "$TTL 60\n@ SOA ns h 1 1 1 1 1\n@ NS ns\nns A 192.0.2.1\n";
+
+    fn plan(pools: &str) -> Plan {
+        let process = "[health]\nvantage = \"v\"\n";
+        let zones = [("example.com", ZONE)];
+        fixture::plan(process, pools, &zones, fixture::embedded_atlas())
+    }
+
+    fn at(seconds: u64) -> Moment {
+        Moment {
+            elapsed: Duration::from_secs(seconds),
+            unix: 1_000 + seconds,
+        }
+    }
+
+    fn start(plan: &Plan) -> Evidence {
+        Evidence::new(
+            Owned::new(health_table(plan)),
+            Owned::new(Overrides::default()),
+        )
+    }
+
+    fn observation(plan: &Plan, pool: usize, result: ProbeResult) -> Observation {
+        let config = &plan.config.pools;
+        Observation {
+            target: Arc::new(Target {
+                pool: (&*config.pools[pool].name).into(),
+                address: config.pools[pool].endpoints[0].address,
+                monitor: Arc::new(config.monitors[0].clone()),
+            }),
+            vantage: "v".into(),
+            result,
+            took: Duration::from_millis(1),
+        }
+    }
+
+    fn refused() -> ProbeResult {
+        ProbeResult::Failure(ProbeFailure::Refused)
+    }
+
+    fn drain(until: Option<u64>) -> Override {
+        Override {
+            state: Forced::Drain,
+            since: 1_000,
+            until,
+            reason: "maintenance".into(),
+        }
+    }
+
+    #[test]
+    fn many_observations_make_one_publication() {
+        let plan = plan(POOLS);
+        let mut evidence = start(&plan);
+        let meters = Meters::new();
+        let fail = |pool| observation(&plan, pool, refused());
+        let up = [0, 1].map(|pool| observation(&plan, pool, ProbeResult::Success));
+        let effects = evidence.observe(&up, at(0), &meters);
+        assert_eq!(effects.publish, Publish::Soon, "no answer changes");
+        assert_eq!(effects.events, [Event::Ready]);
+        assert!(evidence.is_ready());
+
+        let effects = evidence.observe(&[fail(0), fail(1)], at(5), &meters);
+        assert_eq!(effects, Effects::default(), "one failure of two");
+        let effects = evidence.observe(&[fail(0), fail(1)], at(10), &meters);
+        assert_eq!(effects.publish, Publish::Now);
+        assert!(effects.save_verdicts && !effects.save_overrides);
+        let down = |pool: &str, endpoint: &str| Event::EndpointDown {
+            pool: pool.into(),
+            endpoint: endpoint.parse::<IpAddr>().expect("address"),
+            vantage: "v".into(),
+            reason: "connection refused".into(),
+        };
+        assert_eq!(
+            effects.events,
+            [down("a", "10.0.0.1"), down("b", "10.0.0.2")]
+        );
+        let of = evidence.of(&plan);
+        assert_eq!(of.endpoints, [[Health::Down], [Health::Down]]);
+    }
+
+    #[test]
+    fn overrides_are_set_cleared_and_expire() {
+        let plan = plan(POOLS);
+        let mut evidence = start(&plan);
+        let effects = evidence.set_override("a", drain(Some(1_060)), at(0));
+        assert_eq!(effects.publish, Publish::Now);
+        assert!(effects.save_overrides);
+        assert_eq!(
+            effects.events,
+            [Event::OverrideSet {
+                pool: "a".into(),
+                state: Forced::Drain,
+                reason: "maintenance".into(),
+                seconds: Some(60),
+            }]
+        );
+        evidence.set_override("b", drain(None), at(0));
+        let forced = |evidence: &Evidence| evidence.of(&plan).forced;
+        assert_eq!(forced(&evidence), [Some(Forced::Drain); 2]);
+
+        assert_eq!(evidence.tick(at(59)), Effects::default());
+        let effects = evidence.tick(at(60));
+        assert_eq!(effects.publish, Publish::Now);
+        assert!(effects.save_overrides);
+        assert_eq!(
+            effects.events,
+            [Event::OverrideExpired { pool: "a".into() }]
+        );
+        assert_eq!(forced(&evidence), [None, Some(Forced::Drain)]);
+
+        assert_eq!(evidence.clear_override("a"), None);
+        let effects = evidence.clear_override("b").expect("there is one");
+        assert!(effects.save_overrides);
+        assert_eq!(forced(&evidence), [None; 2]);
+    }
+
+    #[test]
+    fn a_probe_in_flight_over_a_reload_is_not_counted() {
+        let before = plan(POOLS);
+        let mut evidence = start(&before);
+        let meters = Meters::new();
+        let stale = observation(&before, 0, refused());
+        let renamed = plan(&POOLS.replace("pool.a", "pool.c").replace("\"a\"", "\"c\""));
+        evidence.adopt(health_table(&renamed));
+        assert_eq!(
+            evidence.observe(&[stale], at(1), &meters),
+            Effects::default()
+        );
+        let series = meters.probes.with_label_values(&["a", "v", "connect"]);
+        assert_eq!(series.get(), 0);
+    }
+}

@@ -1,0 +1,238 @@
+//! When state is written: changes that come close together in one write, one write at a time, and a
+//! failed one again. No clock and no disk: times come in, writes go out as [`Write`].
+
+use std::time::Duration;
+
+use crate::daemon::control::event::Event;
+
+/// Verdicts are written at most so often; each write costs time in proportion to their number.
+const VERDICTS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Writing verdicts takes at most one part in so many of the time, however slow the disk.
+const VERDICTS_DUTY: u32 = 20;
+
+/// How long after a failed write the next is tried.
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long somebody who waits for a write is kept waiting when the disk does not answer.
+const MAX_WAIT: Duration = Duration::from_secs(3);
+
+/// What is to be written now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Write {
+    /// Overrides: few, and acknowledged to an operator only when they are on disk.
+    pub overrides: bool,
+    /// Verdicts.
+    pub verdicts: bool,
+}
+
+/// What follows from a finished write, or one that does not finish.
+#[derive(Debug, PartialEq)]
+pub(super) struct Finished<W> {
+    /// Who waited for it.
+    pub waiting: Vec<W>,
+    /// Whether what they waited for is on disk, else why not.
+    pub result: Result<(), Box<str>>,
+    /// What to log.
+    pub event: Option<Event>,
+}
+
+/// The state machine; `W` is somebody who waits until overrides are on disk.
+#[derive(Debug)]
+pub(super) struct Persist<W> {
+    dirty: Write,
+    running: Option<Write>,
+    /// Who waits for the write that runs.
+    waiting: Vec<(Duration, W)>,
+    /// Who waits for the one behind it.
+    waiting_next: Vec<(Duration, W)>,
+    verdicts_from: Duration,
+    retry_from: Duration,
+    has_failed: bool,
+}
+
+impl<W> Persist<W> {
+    /// Nothing to write yet.
+    pub(super) fn new() -> Self {
+        Self {
+            dirty: Write {
+                overrides: false,
+                verdicts: false,
+            },
+            running: None,
+            waiting: Vec::new(),
+            waiting_next: Vec::new(),
+            verdicts_from: Duration::ZERO,
+            retry_from: Duration::ZERO,
+            has_failed: false,
+        }
+    }
+
+    /// Verdicts have changed.
+    pub(super) fn verdicts_changed(&mut self) {
+        self.dirty.verdicts = true;
+    }
+
+    /// Overrides have changed; `waiting` is answered once they are on disk.
+    pub(super) fn overrides_changed(&mut self, now: Duration, waiting: Option<W>) {
+        self.dirty.overrides = true;
+        // An operator who waits does not wait for the next try as well.
+        self.retry_from = self.retry_from.min(now);
+        let waiting = waiting.map(|waiting| (now + MAX_WAIT, waiting));
+        self.waiting_next.extend(waiting);
+    }
+
+    /// What to write now, if anything. [`Persist::finished`] must follow.
+    pub(super) fn next(&mut self, now: Duration) -> Option<Write> {
+        if self.running.is_some() || now < self.retry_from {
+            return None;
+        }
+        let write = Write {
+            overrides: self.dirty.overrides,
+            verdicts: self.dirty.verdicts && now >= self.verdicts_from,
+        };
+        if write.overrides {
+            self.dirty.overrides = false;
+            self.waiting.append(&mut self.waiting_next);
+        }
+        self.dirty.verdicts &= !write.verdicts;
+        self.running = (write.overrides || write.verdicts).then_some(write);
+        self.running
+    }
+
+    /// A write has ended, after it took so long.
+    pub(super) fn finished(
+        &mut self,
+        now: Duration,
+        took: Duration,
+        result: Result<(), Box<str>>,
+    ) -> Finished<W> {
+        if let Some(write) = self.running.take() {
+            if result.is_err() {
+                self.dirty.overrides |= write.overrides;
+                self.dirty.verdicts |= write.verdicts;
+                self.retry_from = now + RETRY_INTERVAL;
+            }
+            if write.verdicts {
+                self.verdicts_from = now + VERDICTS_INTERVAL.max(took * VERDICTS_DUTY);
+            }
+        }
+        let had_failed = std::mem::replace(&mut self.has_failed, result.is_err());
+        let event = match &result {
+            Err(error) if !had_failed => Some(Event::StateNotSaved {
+                error: error.clone(),
+            }),
+            Ok(()) if had_failed => Some(Event::StateSavedAgain),
+            _ => None,
+        };
+        let waiting = self.waiting.drain(..).map(|(_, waiting)| waiting);
+        Finished {
+            waiting: waiting.collect(),
+            result,
+            event,
+        }
+    }
+
+    /// Those who have waited too long: the disk hangs.
+    pub(super) fn overdue(&mut self, now: Duration) -> Vec<W> {
+        let all = self.waiting.extract_if(.., |(until, _)| *until <= now);
+        let mut overdue: Vec<W> = all.map(|(_, waiting)| waiting).collect();
+        let next = self.waiting_next.extract_if(.., |(until, _)| *until <= now);
+        overdue.extend(next.map(|(_, waiting)| waiting));
+        overdue
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOTH: Write = Write {
+        overrides: true,
+        verdicts: true,
+    };
+    const OVERRIDES: Write = Write {
+        overrides: true,
+        verdicts: false,
+    };
+    const VERDICTS: Write = Write {
+        overrides: false,
+        verdicts: true,
+    };
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn changes_during_a_write_share_the_next_one() {
+        let mut persist = Persist::new();
+        assert_eq!(persist.next(ms(0)), None);
+        persist.verdicts_changed();
+        persist.overrides_changed(ms(0), Some("a"));
+        assert_eq!(persist.next(ms(0)), Some(BOTH));
+        for waiting in ["b", "c"] {
+            persist.overrides_changed(ms(1), Some(waiting));
+            assert_eq!(persist.next(ms(1)), None, "one write at a time");
+        }
+        assert_eq!(persist.finished(ms(2), ms(2), Ok(())).waiting, ["a"]);
+        assert_eq!(persist.next(ms(2)), Some(OVERRIDES));
+        assert_eq!(persist.finished(ms(4), ms(2), Ok(())).waiting, ["b", "c"]);
+        assert_eq!(persist.next(ms(4)), None);
+    }
+
+    #[test]
+    fn verdicts_are_not_written_all_the_time() {
+        let mut persist = Persist::<()>::new();
+        persist.verdicts_changed();
+        assert_eq!(persist.next(ms(0)), Some(VERDICTS));
+        persist.finished(ms(200), ms(200), Ok(()));
+        persist.verdicts_changed();
+        assert_eq!(persist.next(ms(4199)), None, "a write of 200 ms, 20 times");
+        persist.overrides_changed(ms(4199), None);
+        assert_eq!(persist.next(ms(4199)), Some(OVERRIDES), "never delayed");
+        persist.finished(ms(4199), ms(0), Ok(()));
+        assert_eq!(persist.next(ms(4200)), Some(VERDICTS));
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_written_again() {
+        let mut persist = Persist::new();
+        persist.overrides_changed(ms(0), Some("a"));
+        persist.verdicts_changed();
+        assert_eq!(persist.next(ms(0)), Some(BOTH));
+        let failed = persist.finished(ms(1), ms(1), Err("no space".into()));
+        let error = "no space".into();
+        assert_eq!(failed.event, Some(Event::StateNotSaved { error }));
+        assert_eq!((failed.waiting, failed.result.is_err()), (vec!["a"], true));
+        assert_eq!(persist.next(ms(5000)), None, "a pause");
+        assert_eq!(persist.next(ms(5001)), Some(BOTH), "without another change");
+        assert_eq!(
+            persist.finished(ms(5002), ms(1), Err("x".into())).event,
+            None
+        );
+        persist.overrides_changed(ms(5003), Some("b"));
+        assert_eq!(persist.next(ms(5003)), Some(OVERRIDES), "somebody waits");
+        let saved = persist.finished(ms(5004), ms(1), Ok(()));
+        assert_eq!(saved.event, Some(Event::StateSavedAgain));
+        assert_eq!(saved.waiting, ["b"]);
+    }
+
+    #[test]
+    fn nobody_waits_for_ever_for_a_disk_that_hangs() {
+        let mut persist = Persist::new();
+        persist.overrides_changed(ms(0), Some("a"));
+        assert_eq!(persist.next(ms(0)), Some(OVERRIDES));
+        persist.overrides_changed(ms(500), Some("b"));
+        assert!(persist.overdue(ms(2999)).is_empty());
+        assert_eq!(persist.overdue(ms(3000)), ["a"]);
+        assert_eq!(persist.overdue(ms(3500)), ["b"]);
+        let finished = persist.finished(ms(9000), ms(9000), Ok(()));
+        assert!(finished.waiting.is_empty());
+        assert_eq!(
+            persist.next(ms(9000)),
+            Some(OVERRIDES),
+            "what b had changed"
+        );
+    }
+}

@@ -1,0 +1,222 @@
+//! What is served: builds each next snapshot and has missing merged tables made, one batch at a time.
+//! No clock and no threads: snapshots and jobs go out as [`Published`], merged tables come back.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::base::health::Health;
+use crate::base::prefix::Family;
+use crate::daemon::control::event::Event;
+use crate::geo::answer_table::AnswerTable;
+use crate::state::build::Evidence;
+use crate::state::build::MergeJob;
+use crate::state::plan::Plan;
+use crate::state::snapshot::Snapshot;
+use crate::steer::PoolStatus;
+
+/// Merged tables with the jobs that they were made for.
+pub(super) type Merged = Vec<(MergeJob, Arc<AnswerTable>)>;
+
+/// What follows from a change of what is served.
+#[derive(Debug)]
+pub(super) struct Published {
+    /// To be published.
+    pub snapshot: Arc<Snapshot>,
+    /// Merged tables to be made in the background; empty: none. [`Publish::merged`] must follow.
+    pub merge: Vec<MergeJob>,
+    /// What to log.
+    pub events: Vec<Event>,
+}
+
+/// The state machine.
+#[derive(Debug)]
+pub(super) struct Publish {
+    served: Arc<Snapshot>,
+    is_merging: bool,
+}
+
+impl Publish {
+    /// Goes on from the first snapshot.
+    pub(super) fn new(served: Arc<Snapshot>) -> Self {
+        Self {
+            served,
+            is_merging: false,
+        }
+    }
+
+    /// What is served.
+    pub(super) fn served(&self) -> &Arc<Snapshot> {
+        &self.served
+    }
+
+    /// Serves a plan with the evidence of now.
+    pub(super) fn publish(&mut self, plan: Arc<Plan>, evidence: &Evidence) -> Published {
+        let generation = self.served.generation + 1;
+        let snapshot = Snapshot::build(plan, evidence, generation, Some(&self.served));
+        let events = pool_events(&self.served, &snapshot);
+        self.serve(snapshot, events)
+    }
+
+    /// Serves the same with the merged tables that were made; those that no longer fit are left out.
+    pub(super) fn merged(&mut self, merged: &Merged) -> Published {
+        self.is_merging = false;
+        let generation = self.served.generation + 1;
+        let snapshot = self.served.with_tables(merged, generation);
+        self.serve(snapshot, Vec::new())
+    }
+
+    fn serve(&mut self, snapshot: Snapshot, events: Vec<Event>) -> Published {
+        self.served = Arc::new(snapshot);
+        let merge = match self.is_merging {
+            true => Vec::new(),
+            false => self.served.missing_merges(),
+        };
+        self.is_merging |= !merge.is_empty();
+        Published {
+            snapshot: Arc::clone(&self.served),
+            merge,
+            events,
+        }
+    }
+}
+
+/// What to log of the pools whose status differs.
+fn pool_events(before: &Snapshot, after: &Snapshot) -> Vec<Event> {
+    let names_of = |snapshot: &Snapshot| -> HashMap<Box<str>, usize> {
+        let pools = snapshot.plan.config.pools.pools.iter();
+        pools.map(|pool| pool.name.clone()).zip(0..).collect()
+    };
+    let is_same = Arc::ptr_eq(&before.plan.config, &after.plan.config);
+    let known = (!is_same).then(|| names_of(before));
+    let mut events = Vec::new();
+    for (ix, pool) in after.plan.config.pools.pools.iter().enumerate() {
+        let ix_before = match &known {
+            Some(known) => known.get(&pool.name).copied(),
+            None => Some(ix),
+        };
+        for family in Family::ALL {
+            let was_down =
+                ix_before.is_some_and(|ix| before.pools[ix].standing(family) == PoolStatus::Down);
+            let now = &after.pools[ix];
+            let status = now.standing(family);
+            let pool = || pool.name.clone();
+            if status == PoolStatus::Down && !was_down {
+                let endpoints = after.plan.config.pools.pools[ix].endpoints.iter();
+                let of_family = endpoints
+                    .zip(&now.endpoints)
+                    .filter(|(endpoint, _)| Family::of(endpoint.address) == family)
+                    .map(|(_, health)| *health);
+                let (n, n_up) = of_family.fold((0, 0), |(n, n_up), health| {
+                    (n + 1, n_up + usize::from(health == Health::Up))
+                });
+                events.push(Event::PoolDown {
+                    pool: pool(),
+                    family,
+                    n_up,
+                    n,
+                });
+            } else if was_down && status == PoolStatus::Up {
+                events.push(Event::PoolUp {
+                    pool: pool(),
+                    family,
+                });
+            }
+        }
+    }
+    events
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::overrides::Forced;
+    use crate::state::build::merge_tables;
+    use crate::state::fixture;
+
+    const POOLS: &str = r#"
+[pool.a]
+location = [45.60, -121.18]
+endpoints = ["10.0.0.1", "fd00::1"]
+[pool.b]
+location = [50.45, 3.82]
+endpoints = ["10.0.0.2"]
+[pool.c]
+location = [35.69, 139.69]
+endpoints = ["10.0.0.3"]
+[steer."app.example.com"]
+pools = ["a", "b", "c"]
+"#;
+
+    const ZONE: &str = "$TTL 60\n@ SOA ns h 1 1 1 1 1\n@ NS ns\nns A 192.0.2.1\n";
+
+    fn start() -> Publish {
+        let zones = [("example.com", ZONE)];
+        let plan = fixture::plan("", POOLS, &zones, fixture::embedded_atlas());
+        let first = fixture::snapshot(plan, &Evidence::default());
+        Publish::new(Arc::new(first))
+    }
+
+    fn with_a(health: Health) -> Evidence {
+        Evidence {
+            endpoints: vec![vec![health; 2]],
+            ..Evidence::default()
+        }
+    }
+
+    fn plan(publish: &Publish) -> Arc<Plan> {
+        Arc::clone(&publish.served().plan)
+    }
+
+    fn is_merged(snapshot: &Snapshot) -> bool {
+        snapshot.missing_merges().is_empty()
+    }
+
+    #[test]
+    fn a_flip_while_tables_are_merged_is_merged_behind_them() {
+        let mut publish = start();
+        let first = publish.publish(plan(&publish), &with_a(Health::Down));
+        assert_eq!(first.snapshot.generation, 2);
+        assert!(!is_merged(&first.snapshot) && !first.merge.is_empty());
+
+        // Back, and another one out, before the tables are there.
+        let forced = Evidence {
+            forced: vec![None, Some(Forced::Drain)],
+            ..Evidence::default()
+        };
+        let second = publish.publish(plan(&publish), &forced);
+        assert_eq!(second.snapshot.generation, 3);
+        assert!(second.merge.is_empty(), "one batch at a time");
+
+        // What was made for the first does not fit the second.
+        let third = publish.merged(&merge_tables(first.merge));
+        assert_eq!(third.snapshot.generation, 4);
+        assert!(!is_merged(&third.snapshot) && !third.merge.is_empty());
+        let fourth = publish.merged(&merge_tables(third.merge));
+        assert!(is_merged(&fourth.snapshot) && fourth.merge.is_empty());
+        assert!(Arc::ptr_eq(&fourth.snapshot, publish.served()));
+    }
+
+    #[test]
+    fn pools_that_change_are_logged_once() {
+        let mut publish = start();
+        let mut events = |health| {
+            let published = publish.publish(plan(&publish), &with_a(health));
+            published.events
+        };
+        let pool = || "a".into();
+        let down = |family| Event::PoolDown {
+            pool: pool(),
+            family,
+            n_up: 0,
+            n: 1,
+        };
+        let up = |family| Event::PoolUp {
+            pool: pool(),
+            family,
+        };
+        assert_eq!(events(Health::Up), []);
+        assert_eq!(events(Health::Down), Family::ALL.map(down));
+        assert_eq!(events(Health::Down), []);
+        assert_eq!(events(Health::Up), Family::ALL.map(up));
+    }
+}
