@@ -11,8 +11,15 @@ use std::time::Duration;
 /// What went wrong at the endpoint, as one vantage saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProbeFailure {
-    /// The body does not hold this text.
-    Body(Box<str>),
+    /// The body does not hold the expected text.
+    Body {
+        /// The text.
+        expected: Box<str>,
+        /// The body's content coding, if it has one.
+        coding: Option<Box<str>>,
+        /// How many octets were searched; `None`: all of them.
+        searched: Option<usize>,
+    },
     /// The certificate is not valid.
     Certificate(CertificateFault),
     /// The connection was closed too early.
@@ -97,7 +104,7 @@ impl ProbeFailure {
     /// The metric label, stable across releases.
     pub fn label(&self) -> &'static str {
         match self {
-            Self::Body(_) => "body",
+            Self::Body { .. } => "body",
             Self::Certificate(_) => "certificate",
             Self::Closed(_) => "closed",
             Self::Protocol(_) => "protocol",
@@ -114,7 +121,20 @@ impl ProbeFailure {
 impl fmt::Display for ProbeFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Body(expected) => write!(f, "body does not hold `{expected}`"),
+            Self::Body {
+                expected,
+                coding,
+                searched,
+            } => {
+                match searched {
+                    Some(n) => write!(f, "first {n} octets of the body do not hold `{expected}`")?,
+                    None => write!(f, "body does not hold `{expected}`")?,
+                }
+                match coding {
+                    Some(coding) => write!(f, "; it has content coding `{coding}`"),
+                    None => Ok(()),
+                }
+            }
             Self::Certificate(fault) => fault.fmt(f),
             Self::Closed(phase) => write!(f, "connection closed while {phase}"),
             Self::Protocol(what) => f.write_str(what),
@@ -216,7 +236,22 @@ mod tests {
                 ProbeFailure::Certificate(CertificateFault::Name("app.example.com".into())),
                 "certificate is not valid for `app.example.com`",
             ),
-            (ProbeFailure::Body("ok".into()), "body does not hold `ok`"),
+            (
+                ProbeFailure::Body {
+                    expected: "ok".into(),
+                    coding: None,
+                    searched: None,
+                },
+                "body does not hold `ok`",
+            ),
+            (
+                ProbeFailure::Body {
+                    expected: "ok".into(),
+                    coding: Some("gzip".into()),
+                    searched: Some(65_536),
+                },
+                "first 65536 octets of the body do not hold `ok`; it has content coding `gzip`",
+            ),
             (
                 ProbeFailure::Reset(Phase::Body),
                 "connection reset while reading the body",

@@ -1,12 +1,20 @@
 //! The HTTP/1.1 exchange of a probe: one GET, and whether the response is the expected one.
 //!
-//! Redirects are statuses like any other and are not followed. Head and body are limited in size,
-//! and the probe's deadline limits how long either may trickle.
+//! Redirects are statuses like any other and are not followed. What is read is bounded, interim
+//! responses and head in all, and the body as well; the probe's deadline limits how long either may
+//! trickle. Heads are read leniently (folded lines, odd header names): whether an endpoint serves is
+//! the question here, not whether its headers are well formed.
 
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Context;
+use std::task::Poll;
 
 use http_body_util::BodyExt;
 use http_body_util::Empty;
@@ -15,9 +23,13 @@ use hyper::body::Bytes;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::header;
+use hyper::header::HeaderMap;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncRead;
+use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWrite;
+use tokio::io::ReadBuf;
+use tokio::io::Take;
 
 use crate::health::failure::Phase;
 use crate::health::failure::ProbeFailure;
@@ -27,11 +39,18 @@ use crate::probe::Deadline;
 use crate::probe::Missed;
 use crate::probe::tls::tls_error;
 
-/// The largest response head; a readiness page needs a fraction of it.
-const MAX_HEAD: usize = 16 * 1024;
+/// The most octets that are read up to the end of the response's head; a readiness page needs a fraction
+/// of it, and one behind a gateway with policies and cookies in its headers still fits.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// The most header lines. The parser makes room for so many beforehand.
+const MAX_HEADERS: usize = 1024;
 
 /// How much of the body is searched for the expected text.
 const MAX_BODY: usize = 64 * 1024;
+
+/// How much of a content coding is repeated in a failure's reason.
+const MAX_CODING: usize = 32;
 
 /// Builds the request. The Host header is the monitor's, else the endpoint's address, with the port
 /// where it is not the scheme's own (RFC 9110 s7.2).
@@ -53,6 +72,8 @@ pub(super) fn request(
             concat!("meridian/", env!("CARGO_PKG_VERSION")),
         )
         .header(header::ACCEPT, "*/*")
+        // A compressed body would not hold the expected text.
+        .header(header::ACCEPT_ENCODING, "identity")
         .header(header::CONNECTION, "close")
         .body(Empty::new())
         .map_err(|error| VantageFault::Local(format!("cannot make the request: {error}").into()))
@@ -68,9 +89,17 @@ pub(super) async fn exchange<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let has_head = Arc::new(AtomicBool::new(false));
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_HEAD)
-        .handshake(TokioIo::new(stream))
+        .max_headers(MAX_HEADERS)
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .allow_spaces_after_header_name_in_responses(true)
+        .ignore_invalid_headers_in_responses(true)
+        .handshake(TokioIo::new(HeadLimit {
+            stream: stream.take(MAX_HEAD as u64),
+            has_head: Arc::clone(&has_head),
+        }))
         .await
         .map_err(|error| failure(&error, Phase::Head))?;
     let asking = async move {
@@ -78,6 +107,7 @@ where
         let response = response
             .await?
             .map_err(|error| failure(&error, Phase::Head))?;
+        has_head.store(true, Relaxed);
         let status = response.status().as_u16();
         let ranges = &check.expect_status;
         if !ranges
@@ -90,8 +120,16 @@ where
         if check.expect_body.is_empty() {
             return Ok(());
         }
+        let coding = coding(response.headers());
         let search = find(response.into_body(), &check.expect_body);
-        deadline.within(Phase::Body, search).await?
+        match deadline.within(Phase::Body, search).await?? {
+            Search::Found => Ok(()),
+            Search::Absent { is_cut } => Err(ProbeFailure::Body {
+                expected: check.expect_body.clone(),
+                coding,
+                searched: is_cut.then_some(MAX_BODY),
+            }),
+        }
     };
     let mut asking = pin!(asking);
     tokio::select! {
@@ -102,8 +140,18 @@ where
     Ok(asking.await?)
 }
 
+/// Whether a body holds a text.
+enum Search {
+    Found,
+    /// Not as far as it was read.
+    Absent {
+        /// Whether there was more to read.
+        is_cut: bool,
+    },
+}
+
 /// Reads the body until it holds the text, ends, or is too long.
-async fn find(mut body: Incoming, wanted: &str) -> Result<(), ProbeFailure> {
+async fn find(mut body: Incoming, wanted: &str) -> Result<Search, ProbeFailure> {
     let mut seen = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| failure(&error, Phase::Body))?;
@@ -118,18 +166,65 @@ async fn find(mut body: Incoming, wanted: &str) -> Result<(), ProbeFailure> {
             .windows(wanted.len())
             .any(|w| w == wanted.as_bytes())
         {
-            return Ok(());
+            return Ok(Search::Found);
         }
         if seen.len() == MAX_BODY {
-            break;
+            return Ok(Search::Absent { is_cut: true });
         }
     }
-    Err(ProbeFailure::Body(wanted.into()))
+    Ok(Search::Absent { is_cut: false })
+}
+
+/// The content coding of a body that is compressed all the same.
+fn coding(headers: &HeaderMap) -> Option<Box<str>> {
+    let value = headers.get(header::CONTENT_ENCODING)?.to_str().ok()?.trim();
+    let is_coded = !value.is_empty() && !value.eq_ignore_ascii_case("identity");
+    is_coded.then(|| value.chars().take(MAX_CODING).collect::<String>().into())
+}
+
+/// A stream that fails once more than [`MAX_HEAD`] octets have been read and the response's head is not
+/// in: hyper passes over any number of interim responses.
+struct HeadLimit<S> {
+    stream: Take<S>,
+    has_head: Arc<AtomicBool>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for HeadLimit<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.has_head.load(Relaxed) {
+            self.stream.set_limit(u64::MAX);
+        } else if self.stream.limit() == 0 {
+            return Poll::Ready(Err(io::ErrorKind::FileTooLarge.into()));
+        }
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HeadLimit<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(self.stream.get_mut()).poll_write(cx, data)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(self.stream.get_mut()).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(self.stream.get_mut()).poll_shutdown(cx)
+    }
 }
 
 fn failure(error: &hyper::Error, phase: Phase) -> ProbeFailure {
     if error.is_parse_too_large() {
-        return ProbeFailure::Protocol("response head is too large");
+        return ProbeFailure::Protocol(HEAD_TOO_LARGE);
     }
     if error.is_parse() {
         return ProbeFailure::Protocol("response is not HTTP/1.1");
@@ -149,6 +244,7 @@ fn io_failure(error: &io::Error, phase: Phase) -> ProbeFailure {
         return ProbeFailure::Tls(error.to_string().into());
     }
     match error.kind() {
+        io::ErrorKind::FileTooLarge => ProbeFailure::Protocol(HEAD_TOO_LARGE),
         io::ErrorKind::BrokenPipe
         | io::ErrorKind::ConnectionAborted
         | io::ErrorKind::ConnectionReset => ProbeFailure::Reset(phase),
@@ -158,6 +254,8 @@ fn io_failure(error: &io::Error, phase: Phase) -> ProbeFailure {
         _ => ProbeFailure::Closed(phase),
     }
 }
+
+const HEAD_TOO_LARGE: &str = "response head is larger than 64 KiB or 1024 lines";
 
 #[cfg(test)]
 mod tests {

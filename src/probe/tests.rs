@@ -210,6 +210,7 @@ async fn the_request_names_path_and_host() {
     for part in [
         "GET /_ready HTTP/1.1\r\n",
         "host: app.example.com\r\n",
+        "accept-encoding: identity\r\n",
         &agent,
     ] {
         assert!(request.contains(part), "{part} in {request}");
@@ -279,14 +280,69 @@ async fn what_is_no_http_response_is_a_protocol_failure() {
     ] {
         assert_eq!(get_from(response).await, expected, "{response:?}");
     }
-    for (n_headers, value_len) in [(200, 10), (20, 1000)] {
+}
+
+#[tokio::test]
+async fn heads_are_read_leniently_within_64_kib() {
+    let lines = |n, value_len| {
         let header = format!("X-Header: {}\r\n", "x".repeat(value_len));
-        let huge = format!("HTTP/1.1 200 OK\r\n{}\r\n", header.repeat(n_headers));
-        assert_eq!(
-            get_from(huge.into_bytes().leak()).await,
-            "protocol: response head is too large"
-        );
+        format!("HTTP/1.1 200 OK\r\n{}\r\n", header.repeat(n))
+    };
+    let interim = |n| {
+        let early = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(n);
+        format!("{early}HTTP/1.1 200 OK\r\n\r\n")
+    };
+    let too_large = "protocol: response head is larger than 64 KiB or 1024 lines";
+    for (what, response, expected) in [
+        (
+            "a folded line (RFC 9112 s5.2)",
+            "HTTP/1.1 200 OK\r\nX-Policy: one,\r\n two\r\n\r\n".to_owned(),
+            "success",
+        ),
+        (
+            "a space before the colon",
+            "HTTP/1.1 200 OK\r\nX-Odd : one\r\n\r\n".to_owned(),
+            "success",
+        ),
+        (
+            "a header that is none",
+            "HTTP/1.1 200 OK\r\nno colon here\r\n\r\n".to_owned(),
+            "success",
+        ),
+        ("1,000 header lines", lines(1000, 10), "success"),
+        ("long headers", lines(60, 1000), "success"),
+        ("headers without end", lines(70, 1000), too_large),
+        ("too many headers", lines(1100, 2), too_large),
+        ("interim responses", interim(100), "success"),
+        ("interim responses without end", interim(10_000), too_large),
+    ] {
+        let result = get_from(response.into_bytes().leak()).await;
+        assert_eq!(result, expected, "{what}");
     }
+    // A large body that comes with its head is none of the head's business.
+    let body = [&b"HTTP/1.1 200 OK\r\n\r\n"[..], &[b'x'; 200_000]].concat();
+    assert_eq!(get_from(body.leak()).await, "success");
+}
+
+#[tokio::test]
+async fn a_flood_of_interim_responses_ends_long_before_the_timeout() {
+    let (endpoint, mut sent) = serve(|mut stream: TcpStream| async move {
+        read_head(&mut stream).await;
+        let hints = b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(100);
+        let mut n = 0;
+        while stream.write_all(&hints).await.is_ok() {
+            n += hints.len();
+        }
+        n
+    })
+    .await;
+    let result = get(check(), endpoint).await;
+    assert_eq!(
+        result,
+        "protocol: response head is larger than 64 KiB or 1024 lines"
+    );
+    // What was sent beyond that is in the kernel's buffers.
+    assert!(sent.recv().await.expect("the end") < 64 << 20);
 }
 
 #[tokio::test]
@@ -317,7 +373,14 @@ async fn the_body_is_searched_across_chunks_and_up_to_a_limit() {
     long.extend([b'x'; 70_000]);
     long.extend(b"ready");
     let result = get(holding("ready"), hang_after(long.leak()).await).await;
-    assert_eq!(result, "body: body does not hold `ready`");
+    let expected = "body: first 65536 octets of the body do not hold `ready`";
+    assert_eq!(result, expected);
+
+    let coded = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b";
+    let (endpoint, _requests) = answer(coded).await;
+    let result = get(holding("ready"), endpoint).await;
+    let expected = "body: body does not hold `ready`; it has content coding `gzip`";
+    assert_eq!(result, expected);
 }
 
 #[tokio::test]
