@@ -105,8 +105,7 @@ pub(super) fn is_name_at(message: &[u8], mut at: usize, mut name: &[u8]) -> bool
     }
 }
 
-/// Copies the name at an offset, its pointers followed, into `buffer`; `None` if there is none or it is
-/// too long.
+/// Copies the name at an offset, its pointers followed, into `buffer`; `None` if it is broken.
 pub(super) fn read_name<'b>(
     message: &[u8],
     mut at: usize,
@@ -114,28 +113,55 @@ pub(super) fn read_name<'b>(
 ) -> Option<&'b [u8]> {
     let mut len = 0;
     loop {
-        let tail = message.get(at..)?;
-        match split_label(tail) {
-            Some((label, _)) => {
-                buffer
-                    .get_mut(len..len + label.len())?
-                    .copy_from_slice(label);
-                len += label.len();
-                at += label.len();
-            }
-            None => match *tail {
-                [0, ..] => break,
-                [high @ 0xC0..=0xFF, low, ..] => {
-                    let target = usize::from(u16::from_be_bytes([high, low]) & !POINTER);
-                    // Backwards only, so that this ends whatever the bytes.
-                    at = Some(target).filter(|target| *target < at)?;
-                }
-                _ => return None,
-            },
+        let label = next_label(message, &mut at)?;
+        buffer
+            .get_mut(len..len + label.len())?
+            .copy_from_slice(label);
+        len += label.len();
+        if label.len() == 1 {
+            return buffer.get(..len);
         }
     }
-    *buffer.get_mut(len)? = 0;
-    buffer.get(..=len)
+}
+
+/// Where the name at an offset ends in the message, its pointers not followed; `None` if it is broken:
+/// cut off, with a pointer that does not point backwards, in a loop, or too long.
+pub(super) fn name_end(message: &[u8], start: usize) -> Option<usize> {
+    let (mut at, mut len) = (start, 0);
+    let mut end = None;
+    loop {
+        let is_pointer = message.get(at)? & 0xC0 == 0xC0;
+        end = end.or(is_pointer.then_some(at + 2));
+        let label = next_label(message, &mut at)?;
+        len += label.len();
+        if len > MAX_NAME_LEN {
+            return None;
+        }
+        if label.len() == 1 {
+            return end.or(Some(at));
+        }
+    }
+}
+
+/// The label at an offset, pointers in front of it followed, with its length octet; the offset moves
+/// behind it. `None` if there is none.
+fn next_label<'m>(message: &'m [u8], at: &mut usize) -> Option<&'m [u8]> {
+    loop {
+        let tail = message.get(*at..)?;
+        match *tail {
+            [len @ 0..=63, ..] => {
+                let label = tail.get(..=usize::from(len))?;
+                *at += label.len();
+                return Some(label);
+            }
+            [high @ 0xC0..=0xFF, low, ..] => {
+                let target = usize::from(u16::from_be_bytes([high, low]) & !POINTER);
+                // Backwards only, so that this ends whatever the bytes.
+                *at = Some(target).filter(|target| target < at)?;
+            }
+            _ => return None,
+        }
+    }
 }
 
 /// The first label with its length octet, and the name after it; `None` for the root, and for what is

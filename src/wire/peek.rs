@@ -17,7 +17,7 @@ pub fn subnet(message: &[u8]) -> Option<ClientSubnet> {
     let (_, rest) = message.get(HEADER_LEN..).and_then(split_name)?;
     // Of the question 4 octets are left.
     let mut rest = rest.get(4..)?;
-    let opt = Record::split_off(&mut rest).filter(|record| record.rtype == RrType::OPT)?;
+    let opt = Record::split_off(message, &mut rest).filter(|record| record.rtype == RrType::OPT)?;
     let (code, option, _) = split_option(opt.rdata)?;
     if code == SUBNET {
         ClientSubnet::parse(option)

@@ -172,7 +172,7 @@ impl<'a> Query<'a> {
         }
         let n_early = u32::from(ancount).saturating_add(u32::from(nscount));
         for _ in 0..n_early {
-            let record = Record::split_off(&mut rest).ok_or(Fault::Record)?;
+            let record = Record::split_off(message, &mut rest).ok_or(Fault::Record)?;
             if record.rtype == RrType::OPT {
                 self.has_opt = true;
                 return Err(Fault::OptSection);
@@ -182,7 +182,7 @@ impl<'a> Query<'a> {
             }
         }
         for _ in 0..arcount {
-            let record = Record::split_off(&mut rest).ok_or(Fault::Record)?;
+            let record = Record::split_off(message, &mut rest).ok_or(Fault::Record)?;
             self.take_additional(message, &record)?;
         }
         // The counts are judged only now, because an OPT behind them must have been seen.

@@ -1,6 +1,7 @@
 //! `Record`: walks over the records of a message without looking into them.
 
 use crate::base::rr::RrType;
+use crate::wire::compress::name_end;
 
 /// One record's fields.
 pub(super) struct Record<'a> {
@@ -19,9 +20,9 @@ pub(super) struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// Takes the first record off `rest`, which stays as it was if there is none.
-    pub(super) fn split_off(rest: &mut &'a [u8]) -> Option<Self> {
-        let after_name = skip_name(rest)?;
+    /// Takes the first record off `rest`, the end of `message`; it stays as it was if there is none.
+    pub(super) fn split_off(message: &[u8], rest: &mut &'a [u8]) -> Option<Self> {
+        let after_name = skip_name(message, rest)?;
         let (&[t0, t1, c0, c1, ttl0, ttl1, ttl2, ttl3, len0, len1], after_fixed) =
             after_name.split_first_chunk::<10>()?;
         let rdata_len = usize::from(u16::from_be_bytes([len0, len1]));
@@ -46,15 +47,13 @@ impl<'a> Record<'a> {
     }
 }
 
-/// What follows a name, which may be compressed; pointers are not followed.
-fn skip_name(mut rest: &[u8]) -> Option<&[u8]> {
-    loop {
-        let (&len, after) = rest.split_first()?;
-        rest = match len {
-            0 => return Some(after),
-            1..=63 => after.split_at_checked(usize::from(len))?.1,
-            0xC0.. => return Some(after.split_first()?.1),
-            _ => return None,
-        };
+/// What follows the name that `rest`, the end of `message`, starts with; `None` if it is broken.
+fn skip_name<'a>(message: &[u8], rest: &'a [u8]) -> Option<&'a [u8]> {
+    if let [0, after @ ..] = rest {
+        // The root, which owns every OPT.
+        return Some(after);
     }
+    let start = message.len().checked_sub(rest.len())?;
+    let end = name_end(message, start)?;
+    rest.get(end - start..)
 }

@@ -155,6 +155,9 @@ impl<'a> Tsig<'a> {
     /// Reads the record, which must be the message's last; `None` if it is malformed.
     pub(super) fn read(message: &'a [u8], record: &Record<'a>) -> Option<Self> {
         let (algorithm, rest) = split_name(record.rdata)?;
+        if algorithm.len() > MAX_NAME_LEN {
+            return None;
+        }
         let (&[t0, t1, t2, t3, t4, t5, f0, f1, len0, len1], rest) =
             rest.split_first_chunk::<10>()?;
         let (mac, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes([len0, len1])))?;
@@ -186,7 +189,7 @@ impl<'a> Tsig<'a> {
         let counts = [[an0, an1], [ns0, ns1], [ar0, ar1]].map(u16::from_be_bytes);
         let mut last = None;
         for _ in counts.iter().flat_map(|count| 0..*count) {
-            last = Some(Record::split_off(&mut rest)?);
+            last = Some(Record::split_off(message, &mut rest)?);
         }
         let last = last.filter(|last| last.rtype == RrType::TSIG && rest.is_empty())?;
         Self::read(message, &last)

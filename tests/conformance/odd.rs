@@ -237,6 +237,24 @@ fn records(add: &mut dyn FnMut(&str, Vec<u8>)) {
         "an OPT, then an additional record",
         message(0, [1, 0, 0, 2], &[&q, &opt(&[]), &a]),
     );
+    let at = 12 + q.len() as u8;
+    for (name, owner) in [
+        (
+            "an additional record in a compression loop",
+            vec![1, b'a', 0xC0, at],
+        ),
+        (
+            "an additional record at a pointer to itself",
+            vec![0xC0, at],
+        ),
+        (
+            "an additional record at a name too long",
+            [b"\x01a".repeat(150), vec![0]].concat(),
+        ),
+    ] {
+        let record = named(&owner, 1, 1, 60, &[192, 0, 2, 1]);
+        add(name, message(0, [1, 0, 0, 1], &[&q, &record]));
+    }
     add("an answer announced", message(0, [1, 1, 0, 0], &[&q]));
     add(
         "an additional record announced",

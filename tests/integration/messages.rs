@@ -195,6 +195,10 @@ fn records() -> Vec<(&'static str, Vec<u8>)> {
             with(b"\x80\0\x01\0\x01\0\0\0\0\0\0"),
         ),
         (
+            "a record whose owner is a compression loop",
+            with(b"\x01a\xc0\x1d\0\x01\0\x01\0\0\0\0\0\0"),
+        ),
+        (
             "fewer records than ARCOUNT",
             message(0, [1, 0, 0, 2], &[QUESTION, &opt(&[])]),
         ),

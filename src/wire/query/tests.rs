@@ -145,6 +145,44 @@ fn records_where_none_belong_and_broken_ones_get_formerr() {
     all_get_formerr(rows, QUESTION, false);
 }
 
+/// The record begins at octet 29, behind the question; the qname at 12.
+#[test]
+fn broken_owner_names_are_formerr_wherever_their_pointers_lead() {
+    let long = |n_octets: usize| [b"\x01a".repeat(n_octets / 2), vec![0]].concat();
+    let rows: &[(&str, &[u8], bool)] = &[
+        ("the qname", b"\xc0\x0c", true),
+        ("below the qname", b"\x01a\xc0\x0c", true),
+        ("the qname's parent", b"\xc0\x10", true),
+        ("255 octets", &long(254), true),
+        ("257 octets", &long(256), false),
+        ("a pointer to itself", b"\xc0\x1d", false),
+        ("a label and a pointer to it", b"\x01a\xc0\x1d", false),
+        ("a pointer forwards", b"\xc0\x1f\x01a\0", false),
+        ("a pointer behind the end", b"\xff\xff", false),
+        ("a pointer into a label", b"\xc0\x0d", false),
+        ("a label of type 01", b"\x40\0", false),
+        ("a label of type 10", b"\x80\0", false),
+        (
+            "too long by a pointer",
+            &[&b"\x01a".repeat(122), &b"\xc0\x0c"[..]].concat(),
+            false,
+        ),
+    ];
+    for (what, owner, is_sound) in rows {
+        let bytes = message(0, [1, 0, 0, 1], &[QUESTION, owner, &A[2..]]);
+        assert_eq!(bytes.len(), 29 + owner.len() + 14);
+        let parsed = Query::parse(&bytes, &mut QName::root());
+        assert_eq!(parsed.is_ok(), *is_sound, "{what}");
+        if !is_sound {
+            let reject = reject(&bytes);
+            assert_eq!(
+                (reject.rcode, reject.fault),
+                (Rcode::FormErr, Fault::Record)
+            );
+        }
+    }
+}
+
 #[test]
 fn faults_in_and_after_an_opt_are_answered_with_an_opt() {
     let at_name = b"\x01a\0\0\x29\x04\xd0\0\0\0\0\0\0";

@@ -297,8 +297,8 @@ fn malformed_tsigs_are_refused_by_the_reader() {
     let question = b"\x12\x34\0\0\0\x01\0\0\0\0\0\x01\x01a\0\0\x01\0\x01";
     let rdata = b"\x0bhmac-sha256\0\0\0\0\0\0\0\x01\x2c\0\x02\xaa\xbb\x12\x34\0\0\0\0";
     let message = |class: u8, ttl: u8, rdata: &[u8]| {
-        let len = rdata.len() as u8;
-        let fixed = [0xC0, 12, 0, 250, 0, class, 0, 0, 0, ttl, 0, len];
+        let [len0, len1] = (rdata.len() as u16).to_be_bytes();
+        let fixed = [0xC0, 12, 0, 250, 0, class, 0, 0, 0, ttl, len0, len1];
         [&question[..], &fixed, rdata].concat()
     };
     let is_read = |message: &[u8]| Query::parse(message, &mut QName::root()).is_ok();
@@ -309,6 +309,9 @@ fn malformed_tsigs_are_refused_by_the_reader() {
         assert!(!is_read(&message(255, 0, &rdata[..len])), "{len} octets");
     }
     assert!(!is_read(&message(255, 0, &[&rdata[..], b"x"].concat())));
+    let named = |n_labels| [&b"\x01a".repeat(n_labels), &rdata[12..]].concat();
+    assert!(is_read(&message(255, 0, &named(127))), "255 octets");
+    assert!(!is_read(&message(255, 0, &named(128))), "257 octets");
 }
 
 #[test]
