@@ -1,5 +1,8 @@
 //! The rules that a text scan can see: floors, headers, sizes, forbidden words, documented commands.
 
+use std::collections::BTreeSet;
+use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
@@ -38,6 +41,9 @@ const SYSTEM_CALLS: &[&str] = &[
     "probe/source_sys.rs",
 ];
 
+/// Why `unsafe` is a fault elsewhere.
+const UNSAFE_FILES: &str = "`unsafe` is in the files of SYSTEM_CALLS";
+
 /// Non-test lines of a file; a longer one says in its header why it is one thing.
 const MAX_LINES: usize = 500;
 
@@ -65,6 +71,36 @@ impl Source {
     fn is_test(&self) -> bool {
         let name = self.path.to_string_lossy();
         name.ends_with("tests.rs") || name.contains("tests/") || name.ends_with("fixture.rs")
+    }
+
+    /// Its module: `zone::rdata` of `zone/rdata/mod.rs`.
+    fn module(&self) -> String {
+        let path = self.path.with_extension("");
+        let mut parts: Vec<_> = path.iter().filter_map(|part| part.to_str()).collect();
+        if parts.last() == Some(&"mod") {
+            parts.pop();
+        }
+        parts.join("::")
+    }
+
+    /// The paths of this crate that its code names, without `crate::`.
+    fn paths(&self) -> impl Iterator<Item = String> {
+        let is_path = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+        let module = self.module();
+        let paths_of = move |line: &str| {
+            let mut paths = Vec::new();
+            for (start, base) in [("crate::", ""), ("self::", module.as_str())] {
+                for (at, _) in line.match_indices(start) {
+                    let rest = &line[at + start.len()..];
+                    let end = rest.find(|c| !is_path(c)).unwrap_or(rest.len());
+                    paths.push(format!("{base}::{}", &rest[..end]));
+                }
+            }
+            paths
+        };
+        self.lines()
+            .flat_map(move |(_, line)| paths_of(line))
+            .map(|path| path.trim_start_matches(':').to_owned())
     }
 
     /// Lines of code without comments.
@@ -142,6 +178,105 @@ fn modules_import_only_from_lower_floors() {
     report("a module imports only from lower floors", &faults);
 }
 
+/// Files that still import one another in a circle.
+const CIRCLES: &[&[&str]] = &[
+    &["daemon/load.rs", "daemon/secrets.rs"],
+    &[
+        "probe/connect.rs",
+        "probe/http.rs",
+        "probe/mod.rs",
+        "probe/proxy.rs",
+        "probe/schedule.rs",
+        "probe/tls.rs",
+    ],
+    &[
+        "transport/bind.rs",
+        "transport/mod.rs",
+        "transport/xdp/mod.rs",
+    ],
+    &["transport/connections.rs", "transport/tcp.rs"],
+    &["zone/check.rs", "zone/find.rs", "zone/zone.rs"],
+    &[
+        "zone/rdata/loc.rs",
+        "zone/rdata/special.rs",
+        "zone/rdata/svcb.rs",
+        "zone/rdata/text.rs",
+        "zone/rdata/wire.rs",
+    ],
+];
+
+/// An item counts for the file that defines it, wherever its name is re-exported; a `mod.rs` that only
+/// declares modules imports nothing.
+#[test]
+fn no_files_import_one_another_in_a_circle() {
+    let sources: Vec<Source> = sources().into_iter().filter(|s| !s.is_test()).collect();
+    let modules: HashMap<String, usize> = sources.iter().map(Source::module).zip(0..).collect();
+    // Re-exports: the name that others import, and the path that is meant.
+    let mut re_exports = HashMap::new();
+    for source in &sources {
+        for (_, line) in source.lines() {
+            let Some(path) = line.trim().strip_prefix("pub use ") else {
+                continue;
+            };
+            let module = source.module();
+            let path = path
+                .trim_end_matches(';')
+                .split(" as ")
+                .next()
+                .unwrap_or("");
+            let path = match path.strip_prefix("self::") {
+                Some(inner) => format!("{module}::{inner}"),
+                None => path.trim_start_matches("crate::").to_owned(),
+            };
+            let name = path.rsplit("::").next().unwrap_or("");
+            re_exports.insert(format!("{module}::{name}"), path);
+        }
+    }
+    let file_of = |path: &str| {
+        let mut path = re_exports.get(path).map_or(path, String::as_str);
+        loop {
+            if let Some(file) = modules.get(path) {
+                return Some(*file);
+            }
+            path = path.rsplit_once("::")?.0;
+        }
+    };
+    let imports: Vec<Vec<usize>> = (0..)
+        .zip(&sources)
+        .map(|(at, source)| {
+            let files = source.paths().filter_map(|path| file_of(&path));
+            files.filter(|file| *file != at).collect()
+        })
+        .collect();
+    // All that a file imports, by whatever way.
+    let reach = |from: usize| {
+        let (mut reached, mut next) = (HashSet::new(), imports[from].clone());
+        while let Some(file) = next.pop() {
+            if reached.insert(file) {
+                next.extend(&imports[file]);
+            }
+        }
+        reached
+    };
+    let reached: Vec<HashSet<usize>> = (0..sources.len()).map(reach).collect();
+    let mut circles = BTreeSet::new();
+    for at in 0..sources.len() {
+        let is_mutual = |file: &&usize| reached[**file].contains(&at);
+        let mut circle: Vec<String> = reached[at]
+            .iter()
+            .filter(is_mutual)
+            .map(|file| sources[*file].path.display().to_string())
+            .collect();
+        circle.sort();
+        let is_known = |known: &&[&str]| circle.iter().all(|file| known.contains(&file.as_str()));
+        if !circle.is_empty() && !CIRCLES.iter().any(is_known) {
+            circles.insert(circle.join(" "));
+        }
+    }
+    let circles: Vec<String> = circles.into_iter().collect();
+    report("no files import one another in a circle", &circles);
+}
+
 #[test]
 fn lower_floors_do_no_io_and_read_no_clock() {
     let forbidden = [
@@ -181,18 +316,10 @@ fn lower_floors_do_no_io_and_read_no_clock() {
 fn libraries_stay_in_their_files() {
     // (word, where it may stand, why)
     let rules: [(&str, &[&str], &str); 8] = [
-        ("unsafe {", SYSTEM_CALLS, "system calls are in five files"),
-        ("unsafe fn", SYSTEM_CALLS, "system calls are in five files"),
-        (
-            "unsafe impl",
-            SYSTEM_CALLS,
-            "system calls are in five files",
-        ),
-        (
-            "unsafe_code",
-            SYSTEM_CALLS,
-            "system calls are in five files",
-        ),
+        ("unsafe {", SYSTEM_CALLS, UNSAFE_FILES),
+        ("unsafe fn", SYSTEM_CALLS, UNSAFE_FILES),
+        ("unsafe impl", SYSTEM_CALLS, UNSAFE_FILES),
+        ("unsafe_code", SYSTEM_CALLS, UNSAFE_FILES),
         ("hickory", &[], "an oracle in tests only"),
         (
             "maxminddb::",
@@ -265,6 +392,46 @@ fn nothing_is_left_for_later() {
         }
     }
     report("nothing is left for later", &faults);
+}
+
+/// The table "Retired words" of docs/glossary.md: the old word of each row and the new one.
+fn retired_words(glossary: &str) -> Vec<(&str, &str)> {
+    let (_, table) = glossary.split_once("## Retired words").expect("a table");
+    let words = table.lines().filter_map(|line| {
+        let mut words = line.strip_prefix("| `")?.split('`');
+        Some((words.next()?, words.nth(1)?))
+    });
+    words.collect()
+}
+
+#[test]
+fn retired_words_stay_retired() {
+    let path = Path::new(ROOT).join("docs/glossary.md");
+    let glossary = fs::read_to_string(path).expect("UTF-8");
+    let words = retired_words(&glossary);
+    assert!(
+        !words.is_empty(),
+        "the glossary has a table of retired words"
+    );
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    let mut paths = Vec::new();
+    files(&Path::new(ROOT).join("src"), "rs", &mut paths);
+    let mut faults = Vec::new();
+    for path in paths {
+        let text = fs::read_to_string(&path).expect("UTF-8");
+        for (n, line) in text.lines().enumerate() {
+            for (old, new) in &words {
+                let is_whole = |(at, _): (usize, &str)| {
+                    !line[..at].ends_with(is_part) && !line[at + old.len()..].starts_with(is_part)
+                };
+                if line.match_indices(old).any(is_whole) {
+                    let path = path.display();
+                    faults.push(format!("{path}:{}: `{old}` is `{new}` now", n + 1));
+                }
+            }
+        }
+    }
+    report("retired words stay retired", &faults);
 }
 
 #[test]
