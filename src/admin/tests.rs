@@ -41,6 +41,7 @@ use crate::live::Live;
 use crate::live::Owner;
 use crate::live::Start;
 use crate::live::clock::Clock;
+use crate::live::meters::Meters;
 use crate::live::request::Request;
 use crate::state::build::Evidence;
 use crate::state::counters::Counters;
@@ -90,6 +91,7 @@ fn live() -> (Arc<Live>, Owner) {
         health_table,
         overrides: Overrides::default(),
         last_reload: LastReload::default(),
+        meters: Meters::new(),
         clock: Clock::start(),
         addresses: Addresses {
             dns: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 5300))],

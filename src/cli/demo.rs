@@ -23,7 +23,7 @@ use axum::routing::get;
 use axum::routing::post;
 
 use crate::cli::out;
-use crate::daemon::log;
+use crate::daemon::log::Log;
 use crate::daemon::serve;
 use crate::live::Addresses;
 
@@ -86,7 +86,7 @@ const PORT_ATTEMPTS: usize = 20;
 
 /// Runs the demo until Ctrl-C.
 pub fn run(options: &Options) -> Result<ExitCode> {
-    log::init();
+    let _log = Log::start().context("cannot start the logger")?;
     let (backends, port) = backends()?;
     let folder = tempfile::tempdir().context("cannot make a folder for the demo's files")?;
     let config = folder.path().join("meridian.toml");

@@ -3,18 +3,22 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use anyhow::Result;
 
 use crate::cli::EXIT_CONFIG;
 use crate::cli::out;
-use crate::daemon::log;
+use crate::daemon::log::Log;
 use crate::daemon::serve;
 use crate::daemon::serve::ServeError;
 
 /// Runs the server.
 pub fn run(config: &Path) -> Result<ExitCode> {
-    log::init();
-    match serve::run(config, |_| {}) {
+    let log = Log::start().context("cannot start the logger")?;
+    let result = serve::run(config, |_| {});
+    // What was logged stands before what is said of the end.
+    drop(log);
+    match result {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(ServeError::Config(report)) => {
             out::complain(&report.to_string());

@@ -8,6 +8,7 @@ pub mod control;
 pub mod files;
 pub mod load;
 pub mod log;
+mod log_queue;
 pub mod memory;
 pub mod saved;
 mod secrets;

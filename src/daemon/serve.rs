@@ -42,6 +42,7 @@ use crate::daemon::control::evidence;
 use crate::daemon::load;
 use crate::daemon::load::Loaded;
 use crate::daemon::load::Loader;
+use crate::daemon::log;
 use crate::daemon::memory::memory_sys;
 use crate::daemon::memory::pages;
 use crate::daemon::saved;
@@ -53,6 +54,7 @@ use crate::live::Owner;
 use crate::live::Start;
 use crate::live::clock::Clock;
 use crate::live::clock::unix;
+use crate::live::meters::Meters;
 use crate::live::random;
 use crate::live::request::Request;
 use crate::live::request::Requests;
@@ -254,6 +256,10 @@ fn live(plan: Plan, report: Report, n_shards: usize, addresses: Addresses) -> (A
             at: unix(),
             refused: false,
             report,
+        },
+        meters: Meters {
+            log_lines_dropped: log::dropped_lines(),
+            ..Meters::new()
         },
         clock,
         addresses,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use prometheus::Histogram;
 use prometheus::HistogramOpts;
 use prometheus::HistogramVec;
+use prometheus::IntCounter;
 use prometheus::IntCounterVec;
 use prometheus::Opts;
 use prometheus::core::Collector;
@@ -36,6 +37,8 @@ pub struct Meters {
     pub reloads: IntCounterVec,
     /// `notifies_total{result}`.
     pub notifies: IntCounterVec,
+    /// `log_lines_dropped_total`.
+    pub log_lines_dropped: IntCounter,
 }
 
 impl Meters {
@@ -69,6 +72,11 @@ impl Meters {
                 "NOTIFYs to secondaries by what came of them.",
                 &["result"],
             ),
+            log_lines_dropped: IntCounter::new(
+                "meridian_log_lines_dropped_total",
+                "Log lines dropped because stderr could not be written to, or not fast enough.",
+            )
+            .expect("constant name"),
             reloads: counter(
                 "meridian_reloads_total",
                 "Loads of the operator's files by result.",

@@ -79,6 +79,8 @@ pub struct Start {
     pub overrides: Overrides,
     /// The result of the first load.
     pub last_reload: LastReload,
+    /// The meters that the control loop moves.
+    pub meters: Meters,
     /// What times are measured by.
     pub clock: Clock,
     /// Where the process listens.
@@ -105,7 +107,7 @@ impl Live {
             overrides: owner.overrides.share(),
             last_reload: owner.last_reload.share(),
             progress: owner.progress.share(),
-            meters: Meters::new(),
+            meters: start.meters,
             started: unix(),
             clock: start.clock,
             addresses: start.addresses,

@@ -132,11 +132,24 @@ x.new  A   192.0.2.77
 a.b.c  A   192.0.2.1
 ";
 
+/// What reads a server's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum LogReader {
+    /// Each line at once.
+    Reads,
+    /// Keeps the pipe open and takes nothing.
+    Waits,
+    /// Closes the pipe.
+    Leaves,
+}
+
 /// A running server.
 pub struct Server {
     pub folder: Folder,
     child: Child,
     log: Arc<Mutex<String>>,
+    log_reader: Arc<AtomicU8>,
     pub dns: SocketAddr,
     pub admin: SocketAddr,
 }
@@ -154,8 +167,16 @@ impl Server {
         let log = Arc::new(Mutex::new(String::new()));
         let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
         let lines = Arc::clone(&log);
+        let log_reader = Arc::new(AtomicU8::new(LogReader::Reads as u8));
+        let reader = Arc::clone(&log_reader);
         thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
+                while reader.load(SeqCst) == LogReader::Waits as u8 {
+                    thread::sleep(Duration::from_millis(5));
+                }
+                if reader.load(SeqCst) == LogReader::Leaves as u8 {
+                    return;
+                }
                 let mut log = lines.lock().expect("no panic");
                 log.push_str(&line);
                 log.push('\n');
@@ -165,6 +186,7 @@ impl Server {
             folder,
             child,
             log,
+            log_reader,
             dns: ([0, 0, 0, 0], 0).into(),
             admin: ([0, 0, 0, 0], 0).into(),
         };
@@ -187,6 +209,11 @@ impl Server {
         };
         (server.dns, server.admin) = (field("dns"), field("admin"));
         server
+    }
+
+    /// Changes what the log's reader does with the next line.
+    pub fn set_log_reader(&self, to: LogReader) {
+        self.log_reader.store(to as u8, SeqCst);
     }
 
     pub fn log(&self) -> String {

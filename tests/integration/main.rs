@@ -10,6 +10,7 @@ mod cli;
 mod faults;
 mod health;
 mod limits;
+mod log;
 mod messages;
 mod protocol;
 mod reload;
