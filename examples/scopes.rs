@@ -77,7 +77,7 @@ fn scopes(snapshot: &Snapshot, subnets: &[Prefix]) -> Result<HashSet<Prefix>, Bo
     let mut scopes = HashSet::new();
     for subnet in subnets {
         let query = support::query(&name, RrType::A, Some(1232), Some(*subnet));
-        let len = answer(snapshot, &mut scratch, arrival, &query, &mut out);
+        let len = answer(snapshot, &mut scratch, arrival, &query, &mut out).response_len();
         let response = Message::from_octets(&out[..len])?;
         let option = response
             .opt()

@@ -263,7 +263,8 @@ fn check(plan: &Arc<Plan>, asked: &Asked) -> Result<(), String> {
         },
         &message,
         &mut out,
-    );
+    )
+    .response_len();
     same("queries", &counters.queries(transport), &1)?;
     let wanted = asked.rcode.as_deref().unwrap_or("NOERROR");
     if wanted == "none" {

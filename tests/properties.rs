@@ -93,7 +93,8 @@ fn ask(snapshot: &Snapshot, transport: Transport, message: &[u8]) -> Vec<u8> {
         },
         message,
         &mut out,
-    );
+    )
+    .response_len();
     out.truncate(len);
     out
 }

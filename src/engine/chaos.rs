@@ -1,4 +1,4 @@
-//! The CHAOS names that tell which server and version this is (RFC 4892), as configured.
+//! The CHAOS names that identify the server and its version (RFC 4892), as configured.
 
 use crate::base::rr::Class;
 use crate::base::rr::Rcode;
@@ -6,8 +6,8 @@ use crate::base::rr::RrType;
 use crate::engine::composer::Composer;
 use crate::wire::encode::Owner;
 
-/// Answers a query in class CH: TXT for the server's identity or version where the operator wants it
-/// told, REFUSED for all else.
+/// Answers a query in class CH: TXT for the server's identity or version where the operator
+/// discloses it, REFUSED for all else.
 pub(super) fn chaos(composer: &mut Composer<'_, '_>) -> Rcode {
     let server = &composer.snapshot.plan.config.process.server;
     let text = match composer.scratch.qname.wire() {
@@ -16,7 +16,7 @@ pub(super) fn chaos(composer: &mut Composer<'_, '_>) -> Rcode {
         _ => return composer.refused("no such name in class CH"),
     };
     let (true, Ok(len)) = (!text.is_empty(), u8::try_from(text.len())) else {
-        return composer.refused("the operator does not tell");
+        return composer.refused("server identity is not disclosed");
     };
     composer.encoder.set_authoritative();
     if !matches!(composer.query.qtype, RrType::TXT | RrType::ANY) {

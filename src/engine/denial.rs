@@ -12,7 +12,7 @@ use crate::zone::Zone;
 impl<'a> Composer<'a, '_> {
     /// No such name, or no such type: the SOA, at the TTL of RFC 2308 s3.
     pub(super) fn negative(&mut self, zone: &'a Zone, rcode: Rcode) -> Next {
-        self.class = ResponseClass::Negative;
+        self.draft.class = ResponseClass::Negative;
         self.encoder.set_authoritative();
         let rdata = zone.soa().rdatas().next().unwrap_or_default();
         let apex = Owner::Name(zone.apex());

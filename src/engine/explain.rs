@@ -1,11 +1,12 @@
-//! Why a client gets its answer: the same engine call as on the wire, with a trace.
+//! Why a client gets its answer: the same engine call as on the wire, and its outcome.
 //!
-//! [`explain`] makes a query message, has [`answer`] answer it, and reads rcode,
+//! [`explain`] makes a query message, has it answered without counting it, and reads rcode,
 //! addresses, TTL and scope back from the response's bytes. Only what no wire can tell (location,
 //! rule, candidates) is added from the snapshot that answered.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use domain::base::Message;
 use domain::base::iana::Rtype;
@@ -24,11 +25,12 @@ use crate::base::transport::Transport;
 use crate::config::model::Rule;
 use crate::engine::Arrival;
 use crate::engine::Scratch;
-use crate::engine::answer;
-use crate::engine::arrival::TracedSteering;
+use crate::engine::answer_uncounted;
+use crate::engine::outcome::SteeredAnswer;
 use crate::engine::question::Asker;
 use crate::engine::question::Question;
 use crate::geo::rank::complete;
+use crate::state::counters::Counters;
 use crate::state::snapshot::Snapshot;
 use crate::steer::PoolStatus;
 
@@ -83,35 +85,35 @@ pub fn explain(snapshot: &Snapshot, question: Question) -> Explanation {
         Asker::Subnet(prefix) => (prefix.addr(), Some(prefix)),
     };
     let message = message(&question, subnet);
-    let mut scratch = Scratch::tracing();
+    let mut scratch = Scratch::new(Arc::new(Counters::new(1)), 0);
     let mut out = vec![0; usize::from(u16::MAX)];
     let arrival = Arrival {
         src,
         transport: Transport::Tcp,
         now_ms: 0,
     };
-    let len = answer(snapshot, &mut scratch, arrival, &message, &mut out);
-    let wire = read(out.get(..len).unwrap_or_default());
-    let traced = scratch.trace.and_then(|trace| trace.steered);
+    let outcome = answer_uncounted(snapshot, &mut scratch, arrival, &message, &mut out);
+    let wire = read(out.get(..outcome.response_len()).unwrap_or_default());
+    let steered = outcome.steered().copied();
     // Of a prefix that holds several places, the one that was asked about tells most.
     let (location, network) = snapshot.plan.atlas.locate(src);
-    let rank = traced.and_then(|traced| rank_of(snapshot, &traced));
-    let rule = match (traced, rank.as_ref().and_then(|rank| rank.rule)) {
-        (Some(traced), Some(rule)) => snapshot
+    let rank = steered.and_then(|steered| rank_of(snapshot, &steered));
+    let rule = match (steered, rank.as_ref().and_then(|rank| rank.rule)) {
+        (Some(steered), Some(rule)) => snapshot
             .plan
-            .steered(traced.ix)
+            .steered(steered.name)
             .rules
             .get(rule as usize)
             .cloned(),
         _ => None,
     };
-    let candidates = match (traced, &rank) {
-        (Some(traced), Some(rank)) => candidates(snapshot, &traced, rank, &location),
+    let candidates = match (steered, &rank) {
+        (Some(steered), Some(rank)) => candidates(snapshot, &steered, rank, &location),
         _ => Vec::new(),
     };
     Explanation {
-        by_subnet: match traced {
-            Some(traced) => traced.client.max_scope_len.is_some(),
+        by_subnet: match steered {
+            Some(steered) => steered.client.max_scope_len.is_some(),
             None => subnet.is_some() && snapshot.plan.config.process.ecs.enabled,
         },
         question,
@@ -119,7 +121,7 @@ pub fn explain(snapshot: &Snapshot, question: Question) -> Explanation {
         network,
         rule,
         candidates,
-        pool: traced.and_then(|traced| traced.pool),
+        pool: steered.and_then(|steered| steered.pool),
         answer: wire.addresses,
         ttl: wire.ttl,
         scope: wire.scope,
@@ -199,37 +201,37 @@ fn read(response: &[u8]) -> Wire {
 
 /// The rank list that the answer came from. For a prefix of several lists it is the first address's,
 /// unless that one has another answer: then any that has the one given.
-fn rank_of<'a>(snapshot: &'a Snapshot, traced: &TracedSteering) -> Option<Cow<'a, RankList>> {
+fn rank_of<'a>(snapshot: &'a Snapshot, steered: &SteeredAnswer) -> Option<Cow<'a, RankList>> {
     let answers = snapshot
         .steered
-        .get(traced.ix.index())?
+        .get(steered.name.index())?
         .families
-        .get(traced.family.ix())?;
-    let first = answers.table.rank_of(traced.client.prefix.addr());
-    let gives = |rank: usize| answers.key_of_rank.get(rank) == Some(&traced.key);
+        .get(steered.family.ix())?;
+    let first = answers.table.rank_of(steered.client.prefix.addr());
+    let gives = |rank: usize| answers.key_of_rank.get(rank) == Some(&steered.key);
     let rank = match gives(first.index()) {
         true => first.index(),
         false => (0..answers.key_of_rank.len()).find(|rank| gives(*rank))?,
     };
-    let spec = snapshot.plan.specs.get(traced.ix.index())?;
+    let spec = snapshot.plan.specs.get(steered.name.index())?;
     Some(complete(spec, answers.table.ranks().get(rank)?))
 }
 
 /// The pools of a rank list with the reason why each was or was not answered.
 fn candidates(
     snapshot: &Snapshot,
-    traced: &TracedSteering,
+    steered: &SteeredAnswer,
     rank: &RankList,
     location: &Location,
 ) -> Vec<Candidate> {
     let mut candidates = Vec::new();
     let mut is_decided = false;
     for group in rank.groups.iter() {
-        let has_chosen = group.iter().any(|share| Some(share.pool) == traced.pool);
+        let has_chosen = group.iter().any(|share| Some(share.pool) == steered.pool);
         for share in group {
-            let chosen = Some(share.pool) == traced.pool;
-            let why = |standing| reason(standing, chosen, is_decided, has_chosen, traced.family);
-            candidates.extend(candidate(snapshot, traced, share.pool, location, why));
+            let chosen = Some(share.pool) == steered.pool;
+            let why = |standing| reason(standing, chosen, is_decided, has_chosen, steered.family);
+            candidates.extend(candidate(snapshot, steered, share.pool, location, why));
         }
         is_decided |= has_chosen;
     }
@@ -238,8 +240,8 @@ fn candidates(
             .iter()
             .any(|candidate: &Candidate| candidate.pool == pool)
     };
-    if let Some(pool) = traced.pool.filter(|pool| !is_listed(*pool)) {
-        candidates.extend(candidate(snapshot, traced, pool, location, |_| FALLBACK));
+    if let Some(pool) = steered.pool.filter(|pool| !is_listed(*pool)) {
+        candidates.extend(candidate(snapshot, steered, pool, location, |_| FALLBACK));
     }
     candidates
 }
@@ -250,7 +252,7 @@ const FALLBACK: &str = "no pool is up: the name's fallback";
 /// One pool, and why it was or was not answered.
 fn candidate(
     snapshot: &Snapshot,
-    traced: &TracedSteering,
+    steered: &SteeredAnswer,
     pool: PoolIx,
     location: &Location,
     why: impl Fn(PoolStatus) -> &'static str,
@@ -258,17 +260,17 @@ fn candidate(
     let plan = &snapshot.plan;
     let config = plan.config.pools.pools.get(pool.index())?;
     let now = snapshot.pools.get(pool.index())?;
-    let standing = now.standing(traced.family);
+    let standing = now.standing(steered.family);
     Some(Candidate {
         pool,
         distance_km: location
             .point
             .map(|point| point.distance_km(config.location)),
         health: now
-            .health(plan, pool.index(), traced.family)
+            .health(plan, pool.index(), steered.family)
             .unwrap_or_default(),
         drained: standing == PoolStatus::Drained,
-        chosen: Some(pool) == traced.pool,
+        chosen: Some(pool) == steered.pool,
         reason: why(standing),
     })
 }

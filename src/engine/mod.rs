@@ -4,7 +4,7 @@
 //! It is one function for every transport and for `explain`, it cannot fail, and on the steered and
 //! static path it allocates nothing, takes no lock and reads no clock. What strangers may not have of
 //! it, or only so often, is decided here too, when the response is known
-//! (`limit.rs`).
+//! (`rate_limit.rs`).
 
 #![cfg_attr(
     not(test),
@@ -26,6 +26,7 @@ pub mod client;
 mod composer;
 mod denial;
 pub mod explain;
+pub mod outcome;
 mod prefetch;
 pub mod question;
 pub mod rate_limit;
@@ -37,8 +38,9 @@ mod tests;
 pub mod transfer;
 
 pub use arrival::Arrival;
-pub use arrival::Refusal;
 pub use arrival::Scratch;
+pub use outcome::Outcome;
+pub use outcome::Refusal;
 pub use prefetch::Prefetcher;
 
 use std::time::Duration;
@@ -49,6 +51,8 @@ use crate::base::rr::RrType;
 use crate::base::transport::Transport;
 use crate::config::model::Process;
 use crate::engine::composer::Composer;
+use crate::engine::composer::Draft;
+use crate::engine::outcome::Response;
 use crate::engine::rate_limit::RateDecision;
 use crate::engine::rate_limit::ResponseClass;
 use crate::state::counters::Dropped;
@@ -65,45 +69,47 @@ use crate::wire::query::Query;
 use crate::wire::query::Reject;
 use crate::wire::tsig::Key;
 
-/// Answers one message from one snapshot into `out` and returns the response's length in octets; 0
-/// means silence. Over UDP the response keeps to the client's and the server's payload limits and to
-/// the rate limit, over TCP to `out`, which should hold 65,535 octets.
+/// Answers one message from one snapshot into `out`, and counts it. Over UDP the response keeps to the
+/// client's and the server's payload limits and to the rate limit, over TCP to `out`, which should hold
+/// 65,535 octets.
 pub fn answer(
     snapshot: &Snapshot,
     scratch: &mut Scratch,
     arrival: Arrival,
     message: &[u8],
     out: &mut [u8],
-) -> usize {
-    scratch.counters().query(arrival.transport);
+) -> Outcome {
+    let outcome = answer_uncounted(snapshot, scratch, arrival, message, out);
+    scratch.count(snapshot, arrival.transport, &outcome);
+    outcome
+}
+
+/// The same without counting, for explanations.
+fn answer_uncounted(
+    snapshot: &Snapshot,
+    scratch: &mut Scratch,
+    arrival: Arrival,
+    message: &[u8],
+    out: &mut [u8],
+) -> Outcome {
     let process = &snapshot.plan.config.process;
     let mut query = Query::unread();
-    let sent = match query.read(message, &mut scratch.qname) {
+    match query.read(message, &mut scratch.qname) {
         Ok(()) if query.has_tsig => {
             signed::answer(snapshot, scratch, arrival, message, &query, out)
         }
         Ok(()) => respond(snapshot, scratch, arrival, &query, None, out),
         Err(Malformed::Reject(reject)) => match scratch.decide(arrival, ResponseClass::Error) {
-            RateDecision::Drop => Err(Dropped::RateLimit),
-            _ => Ok((refuse(process, &reject, out), reject.rcode)),
+            RateDecision::Drop => Outcome::silence(Dropped::RateLimit),
+            _ => refuse(process, &reject, out),
         },
-        Err(Malformed::Drop(Fault::Response)) => Err(Dropped::Response),
-        Err(Malformed::Drop(_)) => Err(Dropped::Short),
-    };
-    match sent {
-        Ok((len, rcode)) => {
-            scratch.counters().response(rcode);
-            len
-        }
-        Err(reason) => {
-            scratch.counters().dropped(reason);
-            0
-        }
+        Err(Malformed::Drop(Fault::Response)) => Outcome::silence(Dropped::Response),
+        Err(Malformed::Drop(_)) => Outcome::silence(Dropped::Short),
     }
 }
 
 /// Answers a message that is no query.
-fn refuse(process: &Process, reject: &Reject<'_>, out: &mut [u8]) -> usize {
+fn refuse(process: &Process, reject: &Reject<'_>, out: &mut [u8]) -> Outcome {
     let opt = reject.has_opt.then(|| Opt {
         extended_error: Some(ExtendedError {
             code: 0,
@@ -111,12 +117,13 @@ fn refuse(process: &Process, reject: &Reject<'_>, out: &mut [u8]) -> usize {
         }),
         ..Opt::new(process.server.max_udp_payload)
     });
-    Encoder::begin(out, usize::from(MIN_UDP_PAYLOAD), &reject.echo)
-        .finish(reject.rcode, opt.as_ref())
+    let extended_error = opt.as_ref().and_then(|opt| opt.extended_error);
+    let mut encoder = Encoder::begin(out, usize::from(MIN_UDP_PAYLOAD), &reject.echo);
+    let len = encoder.finish(reject.rcode, opt.as_ref());
+    Outcome::plain(len, reject.rcode, extended_error)
 }
 
-/// Answers a query that was signed with `key`, if with any, and leaves room for a signature; the
-/// response's length and RCODE, or why the query gets nothing.
+/// Answers a query that was signed with `key`, if with any, and leaves room for a signature.
 fn respond(
     snapshot: &Snapshot,
     scratch: &mut Scratch,
@@ -124,7 +131,7 @@ fn respond(
     query: &Query<'_>,
     key: Option<&Key>,
     out: &mut [u8],
-) -> Result<(usize, Rcode), Dropped> {
+) -> Outcome {
     let cookie = cookie(snapshot, arrival, query);
     let mut opt = query
         .edns
@@ -143,22 +150,13 @@ fn respond(
         arrival,
         key: key.map(Key::name),
         encoder: &mut encoder,
-        scope_len: 0,
-        class: ResponseClass::Answer,
-        counter: None,
-        extended_error: None,
         followed: false,
+        draft: Draft::default(),
     };
     let rcode = dispatch(&mut composer);
-    let Composer {
-        scope_len,
-        class,
-        counter,
-        extended_error,
-        ..
-    } = composer;
+    let draft = composer.draft;
     let class = match rcode {
-        Rcode::NoError | Rcode::NxDomain | Rcode::YxDomain => class,
+        Rcode::NoError | Rcode::NxDomain | Rcode::YxDomain => draft.class,
         _ => ResponseClass::Error,
     };
     // Nobody is flooded by a client that is where, or who, it says it is.
@@ -167,29 +165,38 @@ fn respond(
         true => RateDecision::Send,
         false => scratch.decide(arrival, class),
     };
-    match decision {
-        RateDecision::Drop => return Err(Dropped::RateLimit),
+    let response = match decision {
+        RateDecision::Drop => Err(Dropped::RateLimit),
         // An error is short as it is, and truncated it would say nothing.
-        RateDecision::Slip if class != ResponseClass::Error => return Ok(slip(query, opt, out)),
-        RateDecision::Slip | RateDecision::Send => {}
+        RateDecision::Slip if class != ResponseClass::Error => Ok(slip(query, opt, out)),
+        RateDecision::Slip | RateDecision::Send => {
+            // Other classes may hold more than ours (RFC 1035 s6.2).
+            if query.qclass == Class::ANY {
+                encoder.clear_authoritative();
+            }
+            if let Some(opt) = &mut opt {
+                opt.extended_error = draft.extended_error;
+                opt.scope_len = opt
+                    .subnet
+                    .map_or(0, |subnet| subnet.scope_len(draft.scope_len));
+            }
+            Ok(Response {
+                len: encoder.finish(rcode, opt.as_ref()),
+                rcode,
+                extended_error: draft.extended_error,
+                steered: draft.steered,
+            })
+        }
+    };
+    Outcome {
+        response,
+        refusal: draft.refusal,
     }
-    // Other classes may hold more than ours (RFC 1035 s6.2).
-    if query.qclass == Class::ANY {
-        encoder.clear_authoritative();
-    }
-    if let Some(opt) = &mut opt {
-        opt.extended_error = extended_error;
-        opt.scope_len = opt.subnet.map_or(0, |subnet| subnet.scope_len(scope_len));
-    }
-    if let Some(counter) = counter {
-        scratch.count_answer(snapshot, counter);
-    }
-    Ok((encoder.finish(rcode, opt.as_ref()), rcode))
 }
 
 /// What goes in place of a response that the rate limit keeps back, and is hardly longer than the
 /// query: a fresh cookie to come back with (RFC 7873 s5.2.3), or TC, after which a client comes by TCP.
-fn slip(query: &Query<'_>, opt: Option<Opt<'_>>, out: &mut [u8]) -> (usize, Rcode) {
+fn slip(query: &Query<'_>, opt: Option<Opt<'_>>, out: &mut [u8]) -> Response {
     let mut encoder = Encoder::begin(out, usize::from(MIN_UDP_PAYLOAD), &query.echo);
     let opt = opt.map(|opt| Opt { nsid: None, ..opt });
     let rcode = match &opt {
@@ -199,7 +206,12 @@ fn slip(query: &Query<'_>, opt: Option<Opt<'_>>, out: &mut [u8]) -> (usize, Rcod
             Rcode::NoError
         }
     };
-    (encoder.finish(rcode, opt.as_ref()), rcode)
+    Response {
+        len: encoder.finish(rcode, opt.as_ref()),
+        rcode,
+        extended_error: None,
+        steered: None,
+    }
 }
 
 /// What the query's cookie is worth; `None` for a query without one.

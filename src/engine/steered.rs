@@ -4,10 +4,11 @@ use crate::base::ix::SteeredIx;
 use crate::base::prefix::Family;
 use crate::base::rr::Rcode;
 use crate::base::rr::RrType;
-use crate::engine::arrival::TracedSteering;
 use crate::engine::client;
 use crate::engine::composer::Composer;
 use crate::engine::composer::Next;
+use crate::engine::outcome::SteerReason;
+use crate::engine::outcome::SteeredAnswer;
 use crate::state::answers::Found;
 use crate::state::answers::PoolAnswer;
 use crate::state::answers::Records;
@@ -48,40 +49,35 @@ impl<'a> Composer<'a, '_> {
         else {
             return Found::ServFail;
         };
-        self.scratch.last_steered = (ix, family);
         let steered = answers.find(client, &mut self.scratch.majority);
-        self.scope_len = steered.scope_len;
         let pool = match steered.found {
             Found::Records(pool, _) => Some(pool),
             Found::NoData | Found::ServFail => None,
         };
-        self.counter = pool.map(|pool| now.counters.saturating_add(pool.counter));
-        self.extended_error = self.complaint(&steered.found, family);
-        if let Some(trace) = &mut self.scratch.trace {
-            let pool = pool.map(|pool| pool.pool);
-            trace.steered = Some(TracedSteering {
-                ix,
-                family,
-                client,
-                pool,
-                key: steered.key,
-            });
-        }
+        let reason = self.reason(pool, family);
+        self.draft.scope_len = steered.scope_len;
+        self.draft.extended_error = extended_error(reason, &steered.found);
+        self.draft.steered = Some(SteeredAnswer {
+            name: ix,
+            family,
+            client,
+            pool: pool.map(|pool| pool.pool),
+            key: steered.key,
+            reason,
+            counter: pool.map_or(u32::MAX, |pool| now.counters.saturating_add(pool.counter)),
+        });
         steered.found
     }
 
-    /// What is wrong with an answer although it is what the configuration asks for (RFC 8914 s4.1).
-    fn complaint(&self, found: &Found<'_>, family: Family) -> Option<ExtendedError<'static>> {
-        let is_up = |pool: &PoolAnswer| {
-            let now = self.snapshot.pools.get(pool.pool.index());
-            now.is_none_or(|now| now.standing(family) == PoolStatus::Up)
+    fn reason(&self, pool: Option<&PoolAnswer>, family: Family) -> SteerReason {
+        let Some(pool) = pool else {
+            return SteerReason::NoAddress;
         };
-        let text = match found {
-            Found::Records(pool, _) if !is_up(pool) => "no pool for this client is up: best guess",
-            Found::ServFail => "no pool for this client is up",
-            _ => return None,
-        };
-        Some(ExtendedError { code: 0, text })
+        let now = self.snapshot.pools.get(pool.pool.index());
+        match now.is_none_or(|now| now.standing(family) == PoolStatus::Up) {
+            true => SteerReason::Up,
+            false => SteerReason::AllDown,
+        }
     }
 
     #[inline(always)] // On every answer's way: calls cost as much as what they call.
@@ -113,4 +109,14 @@ impl<'a> Composer<'a, '_> {
         let owner = Owner::Wire(self.scratch.qname.wire());
         self.encoder.records(owner, rtype, ttl, records.rdatas())
     }
+}
+
+/// What is wrong with an answer although it is what the configuration asks for (RFC 8914 s4.1).
+fn extended_error(reason: SteerReason, found: &Found<'_>) -> Option<ExtendedError<'static>> {
+    let text = match (reason, found) {
+        (SteerReason::AllDown, _) => "no healthy pool: answering as if up",
+        (_, Found::ServFail) => "no healthy pool",
+        _ => return None,
+    };
+    Some(ExtendedError { code: 0, text })
 }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Arrival;
+use super::Outcome;
 use super::Scratch;
 use super::answer;
 use super::rate_limit::RateLimiter;
@@ -53,20 +54,18 @@ impl Thread {
 
     fn ask(&mut self, transport: Transport, message: &[u8]) -> Vec<u8> {
         let mut out = vec![0; 65_535];
+        let outcome = self.outcome(transport, message, &mut out);
+        out.truncate(outcome.response_len());
+        out
+    }
+
+    fn outcome(&mut self, transport: Transport, message: &[u8], out: &mut [u8]) -> Outcome {
         let arrival = Arrival {
             src: IpAddr::from([198, 51, 100, 7]),
             transport,
             now_ms: self.now_ms,
         };
-        let len = answer(
-            &self.snapshot,
-            &mut self.scratch,
-            arrival,
-            message,
-            &mut out,
-        );
-        out.truncate(len);
-        out
+        answer(&self.snapshot, &mut self.scratch, arrival, message, out)
     }
 
     /// What 30 times the same query gets at one moment.
@@ -202,4 +201,58 @@ fn only_answers_that_leave_are_counted() {
     assert_eq!(got.n_whole, 10);
     let n: u64 = thread.snapshot.plan.counters.totals().map(|(_, n)| n).sum();
     assert_eq!(n, 10);
+}
+
+#[test]
+fn the_outcome_says_what_was_answered_or_why_nothing_was() {
+    let mut thread = Thread::start(2);
+    let typed = |qtype: u8| {
+        let mut message = query(b"", Some(b""));
+        let at = message.len() - 14;
+        message[at] = qtype;
+        message
+    };
+    let malformed = [query(WWW, Some(b"")), vec![0]].concat();
+    let mut response = query(WWW, None);
+    response[2] |= 0x80;
+    for (message, expected) in [
+        (query(WWW, None), "NOERROR"),
+        (query(APP, None), "NOERROR app.example.com. p Up"),
+        (query(b"\x05nopes", None), "NXDOMAIN"),
+        (malformed, "FORMERR (trailing bytes after the last record)"),
+        (
+            typed(252),
+            "REFUSED (transfers are for configured secondaries) Transfer",
+        ),
+        (response, "silence: response"),
+        (vec![0; 11], "silence: short"),
+    ] {
+        let mut out = [0; 512];
+        let outcome = thread.outcome(Transport::Udp, &message, &mut out);
+        assert_eq!(shown(&thread.snapshot, &outcome), expected);
+    }
+}
+
+/// An outcome in words.
+fn shown(snapshot: &Snapshot, outcome: &Outcome) -> String {
+    let response = match outcome.response {
+        Ok(response) => response,
+        Err(reason) => return format!("silence: {}", reason.as_str()),
+    };
+    let mut text = response.rcode.to_string();
+    if let Some(error) = response.extended_error {
+        text += &format!(" ({})", error.text);
+    }
+    if let Some(steered) = response.steered {
+        let pools = &snapshot.plan.config.pools.pools;
+        let pool = steered
+            .pool
+            .map_or("none", |pool| &*pools[pool.index()].name);
+        let owner = &snapshot.plan.steered(steered.name).owner;
+        text += &format!(" {owner} {pool} {:?}", steered.reason);
+    }
+    if let Some(refusal) = outcome.refusal {
+        text += &format!(" {refusal:?}");
+    }
+    text
 }

@@ -19,14 +19,13 @@ use crate::base::rr::Rcode;
 use crate::base::rr::RrType;
 use crate::base::transport::Transport;
 use crate::engine::arrival::Arrival;
-use crate::engine::arrival::Refusal;
 use crate::engine::arrival::Scratch;
 use crate::engine::composer::Composer;
+use crate::engine::outcome::Refusal;
 use crate::geo::majority::MajorityScratch;
 use crate::state::answers::Client;
 use crate::state::answers::Found;
 use crate::state::answers::Records;
-use crate::state::counters::Transferred;
 use crate::state::snapshot::Snapshot;
 use crate::wire::edns::ExtendedError;
 use crate::wire::edns::Opt;
@@ -51,9 +50,8 @@ pub(super) fn answer(composer: &mut Composer<'_, '_>) -> Rcode {
         return Rcode::NotAuth;
     };
     if !may_copy(snapshot, zone, composer.arrival.src, composer.key) {
-        composer.scratch.refusal = Some(Refusal::Transfer);
-        composer.scratch.counters().transfer(Transferred::Refused);
-        composer.extended_error = Some(ExtendedError {
+        composer.draft.refusal = Some(Refusal::Transfer);
+        composer.draft.extended_error = Some(ExtendedError {
             code: 18,
             text: "transfers are for configured secondaries",
         });

@@ -162,9 +162,9 @@ fn answer(
     message: &[u8],
     reply: &mut [u8],
 ) -> usize {
-    let len = engine::answer(snapshot, scratch, arrival, message, reply);
-    if let Some(refusal) = scratch.take_refusal() {
+    let outcome = engine::answer(snapshot, scratch, arrival, message, reply);
+    if let Some(refusal) = outcome.refusal {
         refusal_log.log(arrival.src, refusal);
     }
-    len
+    outcome.response_len()
 }

@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 
 use domain::base::Message;
 use domain::base::ParsedRecord;
+use meridian::base::transport::Transport;
 use meridian::daemon::load::embedded_atlas;
 use meridian::engine::Arrival;
 use meridian::engine::Scratch;
@@ -16,7 +17,6 @@ use meridian::engine::answer;
 use meridian::geo::atlas::Atlas;
 use meridian::state::build::Evidence;
 use meridian::state::counters::Counters;
-use meridian::base::transport::Transport;
 use meridian::state::snapshot::Snapshot;
 
 /// A pool with more endpoints than an answer holds, and two that share their clients.
@@ -84,7 +84,7 @@ pub fn ask(snapshot: &Snapshot, transport: Transport, message: &[u8]) -> Vec<u8>
         now_ms: 1_700_000_000_000,
     };
     let mut out = vec![0; 65_535];
-    let len = answer(snapshot, &mut scratch, arrival, message, &mut out);
+    let len = answer(snapshot, &mut scratch, arrival, message, &mut out).response_len();
     out.truncate(len);
     out
 }

@@ -1,0 +1,121 @@
+//! `Outcome`: what became of one message, for whoever counts, logs or explains it.
+//!
+//! A few words that are copied, so that returning it costs the answer path nothing that shows in
+//! `benches/answer.rs`.
+
+use crate::base::ix::PoolIx;
+use crate::base::ix::SteeredIx;
+use crate::base::prefix::Family;
+use crate::base::rr::Rcode;
+use crate::state::answers::Client;
+use crate::state::counters::Dropped;
+use crate::wire::edns::ExtendedError;
+use crate::wire::tsig::TsigError;
+
+/// What became of one message.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome {
+    /// The response, or why there is none.
+    pub response: Result<Response, Dropped>,
+    /// What an operator should hear of.
+    pub refusal: Option<Refusal>,
+}
+
+/// A response that is to be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Response {
+    /// Its length in octets.
+    pub len: usize,
+    /// Its response code.
+    pub rcode: Rcode,
+    /// The extended error, where the client can be sent one (RFC 8914).
+    pub extended_error: Option<ExtendedError<'static>>,
+    /// The steered name that it was answered from, if any.
+    pub steered: Option<SteeredAnswer>,
+}
+
+/// How a steered name was answered.
+#[derive(Clone, Copy, Debug)]
+pub struct SteeredAnswer {
+    /// The steered name.
+    pub name: SteeredIx,
+    /// The family of the addresses asked for.
+    pub family: Family,
+    /// Whom it was answered for.
+    pub client: Client,
+    /// The pool whose addresses were answered; `None` for NODATA and SERVFAIL.
+    pub pool: Option<PoolIx>,
+    /// The key of the answer among those of the name and family.
+    pub key: u32,
+    /// Why this pool, or none.
+    pub reason: SteerReason,
+    /// The counter of `answers_total` that the answer moves, one that does not exist without a pool.
+    pub(super) counter: u32,
+}
+
+/// Why a client got a pool's addresses, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SteerReason {
+    /// None of its pools is up: the pool that `all_down` gives.
+    AllDown,
+    /// There is no address for the client.
+    NoAddress,
+    /// The pool is up.
+    Up,
+}
+
+/// Why a machine that may be a secondary was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// A transfer, to who is no secondary of the zone.
+    Transfer,
+    /// A query whose TSIG is wrong.
+    Tsig(TsigError),
+}
+
+impl Refusal {
+    /// In words, for the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Transfer => "transfer refused: no [[secondary]] allows it",
+            Self::Tsig(error) => error.as_str(),
+        }
+    }
+}
+
+impl Outcome {
+    /// Nothing is sent.
+    pub(super) fn silence(reason: Dropped) -> Self {
+        Self {
+            response: Err(reason),
+            refusal: None,
+        }
+    }
+
+    /// A response that nothing was looked up for.
+    pub(super) fn plain(
+        len: usize,
+        rcode: Rcode,
+        extended_error: Option<ExtendedError<'static>>,
+    ) -> Self {
+        Self {
+            response: Ok(Response {
+                len,
+                rcode,
+                extended_error,
+                steered: None,
+            }),
+            refusal: None,
+        }
+    }
+
+    /// The length of the response in octets; 0 means silence.
+    pub fn response_len(&self) -> usize {
+        self.response.map_or(0, |response| response.len)
+    }
+
+    /// The steered name that the response was answered from, if any.
+    pub fn steered(&self) -> Option<&SteeredAnswer> {
+        self.response.as_ref().ok()?.steered.as_ref()
+    }
+}
