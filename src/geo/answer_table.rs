@@ -14,7 +14,7 @@ use crate::geo::ranges::Flat;
 use crate::geo::ranges::Hit;
 use crate::geo::table::PrefixTable;
 use crate::geo::v4_lines::LINE_BITS;
-use crate::geo::v4_lines::Lines;
+use crate::geo::v4_lines::V4LineTable;
 use crate::geo::v6_blocks::Blocks;
 
 /// The keys of all granules.
@@ -24,7 +24,7 @@ pub struct AnswerTable {
     /// where granules do. So it is in all tables here.
     v4: Flat<u32>,
     /// A large IPv4 table again, for nearly all clients.
-    lines: Option<Lines>,
+    lines: Option<V4LineTable>,
     v6: Sixes,
     granularity: [u8; 2],
 }
@@ -56,7 +56,7 @@ impl AnswerTable {
             majority(Prefix::cut(IpAddr::V6(first.into()), v6_len))
         });
         Self {
-            lines: Lines::of(&v4),
+            lines: V4LineTable::of(&v4),
             v4,
             v6: match Blocks::of(&v6) {
                 Some(blocks) => Sixes::Blocks(blocks),
@@ -126,7 +126,7 @@ impl AnswerTable {
             Sixes::Blocks(blocks) => blocks.n_bytes(),
             Sixes::Flat(flat) => flat.n_bytes(),
         };
-        self.v4.n_bytes() + self.lines.as_ref().map_or(0, Lines::n_bytes) + v6
+        self.v4.n_bytes() + self.lines.as_ref().map_or(0, V4LineTable::n_bytes) + v6
     }
 }
 

@@ -1,4 +1,4 @@
-//! `Lines`: a large IPv4 table of granules again, such that a look-up reads one cache line.
+//! `V4LineTable`: a large IPv4 table of granules again, such that a look-up reads one cache line.
 //!
 //! Of a table of hundreds of thousands of ranges, a look-up reads three lines in three places, and waits
 //! for the second until it has the first: most of the time that a steered answer takes. Here each /16 has
@@ -21,7 +21,7 @@ pub(super) const LINE_BITS: u8 = 16;
 /// Bits of an address that choose its line in a crowded /16. A /20 has 16 granules, which always fit.
 const FINE_BITS: u8 = 20;
 
-/// Lines of a crowded /16.
+/// V4LineTable of a crowded /16.
 const N_FINE: usize = 1 << (FINE_BITS - LINE_BITS);
 
 /// Ranges of one line, such that it takes 64 octets.
@@ -32,7 +32,7 @@ const MIN_RANGES: usize = 1 << 16;
 
 /// A line for each /16, then for each crowded one those of its /20s.
 #[derive(Clone, Debug)]
-pub(super) struct Lines {
+pub(super) struct V4LineTable {
     lines: Vec<Line>,
 }
 
@@ -51,7 +51,7 @@ struct Line {
     ahead: u8,
 }
 
-impl Lines {
+impl V4LineTable {
     /// Makes the lines of a table whose ranges all begin at a /24; `None` for a table that is no such,
     /// is small, or holds values beyond 65,535.
     pub(super) fn of(table: &Flat<u32>) -> Option<Self> {
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn lines_say_what_the_table_says() {
         let table = table();
-        let lines = Lines::of(&table).expect("large enough");
+        let lines = V4LineTable::of(&table).expect("large enough");
         assert_eq!(
             (size_of::<Line>(), lines.n_bytes()),
             (64, lines.lines.len() * 64)
@@ -229,12 +229,12 @@ mod tests {
     fn other_tables_have_no_lines() {
         let mut small = Builder::default();
         small.begin(256, 1);
-        assert!(Lines::of(&small.finish()).is_none());
+        assert!(V4LineTable::of(&small.finish()).is_none());
         let mut finer = Builder::default();
         (0..100_000).for_each(|n| finer.begin(n * 128, n));
-        assert!(Lines::of(&finer.finish()).is_none());
+        assert!(V4LineTable::of(&finer.finish()).is_none());
         let mut many = Builder::default();
         (0..100_000).for_each(|n| many.begin(n * 256, n));
-        assert!(Lines::of(&many.finish()).is_none());
+        assert!(V4LineTable::of(&many.finish()).is_none());
     }
 }
