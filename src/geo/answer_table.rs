@@ -15,7 +15,7 @@ use crate::geo::ranges::Hit;
 use crate::geo::table::PrefixTable;
 use crate::geo::v4_lines::LINE_BITS;
 use crate::geo::v4_lines::V4LineTable;
-use crate::geo::v6_blocks::Blocks;
+use crate::geo::v6_blocks::V6BlockTable;
 
 /// The keys of all granules.
 #[derive(Clone, Debug)]
@@ -33,7 +33,7 @@ pub struct AnswerTable {
 #[derive(Clone, Debug)]
 enum Sixes {
     /// Of granules of 64 bits at the most, as nearly everybody has them.
-    Blocks(Blocks),
+    Blocks(V6BlockTable),
     /// Of finer ones.
     Flat(Flat<u128>),
 }
@@ -58,7 +58,7 @@ impl AnswerTable {
         Self {
             lines: V4LineTable::of(&v4),
             v4,
-            v6: match Blocks::of(&v6) {
+            v6: match V6BlockTable::of(&v6) {
                 Some(blocks) => Sixes::Blocks(blocks),
                 None => Sixes::Flat(v6),
             },

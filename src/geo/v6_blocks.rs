@@ -1,4 +1,4 @@
-//! `Blocks`: an IPv6 table of granules, such that a look-up waits for memory once.
+//! `V6BlockTable`: an IPv6 table of granules, such that a look-up waits for memory once.
 //!
 //! Granules of up to 64 bits begin at even halves of addresses, so eight octets hold a start. Twelve ranges
 //! take two neighbouring cache lines: starts, values, and the start of what comes next, so that
@@ -19,7 +19,7 @@ const N_RANGES: usize = 12;
 
 /// The ranges of all granules.
 #[derive(Clone, Debug)]
-pub(super) struct Blocks {
+pub(super) struct V6BlockTable {
     blocks: Vec<Block>,
     levels: Levels,
     n_ranges: usize,
@@ -34,7 +34,7 @@ struct Block {
     values: [u16; N_RANGES],
 }
 
-impl Blocks {
+impl V6BlockTable {
     /// Makes the blocks of a table; `None` if not all its ranges begin at a /64, or if it holds values
     /// beyond 65,535.
     pub(super) fn of(table: &Flat<u128>) -> Option<Self> {
@@ -141,7 +141,7 @@ mod tests {
                 built.begin(u128::from(*start) << 64, *value);
             }
             let table = built.finish();
-            let blocks = Blocks::of(&table).expect("starts are even");
+            let blocks = V6BlockTable::of(&table).expect("starts are even");
             prop_assert_eq!(blocks.n_ranges(), table.n_ranges());
             let starts = ranges.keys().map(|start| (*start, 64));
             for (addr, len) in asked.into_iter().chain(starts) {
@@ -156,9 +156,9 @@ mod tests {
         assert_eq!(size_of::<Block>(), 128);
         let mut finer = Builder::default();
         finer.begin(1_u128 << 63, 1);
-        assert!(Blocks::of(&finer.finish()).is_none());
+        assert!(V6BlockTable::of(&finer.finish()).is_none());
         let mut many = Builder::default();
         many.begin(0, 1 << 16);
-        assert!(Blocks::of(&many.finish()).is_none());
+        assert!(V6BlockTable::of(&many.finish()).is_none());
     }
 }
