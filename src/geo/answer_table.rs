@@ -25,13 +25,13 @@ pub struct AnswerTable {
     v4: Flat<u32>,
     /// A large IPv4 table again, for nearly all clients.
     lines: Option<V4LineTable>,
-    v6: Sixes,
+    v6: V6Table,
     granularity: [u8; 2],
 }
 
 /// An IPv6 table.
 #[derive(Clone, Debug)]
-enum Sixes {
+enum V6Table {
     /// Of granules of 64 bits at the most, as nearly everybody has them.
     Blocks(V6BlockTable),
     /// Of finer ones.
@@ -59,8 +59,8 @@ impl AnswerTable {
             lines: V4LineTable::of(&v4),
             v4,
             v6: match V6BlockTable::of(&v6) {
-                Some(blocks) => Sixes::Blocks(blocks),
-                None => Sixes::Flat(v6),
+                Some(blocks) => V6Table::Blocks(blocks),
+                None => V6Table::Flat(v6),
             },
             granularity,
         }
@@ -90,7 +90,7 @@ impl AnswerTable {
     pub fn prefetch(&self, prefix: Prefix) {
         match (prefix.family(), &self.lines, &self.v6) {
             (Family::V4, Some(lines), _) => lines.prefetch(Address::ends(prefix).0),
-            (Family::V6, _, Sixes::Blocks(blocks)) => blocks.prefetch(prefix.bits()),
+            (Family::V6, _, V6Table::Blocks(blocks)) => blocks.prefetch(prefix.bits()),
             _ => {}
         }
     }
@@ -105,8 +105,8 @@ impl AnswerTable {
                     .unwrap_or_else(|| self.v4.lookup(ends))
             }
             Family::V6 => match &self.v6 {
-                Sixes::Blocks(blocks) => blocks.lookup(Address::ends(prefix)),
-                Sixes::Flat(flat) => flat.lookup(Address::ends(prefix)),
+                V6Table::Blocks(blocks) => blocks.lookup(Address::ends(prefix)),
+                V6Table::Flat(flat) => flat.lookup(Address::ends(prefix)),
             },
         }
     }
@@ -114,8 +114,8 @@ impl AnswerTable {
     /// The number of ranges of both families.
     pub fn n_ranges(&self) -> usize {
         let n_v6 = match &self.v6 {
-            Sixes::Blocks(blocks) => blocks.n_ranges(),
-            Sixes::Flat(flat) => flat.n_ranges(),
+            V6Table::Blocks(blocks) => blocks.n_ranges(),
+            V6Table::Flat(flat) => flat.n_ranges(),
         };
         self.v4.n_ranges() + n_v6
     }
@@ -123,8 +123,8 @@ impl AnswerTable {
     /// Heap memory in bytes.
     pub fn n_bytes(&self) -> usize {
         let v6 = match &self.v6 {
-            Sixes::Blocks(blocks) => blocks.n_bytes(),
-            Sixes::Flat(flat) => flat.n_bytes(),
+            V6Table::Blocks(blocks) => blocks.n_bytes(),
+            V6Table::Flat(flat) => flat.n_bytes(),
         };
         self.v4.n_bytes() + self.lines.as_ref().map_or(0, V4LineTable::n_bytes) + v6
     }
