@@ -1,108 +1,109 @@
-//! Guides: from an address to the range that holds it, past as few cache lines as can be.
+//! `RangeIndex`: from an address to the range that holds it, with as few cache misses as possible.
 //!
-//! IPv4 networks lie rather evenly, so the leading bits of an address nearly give its range away:
-//! [`Slots`]. IPv6 networks crowd in a few corners of the space, a hundred thousand of them in one /32, and
-//! no choice of leading bits is right for all: [`Levels`] takes the same few steps wherever it is
-//! asked. Both only speed up what a bisection of the starts would find.
+//! IPv4 networks are spread rather evenly, so the leading bits of an address almost determine its range:
+//! [`DirectIndex`], an array indexed by those bits as in DIR-24-8. IPv6 networks are clustered, a hundred
+//! thousand of them in one /32, and no number of leading bits suits all: [`BTreeIndex`], an implicit
+//! B-tree, takes the same few steps everywhere. Both find what a binary search of the starts would find.
+//! `cargo bench --bench lookup` measures them.
 
 use std::fmt::Debug;
 
-/// Leads to ranges given by their first addresses, which ascend from the lowest address there is.
-pub(super) trait Guide<A>: Clone + Debug + PartialEq {
-    /// Learns the starts.
+/// An index of ranges given by their first addresses, which ascend from the lowest address there is.
+pub(super) trait RangeIndex<A>: Clone + Debug + PartialEq {
+    /// Indexes the starts.
     fn of(starts: &[A]) -> Self;
-    /// The position of the last of the same starts that is not behind `addr`.
+    /// The position of the last of the same starts that is not greater than `addr`.
     fn find(&self, starts: &[A], addr: A) -> usize;
     /// Heap memory in bytes.
     fn n_bytes(&self) -> usize;
 }
 
-/// For each block of IPv4 addresses, some one per range, the range of its first address.
+/// For each block of IPv4 addresses, about one block per range, the range of its first address.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Slots {
-    /// One more than there are blocks: the last is the last range.
-    index: Vec<u32>,
-    /// How far an address is shifted to become the number of its block.
+pub(super) struct DirectIndex {
+    /// By block, and after the last block the last range.
+    slots: Vec<u32>,
+    /// An address shifted right by so much is the number of its block.
     shift: u32,
 }
 
 /// At most 4 MiB of slots.
 const MAX_SLOT_BITS: u32 = 20;
 
-impl Guide<u32> for Slots {
+impl RangeIndex<u32> for DirectIndex {
     fn of(starts: &[u32]) -> Self {
         let shift = 32 - starts.len().ilog2().clamp(1, MAX_SLOT_BITS);
         let mut at = 0;
         let range_of = |slot: u32| {
-            let beyond = starts[at + 1..].iter();
-            at += beyond.take_while(|s| **s <= slot << shift).count();
+            let later = starts[at + 1..].iter();
+            at += later.take_while(|s| **s <= slot << shift).count();
             at as u32
         };
-        let mut index: Vec<u32> = (0..1 << (32 - shift)).map(range_of).collect();
-        index.push(starts.len() as u32 - 1);
-        Self { index, shift }
+        let mut slots: Vec<u32> = (0..1 << (32 - shift)).map(range_of).collect();
+        slots.push(starts.len() as u32 - 1);
+        Self { slots, shift }
     }
 
     fn find(&self, starts: &[u32], addr: u32) -> usize {
         let slot = (addr >> self.shift) as usize;
-        let [first, last] = [slot, slot + 1].map(|slot| self.index[slot] as usize);
+        let [first, last] = [slot, slot + 1].map(|slot| self.slots[slot] as usize);
         first + last_reached(&starts[first..=last], |start| *start <= addr)
     }
 
     fn n_bytes(&self) -> usize {
-        size_of_val(&*self.index)
+        size_of_val(&*self.slots)
     }
 }
 
-/// The leading halves of every eighth start, every eighth of these, and so on, until few are left; the
-/// highest level last.
+/// An implicit 8-ary B-tree over the leading halves of every eighth start: each level holds every eighth
+/// key of the level below it, the root comes last.
 ///
-/// A search reads one short run of each level. Only the lowest is too large for the processor's inner
-/// caches.
+/// A search reads one node, a cache line, per level. Only the lowest level does not fit into the L2 cache.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Levels {
+pub(super) struct BTreeIndex {
     levels: Vec<Vec<[u64; FANOUT]>>,
 }
 
-/// How many starts one of the level above stands for: a cache line of halves.
+/// Keys of a node, and children per node: 8 keys of 8 bytes are one cache line.
 const FANOUT: usize = 8;
 
-impl Levels {
-    /// Levels whose lowest is this one, of ascending starts, at least one.
-    pub(super) fn on(lowest: &[u64]) -> Self {
-        let mut levels = vec![runs(lowest.iter())];
+impl BTreeIndex {
+    /// Builds the tree over ascending keys, at least one.
+    pub(super) fn over(lowest: &[u64]) -> Self {
+        let mut levels = vec![nodes(lowest.iter())];
         while let Some(level) = levels.last()
             && level.len() > 1
         {
-            levels.push(runs(level.iter().map(|[first, ..]| first)));
+            levels.push(nodes(level.iter().map(|[first, ..]| first)));
         }
         Self { levels }
     }
 
-    /// The position in the lowest level of the last start that is not behind this one, or one behind
-    /// the last. The first start is never behind.
+    /// The position in the lowest level of the last key that is not greater than `head`; may be past the
+    /// end. The first key is never greater.
     pub(super) fn descend(&self, head: u64) -> usize {
         let levels = self.levels.iter().rev();
         levels.fold(0, |at, level| {
-            // What fills the last run up is reached by the last address.
+            // The padding of the last node is `u64::MAX`, which the last address reaches.
             let at = at.min(level.len() - 1);
             at * FANOUT + last_reached(&level[at], |start| *start <= head)
         })
     }
 }
 
-/// Starts in runs; the last is filled up with the last address.
-fn runs<'a>(mut starts: impl ExactSizeIterator<Item = &'a u64>) -> Vec<[u64; FANOUT]> {
-    let n_runs = starts.len().div_ceil(FANOUT);
+/// Keys in nodes; the last is padded with `u64::MAX`.
+fn nodes<'a>(mut starts: impl ExactSizeIterator<Item = &'a u64>) -> Vec<[u64; FANOUT]> {
+    let n_nodes = starts.len().div_ceil(FANOUT);
     let mut next = |_| starts.next().copied().unwrap_or(u64::MAX);
-    (0..n_runs)
+    (0..n_nodes)
         .map(|_| std::array::from_fn(&mut next))
         .collect()
 }
 
 /// The position of the last of some ascending starts that is reached; the first always is.
 ///
-/// It takes no branch: which half it will be cannot be predicted.
+/// A branchless binary search: the comparison becomes a conditional move, as a branch on it would be
+/// mispredicted half of the time.
 #[inline]
 pub(super) fn last_reached<A>(starts: &[A], is_reached: impl Fn(&A) -> bool) -> usize {
     let mut at = 0;
@@ -119,10 +120,10 @@ pub(super) fn last_reached<A>(starts: &[A], is_reached: impl Fn(&A) -> bool) -> 
     at
 }
 
-impl Guide<u128> for Levels {
+impl RangeIndex<u128> for BTreeIndex {
     fn of(starts: &[u128]) -> Self {
         let lowest: Vec<u64> = starts.iter().step_by(FANOUT).copied().map(head).collect();
-        Self::on(&lowest)
+        Self::over(&lowest)
     }
 
     fn find(&self, starts: &[u128], addr: u128) -> usize {
@@ -133,7 +134,7 @@ impl Guide<u128> for Levels {
                 let run = &run[..run.len().min(FANOUT)];
                 first + last_reached(run, |start| *start <= addr)
             }
-            // Many starts have the same leading half, and the one looked for is further in front.
+            // More starts than one node holds have this leading half: search all of them.
             _ => starts.partition_point(|start| *start <= addr) - 1,
         }
     }
@@ -160,12 +161,12 @@ mod tests {
 
     use super::*;
 
-    fn check<A: Copy + Ord + Debug, G: Guide<A>>(starts: &[A], asked: &[A]) {
-        let guide = G::of(starts);
+    fn check<A: Copy + Ord + Debug, I: RangeIndex<A>>(starts: &[A], asked: &[A]) {
+        let index = I::of(starts);
         for addr in asked.iter().chain(starts) {
             let expected = starts.partition_point(|start| start <= addr) - 1;
             assert_eq!(
-                guide.find(starts, *addr),
+                index.find(starts, *addr),
                 expected,
                 "{addr:?} of {starts:?}"
             );
@@ -176,25 +177,25 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(1000))]
 
         #[test]
-        fn slots_find_what_a_bisection_finds(
+        fn a_direct_index_finds_what_a_binary_search_finds(
             mut crowd in btree_set(prop_oneof![any::<u32>(), 0..1000_u32, u32::MAX - 99..], 0..700),
             asked in vec(any::<u32>(), 20),
         ) {
             crowd.insert(0);
             let starts: Vec<u32> = crowd.into_iter().collect();
-            check::<_, Slots>(&starts, &asked);
-            check::<_, Slots>(&starts, &[u32::MAX, u32::MAX - 1]);
+            check::<_, DirectIndex>(&starts, &asked);
+            check::<_, DirectIndex>(&starts, &[u32::MAX, u32::MAX - 1]);
         }
 
         #[test]
-        fn levels_find_what_a_bisection_finds(
+        fn a_b_tree_index_finds_what_a_binary_search_finds(
             mut crowd in btree_set(crowded(), 0..700),
             asked in vec(crowded(), 20),
         ) {
             crowd.insert(0);
             let starts: Vec<u128> = crowd.into_iter().collect();
-            check::<_, Levels>(&starts, &asked);
-            check::<_, Levels>(&starts, &[u128::MAX, u128::MAX - 1]);
+            check::<_, BTreeIndex>(&starts, &asked);
+            check::<_, BTreeIndex>(&starts, &[u128::MAX, u128::MAX - 1]);
         }
     }
 

@@ -1,17 +1,16 @@
 //! `Flat`: the ranges of one address family, the product's core.
 //!
-//! One sorted run of range starts stands beside one run of values: the range at position i reaches
-//! from its start to the address before the next start, so there are no gaps, no pointers and no
-//! levels. Neighbours never hold the same value, which makes every range as long as it can be; the
+//! A sorted array of range starts stands beside an array of values: range i reaches from its start
+//! to the address before the next start, so there are no gaps and no pointers. Neighbours never hold the same value, which makes every range as long as it can be; the
 //! shortest prefix around an address that lies inside its range, the ECS scope, is then two
-//! leading-zero counts. How a range is found among hundreds of thousands is `guide.rs`' matter.
+//! leading-zero counts. `range_index.rs` finds one range among hundreds of thousands.
 
 use crate::base::prefix::Prefix;
 use crate::base::prefix::mask32;
 use crate::base::prefix::mask128;
-use crate::geo::range_index::Guide;
-use crate::geo::range_index::Levels;
-use crate::geo::range_index::Slots;
+use crate::geo::range_index::BTreeIndex;
+use crate::geo::range_index::DirectIndex;
+use crate::geo::range_index::RangeIndex;
 
 /// What a table says of a whole prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +55,8 @@ bits!(u32 u64 u128);
 
 /// An address as a number.
 pub(super) trait Address: Bits + Default + std::fmt::Debug {
-    /// What leads to the range of an address.
-    type Guide: Guide<Self>;
+    /// How the range of an address is found.
+    type Index: RangeIndex<Self>;
     /// The highest address.
     const LAST: Self;
     /// The address behind; `None` for the last of all.
@@ -71,7 +70,7 @@ pub(super) trait Address: Bits + Default + std::fmt::Debug {
 }
 
 impl Address for u32 {
-    type Guide = Slots;
+    type Index = DirectIndex;
 
     const LAST: Self = Self::MAX;
 
@@ -94,7 +93,7 @@ impl Address for u32 {
 }
 
 impl Address for u128 {
-    type Guide = Levels;
+    type Index = BTreeIndex;
 
     const LAST: Self = Self::MAX;
 
@@ -133,7 +132,7 @@ pub(super) struct Flat<A: Address> {
     starts: Vec<A>,
     /// The value of each range; neighbours differ.
     values: Vec<u32>,
-    guide: A::Guide,
+    index: A::Index,
 }
 
 impl<A: Address> Flat<A> {
@@ -161,12 +160,12 @@ impl<A: Address> Flat<A> {
 
     /// Heap memory in bytes.
     pub(super) fn n_bytes(&self) -> usize {
-        size_of_val(&*self.starts) + size_of_val(&*self.values) + self.guide.n_bytes()
+        size_of_val(&*self.starts) + size_of_val(&*self.values) + self.index.n_bytes()
     }
 
     /// The position of the range that holds an address.
     pub(super) fn find(&self, addr: A) -> usize {
-        self.guide.find(&self.starts, addr)
+        self.index.find(&self.starts, addr)
     }
 
     /// What is said of the addresses `first` to `last`, which are a prefix.
@@ -274,12 +273,12 @@ impl<A: Address> Builder<A> {
         }
     }
 
-    /// The table, with its guide.
+    /// The table, with its index.
     pub(super) fn finish(mut self) -> Flat<A> {
         self.starts.shrink_to_fit();
         self.values.shrink_to_fit();
         Flat {
-            guide: A::Guide::of(&self.starts),
+            index: A::Index::of(&self.starts),
             starts: self.starts,
             values: self.values,
         }

@@ -6,8 +6,8 @@
 //! processor's inner caches.
 
 use crate::base::prefetch_sys::prefetch;
-use crate::geo::range_index::Guide;
-use crate::geo::range_index::Levels;
+use crate::geo::range_index::BTreeIndex;
+use crate::geo::range_index::RangeIndex;
 use crate::geo::range_index::head;
 use crate::geo::range_index::last_reached;
 use crate::geo::ranges::Flat;
@@ -21,7 +21,7 @@ const N_RANGES: usize = 12;
 #[derive(Clone, Debug)]
 pub(super) struct V6BlockTable {
     blocks: Vec<Block>,
-    levels: Levels,
+    index: BTreeIndex,
     n_ranges: usize,
 }
 
@@ -60,7 +60,7 @@ impl V6BlockTable {
         };
         let blocks: Vec<Block> = (0..n_ranges).step_by(N_RANGES).map(block).collect();
         Some(Self {
-            levels: Levels::on(
+            index: BTreeIndex::over(
                 &blocks
                     .iter()
                     .map(|block| block.starts[0])
@@ -95,7 +95,7 @@ impl V6BlockTable {
     }
 
     fn block(&self, head: u64) -> &Block {
-        &self.blocks[self.levels.descend(head).min(self.blocks.len() - 1)]
+        &self.blocks[self.index.descend(head).min(self.blocks.len() - 1)]
     }
 
     /// The number of ranges, at least one.
@@ -105,7 +105,7 @@ impl V6BlockTable {
 
     /// Heap memory in bytes.
     pub(super) fn n_bytes(&self) -> usize {
-        size_of_val(&*self.blocks) + self.levels.n_bytes()
+        size_of_val(&*self.blocks) + self.index.n_bytes()
     }
 }
 
