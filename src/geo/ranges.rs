@@ -31,8 +31,8 @@ pub enum Hit {
 
 /// An address as a number, or its leading bits.
 pub(super) trait Bits: Copy + Ord {
-    /// The number of leading bits that both have in common.
-    fn common_len(self, other: Self) -> u8;
+    /// Length of the shortest prefix around it that leaves out another number.
+    fn len_excluding(self, other: Self) -> u8;
     /// One less; `None` for the first of all.
     fn before(self) -> Option<Self>;
 }
@@ -40,8 +40,8 @@ pub(super) trait Bits: Copy + Ord {
 macro_rules! bits {
     ($($number:ty)*) => {$(
         impl Bits for $number {
-            fn common_len(self, other: Self) -> u8 {
-                (self ^ other).leading_zeros() as u8
+            fn len_excluding(self, other: Self) -> u8 {
+                (self ^ other).leading_zeros() as u8 + 1
             }
 
             fn before(self) -> Option<Self> {
@@ -115,14 +115,12 @@ impl Address for u128 {
     }
 }
 
-/// Length of the shortest prefix around an address that lies in its range, given by the range's first
-/// address and that of the range behind it: the prefix leaves out both neighbours.
+/// Length of the shortest prefix around an address that lies in its range, given by the first addresses
+/// of this range and of the next one: the prefix leaves out the address before and the address after it.
 pub(super) fn scope_len<A: Bits>(addr: A, start: A, next: Option<A>) -> u8 {
-    let behind = start
-        .before()
-        .map_or(0, |before| before.common_len(addr) + 1);
-    let ahead = next.map_or(0, |next| next.common_len(addr) + 1);
-    behind.max(ahead)
+    let scope_before = start.before().map_or(0, |last| addr.len_excluding(last));
+    let scope_after = next.map_or(0, |next| addr.len_excluding(next));
+    scope_before.max(scope_after)
 }
 
 /// The ranges of one family.
@@ -168,7 +166,7 @@ impl<A: Address> Flat<A> {
         self.index.find(&self.starts, addr)
     }
 
-    /// What is said of the addresses `first` to `last`, which are a prefix.
+    /// The value of the addresses `first` to `last`, a prefix, and its scope.
     pub(super) fn lookup(&self, (first, last): (A, A)) -> Hit {
         let at = self.find(first);
         let next = self.starts.get(at + 1).copied();

@@ -1,9 +1,9 @@
-//! `V6BlockTable`: an IPv6 table of granules, such that a look-up waits for memory once.
+//! `V6BlockTable`: an IPv6 table of granules in which a look-up has one cache miss.
 //!
-//! Granules of up to 64 bits begin at even halves of addresses, so eight octets hold a start. Twelve ranges
-//! take two neighbouring cache lines: starts, values, and the start of what comes next, so that
-//! value and scope are told without a look elsewhere. What leads to a block is small enough for the
-//! processor's inner caches.
+//! Granules of up to 64 bits begin where the lower half of an address is 0, so eight octets hold a start.
+//! Twelve ranges take two adjacent cache lines, which the processor fetches as a pair: starts, values,
+//! and the start of the next range, so that the block alone yields value and scope. The index that leads
+//! to a block fits into the L2 cache.
 
 use crate::base::prefetch_sys::prefetch;
 use crate::geo::range_index::BTreeIndex;
@@ -13,6 +13,9 @@ use crate::geo::range_index::last_reached;
 use crate::geo::ranges::Flat;
 use crate::geo::ranges::Hit;
 use crate::geo::ranges::scope_len;
+
+/// Stands for "no more ranges" among starts: only the first range of all begins at 0.
+const NO_START: u64 = 0;
 
 /// Ranges of a block, such that it takes 128 octets.
 const N_RANGES: usize = 12;
@@ -28,8 +31,8 @@ pub(super) struct V6BlockTable {
 #[derive(Clone, Debug)]
 #[repr(align(128))]
 struct Block {
-    /// The leading halves of the ranges' first addresses and that of the range behind them; 0 where there
-    /// is no more range, as only the first of all begins there.
+    /// The leading halves of the ranges' first addresses and of the next block's. Padding is
+    /// [`NO_START`].
     starts: [u64; N_RANGES + 1],
     values: [u16; N_RANGES],
 }
@@ -47,7 +50,7 @@ impl V6BlockTable {
         let block = |first: usize| {
             let start = |n| match first + n {
                 at if at < n_ranges => head(start(at)),
-                _ => 0,
+                _ => NO_START,
             };
             let value = |n| match first + n {
                 at if at < n_ranges => table.value_at(at) as u16,
@@ -71,14 +74,15 @@ impl V6BlockTable {
         })
     }
 
-    /// What is said of the addresses `first` to `last`, which are a prefix of at most 64 bits.
+    /// The value of the addresses `first` to `last`, a prefix of at most 64 bits, and its scope.
     pub(super) fn lookup(&self, (first, last): (u128, u128)) -> Hit {
         let (first, last) = (head(first), head(last));
         let block = self.block(first);
         let [starts @ .., _] = &block.starts;
-        // One less than 0 is more than anything.
+        // `NO_START - 1` wraps to the largest number, so padding compares greater than any address;
+        // `start - 1 < first` is `start <= first` for all others, and the first of a block is not compared.
         let at = last_reached(starts, |start| start.wrapping_sub(1) < first);
-        let next = Some(block.starts[at + 1]).filter(|next| *next != 0);
+        let next = Some(block.starts[at + 1]).filter(|next| *next != NO_START);
         let scope_len = scope_len(first, block.starts[at], next);
         match next {
             Some(next) if next <= last => Hit::Mixed { scope_len },
@@ -89,7 +93,7 @@ impl V6BlockTable {
         }
     }
 
-    /// Has the processor bring near the block of an address.
+    /// Prefetches the block of an address.
     pub(super) fn prefetch(&self, addr: u128) {
         prefetch(self.block(head(addr)));
     }
@@ -132,7 +136,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(1000))]
 
         #[test]
-        fn blocks_say_what_the_table_says(
+        fn blocks_agree_with_the_table(
             ranges in btree_map(heads(), 0..5_u32, 0..700),
             asked in proptest::collection::vec((heads(), 0..=64_u8), 30),
         ) {
