@@ -2,7 +2,7 @@
 //!
 //! Client subnets are cut to a granularity (`[ecs] max_scope_*`), so a prefix of that length, a
 //! granule, is the smallest thing that is ever asked for. Neighbours of equal key are joined, and a
-//! granule that holds several keys has had its vote already: a look-up is one search, whatever lies inside.
+//! granule that holds several keys has had its vote already: a look-up is one search in any case.
 
 use std::net::IpAddr;
 
@@ -20,21 +20,39 @@ use crate::geo::v6_blocks::V6BlockTable;
 /// The keys of all granules.
 #[derive(Clone, Debug)]
 pub struct AnswerTable {
-    /// A value is a key, doubled, and 1 more where the granule holds other keys as well. Ranges begin
-    /// where granules do. So it is in all tables here.
+    /// Values are [`Packed`], and ranges begin where granules do; so in all three tables.
     v4: Flat<u32>,
-    /// A large IPv4 table again, for nearly all clients.
+    /// A copy of a large IPv4 table, which nearly all clients are looked up in.
     lines: Option<V4LineTable>,
     v6: V6Table,
     granularity: [u8; 2],
 }
 
+/// A granule's value: `key << 1 | is_mixed`. Of a mixed granule, one that holds several keys, it is the
+/// majority's key.
+#[derive(Clone, Copy)]
+struct Packed(u32);
+
+impl Packed {
+    fn new(key: u32, is_mixed: bool) -> Self {
+        Self(key << 1 | u32::from(is_mixed))
+    }
+
+    fn key(self) -> u32 {
+        self.0 >> 1
+    }
+
+    fn is_mixed(self) -> bool {
+        self.0 & 1 == 1
+    }
+}
+
 /// An IPv6 table.
 #[derive(Clone, Debug)]
 enum V6Table {
-    /// Of granules of 64 bits at the most, as nearly everybody has them.
+    /// Of granules of at most 64 bits: the usual case.
     Blocks(V6BlockTable),
-    /// Of finer ones.
+    /// Of longer ones.
     Flat(Flat<u128>),
 }
 
@@ -70,23 +88,26 @@ impl AnswerTable {
     /// longer than a granule where that holds several keys.
     pub fn lookup(&self, prefix: Prefix) -> Hit {
         let granule_len = self.granularity[prefix.family().ix()];
-        match self.find(prefix) {
-            Hit::Uniform { key, scope_len } if key & 1 == 0 => Hit::Uniform {
-                key: key >> 1,
+        let (packed, scope_len) = match self.find(prefix) {
+            Hit::Uniform { value, scope_len } => (Packed(value), scope_len),
+            mixed @ Hit::Mixed { .. } => return mixed,
+        };
+        match packed.is_mixed() {
+            false => Hit::Uniform {
+                value: packed.key(),
                 scope_len,
             },
-            Hit::Uniform { key, .. } if prefix.len() == granule_len => Hit::Uniform {
-                key: key >> 1,
+            true if prefix.len() == granule_len => Hit::Uniform {
+                value: packed.key(),
                 scope_len: granule_len + 1,
             },
-            Hit::Uniform { .. } => Hit::Mixed {
+            true => Hit::Mixed {
                 scope_len: granule_len + 1,
             },
-            mixed @ Hit::Mixed { .. } => mixed,
         }
     }
 
-    /// Has the processor bring near what [`Self::lookup`] will read for this prefix.
+    /// Prefetches the cache line that [`Self::lookup`] will read for this prefix.
     pub fn prefetch(&self, prefix: Prefix) {
         match (prefix.family(), &self.lines, &self.v6) {
             (Family::V4, Some(lines), _) => lines.prefetch(Address::ends(prefix).0),
@@ -154,12 +175,12 @@ fn granules<A: Address>(
         }
         let (cut_from, cut_to) = last.around(len);
         if from < cut_from || cut_to == last {
-            built.begin(from, key << 1);
+            built.begin(from, Packed::new(key, false).0);
         }
         open = match cut_to == last {
             true => last.after(),
             false => {
-                built.begin(cut_from, majority(cut_from) << 1 | 1);
+                built.begin(cut_from, Packed::new(majority(cut_from), true).0);
                 cut_to.after()
             }
         };
@@ -205,7 +226,7 @@ mod tests {
                 let granule = Prefix::cut(prefix.addr(), granule_len);
                 let expected = match keys.lookup(granule) {
                     Hit::Mixed { .. } => Hit::Uniform {
-                        key: ballot(granule),
+                        value: ballot(granule),
                         scope_len: granule_len + 1,
                     },
                     uniform @ Hit::Uniform { .. } => uniform,

@@ -12,13 +12,13 @@ use crate::geo::range_index::BTreeIndex;
 use crate::geo::range_index::DirectIndex;
 use crate::geo::range_index::RangeIndex;
 
-/// What a table says of a whole prefix.
+/// The result of looking up a prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hit {
     /// Every address of the prefix has this value.
     Uniform {
         /// The value.
-        key: u32,
+        value: u32,
         /// Length of the shortest prefix around it that is uniform as well; at most its own.
         scope_len: u8,
     },
@@ -174,7 +174,7 @@ impl<A: Address> Flat<A> {
         match next {
             Some(next) if next <= last => Hit::Mixed { scope_len },
             _ => Hit::Uniform {
-                key: self.values[at],
+                value: self.values[at],
                 scope_len,
             },
         }

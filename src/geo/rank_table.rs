@@ -78,8 +78,8 @@ impl RankTable {
     /// `key_of` has one key per rank.
     pub fn lookup(&self, prefix: Prefix, key_of: &[u32]) -> Hit {
         match self.table.lookup(prefix) {
-            Hit::Uniform { key, scope_len } => Hit::Uniform {
-                key: key_of[key as usize],
+            Hit::Uniform { value, scope_len } => Hit::Uniform {
+                value: key_of[value as usize],
                 scope_len,
             },
             mixed @ Hit::Mixed { .. } => mixed,
@@ -291,11 +291,11 @@ mod tests {
             assert_eq!((list.rule, list.located), (rule, located), "{client}");
         }
         let key_of: Vec<u32> = (0..).take(table.ranks().len()).collect();
-        let Hit::Uniform { key, scope_len } = table.lookup(p("2001:db8::7/128"), &key_of) else {
+        let Hit::Uniform { value, scope_len } = table.lookup(p("2001:db8::7/128"), &key_of) else {
             panic!("one address has one answer");
         };
         assert_eq!(
-            (table.ranks()[key as usize].rule, scope_len),
+            (table.ranks()[value as usize].rule, scope_len),
             (Some(3), 128)
         );
     }
@@ -314,7 +314,7 @@ mod tests {
         let majority = table.majority(asked, &same, &mut MajorityScratch::default());
         assert_eq!((majority.key, majority.unanimous), (1, true));
         let joined = Hit::Uniform {
-            key: 1,
+            value: 1,
             scope_len: 24,
         };
         assert_eq!(table.merged(&same, [24, 56]).lookup(asked), joined);

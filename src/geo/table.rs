@@ -107,7 +107,7 @@ mod tests {
     fn an_empty_table_is_one_range() {
         let table = PrefixTable::longest_match(&[]);
         let everything = Hit::Uniform {
-            key: 0,
+            value: 0,
             scope_len: 0,
         };
         for text in ["0.0.0.0/0", "255.255.255.255", "::/0", "2001:db8::/56"] {
@@ -124,7 +124,7 @@ mod tests {
             (p("2001:db8::/32"), 3),
             (p("2001:db8::7:0:0:0/80"), 4),
         ]);
-        for (asked, key, scope_len) in [
+        for (asked, value, scope_len) in [
             ("10.0.3.0/24", 1, 16),
             ("10.128.0.0/24", 1, 9),
             ("10.1.3.0/24", 2, 24),
@@ -142,7 +142,7 @@ mod tests {
         ] {
             assert_eq!(
                 table.lookup(p(asked)),
-                Hit::Uniform { key, scope_len },
+                Hit::Uniform { value, scope_len },
                 "{asked}"
             );
         }
@@ -175,9 +175,9 @@ mod tests {
                 let hit = table.lookup(*prefix);
                 let (Hit::Uniform { scope_len, .. } | Hit::Mixed { scope_len }) = hit;
                 match hit {
-                    Hit::Uniform { key, .. } => {
+                    Hit::Uniform { value, .. } => {
                         prop_assert!(scan.is_uniform(*prefix), "{} {:?}", prefix, hit);
-                        prop_assert_eq!(key, scan.value(prefix.addr()));
+                        prop_assert_eq!(value, scan.value(prefix.addr()));
                         prop_assert!(scope_len <= prefix.len());
                     }
                     Hit::Mixed { .. } => {

@@ -111,7 +111,7 @@ impl V4LineTable {
         let is_uniform = is_last | (end < line.starts[next]);
         Some(match is_uniform {
             true => Hit::Uniform {
-                key: line.values[at].into(),
+                value: line.values[at].into(),
                 scope_len,
             },
             false => Hit::Mixed { scope_len },

@@ -87,7 +87,7 @@ impl V6BlockTable {
         match next {
             Some(next) if next <= last => Hit::Mixed { scope_len },
             _ => Hit::Uniform {
-                key: block.values[at].into(),
+                value: block.values[at].into(),
                 scope_len,
             },
         }

@@ -209,7 +209,7 @@ impl FamilyAnswers {
             None => self.table.lookup(prefix, &self.key_of_rank),
         };
         match hit {
-            Hit::Uniform { key, scope_len } => (key, scope_len),
+            Hit::Uniform { value, scope_len } => (value, scope_len),
             Hit::Mixed { scope_len } => {
                 let vote = self.table.majority(prefix, &self.key_of_rank, scratch);
                 if vote.unanimous {
