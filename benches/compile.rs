@@ -76,7 +76,8 @@ fn real(c: &mut Criterion) {
         .iter()
         .map(|r| r.groups.iter().next().expect("a group")[0].pool.0)
         .collect();
-    let answer_table = table.merged(&key_of, [24, 56]);
+    let granularity = PerFamily { v4: 24, v6: 56 };
+    let answer_table = table.merged(&key_of, granularity);
     println!(
         "atlas {:?}, {} locations, {} ranges, {} bytes; table {} ranks, {} ranges, {} bytes; \
          answer_table {} ranges, {} bytes",
@@ -94,7 +95,7 @@ fn real(c: &mut Criterion) {
     group.sample_size(10);
     group.bench_function("read", |b| b.iter(read));
     group.bench_function("compile", |b| b.iter(|| compile(&spec, &atlas)));
-    group.bench_function("merge", |b| b.iter(|| table.merged(&key_of, [24, 56])));
+    group.bench_function("merge", |b| b.iter(|| table.merged(&key_of, granularity)));
     group.throughput(Throughput::Elements(subnets.len() as u64));
     group.bench_function("ranking", |b| {
         b.iter(|| {

@@ -13,6 +13,7 @@ use crate::base::ix::MonitorIx;
 use crate::base::ix::PoolIx;
 use crate::base::location::Point;
 use crate::base::name::Name;
+use crate::base::per_family::PerFamily;
 use crate::base::prefix::Prefix;
 use crate::base::rank::Policy;
 use crate::geo::rules::Matcher;
@@ -131,6 +132,16 @@ pub struct Ecs {
     pub max_scope_ipv4: u8,
     /// The same for IPv6 (1 to 128).
     pub max_scope_ipv6: u8,
+}
+
+impl Ecs {
+    /// The longest scope of each family.
+    pub fn max_scope(&self) -> PerFamily<u8> {
+        PerFamily {
+            v4: self.max_scope_ipv4,
+            v6: self.max_scope_ipv6,
+        }
+    }
 }
 
 /// `[admin]`.

@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-use crate::base::prefix::Family;
 use crate::base::prefix::Prefix;
 use crate::config::model::Ecs;
 use crate::state::answers::Client;
@@ -16,10 +15,7 @@ pub fn of_query(ecs: &Ecs, subnet: Option<&ClientSubnet>, src: IpAddr) -> Client
         .filter(|_| ecs.enabled)
     {
         Some(prefix) => {
-            let max = match prefix.family() {
-                Family::V4 => ecs.max_scope_ipv4,
-                Family::V6 => ecs.max_scope_ipv6,
-            };
+            let max = ecs.max_scope()[prefix.family()];
             Client {
                 prefix: prefix.truncated(max),
                 max_scope_len: Some(max),

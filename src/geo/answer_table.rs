@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 
+use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
 use crate::base::prefix::Prefix;
 use crate::geo::ranges::Address;
@@ -25,7 +26,7 @@ pub struct AnswerTable {
     /// A copy of a large IPv4 table, which nearly all clients are looked up in.
     lines: Option<V4LineTable>,
     v6: V6Table,
-    granularity: [u8; 2],
+    granularity: PerFamily<u8>,
 }
 
 /// A granule's value: `key << 1 | is_mixed`. Of a mixed granule, one that holds several keys, it is the
@@ -57,21 +58,20 @@ enum V6Table {
 }
 
 impl AnswerTable {
-    /// Cuts a table of ranks into granules: of `granularity`, by family, bits each.
+    /// Cuts a table of ranks into granules: of `granularity` bits each.
     ///
     /// `key_of` has one key per rank; `majority` has the vote of a granule with several.
     pub(super) fn of(
         ranks: &PrefixTable,
         key_of: &[u32],
-        granularity: [u8; 2],
+        granularity: PerFamily<u8>,
         mut majority: impl FnMut(Prefix) -> u32,
     ) -> Self {
-        let [v4_len, v6_len] = granularity;
-        let v4 = granules(&ranks.v4, key_of, v4_len, |first| {
-            majority(Prefix::cut(IpAddr::V4(first.into()), v4_len))
+        let v4 = granules(&ranks.v4, key_of, granularity.v4, |first| {
+            majority(Prefix::cut(IpAddr::V4(first.into()), granularity.v4))
         });
-        let v6 = granules(&ranks.v6, key_of, v6_len, |first| {
-            majority(Prefix::cut(IpAddr::V6(first.into()), v6_len))
+        let v6 = granules(&ranks.v6, key_of, granularity.v6, |first| {
+            majority(Prefix::cut(IpAddr::V6(first.into()), granularity.v6))
         });
         Self {
             lines: V4LineTable::of(&v4),
@@ -87,7 +87,7 @@ impl AnswerTable {
     /// The key of a prefix that is no longer than a granule, and the scope in which it holds, which is
     /// longer than a granule where that holds several keys.
     pub fn lookup(&self, prefix: Prefix) -> Hit {
-        let granule_len = self.granularity[prefix.family().ix()];
+        let granule_len = self.granularity[prefix.family()];
         let (packed, scope_len) = match self.find(prefix) {
             Hit::Uniform { value, scope_len } => (Packed(value), scope_len),
             mixed @ Hit::Mixed { .. } => return mixed,
@@ -215,14 +215,15 @@ mod tests {
             known in prefixes(),
             asked in prefixes(),
             key_of in proptest::array::uniform4(0..3_u32),
-            v4_len in 0..=32_u8,
-            v6_len in 0..=128_u8,
+            v4 in 0..=32_u8,
+            v6 in 0..=128_u8,
         ) {
+            let granularity = PerFamily { v4, v6 };
             let ranks = PrefixTable::longest_match(&known);
             let keys = ranks.map(|rank| key_of[rank as usize]);
-            let answer_table = AnswerTable::of(&ranks, &key_of, [v4_len, v6_len], ballot);
+            let answer_table = AnswerTable::of(&ranks, &key_of, granularity, ballot);
             for (prefix, _) in known.iter().chain(&asked) {
-                let granule_len = [v4_len, v6_len][prefix.family().ix()];
+                let granule_len = granularity[prefix.family()];
                 let granule = Prefix::cut(prefix.addr(), granule_len);
                 let expected = match keys.lookup(granule) {
                     Hit::Mixed { .. } => Hit::Uniform {

@@ -7,6 +7,7 @@
 use std::net::IpAddr;
 
 use crate::base::ix::RankIx;
+use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
 use crate::base::prefix::Prefix;
 use crate::base::rank::RankList;
@@ -125,9 +126,9 @@ impl RankTable {
         }
     }
 
-    /// The keys of client subnets that are cut to `granularity` bits, by family, for exact scopes;
+    /// The keys of client subnets that are cut to `granularity` bits for exact scopes;
     /// `key_of` has one key per rank.
-    pub fn merged(&self, key_of: &[u32], granularity: [u8; 2]) -> AnswerTable {
+    pub fn merged(&self, key_of: &[u32], granularity: PerFamily<u8>) -> AnswerTable {
         let mut scratch = MajorityScratch::default();
         AnswerTable::of(&self.table, key_of, granularity, |granule| {
             self.majority(granule, key_of, &mut scratch).key
@@ -155,7 +156,6 @@ mod tests {
     use crate::base::location::Continent;
     use crate::base::location::Location;
     use crate::base::location::Point;
-    use crate::base::per_family::PerFamily;
     use crate::base::rank::Policy;
     use crate::geo::fixture::Scan;
     use crate::geo::fixture::Value;
@@ -317,7 +317,12 @@ mod tests {
             value: 1,
             scope_len: 24,
         };
-        assert_eq!(table.merged(&same, [24, 56]).lookup(asked), joined);
+        assert_eq!(
+            table
+                .merged(&same, PerFamily { v4: 24, v6: 56 })
+                .lookup(asked),
+            joined
+        );
     }
 
     proptest! {

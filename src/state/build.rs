@@ -16,6 +16,7 @@ use crate::base::health::Health;
 use crate::base::ix::PoolIx;
 use crate::base::ix::SteeredIx;
 use crate::base::name::Name;
+use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
 use crate::base::rank::RankList;
 use crate::base::rank::Share;
@@ -58,7 +59,7 @@ pub struct MergeJob {
     /// The key of each rank list.
     key_of_rank: Arc<[u32]>,
     /// The length of the prefixes that client subnets are cut to, by family.
-    granularity: [u8; 2],
+    granularity: PerFamily<u8>,
 }
 
 impl MergeJob {
@@ -123,7 +124,7 @@ impl Snapshot {
                 jobs.push(MergeJob {
                     table: Arc::clone(&answers.table),
                     key_of_rank: Arc::clone(&answers.key_of_rank),
-                    granularity: [ecs.max_scope_ipv4, ecs.max_scope_ipv6],
+                    granularity: ecs.max_scope(),
                 });
             }
         }
