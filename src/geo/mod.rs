@@ -6,6 +6,7 @@
 
 pub mod answer_table;
 pub mod atlas;
+mod distance;
 pub mod majority;
 mod range_index;
 mod ranges;
