@@ -10,10 +10,10 @@ use crate::geo::rules::Site;
 /// Pools less than this farther than the nearest of their group share its clients.
 const TIE_KM: f64 = 1.0;
 
-/// Nearest first; those as near as the first of their group stand in the operator's order.
+/// Groups of sites, nearest first; inside a group in the operator's order. Lazy: from a heap, as of
+/// thousands of sites only the first few are asked for.
 pub(super) fn by_distance(sites: &[Site], point: Point) -> impl Iterator<Item = Vec<Site>> {
     let distances = distances(sites, point);
-    // A heap: of thousands of pools only the first few are asked for.
     let far = distances.iter().zip(0..);
     let mut far: BinaryHeap<_> = far.map(|(km, at)| Reverse((ordered(*km), at))).collect();
     std::iter::from_fn(move || {
@@ -38,13 +38,14 @@ fn distances(sites: &[Site], point: Point) -> Vec<f64> {
     sites.iter().map(distance).collect()
 }
 
-/// A number that stands to others as the distance does, after `f64::total_cmp`.
+/// An integer key with the order of `f64::total_cmp`.
 fn ordered(km: f64) -> i64 {
     let bits = km.to_bits() as i64;
     bits ^ (((bits >> 63) as u64) >> 1) as i64
 }
 
-/// The first group with a wanted pool among those of [`by_distance`], without putting all in order.
+/// The first group with a wanted pool among those of [`by_distance`], without sorting all sites
+/// (`outage` of `cargo bench --bench growth -- pools`).
 pub(super) fn nearest_group(
     sites: &[Site],
     point: Point,
@@ -56,29 +57,38 @@ pub(super) fn nearest_group(
         .zip(&distances)
         .filter(|(site, _)| wanted(site.pool));
     let nearest = of_wanted.map(|(_, km)| *km).min_by(f64::total_cmp)?;
-    // Where a group begins depends on all that are nearer, but no farther than to a gap between two.
+    // Groups are formed from the nearest pool on, so where one begins depends on all nearer pools, but only
+    // back to a gap: after that a group begins for sure. The window widens until it holds one.
     let mut width = 8.0 * TIE_KM;
-    loop {
+    let start = loop {
         let edge = nearest - width;
-        let is_near = |km: f64| km > edge && (km <= nearest || km < nearest + TIE_KM);
-        let near = sites.iter().zip(&distances).filter(|(_, km)| is_near(**km));
-        let (near, km): (Vec<Site>, Vec<f64>) = near.unzip();
+        let is_near = |km: &f64| *km > edge && *km <= nearest;
+        let mut window: Vec<f64> = distances.iter().copied().filter(is_near).collect();
+        window.sort_by(f64::total_cmp);
         let is_all = distances.iter().all(|km| *km > edge);
-        let mut before = if is_all { f64::NEG_INFINITY } else { edge };
-        let mut in_order: Vec<f64> = km.iter().copied().filter(|km| *km <= nearest).collect();
-        in_order.sort_by(f64::total_cmp);
-        let mut start = None;
-        for km in in_order {
-            if before + TIE_KM <= km || start.is_some_and(|start: f64| start + TIE_KM <= km) {
-                start = Some(km);
-            }
-            before = km;
-        }
-        if let Some(start) = start {
-            let in_group = |km: f64| km == start || (km > start && km < start + TIE_KM);
-            let group = near.into_iter().zip(km).filter(|(_, km)| in_group(*km));
-            return Some(group.map(|(site, _)| site).collect());
+        let before = if is_all { f64::NEG_INFINITY } else { edge };
+        if let Some(start) = last_group_start(&window, before) {
+            break start;
         }
         width *= 4.0;
+    };
+    let in_group = |km: f64| km == start || (km > start && km < start + TIE_KM);
+    let group = sites
+        .iter()
+        .zip(&distances)
+        .filter(|(_, km)| in_group(**km));
+    Some(group.map(|(site, _)| *site).collect())
+}
+
+/// The distance at which the last group of some ascending distances begins; `None` if there is no gap in
+/// them, nor between them and `before`.
+fn last_group_start(ascending: &[f64], mut before: f64) -> Option<f64> {
+    let mut start = None;
+    for km in ascending.iter().copied() {
+        if before + TIE_KM <= km || start.is_some_and(|start: f64| start + TIE_KM <= km) {
+            start = Some(km);
+        }
+        before = km;
     }
+    start
 }
