@@ -6,10 +6,12 @@
 //! (RFC 3597 s5); for types with a row the octets must then agree with it.
 
 mod fields;
+mod historic;
 mod items;
 mod kinds;
 mod layout;
 mod loc;
+mod mnemonics;
 mod special;
 mod svcb;
 mod text;

@@ -1,7 +1,9 @@
-//! Fields whose form depends on another field or that occur in one type only: APL, EUI, HIP, IPSECKEY.
+//! Fields whose form depends on another field or that have a notation of their own: those of AMTRELAY,
+//! APL, EUI, HIP and IPSECKEY, and the locators of ILNP.
 
 use crate::base::digits;
 use crate::zone::lex::Fault;
+use crate::zone::lex::Spot;
 use crate::zone::rdata::fields::Fields;
 use crate::zone::rdata::fields::bad;
 use crate::zone::rdata::fields::base64;
@@ -100,6 +102,58 @@ pub(super) fn hip(fields: &mut Fields<'_>, out: &mut Vec<u8>) -> Result<(), Faul
     Ok(())
 }
 
+/// `PRECEDENCE DISCOVERY-OPTIONAL TYPE RELAY` (RFC 8777 s4.3).
+pub(super) fn amtrelay(fields: &mut Fields<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
+    let precedence = number(fields, "precedence", 0xFF)?;
+    let is_optional = number(fields, "discovery flag", 1)?;
+    let spot = fields.spot();
+    let relay_type = number(fields, "relay type", 0x7F)?;
+    out.extend_from_slice(&[precedence as u8, (is_optional << 7 | relay_type) as u8]);
+    host(fields, "relay", relay_type, spot, out)
+}
+
+/// A host in one of the forms that IPSECKEY and AMTRELAY number alike: none, an address, or a name.
+fn host(
+    fields: &mut Fields<'_>,
+    what: &str,
+    form: u32,
+    spot: Spot,
+    out: &mut Vec<u8>,
+) -> Result<(), Fault> {
+    match form {
+        0 => {
+            let token = fields.word(what)?;
+            if token.octets != b"." {
+                let expected = format!("`.`, as {what} type 0 has none");
+                return Err(bad(token, what, &expected));
+            }
+        }
+        1 => out.extend_from_slice(&v4(fields, what)?.octets()),
+        2 => out.extend_from_slice(&v6(fields, what)?.octets()),
+        3 => out.extend_from_slice(name(fields, what)?.wire()),
+        _ => {
+            let message = format!("bad {what} type `{form}`, expected 0 to 3");
+            return Err(Fault::new(spot, message));
+        }
+    }
+    Ok(())
+}
+
+/// Eight octets as four groups of up to four hexadecimal digits (RFC 6742 s2.1.2).
+pub(super) fn locator(fields: &mut Fields<'_>, what: &str, out: &mut Vec<u8>) -> Result<(), Fault> {
+    let token = fields.word(what)?;
+    let group = |text: &str| {
+        let is_group = text.len() <= 4 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        is_group.then(|| u16::from_str_radix(text, 16).ok())?
+    };
+    let groups: Option<Vec<u16>> = token.text().split(':').map(group).collect();
+    let groups = groups
+        .filter(|groups| groups.len() == 4)
+        .ok_or_else(|| bad(token, what, "four groups such as `2001:0db8:1140:1000`"))?;
+    out.extend(groups.into_iter().flat_map(u16::to_be_bytes));
+    Ok(())
+}
+
 /// `PRECEDENCE GATEWAY-TYPE ALGORITHM GATEWAY [KEY]` (RFC 4025 s3).
 pub(super) fn ipseckey(fields: &mut Fields<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
     let precedence = number(fields, "precedence", 0xFF)?;
@@ -107,21 +161,7 @@ pub(super) fn ipseckey(fields: &mut Fields<'_>, out: &mut Vec<u8>) -> Result<(),
     let gateway_type = number(fields, "gateway type", 0xFF)?;
     let algorithm = number(fields, "algorithm", 0xFF)?;
     out.extend_from_slice(&[precedence as u8, gateway_type as u8, algorithm as u8]);
-    match gateway_type {
-        0 => {
-            let token = fields.word("gateway")?;
-            if token.octets != b"." {
-                return Err(bad(token, "gateway", "`.`, as gateway type 0 has none"));
-            }
-        }
-        1 => out.extend_from_slice(&v4(fields, "gateway")?.octets()),
-        2 => out.extend_from_slice(&v6(fields, "gateway")?.octets()),
-        3 => out.extend_from_slice(name(fields, "gateway")?.wire()),
-        _ => {
-            let message = format!("bad gateway type `{gateway_type}`, expected 0 to 3");
-            return Err(Fault::new(spot, message));
-        }
-    }
+    host(fields, "gateway", gateway_type, spot, out)?;
     if fields.has_more() {
         base64(fields, "public key", out)?;
     }

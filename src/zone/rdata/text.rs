@@ -11,6 +11,7 @@ use crate::zone::rdata::fields::Fields;
 use crate::zone::rdata::fields::bad;
 use crate::zone::rdata::fields::decimal;
 use crate::zone::rdata::fields::unescape;
+use crate::zone::rdata::mnemonics::Mnemonics;
 
 /// The longest character string (RFC 1035 s3.3).
 const MAX_TEXT_LEN: usize = 255;
@@ -19,23 +20,36 @@ const MAX_TEXT_LEN: usize = 255;
 pub(super) fn mnemonic(
     fields: &mut Fields<'_>,
     what: &str,
-    known: &[(u16, &str)],
+    known: Mnemonics,
     max: u32,
 ) -> Result<u32, Fault> {
     let token = fields.word(what)?;
-    let named = known
-        .iter()
-        .find(|(_, m)| m.eq_ignore_ascii_case(token.text()));
-    named
-        .map(|(number, _)| u32::from(*number))
+    find(known, token.text())
+        .map(u32::from)
         .or_else(|| decimal(token.text()).filter(|n| *n <= max))
         .ok_or_else(|| {
-            bad(
-                token,
-                what,
-                &format!("a mnemonic or a number from 0 to {max}"),
-            )
+            let expected = format!("a mnemonic or a number from 0 to {max}");
+            bad(token, what, &expected)
         })
+}
+
+/// The number of a mnemonic.
+pub(super) fn find(known: Mnemonics, word: &str) -> Option<u16> {
+    let named = known.iter().find(|(_, m)| m.eq_ignore_ascii_case(word));
+    named.map(|(number, _)| *number)
+}
+
+/// A number of eight octets.
+pub(super) fn u64(fields: &mut Fields<'_>, what: &str, out: &mut Vec<u8>) -> Result<(), Fault> {
+    let token = fields.word(what)?;
+    let number = token.text().parse::<u64>().ok();
+    let is_plain = token.octets.iter().all(u8::is_ascii_digit);
+    let number = number.filter(|_| is_plain).ok_or_else(|| {
+        let expected = format!("a number from 0 to {}", u64::MAX);
+        bad(token, what, &expected)
+    })?;
+    out.extend_from_slice(&number.to_be_bytes());
+    Ok(())
 }
 
 pub(super) fn rtype(fields: &mut Fields<'_>, what: &str) -> Result<RrType, Fault> {
@@ -173,50 +187,25 @@ pub(super) fn types(fields: &mut Fields<'_>, what: &str, out: &mut Vec<u8>) -> R
     }
     listed.sort_unstable();
     for window in listed.chunk_by(|a, b| a >> 8 == b >> 8) {
-        let mut bitmap = [0u8; 32];
-        let mut len = 0;
-        for number in window {
-            let low = usize::from(number & 0xFF);
-            bitmap[low / 8] |= 0x80 >> (low % 8);
-            len = low / 8 + 1;
-        }
+        let low: Vec<u16> = window.iter().map(|number| number & 0xFF).collect();
+        let bitmap = bitmap(&low);
         out.push((window[0] >> 8) as u8);
-        out.push(len as u8);
-        out.extend_from_slice(&bitmap[..len]);
+        out.push(bitmap.len() as u8);
+        out.extend_from_slice(&bitmap);
     }
     Ok(())
 }
 
-/// DNSSEC algorithms by the mnemonics of the IANA registry.
-pub(super) const ALGORITHMS: &[(u16, &str)] = &[
-    (1, "RSAMD5"),
-    (2, "DH"),
-    (3, "DSA"),
-    (5, "RSASHA1"),
-    (6, "DSA-NSEC3-SHA1"),
-    (7, "RSASHA1-NSEC3-SHA1"),
-    (8, "RSASHA256"),
-    (10, "RSASHA512"),
-    (12, "ECC-GOST"),
-    (13, "ECDSAP256SHA256"),
-    (14, "ECDSAP384SHA384"),
-    (15, "ED25519"),
-    (16, "ED448"),
-    (252, "INDIRECT"),
-    (253, "PRIVATEDNS"),
-    (254, "PRIVATEOID"),
-];
-
-/// Certificate types (RFC 4398 s2.1).
-pub(super) const CERT_TYPES: &[(u16, &str)] = &[
-    (1, "PKIX"),
-    (2, "SPKI"),
-    (3, "PGP"),
-    (4, "IPKIX"),
-    (5, "ISPKI"),
-    (6, "IPGP"),
-    (7, "ACPKIX"),
-    (8, "IACPKIX"),
-    (253, "URI"),
-    (254, "OID"),
-];
+/// A bitmap in which these bits are set, the first of an octet being its highest, up to the last octet
+/// that is not zero.
+pub(super) fn bitmap(bits: &[u16]) -> Vec<u8> {
+    let len = bits
+        .iter()
+        .max()
+        .map_or(0, |last| usize::from(last / 8) + 1);
+    let mut bitmap = vec![0; len];
+    for bit in bits {
+        bitmap[usize::from(bit / 8)] |= 0x80 >> (bit % 8);
+    }
+    bitmap
+}

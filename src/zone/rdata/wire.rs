@@ -29,7 +29,7 @@ pub(super) fn check(rtype: RrType, rdata: &[u8]) -> Result<(), String> {
 
 /// The domain names in RDATA of a known type, by position; the RDATA must be valid.
 ///
-/// Only names in fields of their own count: not the gateway of IPSECKEY, nor the servers of HIP.
+/// Only names in fields of their own count: not the gateway of IPSECKEY, the servers of HIP, and the like.
 pub(in crate::zone) fn names(rtype: RrType, rdata: &[u8]) -> Vec<Range<usize>> {
     let mut names = Vec::new();
     let mut at = 0;
@@ -60,15 +60,18 @@ fn len(kind: Kind, rest: &[u8]) -> Option<usize> {
     let counted = |extra: usize| rest.first().map(|len| extra + usize::from(*len));
     let all_if = |good: bool| good.then_some(rest.len());
     match kind {
-        Kind::Algorithm | Kind::U8 => Some(1),
-        Kind::CertType | Kind::Type | Kind::U16 => Some(2),
+        Kind::U8 | Kind::U8Or(_) => Some(1),
+        Kind::KeyFlags | Kind::Type | Kind::U16 | Kind::U16Or(_) => Some(2),
         Kind::Period | Kind::Time | Kind::U32 | Kind::V4 => Some(4),
+        Kind::Locator | Kind::U64 => Some(8),
         Kind::V6 => Some(16),
         Kind::Eui(len) => Some(len),
         Kind::Salt | Kind::Text => counted(1),
         Kind::Hash | Kind::Tag => counted(1).filter(|len| *len > 1),
-        Kind::Base64 | Kind::Hex => all_if(!rest.is_empty()),
-        Kind::Base64OrNone | Kind::TextRest => Some(rest.len()),
+        Kind::Base64 | Kind::Hex | Kind::Nsap => all_if(!rest.is_empty()),
+        Kind::Base64OrDash | Kind::Base64OrNone | Kind::TextRest => Some(rest.len()),
+        Kind::TextOrNone if rest.is_empty() => Some(0),
+        Kind::TextOrNone => counted(1),
         Kind::Name => name_len(rest),
         Kind::Texts => all_if(!rest.is_empty() && are_items(rest, |rest| len(Kind::Text, rest))),
         Kind::Types => all_if(types_are_valid(rest)),
@@ -84,17 +87,47 @@ fn len(kind: Kind, rest: &[u8]) -> Option<usize> {
             let servers = rest.get(4 + usize::from(hit_len) + key_len..)?;
             all_if(are_items(servers, name_len))
         }
+        Kind::A6 => {
+            let (prefix_len, rest) = rest.split_first()?;
+            let suffix_len = usize::from(128_u8.checked_sub(*prefix_len)?).div_ceil(8);
+            let prefix_name = rest.get(suffix_len..)?;
+            let name_len = match *prefix_len {
+                0 => 0,
+                _ => name_len(prefix_name)?,
+            };
+            Some(1 + suffix_len + name_len)
+        }
+        Kind::AmtRelay => {
+            let (head, relay) = rest.split_at_checked(2)?;
+            Some(2 + host_len(head[1] & 0x7F, relay)?)
+        }
+        Kind::Atma => match rest {
+            [0, _, ..] => Some(rest.len()),
+            [1, digits @ ..] => all_if(!digits.is_empty() && digits.iter().all(u8::is_ascii_digit)),
+            _ => None,
+        },
+        // A set bit 0 would mark another format (RFC 2535 s5.2).
+        Kind::NxtTypes => match rest {
+            [] | [(0x80..), ..] => Some(rest.len()),
+            _ => all_if(rest.len() <= 16 && rest.last() != Some(&0)),
+        },
+        Kind::Wks => all_if((5..=5 + 8192).contains(&rest.len())),
         Kind::IpsecKey => {
             let (head, gateway) = rest.split_at_checked(3)?;
-            let gateway_len = match *head.get(1)? {
-                0 => 0,
-                1 => 4,
-                2 => 16,
-                3 => name_len(gateway)?,
-                _ => return None,
-            };
+            let gateway_len = host_len(head[1], gateway)?;
             all_if(gateway_len <= gateway.len())
         }
+    }
+}
+
+/// The length of a host in the forms of IPSECKEY and AMTRELAY.
+fn host_len(form: u8, rest: &[u8]) -> Option<usize> {
+    match form {
+        0 => Some(0),
+        1 => Some(4),
+        2 => Some(16),
+        3 => name_len(rest),
+        _ => None,
     }
 }
 
