@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::RwLock;
@@ -18,7 +19,6 @@ use rustix::process::Resource;
 use rustix::process::Rlimit;
 use rustix::process::getrlimit;
 use rustix::process::setrlimit;
-use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::signal::unix::Signal;
 use tokio::signal::unix::SignalKind;
@@ -26,6 +26,7 @@ use tokio::signal::unix::signal;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tracing::info;
 use tracing::warn;
 
@@ -69,7 +70,10 @@ use crate::transport::TcpLimits;
 use crate::transport::TransportError;
 
 /// How long answers that clients have not taken may hold up the end; the contract allows 5 s in all.
-const STOP_DEADLINE: Duration = Duration::from_secs(3);
+const STOP_DEADLINE: Duration = Duration::from_millis(2500);
+
+/// How long the control loop, which saves state, and the admin API may hold up the end.
+const LOOP_DEADLINE: Duration = Duration::from_millis(1500);
 
 /// Finished probes that may wait for the control loop.
 const OBSERVATIONS: usize = 4096;
@@ -109,6 +113,41 @@ pub enum ServeError {
 pub fn run(path: &Path, running: impl FnOnce(&Addresses)) -> Result<(), ServeError> {
     raise_file_limit();
     memory_sys::unmap_large_blocks();
+    look_for_room()?;
+    let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(async {
+        // Before anything slow: SIGHUP would kill the process until then.
+        let mut signals = Signals::install()?;
+        let path = path.to_owned();
+        // The thread that loads and saves from now on. It is never idle for so long that it would end, so
+        // that work finds it, however short of threads the machine becomes.
+        let starting = tokio::task::spawn_blocking(move || start(&path));
+        tokio::select! {
+            started = starting => serve(started.map_err(io::Error::from)??, signals, running).await,
+            // What hangs, such as a dead network disk, is left behind.
+            () = signals.end() => {
+                info!("stopping before the server has started");
+                Ok(())
+            }
+        }
+    });
+    // What still runs are probes and reads that nobody waits for.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    result
+}
+
+/// A server that is ready to answer.
+struct Started {
+    loader: Loader,
+    live: Arc<Live>,
+    owner: Owner,
+    bound: Bound,
+    admin: Option<TcpListener>,
+    token: Option<Token>,
+}
+
+/// Reads the files, opens the sockets and builds the first snapshot.
+fn start(path: &Path) -> Result<Started, ServeError> {
     let (process, mut report) = load::process(path).map_err(ServeError::Config)?;
     let n_shards = n_shards(&process);
     let token = load::token(&process, &mut report);
@@ -124,16 +163,29 @@ pub fn run(path: &Path, running: impl FnOnce(&Addresses)) -> Result<(), ServeErr
     for warning in report.sorted() {
         warn!("{warning}");
     }
-    let server = &loaded.plan.config.process.server;
+    let process = &loaded.plan.config.process;
+    let server = &process.server;
     let bound = transport::bind(&server.listen, server.workers)?.with_xdp(&server.xdp);
-    look_for_room()?;
-    let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(serve(
-        loader, loaded, report, bound, token, n_shards, running,
-    ));
-    // What still runs are probes and reads that nobody waits for.
-    runtime.shutdown_timeout(Duration::from_millis(200));
-    result
+    let admin = match &process.admin {
+        Some(admin) => Some(listen(admin.listen)?),
+        None => None,
+    };
+    let addresses = Addresses {
+        dns: bound.addresses(),
+        admin: admin
+            .as_ref()
+            .and_then(|listener| listener.local_addr().ok()),
+    };
+    let (live, owner) = live(loaded.plan, report, n_shards, addresses);
+    memory_sys::return_free_pages();
+    Ok(Started {
+        loader,
+        live,
+        owner,
+        bound,
+        admin,
+        token,
+    })
 }
 
 /// Counter shards: one for each UDP thread, one for TCP and one for each thread of AF_XDP.
@@ -149,33 +201,14 @@ fn n_shards(process: &Process) -> usize {
 }
 
 async fn serve(
-    loader: Loader,
-    loaded: Loaded,
-    report: Report,
-    bound: Bound,
-    token: Option<Token>,
-    n_shards: usize,
+    started: Started,
+    mut signals: Signals,
     running: impl FnOnce(&Addresses),
 ) -> Result<(), ServeError> {
-    // The thread that loads and saves, while there is one to be had. It is never idle for so long that
-    // it would end, so that work finds it, however short of threads the machine becomes.
-    let _ = tokio::task::spawn_blocking(|| ()).await;
-    let mut signals = Signals::install()?;
-    let config = Arc::clone(&loaded.plan.config);
+    let Started { live, bound, .. } = started;
+    let config = Arc::clone(&live.snapshots.current().plan.config);
     let (stop, stopping) = watch::channel(false);
     let (requests, requested) = mpsc::channel(REQUESTS);
-    let admin = match &config.process.admin {
-        Some(admin) => Some(listen(admin.listen).await?),
-        None => None,
-    };
-    let addresses = Addresses {
-        dns: bound.addresses(),
-        admin: admin
-            .as_ref()
-            .and_then(|listener| listener.local_addr().ok()),
-    };
-    let (live, owner) = live(loaded.plan, report, n_shards, addresses.clone());
-    settle_memory();
     let serving = bound.serve(
         &live.snapshots,
         &live.counters,
@@ -183,6 +216,8 @@ async fn serve(
         tcp_limits(&config.process),
         &runtime::Handle::current(),
     )?;
+    // Large tables are joined to huge pages while queries are answered.
+    drop(tokio::task::spawn_blocking(pages::join));
     let (observed, observations) = mpsc::channel(OBSERVATIONS);
     let (tls, faults) = Tls::system();
     for fault in faults {
@@ -194,35 +229,33 @@ async fn serve(
         requests: requested,
         stop: stopping.clone(),
     };
+    let (owner, loader) = (started.owner, started.loader);
     let control = Control::start(Arc::clone(&live), owner, prober, loader, events);
-    let admin = admin.map(|listener| {
-        tokio::spawn(admin::serve(
-            listener,
+    let admin = match started.admin {
+        Some(listener) => Some(tokio::spawn(admin::serve(
+            tokio::net::TcpListener::from_std(listener)?,
             Arc::clone(&live),
             requests.clone(),
-            token,
-            stopping.clone(),
-        ))
-    });
-    announce(&live, &addresses);
-    running(&addresses);
+            started.token,
+            stopping,
+        ))),
+        None => None,
+    };
+    announce(&live);
+    running(&live.addresses);
     supervise(&mut signals, &requests).await;
     info!("stopping");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     serving.stop(STOP_DEADLINE).await;
     stop.send_replace(true);
-    let _ = control.await;
-    if let Some(admin) = admin {
-        let _ = tokio::time::timeout(Duration::from_secs(1), admin).await;
-    }
+    let _ = timeout(LOOP_DEADLINE, async {
+        let _ = control.await;
+        if let Some(admin) = admin {
+            let _ = admin.await;
+        }
+    })
+    .await;
     Ok(())
-}
-
-/// Gives back what reading took beyond what is read, which is never more than now, and has the rest
-/// joined to huge pages while queries are answered.
-fn settle_memory() {
-    memory_sys::return_free_pages();
-    drop(tokio::task::spawn_blocking(pages::join));
 }
 
 fn limiter(process: &Process) -> Option<Arc<RateLimiter>> {
@@ -266,14 +299,17 @@ fn live(plan: Plan, report: Report, n_shards: usize, addresses: Addresses) -> (A
     })
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|cause| ServeError::Admin { address, cause })
+fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    let listener = TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    listener.map_err(|cause| ServeError::Admin { address, cause })
 }
 
 /// The one line that says that it answers, and the same to systemd.
-fn announce(live: &Live, addresses: &Addresses) {
+fn announce(live: &Live) {
+    let addresses = &live.addresses;
     let plan = &live.snapshots.current().plan;
     let about = plan.atlas.about();
     let now = unix();
@@ -314,6 +350,14 @@ impl Signals {
             hang_up: signal(SignalKind::hangup())?,
         })
     }
+
+    /// Returns when the process is to end.
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// Returns when the process is to end; SIGHUP reloads.
@@ -323,9 +367,12 @@ async fn supervise(signals: &mut Signals, requests: &Requests) {
             _ = signals.terminate.recv() => return,
             _ = signals.interrupt.recv() => return,
             _ = signals.hang_up.recv() => {
-                // The loop logs how it went; nobody waits for the reply.
+                // The loop logs the result; nobody waits for the reply. Nor for a loop that hangs: SIGTERM
+                // must still end the process.
                 let (reply, _) = oneshot::channel();
-                let _ = requests.send(Request::Reload { reply }).await;
+                if requests.try_send(Request::Reload { reply }).is_err() {
+                    warn!("SIGHUP ignored: too many requests wait for the control loop");
+                }
             }
         }
     }

@@ -17,6 +17,7 @@ mod reload;
 mod restart;
 mod robustness;
 mod secondaries;
+mod signals;
 mod steering;
 mod transfer;
 mod xdp;
