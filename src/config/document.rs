@@ -76,6 +76,11 @@ impl<'a> File<'a> {
         self.broken_lines.is_empty()
     }
 
+    /// Whether there was an error so far.
+    pub(super) fn has_errors(&self) -> bool {
+        self.report.borrow().has_errors()
+    }
+
     /// Everything that was found.
     pub(super) fn into_report(self) -> Report {
         self.report.into_inner()

@@ -33,6 +33,7 @@ pub(super) const PROCESS_FILE: &[&Keys] = &[
     &HEALTH,
     &VANTAGE,
     &CLUSTER,
+    &SAFETY,
     &TSIG_KEY,
     &SECONDARY,
 ];
@@ -51,6 +52,7 @@ pub(super) const PROCESS: Keys = Keys {
         "health",
         "vantage",
         "cluster",
+        "safety",
         "tsig_key",
         "secondary",
     ],
@@ -117,6 +119,12 @@ pub(super) const VANTAGE: Keys = Keys {
 pub(super) const CLUSTER: Keys = Keys {
     title: "[cluster]",
     values: &["nats", "bucket", "node"],
+    tables: &[],
+};
+
+pub(super) const SAFETY: Keys = Keys {
+    title: "[safety]",
+    values: &["deny", "allow"],
     tables: &[],
 };
 

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::base::diag::Report;
 use crate::config::model::Pools;
 use crate::config::model::Process;
+use crate::config::safety::Safety;
 
 pub mod defaults;
 mod document;
@@ -24,6 +25,7 @@ mod resolve_pools;
 mod resolve_process;
 mod resolve_steer;
 mod resolve_transfer;
+pub mod safety;
 mod syntax;
 pub mod units;
 mod written;
@@ -57,6 +59,8 @@ pub fn process(source: &Source<'_>, defaults: &Defaults, report: &mut Report) ->
 }
 
 /// Reads `pools.toml`; `None` if there was an error. Whether its names lie in a zone is for others.
-pub fn pools(source: &Source<'_>, report: &mut Report) -> Option<Pools> {
-    written::read(source, keys::POOLS_FILE, report, resolve_pools::pools)
+pub fn pools(source: &Source<'_>, safety: &Safety, report: &mut Report) -> Option<Pools> {
+    written::read(source, keys::POOLS_FILE, report, |top| {
+        resolve_pools::pools(top, safety)
+    })
 }

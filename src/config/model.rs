@@ -16,6 +16,7 @@ use crate::base::name::Name;
 use crate::base::per_family::PerFamily;
 use crate::base::prefix::Prefix;
 use crate::base::rank::Policy;
+use crate::config::safety::Safety;
 use crate::geo::rules::Matcher;
 use crate::health::monitor::Monitor;
 use crate::steer::AllDown;
@@ -53,6 +54,8 @@ pub struct Process {
     pub vantages: Vec<Vantage>,
     /// `[cluster]`; `None`: a single machine.
     pub cluster: Option<Cluster>,
+    /// `[safety]`.
+    pub safety: Safety,
     /// `[[tsig_key]]`; names differ.
     pub tsig_keys: Vec<TsigKey>,
     /// `[[secondary]]`.
@@ -310,6 +313,8 @@ pub struct Steered {
 /// `[[steer."NAME".rule]]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
+    /// Where its matcher was written, for diagnostics about databases.
+    pub place: Place,
     /// Which clients.
     pub matcher: Matcher,
     /// Never empty, no pool twice.

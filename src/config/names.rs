@@ -131,9 +131,9 @@ impl<'a> Names<'a> {
         (n_searches < MAX_SEARCHES).then(|| did_you_mean(text, names))?
     }
 
-    /// Warns of each name that no reference was made to, unless one may have been lost.
+    /// Warns of each name that no reference was made to, unless a fault may have hidden one.
     pub(super) fn warn_unused(&self, message: &str) {
-        if self.file.is_whole() {
+        if self.file.is_whole() && !self.file.has_errors() {
             for name in self.iter().filter(|name| !name.used.get()) {
                 name.add(Severity::Warning, message);
             }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt::Display;
 
+use crate::base::diag::Place;
 use crate::base::location::Continent;
 use crate::base::location::Country;
 use crate::base::location::Subdivision;
@@ -18,8 +19,9 @@ use crate::mmdb::countries;
 #[derive(Default)]
 pub(super) struct Matched(HashMap<String, u32>);
 
-/// Reads the one key that says which clients a rule is for.
-pub(super) fn matcher(table: &Table<'_>, matched: &mut Matched) -> Option<Matcher> {
+/// Reads the one key that says which clients a rule is for,
+/// with its place.
+pub(super) fn matcher(table: &Table<'_>, matched: &mut Matched) -> Option<(Matcher, Place)> {
     const KEYS: [&str; 5] = ["network", "asn", "subdivision", "country", "continent"];
     let given: Vec<_> = KEYS
         .into_iter()
@@ -47,7 +49,8 @@ pub(super) fn matcher(table: &Table<'_>, matched: &mut Matched) -> Option<Matche
                 .map(Matcher::Continent),
         })
         .collect();
-    matchers.into_iter().next()?
+    let place = given.first()?.1.place();
+    Some((matchers.into_iter().next()??, place))
 }
 
 const CONTINENTS: &str = "a list of continents such as [\"EU\", \"AF\"]";

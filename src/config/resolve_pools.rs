@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::base::ix::MonitorIx;
 use crate::base::location::Point;
+use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
 use crate::config::defaults;
 use crate::config::keys;
@@ -15,6 +16,7 @@ use crate::config::model::Pools;
 use crate::config::names::Name;
 use crate::config::names::Names;
 use crate::config::resolve_steer;
+use crate::config::safety::Safety;
 use crate::config::units;
 use crate::config::written::Item;
 use crate::config::written::Table;
@@ -32,7 +34,7 @@ const ENDPOINTS: &str = "a list of addresses such as [\"192.0.2.10\", \"2001:db8
 const MOST_BIAS_KM: f64 = 40_000.0;
 
 /// Resolves the whole file.
-pub(super) fn pools(top: &Table<'_>) -> Option<Pools> {
+pub(super) fn pools(top: &Table<'_>, safety: &Safety) -> Option<Pools> {
     let (monitor_names, monitor_tables) = Names::with_tables(top, "monitor", &keys::MONITOR);
     let (pool_names, pool_tables) = Names::with_tables(top, "pool", &keys::POOL);
     let monitors: Vec<_> = monitor_names
@@ -43,7 +45,7 @@ pub(super) fn pools(top: &Table<'_>) -> Option<Pools> {
     let pools: Vec<_> = pool_names
         .iter()
         .zip(&pool_tables)
-        .map(|(name, table)| pool(name, table.as_ref()?, &monitor_names))
+        .map(|(name, table)| pool(name, table.as_ref()?, &monitor_names, safety))
         .collect();
     let steered = resolve_steer::steered(top, &pool_names, &pools);
     monitor_names.warn_unused("is used by no pool");
@@ -76,10 +78,12 @@ fn monitor(name: &Name<'_>, table: &Table<'_>) -> Option<Monitor> {
     });
     let timeout = table.read_or("timeout", defaults::timeout(interval), |item| {
         let timeout = item.duration(Duration::from_millis(1)..=Duration::from_secs(300))?;
-        if timeout >= interval {
+        if timeout > interval {
             item.warn(&format!(
-                "is not shorter than the interval of {}, so that probes of one endpoint overlap",
-                units::duration_text(interval)
+                "is longer than the interval of {}: an endpoint that does not answer is probed \
+                 every {} instead",
+                units::duration_text(interval),
+                units::duration_text(timeout)
             ));
         }
         Some(timeout)
@@ -168,10 +172,10 @@ fn quorum(item: &Item<'_>) -> Option<Quorum> {
     )
 }
 
-fn pool(name: &Name<'_>, table: &Table<'_>, monitors: &Names<'_>) -> Option<Pool> {
+fn pool(name: &Name<'_>, table: &Table<'_>, monitors: &Names<'_>, safety: &Safety) -> Option<Pool> {
     let name = plain_name(name);
     let location = table.require("location", LOCATION, location);
-    let endpoints = table.require("endpoints", ENDPOINTS, endpoints);
+    let endpoints = table.require("endpoints", ENDPOINTS, |item| endpoints(item, safety));
     let monitor = table.read("monitor", |item| Some(MonitorIx::new(monitors.find(item)?)));
     let min_healthy = table.read_or("min_healthy", defaults::MIN_HEALTHY, |item| {
         min_healthy(item, endpoints.as_deref()?)
@@ -204,10 +208,10 @@ fn location(item: &Item<'_>) -> Option<Point> {
 }
 
 /// The addresses of a pool; no two may be the same.
-fn endpoints(item: &Item<'_>) -> Option<Vec<Endpoint>> {
+fn endpoints(item: &Item<'_>, safety: &Safety) -> Option<Vec<Endpoint>> {
     let mut seen = HashSet::new();
     item.list(ENDPOINTS, |entry| {
-        let endpoint = endpoint(entry)?;
+        let endpoint = endpoint(entry, safety)?;
         if !seen.insert(endpoint.address) {
             let address = endpoint.address;
             entry.fault(&format!("is {address} again, expected each address once"));
@@ -217,8 +221,15 @@ fn endpoints(item: &Item<'_>) -> Option<Vec<Endpoint>> {
 }
 
 /// An address, or a table of an address and its weight.
-fn endpoint(item: &Item<'_>) -> Option<Endpoint> {
-    let address = |item: &Item<'_>| item.parse(units::UNICAST, units::unicast);
+fn endpoint(item: &Item<'_>, safety: &Safety) -> Option<Endpoint> {
+    let address = |item: &Item<'_>| {
+        let address = item.parse(units::UNICAST, units::unicast)?;
+        let refusal = safety.check(address).err();
+        if let Some(refusal) = refusal {
+            item.fault(&format!("is {address}, {refusal}"));
+        }
+        refusal.is_none().then_some(address)
+    };
     if !item.is_table() {
         return Some(Endpoint {
             address: address(item)?,
@@ -239,17 +250,17 @@ fn weight(item: &Item<'_>) -> Option<u32> {
 }
 
 fn min_healthy(item: &Item<'_>, endpoints: &[Endpoint]) -> Option<u32> {
-    let count = |family| {
+    let counts = PerFamily::from_fn(|family| {
         let of_family = |endpoint: &&Endpoint| Family::of(endpoint.address) == family;
         endpoints.iter().filter(of_family).count() as u32
-    };
-    let counts = Family::ALL.map(count);
-    let number = item.integer(1..=counts[0].max(counts[1]).max(1))?;
-    for (family, count) in Family::ALL.into_iter().zip(counts) {
+    });
+    let number = item.integer(1..=counts.v4.max(counts.v6).max(1))?;
+    for family in Family::ALL {
+        let count = counts[family];
         if (1..number).contains(&count) {
             item.warn(&format!(
-                "is {number}, more than the pool has {family} endpoints ({count}), \
-                 so that it is always down in that family"
+                "is {number}, more than the pool has {family} endpoints ({count}): all of them must be \
+                 up in that family"
             ));
         }
     }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::base::prefix::Prefix;
 use crate::config::Defaults;
 use crate::config::defaults;
 use crate::config::keys;
@@ -17,6 +18,7 @@ use crate::config::model::RateLimit;
 use crate::config::model::Server;
 use crate::config::model::Vantage;
 use crate::config::resolve_transfer;
+use crate::config::safety::Safety;
 use crate::config::units;
 use crate::config::written::Item;
 use crate::config::written::Table;
@@ -62,6 +64,7 @@ pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Option<Process> {
         report_max_age,
         vantages,
         cluster: cluster.flatten(),
+        safety: safety(&top.table("safety", &keys::SAFETY)),
         tsig_keys,
         secondaries,
     })
@@ -135,8 +138,7 @@ fn cookies(table: &Table<'_>) -> Cookies {
 
 /// Network interfaces, each once.
 fn interfaces(item: &Item<'_>) -> Option<Vec<Box<str>>> {
-    let is_none = item.value.as_array().is_some_and(|array| array.is_empty());
-    if is_none {
+    if item.is_empty_list() {
         return Some(Vec::new());
     }
     let mut seen: Vec<Box<str>> = Vec::new();
@@ -290,6 +292,28 @@ fn cluster(table: &Table<'_>, local: Option<&Vantage>) -> Option<Cluster> {
         bucket,
         node,
     })
+}
+
+fn safety(table: &Table<'_>) -> Safety {
+    let default = Safety::default();
+    Safety {
+        deny: table.read_or("deny", default.deny, networks),
+        allow: table.read_or("allow", default.allow, networks),
+    }
+}
+
+/// Addresses or networks; none is a list too.
+fn networks(item: &Item<'_>) -> Option<Vec<Prefix>> {
+    if item.is_empty_list() {
+        return Some(Vec::new());
+    }
+    item.list(
+        "a list such as [\"169.254.0.0/16\"], or [] for none",
+        |entry| {
+            let expected = "an address or network such as \"192.0.2.1\" or \"2001:db8::/32\"";
+            entry.parse(expected, |text| text.parse().ok())
+        },
+    )
 }
 
 const fn seconds(n: u64) -> Duration {

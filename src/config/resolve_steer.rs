@@ -189,8 +189,10 @@ impl Context<'_> {
         let policy = table.read_or("policy", policy_of_name, policy);
         let pools = table.require("pools", POOLS, |item| self.pool_list(item, policy));
         let fence = table.read_or("fence", false, Item::boolean);
+        let (matcher, place) = matcher?;
         Some(Rule {
-            matcher: matcher?,
+            place,
+            matcher,
             pools: pools?,
             policy,
             fence,

@@ -34,7 +34,7 @@ fn read_pools(text: &str) -> (Option<Pools>, Report) {
         text,
     };
     let mut report = Report::default();
-    let pools = pools(&source, &mut report);
+    let pools = pools(&source, &Safety::default(), &mut report);
     assert_eq!(pools.is_none(), report.has_errors(), "{report}");
     (pools, report)
 }

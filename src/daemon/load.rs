@@ -220,6 +220,7 @@ impl Loader {
                 dir,
                 text: &text,
             },
+            &self.process.safety,
             report,
         )
     }
@@ -377,7 +378,7 @@ fn warn_of_idle_rules(pools: &Pools, atlas: &Atlas, report: &mut Report) {
                 }
                 _ => continue,
             };
-            report.warning(steered.place.clone(), missing);
+            report.warning(rule.place.clone(), missing);
         }
     }
 }

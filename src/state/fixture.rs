@@ -7,6 +7,7 @@ use crate::base::diag::Report;
 use crate::base::name::Name;
 use crate::config;
 use crate::config::model::Config;
+use crate::config::safety::Safety;
 use crate::geo::atlas::Atlas;
 use crate::mmdb::countries;
 use crate::state::build::Evidence;
@@ -39,7 +40,11 @@ pub fn plan(process: &str, pools: &str, zones: &[(&str, &str)], atlas: Arc<Atlas
         host_name: "ns1".into(),
     };
     let process = config::process(&source("meridian.toml", process), &defaults, &mut report);
-    let pools = config::pools(&source("pools.toml", pools), &mut report);
+    let pools = config::pools(
+        &source("pools.toml", pools),
+        &Safety::default(),
+        &mut report,
+    );
     assert!(!report.has_errors(), "{report}");
     let config = Config {
         process: process.expect("a process without faults"),

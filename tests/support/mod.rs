@@ -9,6 +9,7 @@ use meridian::base::prefix::Prefix;
 use meridian::base::rr::RrType;
 use meridian::config;
 use meridian::config::model::Config;
+use meridian::config::safety::Safety;
 use meridian::geo::atlas::Atlas;
 use meridian::state::plan::Plan;
 use meridian::state::plan::owners_by_zone;
@@ -33,7 +34,11 @@ pub fn plan(
         host_name: "ns1".into(),
     };
     let process = config::process(&source("meridian.toml", process), &defaults, &mut report);
-    let pools = config::pools(&source("pools.toml", pools), &mut report);
+    let pools = config::pools(
+        &source("pools.toml", pools),
+        &Safety::default(),
+        &mut report,
+    );
     let (Some(process), Some(pools)) = (process, pools) else {
         return Err(report);
     };

@@ -1,0 +1,257 @@
+//! `[safety]`: which addresses may be endpoints, wherever they come from.
+//!
+//! Addresses of the IANA special-purpose registries that no packet reaches, and so no endpoint can have,
+//! are refused: "this network", the reserved class E, the discard prefix and their like. Loopback,
+//! private, shared, benchmark and documentation networks are taken: they are what tests, examples and
+//! split-horizon servers use. `deny` refuses further ones, `allow` takes back either.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
+
+use crate::base::prefix::Prefix;
+
+/// `[safety]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Safety {
+    /// Networks that hold no endpoints.
+    pub deny: Vec<Prefix>,
+    /// Networks that may, although they are denied or special.
+    pub allow: Vec<Prefix>,
+}
+
+impl Default for Safety {
+    /// Link-local IPv4 is denied: cloud providers serve machines their credentials from there.
+    fn default() -> Self {
+        let link_local = IpAddr::V4(Ipv4Addr::new(169, 254, 0, 0));
+        Self {
+            deny: vec![Prefix::cut(link_local, 16)],
+            allow: Vec::new(),
+        }
+    }
+}
+
+/// Why an address may be no endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No packet reaches it; the name of its block in the IANA registry.
+    Special(&'static str),
+    /// It lies in this network of `deny`.
+    Denied(Prefix),
+}
+
+impl fmt::Display for Refusal {
+    /// Goes on after "is ADDRESS, ".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Special(block) => write!(
+                f,
+                "a special-purpose address ({block}) that no endpoint can have, expected another, or \
+                 its network in `allow` of [safety] in meridian.toml"
+            ),
+            Self::Denied(network) => write!(
+                f,
+                "which `deny` of [safety] in meridian.toml refuses ({network}), expected another, or \
+                 its network in `allow` there"
+            ),
+        }
+    }
+}
+
+impl Safety {
+    /// Checks a unicast address.
+    ///
+    /// # Errors
+    /// Why it may be no endpoint.
+    pub fn check(&self, address: IpAddr) -> Result<(), Refusal> {
+        let holds = |network: &&Prefix| network.contains(address);
+        if self.allow.iter().any(|network| holds(&network)) {
+            return Ok(());
+        }
+        if let Some(block) = unreachable_block(address) {
+            return Err(Refusal::Special(block));
+        }
+        match self.deny.iter().find(holds) {
+            Some(network) => Err(Refusal::Denied(*network)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A block of the registries: its first address, IPv4 as IPv4-mapped, its length, and its name if no
+/// endpoint can have an address in it.
+type Block = (u128, u8, Option<&'static str>);
+
+const fn v4(first: [u8; 4], len: u8, name: Option<&'static str>) -> Block {
+    let [a, b, c, d] = first;
+    let first = Ipv4Addr::new(a, b, c, d).to_ipv6_mapped();
+    (first.to_bits(), 96 + len, name)
+}
+
+const fn v6(first: [u16; 8], len: u8, name: Option<&'static str>) -> Block {
+    let [a, b, c, d, e, f, g, h] = first;
+    (Ipv6Addr::new(a, b, c, d, e, f, g, h).to_bits(), len, name)
+}
+
+/// Blocks of the IANA IPv4 and IPv6 special-purpose address registries (RFC 6890, RFC 8190) whose
+/// addresses are no destination, and the blocks inside them that are; the longest match decides.
+const BLOCKS: &[Block] = &[
+    v4([0, 0, 0, 0], 8, Some("this network, RFC 791")),
+    v4(
+        [192, 0, 0, 0],
+        24,
+        Some("IETF protocol assignments, RFC 6890"),
+    ),
+    v4([192, 0, 0, 0], 29, None),
+    v4([192, 0, 0, 9], 32, None),
+    v4([192, 0, 0, 10], 32, None),
+    v4([224, 0, 0, 0], 4, Some("multicast, RFC 5771")),
+    v4([240, 0, 0, 0], 4, Some("reserved, RFC 1112")),
+    v6([0; 8], 96, Some("IPv4-compatible, RFC 4291")),
+    v6([0, 0, 0, 0, 0, 0, 0, 1], 128, None),
+    v6(
+        [0, 0, 0, 0, 0xFFFF, 0, 0, 0],
+        96,
+        Some("IPv4-translated, RFC 2765"),
+    ),
+    v6(
+        [0x100, 0, 0, 0, 0, 0, 0, 0],
+        64,
+        Some("discard-only, RFC 6666"),
+    ),
+    v6(
+        [0x100, 0, 0, 1, 0, 0, 0, 0],
+        64,
+        Some("dummy prefix, RFC 9780"),
+    ),
+    v6(
+        [0x2001, 0, 0, 0, 0, 0, 0, 0],
+        23,
+        Some("IETF protocol assignments, RFC 2928"),
+    ),
+    v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 32, None),
+    v6([0x2001, 1, 0, 0, 0, 0, 0, 1], 128, None),
+    v6([0x2001, 1, 0, 0, 0, 0, 0, 2], 128, None),
+    v6([0x2001, 1, 0, 0, 0, 0, 0, 3], 128, None),
+    v6([0x2001, 2, 0, 0, 0, 0, 0, 0], 48, None),
+    v6([0x2001, 3, 0, 0, 0, 0, 0, 0], 32, None),
+    v6([0x2001, 4, 0x112, 0, 0, 0, 0, 0], 48, None),
+    v6(
+        [0xFE80, 0, 0, 0, 0, 0, 0, 0],
+        10,
+        Some("link-local, RFC 4291"),
+    ),
+    v6(
+        [0xFEC0, 0, 0, 0, 0, 0, 0, 0],
+        10,
+        Some("site-local, deprecated, RFC 3879"),
+    ),
+    v6(
+        [0xFF00, 0, 0, 0, 0, 0, 0, 0],
+        8,
+        Some("multicast, RFC 4291"),
+    ),
+];
+
+/// The name of the block that makes an address unfit for an endpoint.
+fn unreachable_block(address: IpAddr) -> Option<&'static str> {
+    let bits = match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(v6) => v6.to_bits(),
+    };
+    let holds = |(first, len, _): &&Block| (bits ^ first).leading_zeros() >= u32::from(*len);
+    let longest = BLOCKS.iter().filter(holds).max_by_key(|(_, len, _)| *len);
+    longest.and_then(|(_, _, name)| *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn addresses_that_no_packet_reaches_are_no_endpoints() {
+        for text in [
+            "0.0.0.1",
+            "0.255.255.255",
+            "192.0.0.8",
+            "192.0.0.170",
+            "192.0.0.255",
+            "239.255.255.250",
+            "240.0.0.1",
+            "255.255.255.254",
+            "::2",
+            "::192.0.2.1",
+            "::ffff:0:192.0.2.1",
+            "100::1",
+            "100:0:0:1::1",
+            "2001:5::1",
+            "2001:10::1",
+            "fe80::1",
+            "fec0::1",
+            "ff0e::1",
+        ] {
+            let found = Safety::default().check(address(text));
+            assert!(matches!(found, Err(Refusal::Special(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn loopback_private_and_documentation_addresses_are_endpoints() {
+        for text in [
+            "1.0.0.0",
+            "10.0.0.1",
+            "100.64.0.1",
+            "127.0.0.1",
+            "172.16.0.1",
+            "192.0.0.1",
+            "192.0.0.9",
+            "192.0.1.0",
+            "192.0.2.1",
+            "192.168.0.1",
+            "198.18.0.1",
+            "198.51.100.1",
+            "203.0.113.1",
+            "223.255.255.255",
+            "::1",
+            "64:ff9b::1",
+            "64:ff9b:1::1",
+            "100:0:0:2::1",
+            "2001::1",
+            "2001:1::1",
+            "2001:200::1",
+            "2001:db8::1",
+            "2002::1",
+            "3fff::1",
+            "fd00::1",
+        ] {
+            assert_eq!(Safety::default().check(address(text)), Ok(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn networks_are_denied_and_allowed_by_the_operator() {
+        let prefix = |text: &str| text.parse::<Prefix>().expect("a network");
+        let link_local = address("169.254.1.1");
+        let denied = Err(Refusal::Denied(prefix("169.254.0.0/16")));
+        assert_eq!(Safety::default().check(link_local), denied);
+        let safety = Safety {
+            deny: vec![prefix("10.0.0.0/8"), prefix("fd00::/8")],
+            allow: vec![prefix("10.1.0.0/16"), prefix("240.0.0.0/4")],
+        };
+        for (text, is_taken) in [
+            ("10.0.0.1", false),
+            ("10.1.0.1", true),
+            ("fd00::1", false),
+            ("240.0.0.1", true),
+            ("0.0.0.1", false),
+            ("169.254.1.1", true),
+        ] {
+            assert_eq!(safety.check(address(text)).is_ok(), is_taken, "{text}");
+        }
+    }
+}
