@@ -223,7 +223,12 @@ async fn serve(
     for fault in faults {
         warn!(fault, "certificate store");
     }
-    let prober = Prober::new(tls, max_probes_in_flight(), observed);
+    let prober = Prober::new(
+        tls,
+        max_probes_in_flight(),
+        observed,
+        live.meters.probes_late.clone(),
+    );
     let events = Events {
         observations,
         requests: requested,
@@ -407,10 +412,11 @@ fn look_for_room() -> io::Result<()> {
     })
 }
 
-/// A quarter of the files that may be open, so that probes never starve the TCP clients.
+/// A quarter of the files that may be open, so that probes never starve the TCP clients, and no more
+/// than 10,000 endpoints need that hang at five vantages.
 fn max_probes_in_flight() -> usize {
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     usize::try_from(limit / 4)
         .unwrap_or(usize::MAX)
-        .clamp(16, 1024)
+        .clamp(16, 50_000)
 }

@@ -101,6 +101,22 @@ pub enum VantageFault {
 }
 
 impl ProbeFailure {
+    /// Whether the endpoint gave any response, so that the vantage can reach it: a bad status or
+    /// certificate is one; a connection that is refused is none, since firewalls refuse as well.
+    pub fn is_contact(&self) -> bool {
+        match self {
+            Self::Body { .. }
+            | Self::Certificate(_)
+            | Self::Protocol(_)
+            | Self::Status { .. }
+            | Self::Tls(_) => true,
+            Self::Closed(phase) | Self::Reset(phase) | Self::Timeout { phase, .. } => {
+                *phase == Phase::Body
+            }
+            Self::Proxied(_) | Self::Refused | Self::Unreachable => false,
+        }
+    }
+
     /// The metric label, stable across releases.
     pub fn label(&self) -> &'static str {
         match self {

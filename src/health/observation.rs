@@ -56,6 +56,15 @@ pub enum ProbeResult {
 }
 
 impl ProbeResult {
+    /// Whether the endpoint was reached; `None` if the probe says nothing about it.
+    pub fn contact(&self) -> Option<bool> {
+        match self {
+            Self::Failure(failure) => Some(failure.is_contact()),
+            Self::NoEvidence(_) => None,
+            Self::Success => Some(true),
+        }
+    }
+
     /// The metric label, stable across releases: `success`, or the kind of failure.
     pub fn label(&self) -> &'static str {
         match self {

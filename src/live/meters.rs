@@ -31,6 +31,8 @@ pub struct Meters {
     pub probes: IntCounterVec,
     /// `probe_duration_seconds{pool,vantage}`.
     pub probe_duration: HistogramVec,
+    /// `probes_late_total{pool}`.
+    pub probes_late: IntCounterVec,
     /// `table_publish_seconds`.
     pub publish: Histogram,
     /// `reloads_total{result}`.
@@ -66,6 +68,11 @@ impl Meters {
             ),
             probe_duration: HistogramVec::new(probe_opts, &["pool", "vantage"])
                 .expect("constant name and labels"),
+            probes_late: counter(
+                "meridian_probes_late_total",
+                "Probes that started more than half a second later than planned.",
+                &["pool"],
+            ),
             publish: Histogram::with_opts(publish_opts).expect("constant name"),
             notifies: counter(
                 "meridian_notifies_total",
@@ -102,6 +109,8 @@ impl Meters {
         self.probe_duration
             .with_label_values(&[pool, vantage])
             .observe(observation.took.as_secs_f64());
+        // There from the first probe on, so that an alert on a rise sees the first late one.
+        self.probes_late.with_label_values(&[pool]);
     }
 
     /// Drops the series of all pools but these: those that a reload took away must not be told for
@@ -116,6 +125,9 @@ impl Meters {
         for labels in stale(&self.probe_duration, ["pool", "vantage"], pools) {
             let labels = labels.each_ref().map(String::as_str);
             let _ = self.probe_duration.remove_label_values(&labels);
+        }
+        for [pool] in stale(&self.probes_late, ["pool"], pools) {
+            let _ = self.probes_late.remove_label_values(&[&pool]);
         }
     }
 

@@ -10,9 +10,12 @@
 
 mod connect;
 mod http;
+mod late;
+mod peers;
 mod proxy;
 mod resolve;
 pub mod schedule;
+mod shares;
 mod source_sys;
 pub mod tls;
 
@@ -87,6 +90,10 @@ fn reaches(egress: &Egress, endpoint: IpAddr) -> bool {
     }
 }
 
+/// How long after its deadline a probe's failure can still be the endpoint's. Timers fire within
+/// milliseconds; who comes a second late has not been running.
+const OVERDUE: Duration = Duration::from_secs(1);
+
 /// What all probes of a process share.
 #[derive(Clone, Debug)]
 struct Context {
@@ -103,16 +110,25 @@ impl Context {
 
 /// Probes an endpoint once; takes no longer than the monitor's timeout.
 async fn probe(target: &Target, egress: &Egress, context: &Context) -> ProbeResult {
-    match attempt(target, egress, context).await {
+    let deadline = Deadline::after(target.monitor.timeout);
+    match attempt(target, egress, context, deadline).await {
+        Err(Missed::Failure(_)) if deadline.at.elapsed() > OVERDUE => {
+            let what = "this process was suspended or short of CPU while it probed";
+            ProbeResult::NoEvidence(VantageFault::Local(what.into()))
+        }
         Ok(()) => ProbeResult::Success,
         Err(Missed::Failure(failure)) => ProbeResult::Failure(failure),
         Err(Missed::NoEvidence(fault)) => ProbeResult::NoEvidence(fault),
     }
 }
 
-async fn attempt(target: &Target, egress: &Egress, context: &Context) -> Result<(), Missed> {
+async fn attempt(
+    target: &Target,
+    egress: &Egress,
+    context: &Context,
+    deadline: Deadline,
+) -> Result<(), Missed> {
     let monitor = &target.monitor;
-    let deadline = Deadline::after(monitor.timeout);
     let endpoint = SocketAddr::new(target.address, monitor.port);
     let stream = connect::connect(egress, endpoint, &context.proxies, deadline).await?;
     match &monitor.kind {

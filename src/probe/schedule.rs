@@ -6,7 +6,12 @@
 //!
 //! Timing keeps the operator's promise that a failure shows within `failure_threshold × interval +
 //! timeout` and a second: intervals run from start to start, and jitter makes them longer only while
-//! all is well, by half a second at most.
+//! all is well, by half a second at most. Probes that start late all the same are counted and warned
+//! of.
+//!
+//! When an endpoint falls silent, some of other pools that the vantage has just reached are probed at
+//! once: their answer decides whether the endpoint is down or the vantage cut off, and that should not
+//! have to wait for an interval.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -14,8 +19,10 @@ use std::hash::RandomState;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use prometheus::IntCounterVec;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -23,17 +30,19 @@ use tokio::time::Instant;
 use tokio::time::sleep_until;
 
 use crate::health::monitor::Monitor;
+use crate::health::monitor::MonitorKind;
 use crate::health::observation::Observation;
 use crate::health::observation::ProbeResult;
 use crate::probe::Context;
 use crate::probe::Pair;
+use crate::probe::late::LateLog;
+use crate::probe::peers::Peers;
+use crate::probe::peers::Probed;
 use crate::probe::probe;
+use crate::probe::shares::Lane;
+use crate::probe::shares::Lanes;
 use crate::probe::tls::Tls;
-
-/// A bound on probes in flight that suits the usual limit of 1,024 open files: 5,000 probes a second
-/// at 100 ms each, but only 128 where all hang for 4 s. A process that may open more should allow
-/// as many as it has pairs, so that a dead region does not hold up the probes of the others.
-pub const MAX_IN_FLIGHT: usize = 512;
+use crate::probe::tls::TrustWatch;
 
 /// First probes are spread over this much, or the interval if that is shorter: soon enough for a
 /// quick start, and no burst.
@@ -45,9 +54,12 @@ const MAX_DELAY: Duration = Duration::from_millis(500);
 /// Probes all its pairs until it is dropped.
 pub struct Prober {
     ask: Ask,
-    permits: Arc<Semaphore>,
+    lanes: Lanes,
     reports: mpsc::Sender<Observation>,
     running: HashMap<Key, Running>,
+    peers: Arc<Peers>,
+    late: Arc<LateLog>,
+    trust: Option<TrustWatch>,
 }
 
 /// How a pair is probed: a function, so that the schedule can be tested without a network.
@@ -58,7 +70,7 @@ type Asking = Pin<Box<dyn Future<Output = ProbeResult> + Send>>;
 type Key = (Arc<str>, IpAddr, Arc<str>);
 
 struct Running {
-    pair: Arc<Pair>,
+    probed: Arc<Probed>,
     task: JoinHandle<()>,
 }
 
@@ -69,67 +81,117 @@ impl Drop for Running {
 }
 
 impl Prober {
-    /// A prober without pairs, with at most so many probes in flight, that reports to `reports`.
-    pub fn new(tls: Tls, max_in_flight: usize, reports: mpsc::Sender<Observation>) -> Self {
+    /// A prober without pairs, with at most so many probes in flight, that reports to `reports` and
+    /// counts late probes in `late`, by pool. Runs inside a tokio runtime.
+    pub fn new(
+        tls: Tls,
+        max_in_flight: usize,
+        reports: mpsc::Sender<Observation>,
+        late: IntCounterVec,
+    ) -> Self {
+        let trust = Some(TrustWatch::start(tls.clone()));
         let context = Context::new(tls);
         let ask = move |pair: Arc<Pair>| -> Asking {
             let context = context.clone();
             Box::pin(async move { probe(&pair.target, &pair.egress, &context).await })
         };
-        Self::with(Arc::new(ask), max_in_flight, reports)
+        Self {
+            trust,
+            ..Self::with(Arc::new(ask), max_in_flight, reports, late)
+        }
     }
 
-    fn with(ask: Ask, max_in_flight: usize, reports: mpsc::Sender<Observation>) -> Self {
+    fn with(
+        ask: Ask,
+        max_in_flight: usize,
+        reports: mpsc::Sender<Observation>,
+        late: IntCounterVec,
+    ) -> Self {
         Self {
             ask,
-            permits: Arc::new(Semaphore::new(max_in_flight)),
+            lanes: Lanes::new(max_in_flight),
             reports,
             running: HashMap::new(),
+            peers: Arc::default(),
+            late: Arc::new(LateLog::new(late)),
+            trust: None,
         }
     }
 
     /// Probes these pairs from now on, and no others. Unchanged pairs keep their schedule; probes of
-    /// the others are cut off without a report. Runs inside a tokio runtime.
+    /// the others are cut off without a report. Has the machine's CA certificates read again. Runs
+    /// inside a tokio runtime.
     pub fn replace(&mut self, pairs: Vec<Pair>) {
+        if let Some(trust) = &self.trust {
+            let is_https = |pair: &Pair| matches!(pair.target.monitor.kind, MonitorKind::Https(_));
+            trust.read_again(pairs.iter().any(is_https));
+        }
+        let lanes = self.lanes.share_out(pairs.iter().map(Pair::lane));
         let mut before = std::mem::take(&mut self.running);
         for pair in pairs {
             let target = &pair.target;
             let pool = Arc::clone(&target.pool);
             let key = (pool, target.address, Arc::clone(&pair.vantage));
-            let kept = before.remove(&key).filter(|running| *running.pair == pair);
-            let running = kept.unwrap_or_else(|| self.start(Arc::new(pair)));
+            let lane = Arc::clone(&lanes[&pair.lane()]);
+            let kept = before.remove(&key).filter(|old| *old.probed.pair == pair);
+            let running = match kept {
+                Some(running) => {
+                    running.probed.lane.store(lane);
+                    running
+                }
+                None => self.start(pair, lane),
+            };
             self.running.insert(key, running);
         }
+        let probed = self.running.values().map(|running| &running.probed);
+        self.peers.replace(probed.cloned());
     }
 
-    fn start(&self, pair: Arc<Pair>) -> Running {
+    fn start(&self, pair: Pair, lane: Arc<Semaphore>) -> Running {
+        let probed = Arc::new(Probed::new(pair, lane));
         let task = tokio::spawn(probe_forever(
-            Arc::clone(&pair),
+            Arc::clone(&probed),
             Arc::clone(&self.ask),
-            Arc::clone(&self.permits),
+            Arc::clone(&self.peers),
+            Arc::clone(&self.late),
             self.reports.clone(),
         ));
-        Running { pair, task }
+        Running { probed, task }
+    }
+}
+
+impl Pair {
+    /// The pairs that compete for the same probes in flight.
+    fn lane(&self) -> Lane {
+        let (pool, vantage) = (&self.target.pool, &self.vantage);
+        (Arc::clone(pool), Arc::clone(vantage))
     }
 }
 
 /// Ends when nobody listens any more.
 async fn probe_forever(
-    pair: Arc<Pair>,
+    probed: Arc<Probed>,
     ask: Ask,
-    permits: Arc<Semaphore>,
+    peers: Arc<Peers>,
+    late: Arc<LateLog>,
     reports: mpsc::Sender<Observation>,
 ) {
+    let pair = &probed.pair;
     let monitor = &pair.target.monitor;
     let mut n_good = 0;
     let mut due = Instant::now() + FIRST_ROUND.min(monitor.interval).mul_f64(random());
     loop {
-        sleep_until(due).await;
-        let Ok(permit) = permits.acquire().await else {
+        tokio::select! {
+            () = sleep_until(due) => {}
+            () = probed.hurry.notified() => due = Instant::now(),
+        }
+        let lane = probed.lane.load_full();
+        let Ok(permit) = lane.acquire().await else {
             return;
         };
         let started = Instant::now();
-        let result = ask(Arc::clone(&pair)).await;
+        late.started(&pair.target.pool, started - due);
+        let result = ask(Arc::clone(pair)).await;
         drop(permit);
         let took = started.elapsed();
         tracing::debug!(
@@ -141,6 +203,7 @@ async fn probe_forever(
             ProbeResult::NoEvidence(_) => {}
             ProbeResult::Success => n_good = monitor.success_threshold.get().min(n_good + 1),
         }
+        let contact = result.contact();
         due = started + gap(monitor, n_good, random());
         let observation = Observation {
             target: Arc::clone(&pair.target),
@@ -150,6 +213,12 @@ async fn probe_forever(
         };
         if reports.send(observation).await.is_err() {
             return;
+        }
+        if let Some(contact) = contact
+            && probed.is_reached.swap(contact, Relaxed)
+            && !contact
+        {
+            peers.confirm(pair);
         }
     }
 }
@@ -179,6 +248,7 @@ fn random() -> f64 {
 mod tests {
     use std::net::Ipv4Addr;
     use std::num::NonZeroU32;
+    use std::sync::atomic::AtomicBool;
     use std::sync::atomic::AtomicUsize;
     use std::sync::atomic::Ordering;
 
@@ -195,7 +265,9 @@ mod tests {
     use crate::health::monitor::Quorum;
     use crate::health::observation::Moment;
     use crate::health::observation::Target;
+    use crate::live::meters::Meters;
 
+    const MAX_IN_FLIGHT: usize = 512;
     const INTERVAL: Duration = Duration::from_secs(5);
     const TIMEOUT: Duration = Duration::from_secs(4);
 
@@ -214,8 +286,12 @@ mod tests {
     }
 
     fn pair(number: u32, interval: Duration) -> Pair {
+        pair_of("west", number, interval)
+    }
+
+    fn pair_of(pool: &str, number: u32, interval: Duration) -> Pair {
         let target = Target {
-            pool: "west".into(),
+            pool: pool.into(),
             address: Ipv4Addr::from_bits(0x7F00_0000 + number).into(),
             monitor: Arc::new(monitor(interval)),
         };
@@ -233,6 +309,10 @@ mod tests {
         Arc::new(move |pair| -> Asking { Box::pin(ask(pair)) })
     }
 
+    fn late() -> IntCounterVec {
+        Meters::new().probes_late
+    }
+
     fn always_good() -> Ask {
         asks(|_| async { ProbeResult::Success })
     }
@@ -240,7 +320,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_first_round_takes_a_second() {
         let (reports, mut seen) = mpsc::channel(1000);
-        let mut prober = Prober::with(always_good(), MAX_IN_FLIGHT, reports);
+        let mut prober = Prober::with(always_good(), MAX_IN_FLIGHT, reports, late());
         let start = Instant::now();
         prober.replace((0..500).map(|i| pair(i, INTERVAL)).collect());
         let mut addresses = std::collections::HashSet::new();
@@ -260,7 +340,7 @@ mod tests {
             sleep(Duration::from_secs(2)).await;
             ProbeResult::Success
         });
-        let mut prober = Prober::with(slow, MAX_IN_FLIGHT, reports);
+        let mut prober = Prober::with(slow, MAX_IN_FLIGHT, reports, late());
         prober.replace(vec![pair(1, INTERVAL)]);
         seen.recv().await.expect("a report");
         let mut before = Instant::now();
@@ -318,7 +398,7 @@ mod tests {
         for (n_pairs, expected) in [(3, 3), (20, 8)] {
             most.store(0, Ordering::SeqCst);
             let (reports, mut seen) = mpsc::channel(1);
-            let mut prober = Prober::with(Arc::clone(&hangs), 8, reports);
+            let mut prober = Prober::with(Arc::clone(&hangs), 8, reports, late());
             prober.replace((0..n_pairs).map(|i| pair(i, INTERVAL)).collect());
             for _ in 0..100 {
                 seen.recv().await.expect("a report");
@@ -329,10 +409,110 @@ mod tests {
         }
     }
 
+    /// 600 endpoints that hang, where 256 probes may be in flight.
+    #[tokio::test(start_paused = true)]
+    async fn hanging_endpoints_do_not_delay_another_pools_probes() {
+        let ask = asks(|pair| async move {
+            if &*pair.target.pool == "dead" {
+                sleep(TIMEOUT).await;
+                let (after, phase) = (TIMEOUT, Phase::Connect);
+                return ProbeResult::Failure(ProbeFailure::Timeout { after, phase });
+            }
+            ProbeResult::Success
+        });
+        let (reports, mut seen) = mpsc::channel(1000);
+        let late = late();
+        let mut prober = Prober::with(ask, 256, reports, late.clone());
+        let dead = (0..600).map(|i| pair_of("dead", i, INTERVAL));
+        prober.replace(dead.chain([pair_of("well", 1, INTERVAL)]).collect());
+        let start = Instant::now();
+        let mut before = start;
+        while start.elapsed() < INTERVAL * 100 {
+            let observation = seen.recv().await.expect("a report");
+            if &*observation.target.pool == "well" {
+                let gap = before.elapsed();
+                assert!(
+                    gap <= INTERVAL + MAX_DELAY + Duration::from_millis(2),
+                    "{gap:?}"
+                );
+                before = Instant::now();
+            }
+        }
+        // The large pool cannot keep its own schedule, and says so.
+        assert_eq!(late.with_label_values(&["well"]).get(), 0);
+        assert!(late.with_label_values(&["dead"]).get() > 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ten_thousand_endpoints_from_five_vantages_keep_their_schedule() {
+        let (reports, mut seen) = mpsc::channel(100_000);
+        let late = late();
+        let hangs = asks(|_| async {
+            sleep(TIMEOUT).await;
+            ProbeResult::Success
+        });
+        let mut prober = Prober::with(hangs, 50_000, reports, late.clone());
+        let vantages: [Arc<str>; 5] = ["a", "b", "c", "d", "e"].map(Arc::from);
+        let pairs = vantages.iter().flat_map(|vantage| {
+            (0..10_000).map(|i| Pair {
+                vantage: Arc::clone(vantage),
+                ..pair_of(["x", "y", "z"][i as usize % 3], i, INTERVAL)
+            })
+        });
+        prober.replace(pairs.collect());
+        for _ in 0..150_000 {
+            seen.recv().await.expect("a report");
+        }
+        for pool in ["x", "y", "z"] {
+            assert_eq!(late.with_label_values(&[pool]).get(), 0);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn other_pools_are_asked_at_once_when_an_endpoint_falls_silent() {
+        let is_dead = Arc::new(AtomicBool::new(false));
+        let ask = {
+            let is_dead = Arc::clone(&is_dead);
+            asks(move |pair| {
+                let fails = is_dead.load(Ordering::SeqCst) && &*pair.target.pool == "dead";
+                async move {
+                    match fails {
+                        true => ProbeResult::Failure(ProbeFailure::Refused),
+                        false => ProbeResult::Success,
+                    }
+                }
+            })
+        };
+        let (reports, mut seen) = mpsc::channel(1);
+        let mut prober = Prober::with(ask, MAX_IN_FLIGHT, reports, late());
+        let slow = INTERVAL * 100;
+        let of = |pool, number| pair_of(pool, number, if pool == "dead" { INTERVAL } else { slow });
+        prober.replace(vec![of("dead", 1), of("b", 3), of("c", 4), of("d", 5)]);
+        for _ in 0..4 {
+            seen.recv().await.expect("a report");
+        }
+        is_dead.store(true, Ordering::SeqCst);
+        let mut n_asked = 0;
+        let mut fallen_silent = None;
+        let start = Instant::now();
+        while start.elapsed() < INTERVAL * 10 {
+            let observation = seen.recv().await.expect("a report");
+            if observation.result == ProbeResult::Success && &*observation.target.pool != "dead" {
+                n_asked += 1;
+                let silent: Instant = fallen_silent.expect("only when one fell silent");
+                assert!(silent.elapsed() < Duration::from_millis(10));
+            } else if observation.result != ProbeResult::Success {
+                fallen_silent = Some(Instant::now());
+            }
+        }
+        // Two peers once, and none for what stays silent.
+        assert_eq!(n_asked, 2);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_reload_starts_and_stops_only_what_has_changed() {
         let (reports, mut seen) = mpsc::channel(100);
-        let mut prober = Prober::with(always_good(), MAX_IN_FLIGHT, reports);
+        let mut prober = Prober::with(always_good(), MAX_IN_FLIGHT, reports, late());
         prober.replace(vec![pair(1, INTERVAL), pair(2, INTERVAL)]);
         for _ in 0..2 {
             seen.recv().await.expect("a report");
@@ -371,7 +551,7 @@ mod tests {
                 ProbeResult::Success
             });
             let (reports, mut seen) = mpsc::channel(1000);
-            let mut prober = Prober::with(ask, MAX_IN_FLIGHT, reports);
+            let mut prober = Prober::with(ask, MAX_IN_FLIGHT, reports, late());
             let pairs: Vec<_> = (0..200).map(|i| pair(i, interval)).collect();
             prober.replace(pairs.clone());
             let keys = pairs.into_iter().map(|p| (p.target, p.vantage));

@@ -43,6 +43,7 @@ use crate::health::monitor::MonitorKind;
 use crate::health::monitor::Quorum;
 use crate::health::observation::ProbeResult;
 use crate::health::observation::Target;
+use crate::live::meters::Meters;
 use crate::probe::Context;
 use crate::probe::Pair;
 use crate::probe::pairs;
@@ -411,6 +412,24 @@ async fn whatever_hangs_ends_at_the_timeout() {
     let result = probe(&target, &Egress::Direct, &context).await;
     let expected = "timeout: timed out after 100ms while in the TLS handshake";
     assert_eq!(words(&result), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_the_process_slept_through_is_no_evidence() {
+    let endpoint = hang_after(b"").await;
+    let slept = async {
+        // The probe has begun: it waits for the response.
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::advance(Duration::from_secs(60)).await;
+    };
+    let probed = ask(MonitorKind::Http(check()), endpoint, Duration::from_secs(4));
+    let (result, ()) = tokio::join!(probed, slept);
+    assert_eq!(
+        result,
+        "no evidence, local: this process was suspended or short of CPU while it probed"
+    );
 }
 
 #[tokio::test]
@@ -974,7 +993,12 @@ async fn the_prober_probes_until_it_is_dropped() {
         egress: Egress::Direct,
     };
     let (reports, mut seen) = mpsc::channel(1);
-    let mut prober = Prober::new(Tls::trusting(RootCertStore::empty()), 1, reports);
+    let mut prober = Prober::new(
+        Tls::trusting(RootCertStore::empty()),
+        1,
+        reports,
+        Meters::new().probes_late,
+    );
     prober.replace(vec![pair]);
     for _ in 0..3 {
         let observation = seen.recv().await.expect("a report");

@@ -6,6 +6,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::CertificateError;
@@ -15,8 +16,15 @@ use rustls::client::Resumption;
 use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tracing::info;
+use tracing::warn;
 
 use crate::health::failure::CertificateFault;
 use crate::health::failure::Phase;
@@ -26,6 +34,12 @@ use crate::health::monitor::HttpCheck;
 use crate::probe::Deadline;
 use crate::probe::Missed;
 
+/// How often certificates are read again without a reload.
+const READ_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How long certificates must stay the same before they are trusted.
+const SETTLE_TIME: Duration = Duration::from_millis(500);
+
 /// What HTTPS probes trust; clones share it, so that a reload reaches all of them.
 #[derive(Clone, Debug)]
 pub struct Tls(Arc<ArcSwap<Trust>>);
@@ -33,7 +47,7 @@ pub struct Tls(Arc<ArcSwap<Trust>>);
 #[derive(Debug)]
 struct Trust {
     config: Arc<ClientConfig>,
-    has_roots: bool,
+    roots: Arc<RootCertStore>,
 }
 
 impl Tls {
@@ -49,14 +63,9 @@ impl Tls {
         (Self::trusting(roots), faults)
     }
 
-    /// Reads the machine's authorities again, for this and all its clones; keeps those it has if none
-    /// can be read. Returns what could not be read.
-    pub fn reload(&self) -> Vec<String> {
-        let (roots, faults) = system_roots();
-        if !roots.is_empty() {
-            self.0.store(Arc::new(Trust::new(roots)));
-        }
-        faults
+    /// Trusts these authorities from now on, in all clones.
+    fn replace(&self, roots: RootCertStore) {
+        self.0.store(Arc::new(Trust::new(roots)));
     }
 
     /// Opens TLS with the certificate verified against the monitor's host, or the endpoint's address
@@ -69,7 +78,7 @@ impl Tls {
         deadline: Deadline,
     ) -> Result<TlsStream<TcpStream>, Missed> {
         let trust = self.0.load_full();
-        if !trust.has_roots {
+        if trust.roots.is_empty() {
             let what = "no trusted CA certificates are installed on this machine";
             return Err(VantageFault::Local(what.into()).into());
         }
@@ -90,22 +99,95 @@ impl Tls {
 
 impl Trust {
     fn new(roots: RootCertStore) -> Self {
-        let has_roots = !roots.is_empty();
+        let roots = Arc::new(roots);
         let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .expect("ring has the cipher suites of every TLS version")
-            .with_root_certificates(roots)
+            .with_root_certificates(Arc::clone(&roots))
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.resumption = Resumption::disabled();
         Self {
             config: Arc::new(config),
-            has_roots,
+            roots,
         }
     }
 }
 
-fn system_roots() -> (RootCertStore, Vec<String>) {
+/// Reads the machine's authorities again after each reload and every minute, so that a bundle that was
+/// installed or renewed is used without a restart. Ends when it is dropped.
+#[derive(Debug)]
+pub(super) struct TrustWatch {
+    /// Whether anything is verified at all; each value sent has the certificates read.
+    is_needed: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl TrustWatch {
+    /// Follows the machine's store. Runs inside a tokio runtime.
+    pub(super) fn start(tls: Tls) -> Self {
+        Self::with(tls, system_roots)
+    }
+
+    fn with(tls: Tls, read: impl Fn() -> Found + Clone + Send + 'static) -> Self {
+        let (is_needed, changes) = watch::channel(false);
+        let task = tokio::spawn(follow(tls, read, changes));
+        Self { is_needed, task }
+    }
+
+    /// Has the certificates read now, if any HTTPS endpoint is probed.
+    pub(super) fn read_again(&self, is_needed: bool) {
+        self.is_needed.send_replace(is_needed);
+    }
+}
+
+impl Drop for TrustWatch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The certificates that were found, and what could not be read.
+type Found = (RootCertStore, Vec<String>);
+
+async fn follow(
+    tls: Tls,
+    read: impl Fn() -> Found + Clone + Send + 'static,
+    mut is_needed: watch::Receiver<bool>,
+) {
+    let mut known_faults = Vec::new();
+    loop {
+        if let Ok(Err(_)) = timeout(READ_INTERVAL, is_needed.changed()).await {
+            return;
+        }
+        if !*is_needed.borrow_and_update() {
+            continue;
+        }
+        let Ok((roots, faults)) = spawn_blocking(read.clone()).await else {
+            continue;
+        };
+        if faults != known_faults {
+            for fault in &faults {
+                warn!(fault, "certificate store");
+            }
+            known_faults = faults;
+        }
+        // None at all are never taken, nor a bundle that is being written.
+        if roots.is_empty() || roots.roots == tls.0.load().roots.roots {
+            continue;
+        }
+        sleep(SETTLE_TIME).await;
+        if let Ok((again, _)) = spawn_blocking(read.clone()).await
+            && again.roots == roots.roots
+        {
+            let certificates = roots.len();
+            info!(certificates, "trusted CA certificates have changed");
+            tls.replace(roots);
+        }
+    }
+}
+
+fn system_roots() -> Found {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
@@ -145,5 +227,68 @@ fn certificate_fault(fault: &CertificateError, expected: &str) -> CertificateFau
             CertificateFault::UnknownIssuer
         }
         other => CertificateFault::Other(other.to_string().into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use rcgen::CertificateParams;
+    use rcgen::KeyPair;
+    use rustls::pki_types::CertificateDer;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::base::lock::lock;
+
+    fn certificate() -> CertificateDer<'static> {
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new(Vec::new()).expect("no names");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        certificate.der().clone()
+    }
+
+    fn roots(certificates: &[CertificateDer<'static>]) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(certificates.iter().cloned());
+        roots
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn renewed_certificates_are_trusted_after_a_reload_or_a_minute() {
+        let (old, new) = (certificate(), certificate());
+        let store = Arc::new(Mutex::new(roots(std::slice::from_ref(&old))));
+        let tls = Tls::trusting(roots(std::slice::from_ref(&old)));
+        let n_trusted = || tls.0.load().roots.len();
+        let read = {
+            let store = Arc::clone(&store);
+            move || (lock(&store).clone(), Vec::new())
+        };
+        let watch = TrustWatch::with(tls.clone(), read);
+        let trusts = async |n| {
+            let start = Instant::now();
+            while n_trusted() != n {
+                sleep(Duration::from_millis(10)).await;
+            }
+            start.elapsed()
+        };
+        watch.read_again(true);
+        *lock(&store) = roots(&[old.clone(), new.clone()]);
+        assert!(trusts(2).await <= READ_INTERVAL + SETTLE_TIME * 2);
+        *lock(&store) = roots(&[new]);
+        watch.read_again(true);
+        assert!(trusts(1).await < SETTLE_TIME * 2);
+        // An empty store is a store that is being replaced.
+        *lock(&store) = RootCertStore::empty();
+        watch.read_again(true);
+        sleep(READ_INTERVAL * 3).await;
+        assert_eq!(n_trusted(), 1);
+        // Where nothing is verified, nothing is read.
+        watch.read_again(false);
+        *lock(&store) = roots(&[old, certificate()]);
+        sleep(READ_INTERVAL * 3).await;
+        assert_eq!(n_trusted(), 1);
+        drop(watch);
     }
 }
