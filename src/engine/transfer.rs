@@ -195,6 +195,7 @@ impl Transfer {
         let opt = self.has_opt.then_some(opt);
         let mut encoder = Encoder::begin(out, limit, &echo);
         encoder.reserve(opt.as_ref().map_or(0, Opt::len));
+        encoder.preserve_case();
         encoder.set_authoritative();
         let begun_with = self.next;
         let mut records = leaving(&snapshot, &zone, self.next);

@@ -11,6 +11,15 @@ use crate::wire::header::HEADER_LEN;
 /// The two top bits of a compression pointer; the rest is the offset.
 pub(super) const POINTER: u16 = 0xC000;
 
+/// How names are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Case {
+    /// Upper and lower case are the same (RFC 4343).
+    Ignored,
+    /// They differ: what is compressed keeps its spelling.
+    Kept,
+}
+
 /// The names that can be pointed at: each entry is one suffix that stands in the message.
 #[derive(Debug)]
 pub(super) struct Names {
@@ -68,18 +77,18 @@ impl Names {
         }
     }
 
-    /// Where a name stands in the message, whatever its case.
-    pub(super) fn find(&self, message: &[u8], name: &[u8]) -> Option<u16> {
+    /// Where a name stands in the message, spelled alike.
+    pub(super) fn find(&self, message: &[u8], name: &[u8], case: Case) -> Option<u16> {
         let entries = self.offsets.iter().zip(&self.lens).take(self.n);
         entries
             .filter(|(_, len)| usize::from(**len) == name.len())
             .map(|(offset, _)| *offset)
-            .find(|offset| is_name_at(message, usize::from(*offset), name))
+            .find(|offset| is_name_at(message, usize::from(*offset), name, case))
     }
 }
 
 /// Whether the name at an offset, once its pointers are followed, is this one.
-pub(super) fn is_name_at(message: &[u8], mut at: usize, mut name: &[u8]) -> bool {
+pub(super) fn is_name_at(message: &[u8], mut at: usize, mut name: &[u8], case: Case) -> bool {
     loop {
         let Some(tail) = message.get(at..) else {
             return false;
@@ -96,8 +105,11 @@ pub(super) fn is_name_at(message: &[u8], mut at: usize, mut name: &[u8]) -> bool
         let Some((label, parent)) = split_label(name) else {
             return tail.first() == name.first();
         };
-        let written = tail.get(..label.len());
-        if !written.is_some_and(|written| written.eq_ignore_ascii_case(label)) {
+        let is_same = |written: &[u8]| match case {
+            Case::Kept => written == label,
+            Case::Ignored => written.eq_ignore_ascii_case(label),
+        };
+        if !tail.get(..label.len()).is_some_and(is_same) {
             return false;
         }
         at += label.len();

@@ -3,7 +3,8 @@
 //! A record that does not fit leaves no trace, and neither does an RRset, which is never cut in two
 //! (RFC 2181 s9). Names are compressed (RFC 1035 s4.1.4) where they are owners or stand in the RDATA
 //! of the RFC 1035 types; RFC 3597 s4 forbids it in all others. A name that was written before
-//! in another case takes the earlier spelling, as in NSD and Knot.
+//! in another case takes the earlier spelling, as in NSD and Knot, unless [`Encoder::preserve_case`] was
+//! called.
 //!
 //! Invariant: every pointer points backwards, below 0x4000, to a label that this encoder wrote.
 
@@ -12,6 +13,7 @@ use crate::base::rr::Class;
 use crate::base::rr::Rcode;
 use crate::base::rr::RrSet;
 use crate::base::rr::RrType;
+use crate::wire::compress::Case;
 use crate::wire::compress::Names;
 use crate::wire::compress::POINTER;
 use crate::wire::compress::split_label;
@@ -88,6 +90,8 @@ pub struct Encoder<'b> {
     flags: Flags,
     counts: Counts,
     section: Section,
+    /// Which names may stand for others.
+    case: Case,
     /// Made when the first name is written, which most answers need none of.
     names: Option<Names>,
 }
@@ -115,6 +119,7 @@ impl<'b> Encoder<'b> {
             flags: echo.flags.to_response(),
             counts: Counts::default(),
             section: Section::Answer,
+            case: Case::Ignored,
             names: None,
         };
         if !echo.question.is_empty() && encoder.put(echo.question).is_ok() {
@@ -127,6 +132,11 @@ impl<'b> Encoder<'b> {
     /// Keeps so many octets free for the OPT that [`Self::finish`] writes.
     pub fn reserve(&mut self, len: usize) {
         self.end = self.out.len().saturating_sub(len);
+    }
+
+    /// Lets every name keep its case, at the cost of longer messages: a zone transfer's must (RFC 5936 s3.4).
+    pub fn preserve_case(&mut self) {
+        self.case = Case::Kept;
     }
 
     /// How many octets have been written.
@@ -390,7 +400,7 @@ impl<'b> Encoder<'b> {
             let names = self.names.as_mut();
             if let Some(offset) = names
                 .as_ref()
-                .and_then(|names| names.find(self.out, suffix))
+                .and_then(|names| names.find(self.out, suffix, self.case))
             {
                 return self.put(&(POINTER | offset).to_be_bytes());
             }

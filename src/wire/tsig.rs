@@ -21,6 +21,7 @@ use crate::base::name::MAX_NAME_LEN;
 use crate::base::name::Name;
 use crate::base::rr::Class;
 use crate::base::rr::RrType;
+use crate::wire::compress::Case;
 use crate::wire::compress::is_name_at;
 use crate::wire::compress::read_name;
 use crate::wire::compress::split_name;
@@ -196,7 +197,7 @@ impl<'a> Tsig<'a> {
     }
 
     fn is_of(&self, key: &Key) -> bool {
-        is_name_at(self.message, self.start, key.name.wire())
+        is_name_at(self.message, self.start, key.name.wire(), Case::Ignored)
             && self.algorithm.eq_ignore_ascii_case(key.algorithm.wire())
     }
 

@@ -198,6 +198,43 @@ fn only_the_types_of_rfc_1035_have_compressed_names() {
 }
 
 #[test]
+fn a_transfer_compresses_only_names_in_the_same_case() {
+    let question = question(&n("example.com."));
+    let target = n("mail.EXAMPLE.com.");
+    let mut out = [0; 512];
+    let mut encoder = Encoder::begin(&mut out, 512, &echo(&question));
+    encoder.preserve_case();
+    let (a, mx) = (&[192, 0, 2, 1][..], [&[0, 5], target.wire()].concat());
+    for (owner, rtype, rdata) in [
+        ("www.Example.com.", RrType::A, a),
+        ("WWW.Example.com.", RrType::A, a),
+        ("www.example.com.", RrType::MX, &mx),
+        ("www.Example.com.", RrType::A, a),
+    ] {
+        let owner = n(owner);
+        let owner = Owner::Name(&owner);
+        encoder
+            .record(owner, rtype, Class::IN, 1, rdata)
+            .expect("room");
+    }
+    let len = encoder.finish(Rcode::NoError, None);
+    let written = &out[12 + question.len()..len];
+    // com is shared with the question; www.Example.com from the second time on, and what is left of others.
+    let expected = [
+        &b"\x03www\x07Example\xc0\x14"[..],
+        b"\0\x01\0\x01\0\0\0\x01\0\x04\xc0\0\x02\x01",
+        b"\x03WWW\xc0\x21",
+        b"\0\x01\0\x01\0\0\0\x01\0\x04\xc0\0\x02\x01",
+        b"\x03www\xc0\x0c",
+        b"\0\x0f\0\x01\0\0\0\x01\0\x11\0\x05\x04mail\x07EXAMPLE\xc0\x14",
+        b"\xc0\x1d",
+        b"\0\x01\0\x01\0\0\0\x01\0\x04\xc0\0\x02\x01",
+    ]
+    .concat();
+    assert_eq!(written, expected);
+}
+
+#[test]
 fn a_root_owner_is_a_root_label() {
     let question = question(&Name::root());
     let mut out = [0; 512];
