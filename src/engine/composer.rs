@@ -38,8 +38,9 @@ pub(super) struct Composer<'a, 'b> {
 /// What there is to say of a response besides its records and RCODE.
 #[derive(Clone, Copy)]
 pub(super) struct Draft {
-    /// The ECS scope of the answer; 0 for all that does not depend on the client.
-    pub scope_len: u8,
+    /// The ECS scope of the answer, in the family that the client was looked up in; `None` for all that
+    /// does not depend on the client.
+    pub scope_len: Option<u8>,
     /// What the response counts as for the rate limit, unless its RCODE says error.
     pub class: ResponseClass,
     /// What an operator who asks should know of the answer (RFC 8914).
@@ -53,7 +54,7 @@ pub(super) struct Draft {
 impl Default for Draft {
     fn default() -> Self {
         Self {
-            scope_len: 0,
+            scope_len: None,
             class: ResponseClass::Answer,
             extended_error: None,
             steered: None,

@@ -176,9 +176,8 @@ fn respond(
             }
             if let Some(opt) = &mut opt {
                 opt.extended_error = draft.extended_error;
-                opt.scope_len = opt
-                    .subnet
-                    .map_or(0, |subnet| subnet.scope_len(draft.scope_len));
+                let scope = opt.subnet.zip(draft.scope_len);
+                opt.scope_len = scope.map_or(0, |(subnet, len)| subnet.scope_len(len));
             }
             Ok(Response {
                 len: encoder.finish(rcode, opt.as_ref()),

@@ -1,5 +1,6 @@
 //! Steered names: find the client's answer in the snapshot and copy it.
 
+use crate::base::ix::PoolIx;
 use crate::base::ix::SteeredIx;
 use crate::base::prefix::Family;
 use crate::base::rr::Rcode;
@@ -12,6 +13,7 @@ use crate::engine::outcome::SteeredAnswer;
 use crate::state::answers::Found;
 use crate::state::answers::PoolAnswer;
 use crate::state::answers::Records;
+use crate::steer::AllDown;
 use crate::steer::PoolStatus;
 use crate::wire::edns::ExtendedError;
 use crate::wire::encode::Full;
@@ -21,19 +23,57 @@ use crate::zone::Zone;
 impl<'a> Composer<'a, '_> {
     /// The addresses of a steered name in one family.
     pub(super) fn steered(&mut self, zone: &'a Zone, ix: SteeredIx, family: Family) -> Next {
-        match self.find_steered(ix, family) {
+        let found = self.find_steered(ix, family);
+        self.put_found(zone, ix, family, found)
+    }
+
+    fn put_found(
+        &mut self,
+        zone: &'a Zone,
+        ix: SteeredIx,
+        family: Family,
+        found: Found<'a>,
+    ) -> Next {
+        match found {
+            Found::NoData if self.has_family(ix, family) => {
+                self.no_address_now(zone, self.snapshot.plan.steered(ix).ttl)
+            }
             Found::NoData => self.negative(zone, Rcode::NoError),
             Found::Records(_, records) => self.put_steered(ix, family, records),
             Found::ServFail => Next::Done(Rcode::ServFail),
         }
     }
 
-    /// One RRset of a steered name for type ANY (RFC 8482 s4.1): A where there is one, else AAAA.
+    /// One RRset of a steered name for type ANY (RFC 8482 s4.1): A where there is one, else AAAA. Which of
+    /// them it is holds where both families are answered alike: the longer scope of the two.
     pub(super) fn steered_any(&mut self, zone: &'a Zone, ix: SteeredIx) -> Next {
-        match self.find_steered(ix, Family::V4) {
-            Found::Records(_, records) => self.put_steered(ix, Family::V4, records),
-            _ => self.steered(zone, ix, Family::V6),
-        }
+        let v6 = self.find_steered(ix, Family::V6);
+        let v6_draft = self.draft;
+        let v4 = self.find_steered(ix, Family::V4);
+        let scope_len = self.draft.scope_len.max(v6_draft.scope_len);
+        let next = if let Found::Records(_, records) = v4 {
+            self.put_steered(ix, Family::V4, records)
+        } else {
+            self.draft = v6_draft;
+            self.put_found(zone, ix, Family::V6, v6)
+        };
+        self.draft.scope_len = scope_len;
+        next
+    }
+
+    /// Whether any pool of the name has endpoints of a family: then it is health, a fence or `all_down`
+    /// that leaves a client without an address.
+    fn has_family(&self, ix: SteeredIx, family: Family) -> bool {
+        let plan = &self.snapshot.plan;
+        let steered = plan.steered(ix);
+        let may_be_empty =
+            steered.all_down == AllDown::Empty || steered.rules.iter().any(|rule| rule.fence);
+        let has_family = |pool: &PoolIx| {
+            let now = self.snapshot.pools.get(pool.index());
+            now.is_some_and(|now| now.standing(family) != PoolStatus::Absent)
+        };
+        let of_rules = steered.rules.iter().flat_map(|rule| &rule.pools);
+        may_be_empty && steered.pools.iter().chain(of_rules).any(has_family)
     }
 
     fn find_steered(&mut self, ix: SteeredIx, family: Family) -> Found<'a> {
@@ -55,7 +95,7 @@ impl<'a> Composer<'a, '_> {
             Found::NoData | Found::ServFail => None,
         };
         let reason = self.reason(pool, family);
-        self.draft.scope_len = steered.scope_len;
+        self.draft.scope_len = Some(steered.scope_len);
         self.draft.extended_error = extended_error(reason, &steered.found);
         self.draft.steered = Some(SteeredAnswer {
             name: ix,
