@@ -15,4 +15,4 @@ pub mod saved;
 pub mod streak;
 
 #[cfg(test)]
-mod simulation;
+mod tests;
