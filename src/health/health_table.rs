@@ -208,7 +208,7 @@ impl HealthTable {
     }
 
     /// Takes over what the health_table before a reload knew, by pool name, address and vantage name. Where
-    /// the monitor has changed, verdicts stay but the rows of results start over.
+    /// the monitor has changed, verdicts stay but runs of results start over.
     pub fn adopt(&mut self, old: &Self) {
         for endpoint in &mut self.endpoints {
             let target = &endpoint.target;

@@ -7,8 +7,8 @@ use crate::health::monitor::Quorum;
 ///
 /// Down when the quorum of them says down, else up when any says up. A vantage that reports but has
 /// not reached a verdict yet is one of those asked, and says neither. Where nobody says anything
-/// that decides, `standing` stands: a lost vantage freezes, it never kills.
-pub fn judge(quorum: Quorum, fresh: impl Iterator<Item = Health>, standing: Health) -> Health {
+/// that decides, `previous` stands: a lost vantage freezes, it never kills.
+pub fn judge(quorum: Quorum, fresh: impl Iterator<Item = Health>, previous: Health) -> Health {
     let (mut n_fresh, mut n_up, mut n_down) = (0, 0, 0);
     for verdict in fresh {
         n_fresh += 1;
@@ -23,7 +23,7 @@ pub fn judge(quorum: Quorum, fresh: impl Iterator<Item = Health>, standing: Heal
     } else if n_up > 0 {
         Health::Up
     } else {
-        standing
+        previous
     }
 }
 
@@ -63,10 +63,10 @@ mod tests {
                 'd' => Health::Down,
                 _ => Health::Unknown,
             };
-            for (standing, expected) in [(Health::Up, from_up), (Health::Down, from_down)] {
-                let judged = judge(quorum, verdicts.chars().map(health), standing);
+            for (previous, expected) in [(Health::Up, from_up), (Health::Down, from_down)] {
+                let judged = judge(quorum, verdicts.chars().map(health), previous);
                 let expected = expected.chars().map(health).next().expect("a letter");
-                assert_eq!(judged, expected, "{verdicts} {quorum:?} from {standing}");
+                assert_eq!(judged, expected, "{verdicts} {quorum:?} from {previous}");
             }
         }
     }

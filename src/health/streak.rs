@@ -1,7 +1,7 @@
 //! `Streak`: what one vantage makes of one endpoint.
 //!
-//! A verdict changes only after a row of equal results as long as the monitor's threshold. A vantage
-//! without a verdict of its own reads its results against the endpoint's standing health: one
+//! A verdict changes only after `threshold` consecutive identical results. A vantage
+//! without a verdict of its own reads its results against the endpoint's health: one
 //! success is enough where nothing bad is known, but an endpoint that stands as down (from the last
 //! run, or by the other vantages) has to earn its way up.
 
@@ -60,18 +60,18 @@ impl Streak {
         }
     }
 
-    /// The same verdict with no row of results behind it, for a monitor that now asks otherwise.
+    /// The same verdict with no run of results behind it, for a monitor that now asks otherwise.
     pub fn start_over(&self) -> Self {
         let last_failure = self.last_failure.clone();
         Self::resume(self.verdict, self.since, last_failure, self.reported)
     }
 
-    /// Takes one result; `standing` is the endpoint's health before it.
+    /// Takes one result; `previous` is the endpoint's health before it.
     pub fn record(
         &mut self,
         result: &ProbeResult,
         monitor: &Monitor,
-        standing: Health,
+        previous: Health,
         now: Moment,
     ) {
         self.probed = true;
@@ -82,7 +82,7 @@ impl Streak {
                 Health::Down
             }
             ProbeResult::NoEvidence(fault) => {
-                // Neither continues nor breaks the row: it is as if the probe had not been sent.
+                // Neither continues nor breaks the run: it is as if the probe had not been sent.
                 self.no_evidence = Some(Note::new(fault, now));
                 return;
             }
@@ -95,15 +95,15 @@ impl Streak {
             1
         };
         self.latest = says;
-        if self.verdict != says && self.run >= self.threshold(says, monitor, standing) {
+        if self.verdict != says && self.run >= self.threshold(says, monitor, previous) {
             self.verdict = says;
             self.since = Some(now.unix);
         }
     }
 
-    fn threshold(&self, says: Health, monitor: &Monitor, standing: Health) -> u32 {
+    fn threshold(&self, says: Health, monitor: &Monitor, previous: Health) -> u32 {
         let before = match self.verdict {
-            Health::Unknown => standing,
+            Health::Unknown => previous,
             known => known,
         };
         match (says, before) {

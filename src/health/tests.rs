@@ -306,7 +306,7 @@ fn a_vantage_that_was_lost_before_a_restart_is_lost_after_it() {
 }
 
 #[test]
-fn a_reload_keeps_rows_only_while_the_monitor_is_the_same() {
+fn a_reload_keeps_runs_only_while_the_monitor_is_the_same() {
     let before = monitor(Quorum::Any, 3, 2);
     for (after, flips_at_once) in [(before.clone(), true), (monitor(Quorum::All, 3, 2), false)] {
         let mut old = Simulation::new(1, before.clone());
@@ -376,7 +376,7 @@ fn quorum() -> impl Strategy<Value = Quorum> {
 
 proptest! {
     #[test]
-    fn a_verdict_is_what_the_last_full_row_said(
+    fn a_verdict_is_what_the_last_full_run_said(
         history in history(1), fall in 1..4u32, rise in 1..4u32
     ) {
         let mut sim = Simulation::new(1, monitor(Quorum::Any, fall, rise));
@@ -386,8 +386,8 @@ proptest! {
             sim.see(0, result(seen));
             evidence.extend(seen);
             let ends_in = |good: bool, count: u32| {
-                let row = evidence.iter().rev().take(count as usize);
-                row.clone().count() == count as usize && row.into_iter().all(|seen| *seen == good)
+                let run = evidence.iter().rev().take(count as usize);
+                run.clone().count() == count as usize && run.into_iter().all(|seen| *seen == good)
             };
             if ends_in(false, fall) {
                 expected = Down;
