@@ -45,7 +45,6 @@ use crate::base::diag::Severity;
 use crate::config::units::duration;
 use crate::engine::explain::explain;
 use crate::engine::question::Question;
-use crate::health::overrides::Forced;
 use crate::health::overrides::Override;
 use crate::live::Live;
 use crate::live::clock::unix;
@@ -186,15 +185,12 @@ impl OverrideBody {
                  {{\"state\":\"drain\",\"for\":\"2h\",\"reason\":\"…\"}}"
             ))
         })?;
-        let state = Forced::ALL
-            .into_iter()
-            .find(|state| state.as_str() == body.state)
-            .ok_or_else(|| {
-                Failure::bad(format!(
-                    "`state`: `{}` is not taken, expected \"drain\", \"up\" or \"down\"",
-                    body.state
-                ))
-            })?;
+        let state = body.state.parse().map_err(|_| {
+            Failure::bad(format!(
+                "`state`: `{}` is not taken, expected \"drain\", \"up\" or \"down\"",
+                body.state
+            ))
+        })?;
         let until = match body.lasts {
             Some(text) => Some(end(&text, now).ok_or_else(|| {
                 Failure::bad(format!(

@@ -17,7 +17,6 @@ use tracing::warn;
 
 use crate::base::health::Health;
 use crate::daemon::files;
-use crate::health::overrides::Forced;
 use crate::health::overrides::Override;
 use crate::health::overrides::Overrides;
 use crate::health::saved::Saved;
@@ -280,11 +279,9 @@ impl OverrideRecord {
     }
 
     fn into_override(self) -> Result<(Box<str>, Override), String> {
-        let state = Forced::ALL
-            .into_iter()
-            .find(|forced| forced.as_str() == &*self.state);
+        let unknown = |_| format!("unknown override `{}`", self.state);
         let override_ = Override {
-            state: state.ok_or_else(|| format!("unknown override `{}`", self.state))?,
+            state: self.state.parse().map_err(unknown)?,
             since: self.since,
             until: self.until,
             reason: self.reason,
@@ -296,6 +293,7 @@ impl OverrideRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::health::overrides::Forced;
 
     fn state() -> State {
         let failure = Note {

@@ -1,8 +1,9 @@
-//! Overrides: what an operator says about a pool, whatever its probes say, until it expires.
+//! Overrides: a pool's state as an operator sets it, whatever its probes say, until it expires.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
-/// What an operator says about a pool.
+/// The state that an operator puts a pool into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forced {
     /// No new answers; probes go on.
@@ -27,12 +28,26 @@ impl Forced {
     }
 }
 
-/// One operator's word.
+/// A word that is none of [`Forced::as_str`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownForced;
+
+impl FromStr for Forced {
+    type Err = UnknownForced;
+
+    fn from_str(word: &str) -> Result<Self, UnknownForced> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|forced| forced.as_str() == word)
+            .ok_or(UnknownForced)
+    }
+}
+
+/// An operator override.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Override {
-    /// What is said.
+    /// The state.
     pub state: Forced,
-    /// When it was said, in Unix seconds.
+    /// When it was set, in Unix seconds.
     pub since: u64,
     /// When it ends by itself, in Unix seconds; `None`: never.
     pub until: Option<u64>,
@@ -48,31 +63,33 @@ pub struct Overrides {
 }
 
 impl Overrides {
-    /// Says something about a pool; what was said before is forgotten.
-    pub fn set(&mut self, pool: &str, word: Override) {
-        self.by_pool.insert(pool.into(), word);
+    /// Sets a pool's override in place of the one before.
+    pub fn set(&mut self, pool: &str, override_: Override) {
+        self.by_pool.insert(pool.into(), override_);
     }
 
-    /// Takes the word back; whether there was one.
+    /// Removes a pool's override; whether there was one.
     pub fn clear(&mut self, pool: &str) -> bool {
         self.by_pool.remove(pool).is_some()
     }
 
-    /// What is said about a pool.
+    /// A pool's override.
     pub fn of(&self, pool: &str) -> Option<&Override> {
         self.by_pool.get(pool)
     }
 
-    /// Everything said, by pool name.
+    /// All overrides, by pool name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Override)> {
-        self.by_pool.iter().map(|(pool, word)| (&**pool, word))
+        self.by_pool
+            .iter()
+            .map(|(pool, override_)| (&**pool, override_))
     }
 
-    /// Forgets what has ended by `now`, in Unix seconds; returns the pools it was about.
+    /// Removes what has ended by `now`, in Unix seconds; returns the pools it was about.
     pub fn expire(&mut self, now: u64) -> Vec<Box<str>> {
-        let ended = |word: &Override| word.until.is_some_and(|until| until <= now);
+        let ended = |override_: &Override| override_.until.is_some_and(|until| until <= now);
         self.by_pool
-            .extract_if(.., |_, word| ended(word))
+            .extract_if(.., |_, override_| ended(override_))
             .map(|(pool, _)| pool)
             .collect()
     }
@@ -83,16 +100,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_end_by_themselves_or_when_taken_back() {
-        let word = |until| Override {
+    fn states_are_read_as_they_are_written() {
+        for forced in Forced::ALL {
+            assert_eq!(forced.as_str().parse(), Ok(forced));
+        }
+        assert_eq!("Drain".parse::<Forced>(), Err(UnknownForced));
+    }
+
+    #[test]
+    fn overrides_expire_or_are_cleared() {
+        let until = |until| Override {
             state: Forced::Drain,
             since: 100,
             until,
             reason: "".into(),
         };
         let mut overrides = Overrides::default();
-        overrides.set("a", word(Some(160)));
-        overrides.set("b", word(None));
+        overrides.set("a", until(Some(160)));
+        overrides.set("b", until(None));
         assert!(overrides.expire(159).is_empty());
         assert_eq!(overrides.expire(160), ["a".into()]);
         assert_eq!(overrides.of("a"), None);
