@@ -351,13 +351,14 @@ impl<'z> Iterator for Nodes<'z> {
 mod tests {
     use std::collections::BTreeMap;
     use std::collections::BTreeSet;
-    use std::sync::Arc;
 
     use proptest::prelude::*;
 
     use super::*;
     use crate::base::diag::Place;
     use crate::base::diag::Report;
+    use crate::zone::check;
+    use crate::zone::compile;
     use crate::zone::zone::Zone;
 
     fn n(text: &str) -> Name {
@@ -443,15 +444,16 @@ mod tests {
         assert!(set(65282).eq([&[0; 0]]));
     }
 
-    /// A zone `z.` of these records besides SOA and NS.
+    /// A zone `z.` of these records besides SOA and NS, sorted, but without the checks of what can be
+    /// answered.
     fn zone(records: Vec<Record>) -> Option<Zone> {
         let mut all = vec![
             record(n("z."), RrType::SOA, 60, [&[0; 2][..], &[0; 20]].concat()),
             record(n("z."), RrType::NS, 60, n("elsewhere.").wire().to_vec()),
         ];
         all.extend(records);
-        let file: Arc<str> = "z.zone".into();
-        Zone::compile(&n("z."), &file, all, &[], &mut Report::default())
+        check::sort(&n("z."), &mut all, &mut Report::default());
+        compile::lay_out(&n("z."), &all, &[])
     }
 
     /// What is at a name, in the simplest form: the owner as it is spelt, and by type TTL and RDATA.

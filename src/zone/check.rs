@@ -10,9 +10,16 @@ use std::sync::Arc;
 
 use crate::base::diag::Place;
 use crate::base::diag::Report;
+use crate::base::name::MAX_NAME_LEN;
 use crate::base::name::Name;
 use crate::base::qname::QName;
+use crate::base::rr::Class;
 use crate::base::rr::RrType;
+use crate::wire::encode::Encoder;
+use crate::wire::encode::Owner;
+use crate::wire::header::Flags;
+use crate::wire::header::HEADER_LEN;
+use crate::wire::query::Echo;
 use crate::zone::arena::Node;
 use crate::zone::find::Lookup;
 use crate::zone::master::Record;
@@ -20,17 +27,27 @@ use crate::zone::rdata;
 use crate::zone::zone::SteeredOwner;
 use crate::zone::zone::Zone;
 
+/// The most records of one name and type that BIND takes unless it is told otherwise
+/// (`max-records-per-type`).
+const MAX_RECORDS_OF_BIND: usize = 100;
+
+/// The longest message, over TCP.
+const MAX_MESSAGE_LEN: usize = 65_535;
+
+/// What a response keeps free of records: room for an OPT with all its options, and for a TSIG.
+const RESERVED_LEN: usize = 512;
+
 /// Sorts records by owner and type, in file order where those are equal; takes out those outside the
-/// zone and repeated ones.
+/// zone, as every server does, and repeated ones.
 pub(super) fn sort(apex: &Name, records: &mut Vec<Record>, report: &mut Report) {
     records.retain(|record| {
         let inside = record.owner.is_at_or_below(apex);
         if !inside {
             let message = format!(
-                "`{}` is outside the zone, expected `{apex}` or a name below it",
+                "`{}` is outside the zone `{apex}`: this record is passed over",
                 record.owner
             );
-            report.error(record.place.clone(), message);
+            report.warning(record.place.clone(), message);
         }
         inside
     });
@@ -52,6 +69,47 @@ pub(super) fn sort(apex: &Name, records: &mut Vec<Record>, report: &mut Report) 
         }
         first
     });
+}
+
+/// Takes out the digest of the zone at the apex (RFC 8976) if names of the zone are steered: it covers
+/// the file, and secondaries receive the steered names' addresses beside it.
+pub(super) fn drop_digest(
+    apex: &Name,
+    records: &mut Vec<Record>,
+    steered: &[&SteeredOwner],
+    report: &mut Report,
+) {
+    let Some(SteeredOwner { owner, .. }) = steered.first() else {
+        return;
+    };
+    records.retain(|record| {
+        let is_digest = record.rtype == RrType::ZONEMD && record.owner == *apex;
+        if is_digest {
+            let message = format!(
+                "this ZONEMD is left out: it cannot cover the addresses of steered names, such as `{owner}`"
+            );
+            report.warning(record.place.clone(), message);
+        }
+        !is_digest
+    });
+}
+
+/// Refuses a signed zone: a DNSKEY at the apex, with signatures or denials of existence anywhere.
+/// Answers carry neither, so validating resolvers would take the whole zone for forged.
+pub(super) fn signed(apex: &Name, records: &[Record], report: &mut Report) {
+    let is_key = |record: &&Record| record.rtype == RrType::DNSKEY && record.owner == *apex;
+    let is_of_signed =
+        |record: &&Record| matches!(record.rtype, RrType::RRSIG | RrType::NSEC | RrType::NSEC3);
+    if let Some(key) = records.iter().find(is_key)
+        && let Some(record) = records.iter().find(is_of_signed)
+    {
+        let message = format!(
+            "`{apex}` is a signed zone, with {} here and DNSKEY in line {}, but answers carry no \
+             signatures, so that validating resolvers would reject them; expected the unsigned zone",
+            record.rtype, key.place.line
+        );
+        report.error(record.place.clone(), message);
+    }
 }
 
 /// Checks that the apex has what makes it one.
@@ -79,6 +137,7 @@ pub(super) fn owners(
         singletons(apex, records, report);
         coexistence(apex, records, report);
         ttls(records, report);
+        sizes(records, report);
         if steered.binary_search_by(|s| s.owner.cmp(owner)).is_ok() {
             for record in records {
                 if matches!(record.rtype, RrType::A | RrType::AAAA | RrType::CNAME) {
@@ -172,6 +231,64 @@ fn ttls(records: &[Record], report: &mut Report) {
     }
 }
 
+/// RRsets that no response has the room for, and those that are too large for resolvers.
+fn sizes(records: &[Record], report: &mut Report) {
+    for set in records.chunk_by(|a, b| a.rtype == b.rtype) {
+        // Signatures are sets of their own by the type that they cover.
+        if matches!(set[0].rtype, RrType::RRSIG | RrType::SIG) {
+            continue;
+        }
+        let Record { owner, rtype, .. } = &set[0];
+        if !fits_response(set) {
+            let message = format!(
+                "the {} {rtype} records of `{owner}` do not fit into a response of 65535 octets",
+                set.len()
+            );
+            report.error(set[0].place.clone(), message);
+        } else if set.len() > MAX_RECORDS_OF_BIND {
+            let message = format!(
+                "`{owner}` has {} {rtype} records: resolvers that run BIND answer SERVFAIL, and \
+                 secondaries refuse the zone, beyond {MAX_RECORDS_OF_BIND}",
+                set.len()
+            );
+            report.warning(set[0].place.clone(), message);
+        }
+    }
+}
+
+/// Whether an RRset fits into a response over TCP, as the server writes it.
+fn fits_response(set: &[Record]) -> bool {
+    let Record { owner, rtype, .. } = &set[0];
+    // Type, class, TTL and RDLENGTH behind a pointer to the question's name.
+    let len: usize = set.iter().map(|record| 12 + record.rdata.len()).sum();
+    let max_question_len = MAX_NAME_LEN + 4;
+    if HEADER_LEN + max_question_len + len + RESERVED_LEN <= MAX_MESSAGE_LEN {
+        return true;
+    }
+    let question = [
+        owner.wire(),
+        &rtype.0.to_be_bytes(),
+        &Class::IN.0.to_be_bytes(),
+    ]
+    .concat();
+    let echo = Echo {
+        id: 0,
+        flags: Flags(0),
+        question: &question,
+    };
+    let mut message = vec![0; MAX_MESSAGE_LEN];
+    let mut encoder = Encoder::begin(&mut message, MAX_MESSAGE_LEN, &echo);
+    // A wildcard answers for names up to the longest.
+    let longer_question = if owner.is_wildcard() {
+        max_question_len - question.len()
+    } else {
+        0
+    };
+    encoder.reserve(RESERVED_LEN + longer_question);
+    let rdatas = set.iter().map(|record| &*record.rdata);
+    encoder.records(Owner::Qname, *rtype, 0, rdatas).is_ok()
+}
+
 /// Checks what names say of one another: delegations, DNAMEs and the hosts that records point to.
 pub(super) fn references(
     zone: &Zone,
@@ -203,6 +320,8 @@ pub(super) fn references(
             return;
         };
         match zone.occluder(node) {
+            // NSEC3 names are no names of the zone, and stand below a DNAME at its apex too.
+            Some(occluder) if node.is_denial() && occluder == zone.apex_node() => {}
             Some(occluder) => occlusion(records, occluder, &glue, report),
             None => {
                 for record in records {

@@ -40,23 +40,28 @@ impl Zone {
         steered.sort_by(|a, b| a.owner.cmp(&b.owner));
         steered.dedup_by(|later, first| later.owner == first.owner);
         check::sort(apex, &mut records, report);
+        check::drop_digest(apex, &mut records, &steered, report);
+        check::signed(apex, &records, report);
         check::apex(apex, file, &records, report);
         check::owners(apex, &records, &steered, report);
-        let specs = collect_nodes(apex, &records, &steered);
-        let Some(arena) = Arena::new(&specs) else {
+        let Some(zone) = lay_out(apex, &records, &steered) else {
             let message = "this zone takes more memory than the 64 GiB that one zone can have";
             report.error(Place::file(file), message);
             return None;
         };
-        let n_names = specs.len();
-        drop(specs);
-        let zone = Self::new(arena, n_names, records.len());
         check::references(&zone, &records, &steered, report);
         (!report.has_errors()).then_some(zone)
     }
 }
 
-/// Lays out records and steered owners that are sorted and lie at or below the apex.
+/// The zone of records and steered owners that are sorted and lie at or below the apex; `None` if it
+/// takes more memory than positions reach.
+pub(super) fn lay_out(apex: &Name, records: &[Record], steered: &[&SteeredOwner]) -> Option<Zone> {
+    let specs = collect_nodes(apex, records, steered);
+    Some(Zone::new(Arena::new(&specs)?, specs.len(), records.len()))
+}
+
+/// The nodes of such records and steered owners, in canonical order.
 fn collect_nodes<'a>(
     apex: &'a Name,
     records: &'a [Record],

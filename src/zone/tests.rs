@@ -148,6 +148,178 @@ fn steered_owners_become_nodes_and_names_are_in_order() {
     assert_eq!((zone.serial(), zone.negative_ttl()), (2_026_073_101, 300));
 }
 
+/// Compiles `z.` with an SOA, an NS and these lines, of which the first is line 3; diagnostics without the
+/// file's name.
+fn compile(lines: &str, steered: &[&str]) -> (Option<Zone>, Vec<String>) {
+    let file: Arc<str> = "z".into();
+    let apex = Name::parse("z.").expect("name");
+    let text = format!("@ 60 SOA . . 1 1 1 1 1\n@ 60 NS ns.\n{lines}");
+    let mut include = |_: &str, _: &Arc<str>| Err("no file in a test".to_owned());
+    let mut report = Report::default();
+    let records = master::read(&file, text.as_bytes(), &apex, &mut include, &mut report);
+    let steered: Vec<SteeredOwner> = steered
+        .iter()
+        .map(|owner| SteeredOwner {
+            owner: Name::parse(owner).expect("owner"),
+            steered: SteeredIx::new(0),
+            place: Place::file(&"pools.toml".into()),
+        })
+        .collect();
+    let zone = Zone::compile(&apex, &file, records, &steered, &mut report);
+    let diagnostics = report.sorted().into_iter();
+    let shown = diagnostics.map(|diagnostic| diagnostic.to_string()[2..].to_owned());
+    (zone, shown.collect())
+}
+
+#[test]
+fn records_outside_the_zone_are_passed_over() {
+    let (zone, diagnostics) = compile(
+        "a 60 A 192.0.2.1\nns.other. 60 A 192.0.2.53\n. 60 NS ns.other.\nother. 60 CNAME a\nother. 60 A 192.0.2.1\n",
+        &[],
+    );
+    assert_eq!(
+        zone.map(|zone| (zone.n_names(), zone.n_records())),
+        Some((2, 3))
+    );
+    let warning = |line, owner| {
+        format!("{line}:1: warning: `{owner}` is outside the zone `z.`: this record is passed over")
+    };
+    let expected = [(4, "ns.other."), (5, "."), (6, "other."), (7, "other.")];
+    assert_eq!(
+        diagnostics,
+        expected.map(|(line, owner)| warning(line, owner))
+    );
+}
+
+#[test]
+fn signed_zones_are_refused_and_keys_alone_are_not() {
+    const KEY: &str = "@ 60 DNSKEY 257 3 13 AA==\n";
+    const RRSIG: &str = "a 60 RRSIG A 13 2 60 0 0 1 z. AA==\n";
+    for (lines, rtype) in [
+        (
+            [KEY, "@ 60 CDS 1 13 2 AA\n@ 60 CDNSKEY 257 3 13 AA==\n"],
+            None,
+        ),
+        ([KEY, "@ 60 NSEC3PARAM 1 0 0 -\n"], None),
+        (["a 60 DNSKEY 257 3 13 AA==\n", RRSIG], None),
+        (["a 60 A 192.0.2.1\n", RRSIG], None),
+        ([KEY, RRSIG], Some("RRSIG")),
+        ([RRSIG, KEY], Some("RRSIG")),
+        ([KEY, "@ 60 NSEC a A\n"], Some("NSEC")),
+        (
+            [
+                KEY,
+                "0p9mhaveqvm6t7vbl5lop2u3t2rp3tom 60 NSEC3 1 1 0 - 0p9mhaveqvm6t7vbl5lop2u3t2rp3tom A\n",
+            ],
+            Some("NSEC3"),
+        ),
+    ] {
+        let (zone, diagnostics) = compile(&lines.concat(), &[]);
+        let message = rtype.map(|rtype| format!("`z.` is a signed zone, with {rtype} here"));
+        assert_eq!(zone.is_none(), rtype.is_some(), "{lines:?}");
+        let is_as_expected = match &message {
+            Some(message) => matches!(&*diagnostics, [one] if one.contains(message)),
+            None => diagnostics.is_empty(),
+        };
+        assert!(is_as_expected, "{lines:?}: {diagnostics:?}");
+    }
+}
+
+#[test]
+fn denials_may_stand_below_a_dname_at_the_apex() {
+    const NSEC3: &str = "h 60 NSEC3 1 0 0 - 0p9mhaveqvm6t7vbl5lop2u3t2rp3tom SOA DNAME\n";
+    const RRSIG: &str = "h 60 RRSIG NSEC3 13 2 60 0 0 1 z. AA==\n";
+    for (lines, message) in [
+        (["@ 60 DNAME o.\n", NSEC3, RRSIG], None),
+        (
+            ["@ 60 DNAME o.\n", RRSIG, ""],
+            Some("RRSIG at `h.z.`, which is below the DNAME of `z.`"),
+        ),
+        (
+            ["@ 60 DNAME o.\n", NSEC3, "h 60 A 192.0.2.1\n"],
+            Some("A at `h.z.`, which is below"),
+        ),
+        (
+            ["@ 60 DNAME o.\n", NSEC3, "a.h 60 A 192.0.2.1\n"],
+            Some("A at `a.h.z.`, which is below"),
+        ),
+        (
+            ["$ORIGIN d.z.\n", "@ 60 DNAME o.\n", NSEC3],
+            Some("NSEC3 at `h.d.z.`, which is below"),
+        ),
+    ] {
+        let (zone, diagnostics) = compile(&lines.concat(), &[]);
+        assert_eq!(zone.is_none(), message.is_some(), "{lines:?}");
+        let shown = diagnostics.join("\n");
+        assert!(
+            shown.contains(message.unwrap_or_default()),
+            "{lines:?}: {shown}"
+        );
+        if let Some(zone) = zone {
+            assert_eq!(shown, "");
+            let name = QName::from_name(&Name::parse("h.z.").expect("name"));
+            assert!(matches!(zone.find(&name), Lookup::Dname { .. }));
+        }
+    }
+}
+
+#[test]
+fn rrsets_that_no_response_can_hold_are_refused() {
+    let addresses = |owner: &str, n: u32| {
+        let line = |at| {
+            format!(
+                "{owner} 60 A {}\n",
+                std::net::Ipv4Addr::from(0xC000_0000 + at)
+            )
+        };
+        (0..n).map(line).collect::<String>()
+    };
+    let hosts = |n: u32, suffix: &str| {
+        let line = |at| format!("a 60 PTR h{at}.{suffix}.\n");
+        (0..n).map(line).collect::<String>()
+    };
+    let is_large = "refuse the zone, beyond 100";
+    let is_too_large = "do not fit into a response of 65535 octets";
+    // 65,535 less a header, the question, and 512 octets, is what records of 16 octets have.
+    let room = |question_len: u32| (65_535 - 12 - question_len - 512) / 16;
+    for (lines, message) in [
+        (addresses("a", 100), ""),
+        (addresses("a", 101), is_large),
+        (addresses("a", room(9)), is_large),
+        (addresses("a", room(9) + 1), is_too_large),
+        (addresses("*", room(259)), is_large),
+        (addresses("*", room(259) + 1), is_too_large),
+        (hosts(3_000, &["long"; 20].join(".")), is_large),
+        (hosts(4_000, &["long"; 20].join(".")), is_too_large),
+        (
+            format!("a 60 TYPE65280 \\# 65535 {}\n", "00".repeat(65_535)),
+            is_too_large,
+        ),
+    ] {
+        let (zone, diagnostics) = compile(&lines, &[]);
+        let head: String = lines.chars().take(60).collect();
+        assert_eq!(zone.is_none(), message == is_too_large, "{head}");
+        let shown = diagnostics.join("\n");
+        assert!(shown.ends_with(message), "{head}: {shown}");
+        assert_eq!(shown.is_empty(), message.is_empty(), "{head}: {shown}");
+    }
+}
+
+#[test]
+fn a_digest_of_the_zone_is_left_out_beside_steered_names() {
+    let lines = "@ 60 ZONEMD 1 1 1 AA\n@ 60 ZONEMD 1 1 2 AA\na 60 ZONEMD 1 1 1 AA\n";
+    let n_records = |zone: Option<Zone>| zone.map(|zone| zone.n_records());
+    for (steered, kept) in [(&[][..], 5), (&["other."], 5), (&["app.z."], 3)] {
+        let (zone, diagnostics) = compile(lines, steered);
+        assert_eq!(n_records(zone), Some(kept), "{steered:?}");
+        assert_eq!(diagnostics.len(), 5 - kept, "{diagnostics:?}");
+    }
+    assert_eq!(
+        compile(lines, &["app.z."]).1[0],
+        "3:1: warning: this ZONEMD is left out: it cannot cover the addresses of steered names, such as `app.z.`"
+    );
+}
+
 /// What master files are made of, whole and in pieces.
 const WORDS: &str = "; ( ) \" \\ \\# @ * . - = , a b.z $TTL $ORIGIN $INCLUDE IN CH 1h 60 0 4 255 99999999999 \
     A AAAA NS SOA CNAME DNAME MX TXT SRV CAA HTTPS NAPTR LOC URI APL HIP IPSECKEY \
