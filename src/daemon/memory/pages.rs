@@ -5,7 +5,8 @@
 //! small blocks, of which names and zones have many, get them as well as tables do, no allocation waits
 //! for one, and nothing has to be set on the machine. Only where pages lie dense are they joined: a huge
 //! page has no holes, and resident memory grows by at most a fifteenth. Only speed depends on it: where
-//! the kernel cannot (before Linux 6.1, other sizes of pages, no memory in one piece), all stays as it is.
+//! the kernel cannot (before Linux 6.1, other sizes of pages, no memory in one piece) or the administrator has
+//! switched huge pages off, all stays as it is.
 
 use std::fs;
 use std::fs::File;
@@ -14,6 +15,9 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use crate::daemon::memory::memory_sys;
+
+/// The administrator's setting: all choices, with the current one in brackets.
+const SETTING: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
 
 const PAGE: usize = 4 << 10;
 
@@ -32,6 +36,9 @@ const PRESENT: u64 = 1 << 63;
 /// for each that is new; a thread that needs just this memory waits while it is copied. Of those that
 /// have been joined before, only a look is taken.
 pub fn join() {
+    if fs::read_to_string(SETTING).is_ok_and(|setting| is_off(&setting)) {
+        return;
+    }
     let Ok(maps) = fs::read_to_string("/proc/self/maps") else {
         return;
     };
@@ -46,6 +53,12 @@ pub fn join() {
             return;
         }
     }
+}
+
+/// Whether huge pages are switched off. `MADV_COLLAPSE` makes them whatever the setting is (madvise(2)), so
+/// that it is for us to keep to it.
+fn is_off(setting: &str) -> bool {
+    setting.contains("[never]")
 }
 
 /// The part of a mapping, which is a line of `/proc/self/maps`, that huge pages can hold: `None` if there
@@ -94,6 +107,18 @@ fn is_dense(pagemap: &File, start: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn huge_pages_are_off_only_at_never() {
+        for (setting, off) in [
+            ("always [madvise] never\n", false),
+            ("[always] madvise never\n", false),
+            ("always madvise [never]\n", true),
+            ("", false),
+        ] {
+            assert_eq!(is_off(setting), off, "{setting:?}");
+        }
+    }
 
     #[test]
     fn only_whole_huge_pages_of_the_processes_own_memory_are_taken() {
