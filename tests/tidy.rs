@@ -33,6 +33,7 @@ const SOCKETS: usize = 6;
 const SYSTEM_CALLS: &[&str] = &[
     "base/prefetch_sys.rs",
     "transport/udp_sys.rs",
+    "transport/xdp/pod_sys.rs",
     "transport/xdp/ring_sys.rs",
     "transport/xdp/socket_sys.rs",
     "transport/xdp/bpf_sys.rs",

@@ -192,7 +192,7 @@ impl Job {
         let mut buffer = [0; MAX_RESPONSE_LEN];
         loop {
             let len = socket.recv(&mut buffer).await?;
-            let response = &buffer[..len];
+            let response = buffer.get(..len).unwrap_or_default();
             let is_signed = || match &signer {
                 Some(signer) => signer.is_answered_by(response, unix()),
                 None => true,

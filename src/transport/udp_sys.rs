@@ -22,6 +22,7 @@ use std::net::SocketAddr;
 use std::net::SocketAddrV4;
 use std::net::SocketAddrV6;
 use std::net::UdpSocket;
+use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
 use std::ptr;
 
@@ -195,7 +196,8 @@ impl Batch {
         let mut rest = self.headers.get_mut(..n_replies).unwrap_or_default();
         let mut n_unsent = 0;
         while !rest.is_empty() {
-            // SAFETY: as in `receive`; the first `n_replies` headers are filled in and `rest` is the
+            // SAFETY: as in `receive`, headers point to vectors, addresses, control buffers and messages that are
+            // exclusively borrowed by this function; the first `n_replies` headers are filled in and `rest` is the
             // part of them that is left.
             let sent = unsafe {
                 libc::sendmmsg(
@@ -291,14 +293,14 @@ impl RecvMeta {
         let family = unsafe { (*name.cast::<libc::sockaddr_in6>()).sin6_family };
         match c_int::from(family) {
             libc::AF_INET => {
-                // SAFETY: as above, for the shorter `sockaddr_in`.
+                // SAFETY: a `SockAddr` is aligned for and longer than a `sockaddr_in`, and any octets are one.
                 let name = unsafe { name.cast::<libc::sockaddr_in>().read() };
                 let address = Ipv4Addr::from(u32::from_be(name.sin_addr.s_addr));
                 let port = u16::from_be(name.sin_port);
                 Some(SocketAddrV4::new(address, port).into())
             }
             libc::AF_INET6 => {
-                // SAFETY: as above, for `sockaddr_in6`.
+                // SAFETY: a `SockAddr` is aligned for and as long as a `sockaddr_in6`, and any octets are one.
                 let name = unsafe { name.cast::<libc::sockaddr_in6>().read() };
                 let address = Ipv6Addr::from(name.sin6_addr.s6_addr);
                 let port = u16::from_be(name.sin6_port);
@@ -351,7 +353,7 @@ impl RecvMeta {
 }
 
 /// Has the kernel pass the local address of each message (`IP_PKTINFO`, `IPV6_RECVPKTINFO`).
-pub(super) fn enable_pktinfo(socket: &impl AsRawFd, is_ipv6: bool) -> io::Result<()> {
+pub(super) fn enable_pktinfo(socket: &impl AsFd, is_ipv6: bool) -> io::Result<()> {
     if is_ipv6 {
         set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)
     } else {
@@ -362,7 +364,7 @@ pub(super) fn enable_pktinfo(socket: &impl AsRawFd, is_ipv6: bool) -> io::Result
 /// Has the kernel take no part in path MTU discovery: no DF bit, and no belief in ICMP messages about
 /// a smaller path, which anybody can forge to have answers fragmented and then poisoned (RFC 9715
 /// s3.1).
-pub(super) fn ignore_path_mtu(socket: &impl AsRawFd, is_ipv6: bool) -> io::Result<()> {
+pub(super) fn ignore_path_mtu(socket: &impl AsFd, is_ipv6: bool) -> io::Result<()> {
     if is_ipv6 {
         let (name, value) = (libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_OMIT);
         set_option(socket, libc::IPPROTO_IPV6, name, value)
@@ -372,11 +374,11 @@ pub(super) fn ignore_path_mtu(socket: &impl AsRawFd, is_ipv6: bool) -> io::Resul
     }
 }
 
-fn set_option(socket: &impl AsRawFd, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
-    // SAFETY: `value` lives across the call, and its size is given.
+fn set_option(socket: &impl AsFd, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
+    // SAFETY: `value` is an initialised integer that lives across the call, and its size is given.
     let result = unsafe {
         libc::setsockopt(
-            socket.as_raw_fd(),
+            socket.as_fd().as_raw_fd(),
             level,
             name,
             (&raw const value).cast(),

@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "bpf(2) takes structures full of pointers")]
 
 use std::io;
+use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
 use std::os::fd::BorrowedFd;
 use std::os::fd::FromRawFd;
@@ -13,6 +14,7 @@ use std::os::fd::OwnedFd;
 
 use libc::c_int;
 
+use crate::transport::xdp::pod_sys::Pod;
 use crate::transport::xdp::program::Instruction;
 
 /// What a map is for.
@@ -54,9 +56,18 @@ impl Map {
                 MapKind::Sockets => 0,
             },
         };
-        // SAFETY: the attributes hold no pointers.
+        // SAFETY: the attributes are the command's and hold no pointers.
         let fd = unsafe { bpf(MAP_CREATE, &attributes) }?;
         Ok(Self { fd, key_len })
+    }
+
+    /// Has programs redirect a queue's packets to an AF_XDP socket.
+    pub(in crate::transport) fn insert_socket(
+        &self,
+        queue: u32,
+        socket: BorrowedFd<'_>,
+    ) -> io::Result<()> {
+        self.insert(&queue.to_ne_bytes(), socket.as_raw_fd() as u32)
     }
 
     /// Sets the value of a key.
@@ -77,11 +88,6 @@ impl Map {
         unsafe { bpf_call(MAP_DELETE_ELEM, &attributes) }.map(drop)
     }
 
-    /// The number that a program calls it by.
-    pub(in crate::transport) fn descriptor(&self) -> c_int {
-        self.fd.as_raw_fd()
-    }
-
     /// An element without a value.
     fn element(&self, key: &[u8]) -> io::Result<MapElement> {
         if key.len() != self.key_len {
@@ -94,6 +100,12 @@ impl Map {
             value: 0,
             flags: 0,
         })
+    }
+}
+
+impl AsFd for Map {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }
 
@@ -143,7 +155,7 @@ pub(in crate::transport) fn attach(
         attach_type: ATTACH_XDP,
         flags: mode as u32,
     };
-    // SAFETY: the attributes hold no pointers.
+    // SAFETY: the attributes are the command's and hold no pointers.
     unsafe { bpf(LINK_CREATE, &attributes) }
 }
 
@@ -151,19 +163,20 @@ pub(in crate::transport) fn attach(
 ///
 /// # Safety
 /// As for [`bpf_call`], with a command that returns one.
-unsafe fn bpf<T>(command: c_int, attributes: &T) -> io::Result<OwnedFd> {
-    // SAFETY: passed on to the caller.
+unsafe fn bpf<T: Pod>(command: c_int, attributes: &T) -> io::Result<OwnedFd> {
+    // SAFETY: the caller vouches for the attributes as `bpf_call` wants them.
     let fd = unsafe { bpf_call(command, attributes) }?;
-    // SAFETY: the kernel has just opened it for us.
+    // SAFETY: the kernel has just opened it, and nobody else knows its number.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// # Safety
-/// `T` is the command's part of `union bpf_attr`, without implicit padding, and its pointers are
-/// valid for what the command does with them.
-unsafe fn bpf_call<T>(command: c_int, attributes: &T) -> io::Result<c_int> {
+/// `T` is the command's part of `union bpf_attr`, and its pointers are valid for what the command does
+/// with them.
+unsafe fn bpf_call<T: Pod>(command: c_int, attributes: &T) -> io::Result<c_int> {
     let attributes_ptr: *const T = attributes;
-    // SAFETY: the attributes live across the call and their size is given; the rest is the caller's.
+    // SAFETY: the attributes live across the call, all of them is initialised, and their size is given;
+    // the caller vouches for the pointers in them.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, attributes_ptr, size_of::<T>()) };
     // A file descriptor or zero.
     c_int::try_from(result)
@@ -181,6 +194,22 @@ const LINK_CREATE: c_int = 28;
 const PROGRAM_XDP: u32 = 6;
 const ATTACH_XDP: u32 = 37;
 
+// SAFETY: five `u32`s.
+unsafe impl Pod for MapCreate {}
+// SAFETY: two `u32`s and three `u64`s, which fill it.
+unsafe impl Pod for MapElement {}
+// SAFETY: integers that fill it: none stands at an offset that its size does not divide.
+unsafe impl Pod for ProgramLoad {}
+// SAFETY: four `u32`s.
+unsafe impl Pod for LinkCreate {}
+
+// As the kernel has them (include/uapi/linux/bpf.h), up to the last field that is used.
+const _: () = assert!(size_of::<MapCreate>() == 20);
+const _: () = assert!(size_of::<MapElement>() == 32);
+const _: () = assert!(size_of::<ProgramLoad>() == 72);
+const _: () = assert!(size_of::<LinkCreate>() == 16);
+
+#[derive(Clone, Copy)]
 #[repr(C)]
 struct MapCreate {
     kind: u32,
@@ -190,6 +219,7 @@ struct MapCreate {
     flags: u32,
 }
 
+#[derive(Clone, Copy)]
 #[repr(C)]
 struct MapElement {
     map: u32,
@@ -199,6 +229,7 @@ struct MapElement {
     flags: u64,
 }
 
+#[derive(Clone, Copy)]
 #[repr(C)]
 struct ProgramLoad {
     kind: u32,
@@ -215,6 +246,7 @@ struct ProgramLoad {
     expected_attach_type: u32,
 }
 
+#[derive(Clone, Copy)]
 #[repr(C)]
 struct LinkCreate {
     program: u32,

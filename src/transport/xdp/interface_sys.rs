@@ -67,24 +67,24 @@ pub(in crate::transport) fn n_receive_queues(name: &str) -> u32 {
 /// usually put. Those that only this machine or this link can reach are left out.
 pub(in crate::transport) fn addresses(name: &str) -> io::Result<Vec<IpAddr>> {
     let mut first: *mut libc::ifaddrs = ptr::null_mut();
-    // SAFETY: it is set to a list of ours, or the call fails.
+    // SAFETY: the pointer may be written; it is set to a list that is ours to free, or the call fails.
     if unsafe { libc::getifaddrs(&raw mut first) } != 0 {
         return Err(io::Error::last_os_error());
     }
     let mut addresses = Vec::new();
     let mut next = first;
-    // SAFETY: null or an entry of the list, which is freed behind the loop.
+    // SAFETY: it is null or points to an entry of the list, which is freed only behind the loop.
     while let Some(entry) = unsafe { next.as_ref() } {
         next = entry.ifa_next;
-        // SAFETY: every entry has a name that ends with zero.
+        // SAFETY: every entry of the list has a name that ends with zero and is freed with the list.
         let owner = unsafe { CStr::from_ptr(entry.ifa_name) };
         let is_loopback = entry.ifa_flags & libc::IFF_LOOPBACK as u32 != 0;
         if is_loopback || owner.to_bytes() == name.as_bytes() {
-            // SAFETY: null or an address of the list.
+            // SAFETY: it is null or points to an address of the list, as long as its family's are.
             addresses.extend(unsafe { address(entry.ifa_addr) });
         }
     }
-    // SAFETY: ours, and nothing of it is used any more.
+    // SAFETY: getifaddrs has made the list, it is freed once, and no reference into it is left.
     unsafe { libc::freeifaddrs(first) };
     addresses.retain(|address| match address {
         IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local(),
@@ -96,16 +96,16 @@ pub(in crate::transport) fn addresses(name: &str) -> io::Result<Vec<IpAddr>> {
 /// # Safety
 /// Null, or points to an address of the length of its family.
 unsafe fn address(name: *const libc::sockaddr) -> Option<IpAddr> {
-    // SAFETY: the caller's.
+    // SAFETY: the caller vouches that it is null or points to an address, which begins with its family.
     let family = unsafe { name.as_ref() }?.sa_family;
     match c_int::from(family) {
         libc::AF_INET => {
-            // SAFETY: of this family; the list need not align it for us.
+            // SAFETY: an address of this family is a `sockaddr_in`; it may lie at any alignment.
             let name = unsafe { name.cast::<libc::sockaddr_in>().read_unaligned() };
             Some(Ipv4Addr::from(u32::from_be(name.sin_addr.s_addr)).into())
         }
         libc::AF_INET6 => {
-            // SAFETY: as above.
+            // SAFETY: an address of this family is a `sockaddr_in6`; it may lie at any alignment.
             let name = unsafe { name.cast::<libc::sockaddr_in6>().read_unaligned() };
             Some(Ipv6Addr::from(name.sin6_addr.s6_addr).into())
         }

@@ -5,6 +5,7 @@ mod bpf_sys;
 mod fixture;
 mod interface_sys;
 mod packet;
+mod pod_sys;
 mod program;
 mod ring_sys;
 mod socket_sys;

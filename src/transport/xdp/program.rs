@@ -61,9 +61,9 @@ pub(in crate::transport) struct Target {
     pub(in crate::transport) mac: [u8; 6],
     /// The longest packet that fits a frame, in octets.
     pub(in crate::transport) longest: u16,
-    /// The file descriptor of the map of [`Key`]s.
+    /// The number of the file descriptor of the map of [`Key`]s.
     pub(in crate::transport) keys: i32,
-    /// The file descriptor of the map of queues to sockets.
+    /// The number of that of the map of queues to sockets.
     pub(in crate::transport) sockets: i32,
 }
 
@@ -272,6 +272,8 @@ const XDP_PASS: i32 = 2;
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::os::fd::AsFd;
+    use std::os::fd::AsRawFd;
 
     use proptest::collection::vec;
     use proptest::prelude::any;
@@ -551,8 +553,8 @@ mod tests {
             return;
         };
         let program = assemble(&Target {
-            keys: keys.descriptor(),
-            sockets: sockets.descriptor(),
+            keys: keys.as_fd().as_raw_fd(),
+            sockets: sockets.as_fd().as_raw_fd(),
             ..TARGET
         });
         bpf_sys::load(&program).expect("the verifier's approval");

@@ -9,7 +9,8 @@
 )]
 
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::AsRawFd;
+use std::os::fd::BorrowedFd;
 use std::ptr;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU32;
@@ -19,6 +20,8 @@ use std::sync::atomic::Ordering::Release;
 
 use libc::c_int;
 use libc::xdp_ring_offset;
+
+use crate::transport::xdp::pod_sys::Pod;
 
 /// A ring of entries between us and the kernel, one of which produces and the other consumes.
 pub(in crate::transport) struct Ring<T> {
@@ -38,31 +41,33 @@ pub(in crate::transport) struct Ring<T> {
 // SAFETY: the pointers are into the mapping that the ring owns, and nobody else in the process has them.
 unsafe impl<T: Send> Send for Ring<T> {}
 
-impl<T: Copy> Ring<T> {
+impl<T: Pod> Ring<T> {
     /// Maps a ring of `n` entries, a power of two, that has been made on the socket.
     pub(in crate::transport) fn map(
-        fd: RawFd,
+        socket: BorrowedFd<'_>,
         at: &xdp_ring_offset,
         page_offset: libc::off_t,
         n: u32,
     ) -> io::Result<Self> {
         let entries_at = at.desc as usize;
         let len = entries_at + n as usize * size_of::<T>();
-        let flags = libc::MAP_SHARED | libc::MAP_POPULATE;
-        let mapping = Mapping::new(fd, len, page_offset, flags)?;
-        for offset in [at.producer, at.consumer, at.flags] {
-            if offset as usize + size_of::<u32>() > len {
-                return Err(io::ErrorKind::InvalidData.into());
-            }
+        let mapping = Mapping::shared(socket, len, page_offset)?;
+        let fits = |offset: u64| {
+            let offset = offset as usize;
+            offset.is_multiple_of(align_of::<AtomicU32>()) && offset + size_of::<u32>() <= len
+        };
+        if ![at.producer, at.consumer, at.flags].into_iter().all(fits)
+            || !entries_at.is_multiple_of(align_of::<T>())
+        {
+            return Err(io::ErrorKind::InvalidData.into());
         }
-        // SAFETY: all offsets are inside the mapping, the last by the choice of its length. The kernel
-        // aligns them.
+        // SAFETY: the offset is inside the mapping, as has been checked.
         let index = |offset: u64| unsafe { mapping.address.byte_add(offset as usize).cast() };
         Ok(Self {
             producer: index(at.producer),
             consumer: index(at.consumer),
             flags: index(at.flags),
-            // SAFETY: as above.
+            // SAFETY: the mapping is long enough to hold the entries from there on.
             entries: unsafe { mapping.address.byte_add(entries_at).cast() },
             mask: n - 1,
             ours: 0,
@@ -74,7 +79,7 @@ impl<T: Copy> Ring<T> {
     /// Whether the kernel has produced what we have not consumed.
     pub(in crate::transport) fn has_more(&mut self) -> bool {
         if self.seen == self.ours {
-            // SAFETY: a valid pointer, which both sides access atomically. Acquire: the entry was
+            // SAFETY: it points into the mapping, is aligned, and both sides access it atomically. Acquire: the entry was
             // written before.
             self.seen = unsafe { self.producer.as_ref() }.load(Acquire);
         }
@@ -86,7 +91,7 @@ impl<T: Copy> Ring<T> {
         self.has_more().then(|| {
             let entry = self.entry(0);
             self.ours = self.ours.wrapping_add(1);
-            // SAFETY: inside the mapping by the mask, and the kernel has written it.
+            // SAFETY: the mask keeps the pointer inside the mapping, it is aligned, and any octets are a `T`.
             unsafe { entry.read() }
         })
     }
@@ -94,13 +99,13 @@ impl<T: Copy> Ring<T> {
     /// The entry that comes so many after the next, if it is known to be there.
     pub(in crate::transport) fn peek(&self, n: u32) -> Option<T> {
         let is_there = self.seen.wrapping_sub(self.ours) > n;
-        // SAFETY: as for `pop`.
+        // SAFETY: the mask keeps the pointer inside the mapping, it is aligned, and any octets are a `T`.
         is_there.then(|| unsafe { self.entry(n).read() })
     }
 
     /// Gives the consumed entries back.
     pub(in crate::transport) fn release(&self) {
-        // SAFETY: a valid pointer, which both sides access atomically. Release: the entries were read
+        // SAFETY: it points into the mapping, is aligned, and both sides access it atomically. Release: the entries were read
         // before.
         unsafe { self.consumer.as_ref() }.store(self.ours, Release);
     }
@@ -109,27 +114,28 @@ impl<T: Copy> Ring<T> {
     pub(in crate::transport) fn push(&mut self, value: T) {
         let entry = self.entry(0);
         self.ours = self.ours.wrapping_add(1);
-        // SAFETY: inside the mapping by the mask.
+        // SAFETY: the mask keeps the pointer inside the mapping, it is aligned, and the kernel reads the
+        // entry only after `publish`.
         unsafe { entry.write(value) };
     }
 
     /// Hands the produced entries over.
     pub(in crate::transport) fn publish(&self) {
-        // SAFETY: a valid pointer, which both sides access atomically. Release: the entries were written
+        // SAFETY: it points into the mapping, is aligned, and both sides access it atomically. Release: the entries were written
         // before.
         unsafe { self.producer.as_ref() }.store(self.ours, Release);
     }
 
     /// How many entries that we produced the kernel has not consumed.
     pub(in crate::transport) fn n_entries(&self) -> u32 {
-        // SAFETY: a valid pointer, which both sides access atomically.
+        // SAFETY: it points into the mapping, is aligned, and both sides access it atomically.
         let theirs = unsafe { self.consumer.as_ref() }.load(Acquire);
         self.ours.wrapping_sub(theirs)
     }
 
     /// Whether the kernel wants to be told of new entries.
     pub(in crate::transport) fn needs_wakeup(&self) -> bool {
-        // SAFETY: a valid pointer, which both sides access atomically.
+        // SAFETY: it points into the mapping, is aligned, and both sides access it atomically.
         unsafe { self.flags.as_ref() }.load(Relaxed) & libc::XDP_RING_NEED_WAKEUP != 0
     }
 
@@ -147,19 +153,25 @@ pub(in crate::transport) struct Mapping {
     pub(in crate::transport) len: usize,
 }
 
-// SAFETY: it owns its memory, as a box does.
+// SAFETY: the mapping is owned by this value alone and not bound to a thread, as a box's memory.
 unsafe impl Send for Mapping {}
 
 impl Mapping {
-    /// Maps `len` octets of a file, or of none.
-    pub(in crate::transport) fn new(
-        fd: RawFd,
-        len: usize,
-        offset: libc::off_t,
-        flags: c_int,
-    ) -> io::Result<Self> {
+    /// Maps `len` octets of zeros that are nobody else's.
+    pub(in crate::transport) fn anonymous(len: usize) -> io::Result<Self> {
+        Self::new(-1, len, 0, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS)
+    }
+
+    /// Maps `len` octets of a file, shared with whoever else has them mapped.
+    fn shared(file: BorrowedFd<'_>, len: usize, offset: libc::off_t) -> io::Result<Self> {
+        Self::new(file.as_raw_fd(), len, offset, libc::MAP_SHARED)
+    }
+
+    /// `flags` without `MAP_FIXED`, which would replace other mappings.
+    fn new(fd: c_int, len: usize, offset: libc::off_t, flags: c_int) -> io::Result<Self> {
+        let flags = flags | libc::MAP_POPULATE;
         let protection = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: a new mapping, which touches no memory that is in use.
+        // SAFETY: without MAP_FIXED, the kernel chooses addresses that nothing is mapped at.
         let address = unsafe { libc::mmap(ptr::null_mut(), len, protection, flags, fd, offset) };
         if address == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
@@ -171,14 +183,14 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: mapped by us with this length, and nothing points into it any more.
+        // SAFETY: `new` has mapped these octets, and whoever has pointers into them owns the mapping.
         unsafe { libc::munmap(self.address.as_ptr().cast(), self.len) };
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsRawFd;
+    use std::os::fd::AsFd;
 
     use super::*;
 
@@ -193,7 +205,7 @@ mod tests {
     fn ends() -> (Ring<u64>, Ring<u64>) {
         let file = tempfile::tempfile().unwrap();
         file.set_len(4096).unwrap();
-        let end = || Ring::map(file.as_raw_fd(), &AT, 0, 8).unwrap();
+        let end = || Ring::map(file.as_fd(), &AT, 0, 8).unwrap();
         (end(), end())
     }
 
@@ -241,7 +253,7 @@ mod tests {
     fn the_kernel_says_when_it_wants_to_be_called() {
         let (ring, kernel) = ends();
         assert!(!ring.needs_wakeup());
-        // SAFETY: the flags of our own mapping.
+        // SAFETY: it points into the test's own mapping.
         unsafe { kernel.flags.as_ref() }.store(libc::XDP_RING_NEED_WAKEUP, Release);
         assert!(ring.needs_wakeup());
     }
@@ -249,10 +261,13 @@ mod tests {
     #[test]
     fn a_ring_that_does_not_fit_its_offsets_is_refused() {
         let file = tempfile::tempfile().unwrap();
-        let far = xdp_ring_offset {
-            producer: 1 << 20,
-            ..AT
-        };
-        assert!(Ring::<u64>::map(file.as_raw_fd(), &far, 0, 8).is_err());
+        for (producer, desc) in [(1 << 20, 192), (2, 192), (0, 196)] {
+            let bad = xdp_ring_offset {
+                producer,
+                desc,
+                ..AT
+            };
+            assert!(Ring::<u64>::map(file.as_fd(), &bad, 0, 8).is_err());
+        }
     }
 }

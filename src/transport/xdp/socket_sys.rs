@@ -14,8 +14,9 @@
 
 use std::fmt;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
-use std::os::fd::RawFd;
+use std::os::fd::BorrowedFd;
 use std::ptr;
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ use socket2::Socket;
 use socket2::Type;
 
 use crate::transport::responder::PREFETCH_DISTANCE;
+use crate::transport::xdp::pod_sys::Pod;
 use crate::transport::xdp::ring_sys::Mapping;
 use crate::transport::xdp::ring_sys::Ring;
 
@@ -40,6 +42,9 @@ pub(in crate::transport) const PACKET_LEN: u16 = (FRAME_LEN - 256) as u16;
 /// Frames of a socket, 4 MiB. As many queries can wait as arrive in some milliseconds at the highest
 /// rate that a thread answers, which is longer than a thread that has work is kept from its core.
 const N_FRAMES: u32 = 2048;
+
+/// Octets of all frames.
+const FRAMES_LEN: usize = N_FRAMES as usize * FRAME_LEN;
 
 /// How many frames may be on their way out. With the other half, queries are received while a device
 /// sends nothing, so that it is the replies that are given up and counted.
@@ -85,8 +90,8 @@ impl XdpSocket {
         let at = |step| move |cause| (step, cause);
         let socket = Socket::new(Domain::from(libc::AF_XDP), Type::RAW, None)
             .map_err(at("open an AF_XDP socket"))?;
-        let fd = socket.as_raw_fd();
-        let frames = Mapping::of_frames().map_err(at("take memory for its frames"))?;
+        let fd = socket.as_fd();
+        let frames = Mapping::anonymous(FRAMES_LEN).map_err(at("take memory for its frames"))?;
         let memory = libc::xdp_umem_reg {
             addr: frames.address.as_ptr().expose_provenance() as u64,
             len: frames.len as u64,
@@ -154,15 +159,10 @@ impl XdpSocket {
         self.socket.bind(&address)
     }
 
-    /// Its number, for the map of sockets.
-    pub(in crate::transport) fn descriptor(&self) -> RawFd {
-        self.socket.as_raw_fd()
-    }
-
     /// How its packets are moved.
     pub(in crate::transport) fn copying(&self) -> io::Result<Copying> {
         let mut options = libc::xdp_options { flags: 0 };
-        option(self.descriptor(), libc::XDP_OPTIONS, &mut options)?;
+        option(self.as_fd(), libc::XDP_OPTIONS, &mut options)?;
         Ok(match options.flags & libc::XDP_OPTIONS_ZEROCOPY {
             0 => Copying::Copy,
             _ => Copying::ZeroCopy,
@@ -176,12 +176,12 @@ impl XdpSocket {
             return Ok(true);
         }
         let mut poll = libc::pollfd {
-            fd: self.descriptor(),
+            fd: self.socket.as_raw_fd(),
             events: libc::POLLIN,
             revents: 0,
         };
         let timeout = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
-        // SAFETY: one structure, exclusively borrowed across the call.
+        // SAFETY: one `pollfd`, exclusively borrowed across the call.
         let n = unsafe { libc::poll(&raw mut poll, 1, timeout) };
         self.reclaim();
         match n {
@@ -214,19 +214,21 @@ impl XdpSocket {
             && let Some(mut packet) = self.received.pop()
         {
             n_received += 1;
-            // SAFETY: it is in the receive ring, so the frame is ours alone; it is another one than the
-            // frame below, and the slice is gone before that is put into another ring.
-            let later = self
-                .received
-                .peek(PREFETCH_DISTANCE as u32 - 1)
-                .map(|packet| unsafe {
-                    let frame = &*self.frames.frame(packet.addr);
-                    frame.get(..packet.len as usize).unwrap_or_default()
-                });
-            // SAFETY: it came from the receive ring: until it is put into another, the frame is ours
-            // alone, and the slice is gone by then.
-            let frame = unsafe { self.frames.frame(packet.addr) };
-            let later = later.unwrap_or_default();
+            let later = self.received.peek(PREFETCH_DISTANCE as u32 - 1);
+            debug_assert!(
+                later.is_none_or(|later| frame_of(later.addr) != frame_of(packet.addr)),
+                "the kernel has put a frame into the receive ring twice"
+            );
+            // SAFETY: the frame is inside the mapping. It is in the receive ring, so the kernel does not
+            // touch it, it is another one than that of `packet`, and the slice is gone before an entry is
+            // put into another ring.
+            let later = later.map_or(&[][..], |later| unsafe {
+                let frame = &*frame(&self.frames, later.addr);
+                frame.get(..later.len as usize).unwrap_or_default()
+            });
+            // SAFETY: the frame is inside the mapping. It came from the receive ring, so the kernel does
+            // not touch it before it is put into another, and the slice is gone by then.
+            let frame = unsafe { &mut *frame(&self.frames, packet.addr) };
             let len = answer(frame, packet.len as usize, later).min(frame.len());
             if len > 0 && self.n_in_flight < N_SENDING {
                 packet.len = len as u32;
@@ -265,10 +267,10 @@ impl XdpSocket {
     }
 
     fn request_sending(&self) -> io::Result<()> {
-        // SAFETY: no data and no address.
+        // SAFETY: without data and address, there is nothing that the pointers have to be valid for.
         let result = unsafe {
             libc::sendto(
-                self.descriptor(),
+                self.socket.as_raw_fd(),
                 ptr::null(),
                 0,
                 libc::MSG_DONTWAIT,
@@ -302,29 +304,29 @@ impl fmt::Debug for XdpSocket {
     }
 }
 
-/// The frames that are shared with the kernel.
-impl Mapping {
-    fn of_frames() -> io::Result<Self> {
-        let len = N_FRAMES as usize * FRAME_LEN;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE;
-        Self::new(-1, len, 0, flags)
-    }
-
-    /// The rest of the frame that an address of the frames' memory is in, from there on; empty for an
-    /// address beyond it.
-    ///
-    /// # Safety
-    /// The frame is nobody else's while the slice lives.
-    unsafe fn frame<'a>(&self, address: u64) -> &'a mut [u8] {
-        let start = usize::try_from(address).unwrap_or(usize::MAX).min(self.len);
-        let end = self.len.min((start | (FRAME_LEN - 1)) + 1);
-        // SAFETY: from start to end is inside the mapping, which lives as long as the socket; that it
-        // is not aliased is the caller's to hold.
-        unsafe { std::slice::from_raw_parts_mut(self.address.as_ptr().add(start), end - start) }
+impl AsFd for XdpSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 
-fn ring_offsets(fd: RawFd) -> io::Result<libc::xdp_mmap_offsets> {
+/// The octets from an address of the frames' memory to the end of its frame; none for an address beyond.
+/// The pointer is valid as long as the mapping.
+fn frame(frames: &Mapping, address: u64) -> *mut [u8] {
+    let start = usize::try_from(address)
+        .unwrap_or(usize::MAX)
+        .min(frames.len);
+    let end = frames.len.min((start | (FRAME_LEN - 1)) + 1);
+    let first = frames.address.as_ptr().wrapping_add(start);
+    ptr::slice_from_raw_parts_mut(first, end - start)
+}
+
+/// The number of the frame that an address is in.
+fn frame_of(address: u64) -> u64 {
+    address / FRAME_LEN as u64
+}
+
+fn ring_offsets(socket: BorrowedFd<'_>) -> io::Result<libc::xdp_mmap_offsets> {
     const NONE: xdp_ring_offset = xdp_ring_offset {
         producer: 0,
         consumer: 0,
@@ -337,16 +339,24 @@ fn ring_offsets(fd: RawFd) -> io::Result<libc::xdp_mmap_offsets> {
         fr: NONE,
         cr: NONE,
     };
-    option(fd, libc::XDP_MMAP_OFFSETS, &mut offsets)?;
+    option(socket, libc::XDP_MMAP_OFFSETS, &mut offsets)?;
     Ok(offsets)
 }
 
-/// Reads a socket option, which is a plain structure of integers.
-fn option<T: Copy>(fd: RawFd, name: c_int, value: &mut T) -> io::Result<()> {
+/// Reads a socket option.
+fn option<T: Pod>(socket: BorrowedFd<'_>, name: c_int, value: &mut T) -> io::Result<()> {
     let mut len = size_of::<T>() as libc::socklen_t;
     let value: *mut T = value;
-    // SAFETY: the value is exclusively borrowed across the call, and its size is given.
-    let result = unsafe { libc::getsockopt(fd, libc::SOL_XDP, name, value.cast(), &raw mut len) };
+    // SAFETY: the value is exclusively borrowed across the call, its size is given, and it may have any octets.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_XDP,
+            name,
+            value.cast(),
+            &raw mut len,
+        )
+    };
     match result {
         0 if len as usize == size_of::<T>() => Ok(()),
         // A kernel before 5.4 has smaller structures.
@@ -355,12 +365,12 @@ fn option<T: Copy>(fd: RawFd, name: c_int, value: &mut T) -> io::Result<()> {
     }
 }
 
-fn set_option<T: Copy>(fd: RawFd, name: c_int, value: &T) -> io::Result<()> {
+fn set_option<T: Pod>(socket: BorrowedFd<'_>, name: c_int, value: &T) -> io::Result<()> {
     let value: *const T = value;
-    // SAFETY: the value lives across the call, and its size is given.
+    // SAFETY: the value lives across the call, all of it is initialised, and its size is given.
     let result = unsafe {
         libc::setsockopt(
-            fd,
+            socket.as_raw_fd(),
             libc::SOL_XDP,
             name,
             value.cast(),
@@ -379,8 +389,8 @@ mod tests {
 
     #[test]
     fn a_packets_frame_ends_where_the_next_begins() {
-        let frames = Mapping::of_frames().unwrap();
-        let end = (N_FRAMES as usize * FRAME_LEN) as u64;
+        let frames = Mapping::anonymous(FRAMES_LEN).unwrap();
+        let end = FRAMES_LEN as u64;
         for (address, len) in [
             (0, 2048),
             (256, 1792),
@@ -390,8 +400,8 @@ mod tests {
             (end, 0),
             (u64::MAX, 0),
         ] {
-            // SAFETY: nobody else knows these frames.
-            let frame = unsafe { frames.frame(address) };
+            // SAFETY: it is inside the mapping, which no kernel or other thread writes.
+            let frame = unsafe { &mut *frame(&frames, address) };
             assert_eq!(frame.len(), len, "{address}");
             frame.fill(7);
         }

@@ -11,6 +11,7 @@ use std::io;
 use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
+use std::os::fd::AsRawFd;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -156,7 +157,7 @@ impl Interface {
         for queue in 0..n_queues {
             let socket = open_socket(ethernet.index, queue, mode)?;
             sockets
-                .insert(&queue.to_ne_bytes(), socket.descriptor() as u32)
+                .insert_socket(queue, socket.as_fd())
                 .map_err(XdpError::at("direct queries to its socket"))?;
             queues.push(Queue {
                 socket,
@@ -213,8 +214,8 @@ fn attach(ethernet: &Ethernet, keys: &Map, sockets: &Map) -> Result<(OwnedFd, Mo
     let program = program::assemble(&Target {
         mac: ethernet.mac,
         longest: PACKET_LEN,
-        keys: keys.descriptor(),
-        sockets: sockets.descriptor(),
+        keys: keys.as_fd().as_raw_fd(),
+        sockets: sockets.as_fd().as_raw_fd(),
     });
     let program = bpf_sys::load(&program).map_err(XdpError::at("load its BPF program"))?;
     let attach = |mode| {
