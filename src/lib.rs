@@ -11,12 +11,12 @@
 
 // Floor 0: words.
 pub mod base;
-// Floor 1: DNS bytes; hostile input lives here.
+// Floor 1: DNS bytes and MMDB files; hostile input lives here.
+pub mod mmdb;
 pub mod wire;
 // Floor 2: pure models and compilers.
 pub mod geo;
 pub mod health;
-pub mod mmdb;
 pub mod steer;
 pub mod zone;
 // Floor 3: what the operator wrote and what it means.

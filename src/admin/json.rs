@@ -19,13 +19,13 @@ use crate::base::prefix::Family;
 use crate::config::model;
 use crate::engine::explain;
 use crate::engine::question::Asker;
-use crate::geo::atlas::DatabaseInfo;
 use crate::geo::rules::Matcher;
 use crate::health::health_table::EndpointView;
 use crate::health::health_table::VantageView;
 use crate::health::overrides;
 use crate::health::streak;
 use crate::live::Live;
+use crate::mmdb::database::DatabaseInfo;
 use crate::state::snapshot::Snapshot;
 
 /// `explain --json`: fields that do not apply are null.
@@ -392,7 +392,7 @@ fn database(about: &DatabaseInfo, now: u64, max_age: u64) -> Database {
         built: about.build_epoch,
         build_date: Date::from_epoch(about.build_epoch).to_string(),
         is_old: now.saturating_sub(about.build_epoch) > max_age,
-        networks: about.n_ipv4_networks + about.n_ipv6_networks,
+        networks: about.n_networks.iter().sum(),
     }
 }
 

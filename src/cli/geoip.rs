@@ -35,7 +35,7 @@ pub enum Command {
         /// The MMDB file to write
         #[arg(long, value_name = "FILE")]
         output: PathBuf,
-        /// The build date [default: what the IPv4 file says, else answer_table]
+        /// The build date [default: what the IPv4 file says, else today]
         #[arg(long, value_name = "YYYY-MM-DD", value_parser = parse_date)]
         date: Option<Date>,
     },
@@ -52,8 +52,8 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Info { file } => {
             let bytes = files::read(&file, files::MAX_DATA_LEN)
                 .with_context(|| file.display().to_string())?;
-            let info = info::info(&bytes).with_context(|| file.display().to_string())?;
-            out::print(&info.to_string())?;
+            let figures = info::figures(bytes).with_context(|| file.display().to_string())?;
+            out::print(&figures.to_string())?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Build {

@@ -1,5 +1,5 @@
-//! For tests: a small MMDB writer (a binary trie, one data record per insertion), prefixes at
-//! random, and the naive oracle of longest match.
+//! For tests: MMDB files of nested networks and of any nodes, random prefixes, and the naive oracle of
+//! longest match.
 
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
@@ -13,69 +13,9 @@ use proptest::prop_oneof;
 
 use crate::base::prefix::Family;
 use crate::base::prefix::Prefix;
-
-/// A value in an MMDB data section.
-#[derive(Clone, Debug)]
-pub(super) enum Value {
-    Text(String),
-    Double(f64),
-    Short(u16),
-    Number(u32),
-    Long(u64),
-    Map(Vec<(&'static str, Self)>),
-    List(Vec<Self>),
-}
-
-impl Value {
-    fn encode(&self, out: &mut Vec<u8>) {
-        let head = |out: &mut Vec<u8>, kind: u8, len: usize| {
-            let (short, long) = if len < 29 {
-                (len as u8, None)
-            } else {
-                (29, Some(len - 29))
-            };
-            if kind < 8 {
-                out.push(kind << 5 | short);
-            } else {
-                out.extend([short, kind - 7]);
-            }
-            out.extend(long.map(|len| u8::try_from(len).expect("short fixtures")));
-        };
-        match self {
-            Self::Text(text) => {
-                head(out, 2, text.len());
-                out.extend(text.bytes());
-            }
-            Self::Double(number) => {
-                head(out, 3, 8);
-                out.extend(number.to_be_bytes());
-            }
-            Self::Short(number) => {
-                head(out, 5, 2);
-                out.extend(number.to_be_bytes());
-            }
-            Self::Number(number) => {
-                head(out, 6, 4);
-                out.extend(number.to_be_bytes());
-            }
-            Self::Long(number) => {
-                head(out, 9, 8);
-                out.extend(number.to_be_bytes());
-            }
-            Self::Map(entries) => {
-                head(out, 7, entries.len());
-                for (key, value) in entries {
-                    Self::Text((*key).into()).encode(out);
-                    value.encode(out);
-                }
-            }
-            Self::List(values) => {
-                head(out, 11, values.len());
-                values.iter().for_each(|value| value.encode(out));
-            }
-        }
-    }
-}
+use crate::mmdb::writer;
+use crate::mmdb::writer::Header;
+use crate::mmdb::writer::Value;
 
 pub(super) fn text(text: &str) -> Value {
     Value::Text(text.into())
@@ -97,7 +37,7 @@ pub(super) fn city(
     }
     if !subdivision.is_empty() {
         let first = Value::Map(vec![("iso_code", text(subdivision))]);
-        entries.push(("subdivisions", Value::List(vec![first])));
+        entries.push(("subdivisions", Value::Array(vec![first])));
     }
     if let Some((latitude, longitude)) = at {
         let degrees = [("latitude", latitude), ("longitude", longitude)];
@@ -109,7 +49,7 @@ pub(super) fn city(
 
 /// An ASN record.
 pub(super) fn system(asn: u32) -> Value {
-    Value::Map(vec![("autonomous_system_number", Value::Number(asn))])
+    Value::Map(vec![("autonomous_system_number", Value::Uint32(asn))])
 }
 
 #[derive(Clone, Copy)]
@@ -126,7 +66,7 @@ pub(super) fn database(kind: &str, ip_version: u16, networks: &[(Prefix, Value)]
     let mut data = Vec::new();
     for (prefix, value) in networks {
         let offset = data.len();
-        value.encode(&mut data);
+        writer::plain(value, &mut data).expect("small values");
         let (bits, len) = match (prefix.addr(), ip_version) {
             (IpAddr::V4(addr), 4) => (u128::from(addr.to_bits()) << 96, prefix.len()),
             (IpAddr::V4(addr), _) => (u128::from(addr.to_bits()), prefix.len() + 96),
@@ -149,26 +89,12 @@ pub(super) fn database(kind: &str, ip_version: u16, networks: &[(Prefix, Value)]
 
 /// A database of these nodes and this data section, sound or not.
 pub(super) fn file(kind: &str, ip_version: u16, nodes: &[[u32; 2]], data: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    for record in nodes.as_flattened() {
-        out.extend(record.to_be_bytes());
-    }
-    out.extend([0; 16]);
-    out.extend(data);
-    out.extend(b"\xab\xcd\xefMaxMind.com");
-    Value::Map(vec![
-        ("binary_format_major_version", Value::Short(2)),
-        ("binary_format_minor_version", Value::Short(0)),
-        ("build_epoch", Value::Long(1_700_000_000)),
-        ("database_type", text(kind)),
-        ("description", Value::Map(vec![("en", text("invented"))])),
-        ("ip_version", Value::Short(ip_version)),
-        ("languages", Value::List(vec![text("en")])),
-        ("node_count", Value::Number(nodes.len() as u32)),
-        ("record_size", Value::Short(32)),
-    ])
-    .encode(&mut out);
-    out
+    let header = Header {
+        database_type: kind,
+        description: "invented",
+        build_epoch: 1_700_000_000,
+    };
+    writer::file(header, ip_version, nodes, data, 32).expect("a small file")
 }
 
 /// Hangs a branch below the root; what was there before fills its siblings.

@@ -158,7 +158,6 @@ mod tests {
     use crate::base::location::Point;
     use crate::base::rank::Policy;
     use crate::geo::fixture::Scan;
-    use crate::geo::fixture::Value;
     use crate::geo::fixture::city;
     use crate::geo::fixture::database;
     use crate::geo::fixture::prefixes;
@@ -166,6 +165,7 @@ mod tests {
     use crate::geo::rules::Matcher;
     use crate::geo::rules::Rule;
     use crate::geo::rules::Site;
+    use crate::mmdb::writer::Value;
 
     use super::*;
 

@@ -468,10 +468,11 @@ v6:3:1: `1` is no IPv6 address, expected one such as 2001:200::
     #[test]
     fn the_embedded_database_is_sound_and_knows_large_networks() {
         let bytes = include_bytes!("../../geoip/world-country.mmdb").as_slice();
-        let found = info::info(bytes).expect("sound");
-        assert_eq!(found.database_type, DATABASE_TYPE);
-        assert_eq!(found.built.to_string(), "2026-06-25");
-        assert!(found.n_networks.iter().all(|n| *n > 500_000));
+        let found = info::figures(bytes.to_vec()).expect("sound");
+        assert_eq!(found.database.database_type, DATABASE_TYPE);
+        let built = Date::from_epoch(found.database.build_epoch);
+        assert_eq!(built.to_string(), "2026-06-25");
+        assert!(found.database.n_networks.iter().all(|n| *n > 500_000));
         for code in &found.countries {
             assert!(countries::country(*code).is_some(), "{code}");
         }

@@ -7,36 +7,24 @@ use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::fmt;
 
-use maxminddb::MaxMindDbError;
-use maxminddb::Metadata;
-use maxminddb::Reader;
-use maxminddb::path;
-
 use crate::base::date::Date;
 use crate::base::location::Country;
-use crate::base::location::Point;
-use crate::base::prefix::Family;
 use crate::mmdb::country_db;
+use crate::mmdb::database::Database;
+use crate::mmdb::database::DatabaseInfo;
+use crate::mmdb::database::Unsound;
 
 /// A database in figures.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Info {
-    /// Such as `GeoLite2-City`.
-    pub database_type: String,
-    /// The day it was built, in UTC.
-    pub built: Date,
-    /// What its maker says, in English if there is English; may be empty.
-    pub description: String,
+pub struct Figures {
+    /// What it says of itself.
+    pub database: DatabaseInfo,
     /// Whom its licence asks to name, for the makers known here.
     pub attribution: Option<&'static str>,
-    /// 4 or 6.
-    pub ip_version: u16,
     /// Bits per half node: 24, 28 or 32.
     pub record_size: u16,
     /// Nodes of the tree.
     pub n_nodes: u32,
-    /// Networks with a record, by [`Family::ix`]; aliases of the IPv4 tree are not counted.
-    pub n_networks: [u64; 2],
     /// Distinct records.
     pub n_records: usize,
     /// Networks whose record has coordinates.
@@ -47,49 +35,42 @@ pub struct Info {
     pub countries: BTreeSet<Country>,
 }
 
-/// Why a file is no database that can be used.
-#[derive(Debug, thiserror::Error)]
-#[error("not a sound MMDB file: {0}")]
-pub struct Unsound(MaxMindDbError);
-
-impl From<MaxMindDbError> for Unsound {
-    fn from(error: MaxMindDbError) -> Self {
-        Self(error)
-    }
-}
-
 /// Reads and verifies a whole database; takes about a second per five million networks.
-pub fn info(bytes: &[u8]) -> Result<Info, Unsound> {
-    let reader = Reader::from_source(bytes)?;
-    reader.verify()?;
-    let mut info = Info::of_metadata(reader.metadata());
+pub fn figures(bytes: Vec<u8>) -> Result<Figures, Unsound> {
+    let database = Database::open(bytes)?;
+    database.verify()?;
+    let info = database.info();
+    let (record_size, n_nodes) = database.tree();
+    let mut figures = Figures {
+        attribution: attribution(&info.database_type),
+        database: info,
+        record_size,
+        n_nodes,
+        n_records: 0,
+        n_with_coordinates: 0,
+        n_with_country: 0,
+        countries: BTreeSet::new(),
+    };
     let mut records: HashMap<usize, Facts> = HashMap::new();
-    for found in reader.networks(maxminddb::WithinOptions::default())? {
-        let found = found?;
-        let Some(offset) = found.offset() else {
-            continue;
-        };
-        let facts = match records.get(&offset) {
+    for entry in database.entries()? {
+        let entry = entry?;
+        let facts = match records.get(&entry.offset) {
             Some(facts) => *facts,
-            None => *records.entry(offset).or_insert(Facts {
-                country: found
-                    .decode_path::<&str>(&path!["country", "iso_code"])?
-                    .and_then(|code| code.parse().ok()),
-                has_coordinates: coordinates(&found)?.is_some(),
-            }),
+            None => {
+                let record = entry.record()?;
+                *records.entry(entry.offset).or_insert(Facts {
+                    country: record.country(),
+                    has_coordinates: record.point().is_some(),
+                })
+            }
         };
-        let family = if found.network()?.is_ipv4() {
-            Family::V4
-        } else {
-            Family::V6
-        };
-        info.n_networks[family.ix()] += 1;
-        info.n_with_coordinates += u64::from(facts.has_coordinates);
-        info.n_with_country += u64::from(facts.country.is_some());
-        info.countries.extend(facts.country);
+        figures.database.n_networks[entry.network.family()] += 1;
+        figures.n_with_coordinates += u64::from(facts.has_coordinates);
+        figures.n_with_country += u64::from(facts.country.is_some());
+        figures.countries.extend(facts.country);
     }
-    info.n_records = records.len();
-    Ok(info)
+    figures.n_records = records.len();
+    Ok(figures)
 }
 
 /// What is counted of a record.
@@ -97,37 +78,6 @@ pub fn info(bytes: &[u8]) -> Result<Info, Unsound> {
 struct Facts {
     country: Option<Country>,
     has_coordinates: bool,
-}
-
-fn coordinates(
-    found: &maxminddb::LookupResult<'_, &[u8]>,
-) -> Result<Option<Point>, MaxMindDbError> {
-    let latitude = found.decode_path(&path!["location", "latitude"])?;
-    let longitude = found.decode_path(&path!["location", "longitude"])?;
-    Ok(latitude
-        .zip(longitude)
-        .and_then(|(latitude, longitude)| Point::new(latitude, longitude)))
-}
-
-impl Info {
-    fn of_metadata(metadata: &Metadata) -> Self {
-        let descriptions = &metadata.description;
-        let description = descriptions.get("en").or(descriptions.values().next());
-        Self {
-            database_type: metadata.database_type.clone(),
-            built: Date::from_epoch(metadata.build_epoch),
-            description: description.cloned().unwrap_or_default(),
-            attribution: attribution(&metadata.database_type),
-            ip_version: metadata.ip_version,
-            record_size: metadata.record_size,
-            n_nodes: metadata.node_count,
-            n_networks: [0; 2],
-            n_records: 0,
-            n_with_coordinates: 0,
-            n_with_country: 0,
-            countries: BTreeSet::new(),
-        }
-    }
 }
 
 /// The makers of free databases, by how their types begin, and the words they ask for.
@@ -149,19 +99,20 @@ fn attribution(database_type: &str) -> Option<&'static str> {
     maker.map(|(_, words)| *words)
 }
 
-impl fmt::Display for Info {
+impl fmt::Display for Figures {
     /// One aligned line per fact; text of the file itself has its control characters escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [v4, v6] = self.n_networks;
+        let database = &self.database;
         let mut line = |name: &str, value: &dyn fmt::Display| writeln!(f, "{name:<13}{value}");
-        line("type", &printable(&self.database_type))?;
-        line("built", &self.built)?;
-        line("description", &printable(&self.description))?;
+        line("type", &printable(&database.database_type))?;
+        line("built", &Date::from_epoch(database.build_epoch))?;
+        line("description", &printable(&database.description))?;
         if let Some(attribution) = self.attribution {
             line("attribution", &attribution)?;
         }
-        line("addresses", &format_args!("IPv{}", self.ip_version))?;
-        line("networks", &format_args!("{v4} IPv4, {v6} IPv6"))?;
+        line("addresses", &format_args!("IPv{}", database.ip_version))?;
+        let n = database.n_networks;
+        line("networks", &format_args!("{} IPv4, {} IPv6", n.v4, n.v6))?;
         line("records", &self.n_records)?;
         line("countries", &self.countries.len())?;
         line(
@@ -241,7 +192,7 @@ mod tests {
 
     #[test]
     fn everything_is_counted() {
-        let text = info(&database()).expect("sound").to_string();
+        let text = figures(database()).expect("sound").to_string();
         let expected = "\
 type         GeoLite2-City
 built        2026-06-25
@@ -262,7 +213,9 @@ tree         166 nodes of 2 × 24 bits
         let sound = database();
         let cut = &sound[sound.len() / 2..];
         for bytes in [b"".as_slice(), b"\xab\xcd\xefMaxMind.com", b"text", cut] {
-            let error = info(bytes).expect_err("no database").to_string();
+            let error = figures(bytes.to_vec())
+                .expect_err("no database")
+                .to_string();
             assert!(error.starts_with("not a sound MMDB file: "), "{error}");
         }
     }
@@ -272,7 +225,7 @@ tree         166 nodes of 2 × 24 bits
         let mut bytes = database();
         // The right half of the root is the root: every address from 8000:: on goes in circles.
         bytes[3..6].fill(0);
-        info(&bytes).expect_err("a cycle");
+        figures(bytes).expect_err("a cycle");
     }
 
     #[test]
@@ -283,7 +236,7 @@ tree         166 nodes of 2 × 24 bits
             let at = usize::from(ix) * 6;
             bytes[at..at + 6].copy_from_slice(&[0, 0, ix + 1, 0, 0, ix + 1]);
         }
-        info(&bytes).expect_err("too many networks");
+        figures(bytes).expect_err("too many networks");
     }
 
     proptest! {
@@ -301,7 +254,7 @@ tree         166 nodes of 2 × 24 bits
             if is_cut {
                 bytes.truncate(cut.index(bytes.len()));
             }
-            let _ = info(&bytes).map(|info| info.to_string());
+            let _ = figures(bytes).map(|figures| figures.to_string());
         }
     }
 }

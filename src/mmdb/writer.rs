@@ -179,7 +179,7 @@ fn record_size(n_nodes: usize, data_len: usize) -> Option<u16> {
         .find(|size| end as u64 <= 1 << size)
 }
 
-/// Puts the four parts together: tree, separator, data, metadata.
+/// Numbers the halves of the nodes, and puts the parts of the file together.
 fn assemble(
     header: Header<'_>,
     nodes: &[[Slot; 2]],
@@ -192,14 +192,27 @@ fn assemble(
         Slot::Node(ix) => ix,
         Slot::Record(offset) => n_nodes + SEPARATOR.len() as u32 + offset,
     };
+    let nodes: Vec<[u32; 2]> = nodes.iter().map(|pair| pair.map(number)).collect();
+    file(header, IP_VERSION, &nodes, data, record_size)
+}
+
+/// Puts the four parts of a file together, sound or not: nodes, separator, data section, metadata.
+pub(crate) fn file(
+    header: Header<'_>,
+    ip_version: u16,
+    nodes: &[[u32; 2]],
+    data: &[u8],
+    record_size: u16,
+) -> Result<Vec<u8>, WriteError> {
     let mut out = Vec::with_capacity(nodes.len() * usize::from(record_size) / 4 + data.len() + 512);
-    for pair in nodes {
-        push_node(pair.map(number), record_size, &mut out);
+    for halves in nodes {
+        push_node(*halves, record_size, &mut out);
     }
     out.extend_from_slice(&SEPARATOR);
     out.extend_from_slice(data);
     out.extend_from_slice(METADATA_MARKER);
-    plain(&metadata(header, n_nodes, record_size), &mut out)?;
+    let metadata = metadata(header, ip_version, nodes.len() as u32, record_size);
+    plain(&metadata, &mut out)?;
     Ok(out)
 }
 
@@ -213,7 +226,7 @@ fn push_node(halves: [u32; 2], record_size: u16, out: &mut Vec<u8>) {
     }
 }
 
-fn metadata(header: Header<'_>, n_nodes: u32, record_size: u16) -> Value {
+fn metadata(header: Header<'_>, ip_version: u16, n_nodes: u32, record_size: u16) -> Value {
     let text = |text: &str| Value::Text(text.to_owned());
     Value::Map(vec![
         ("binary_format_major_version", Value::Uint16(2)),
@@ -224,7 +237,7 @@ fn metadata(header: Header<'_>, n_nodes: u32, record_size: u16) -> Value {
             "description",
             Value::Map(vec![("en", text(header.description))]),
         ),
-        ("ip_version", Value::Uint16(6)),
+        ("ip_version", Value::Uint16(ip_version)),
         ("languages", Value::Array(vec![text("en")])),
         ("node_count", Value::Uint32(n_nodes)),
         ("record_size", Value::Uint16(record_size)),
@@ -233,7 +246,7 @@ fn metadata(header: Header<'_>, n_nodes: u32, record_size: u16) -> Value {
 
 /// Writes the data section; returns it and the offset of each record.
 fn data_section(records: &[Value]) -> Result<(Vec<u8>, Vec<u32>), WriteError> {
-    let (mut data, mut seen) = (Vec::new(), FileSet::new());
+    let (mut data, mut seen) = (Vec::new(), Offsets::new());
     let offsets = records
         .iter()
         .map(|record| place(&mut seen, record, &mut data))
@@ -242,10 +255,10 @@ fn data_section(records: &[Value]) -> Result<(Vec<u8>, Vec<u32>), WriteError> {
 }
 
 /// The offset of each value in the data section, by its plain encoding.
-type FileSet = HashMap<Vec<u8>, u32>;
+type Offsets = HashMap<Vec<u8>, u32>;
 
 /// Returns the offset of a value in the data section, which gets it if it has it not yet.
-fn place(seen: &mut FileSet, value: &Value, data: &mut Vec<u8>) -> Result<u32, WriteError> {
+fn place(seen: &mut Offsets, value: &Value, data: &mut Vec<u8>) -> Result<u32, WriteError> {
     let key = key(value)?;
     match seen.get(&key) {
         Some(offset) => Ok(*offset),
@@ -254,7 +267,7 @@ fn place(seen: &mut FileSet, value: &Value, data: &mut Vec<u8>) -> Result<u32, W
 }
 
 /// Appends a member of a map or array: a pointer if that is shorter than saying it again.
-fn nest(seen: &mut FileSet, value: &Value, data: &mut Vec<u8>) -> Result<(), WriteError> {
+fn nest(seen: &mut Offsets, value: &Value, data: &mut Vec<u8>) -> Result<(), WriteError> {
     let key = key(value)?;
     match seen.get(&key).map(|offset| pointer(*offset)) {
         Some(pointer) if pointer.len() < key.len() => data.extend(pointer),
@@ -267,7 +280,7 @@ fn nest(seen: &mut FileSet, value: &Value, data: &mut Vec<u8>) -> Result<(), Wri
 
 /// Appends a value and returns its offset, which is remembered.
 fn append(
-    seen: &mut FileSet,
+    seen: &mut Offsets,
     key: Vec<u8>,
     value: &Value,
     data: &mut Vec<u8>,
@@ -285,7 +298,7 @@ fn key(value: &Value) -> Result<Vec<u8>, WriteError> {
 }
 
 /// Appends a value without pointers.
-fn plain(value: &Value, out: &mut Vec<u8>) -> Result<(), WriteError> {
+pub(crate) fn plain(value: &Value, out: &mut Vec<u8>) -> Result<(), WriteError> {
     encode(value, out, &mut plain)
 }
 
@@ -358,6 +371,7 @@ fn pointer(offset: u32) -> Vec<u8> {
     [&[first], &bytes[4 - n_rest..]].concat()
 }
 
+const IP_VERSION: u16 = 6;
 const IPV4_DEPTH: u8 = 96;
 const SEPARATOR: [u8; 16] = [0; 16];
 const METADATA_MARKER: &[u8] = b"\xab\xcd\xefMaxMind.com";
