@@ -11,6 +11,7 @@ use crate::cli::out;
 use crate::daemon::load;
 use crate::daemon::load::Loaded;
 use crate::daemon::load::Loader;
+use crate::daemon::load::Trigger;
 
 /// Loads everything and reports every fault.
 pub fn run(config: &Path) -> Result<ExitCode> {
@@ -35,7 +36,7 @@ pub fn run(config: &Path) -> Result<ExitCode> {
 pub fn load(config: &Path) -> Result<(Loaded, Report), Report> {
     let (process, mut warnings) = load::process(config)?;
     load::token(&process, &mut warnings);
-    match Loader::new(process, 1).load(None) {
+    match Loader::new(process, 1).load(None, &Trigger::Asked) {
         Ok(loaded) if warnings.has_errors() => {
             warnings.append(loaded.report);
             Err(warnings)

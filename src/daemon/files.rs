@@ -8,13 +8,19 @@
 //! through symbolic links and NFS.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs;
+use std::fs::File;
 use std::io;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::path::PathBuf;
+
+use crate::base::diag::LineIndex;
+use crate::base::diag::Place;
+use crate::base::diag::Report;
 
 /// The longest database or zone file that is read, in octets: several times the longest MMDB that is in
 /// use, and a zone of some 25 million records.
@@ -29,6 +35,10 @@ const MIB: u64 = 1024 * 1024;
 const READ_ATTEMPTS: usize = 5;
 
 /// What `stat` says of a file; equal stamps mean the same content, as far as a file system can tell.
+///
+/// The time of the last change of the inode is what no program sets: it tells a file that was unpacked
+/// over another of the same length with the same time of modification, and one whose permissions were
+/// mended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     device: u64,
@@ -36,6 +46,8 @@ pub struct Stamp {
     len: u64,
     /// Seconds and nanoseconds.
     modified: (i64, i64),
+    /// The same of the inode.
+    changed: (i64, i64),
 }
 
 impl Stamp {
@@ -47,52 +59,34 @@ impl Stamp {
             inode: meta.ino(),
             len: meta.len(),
             modified: (meta.mtime(), meta.mtime_nsec()),
+            changed: (meta.ctime(), meta.ctime_nsec()),
         })
+    }
+
+    /// The file's length.
+    pub fn len(&self) -> u64 {
+        self.len
     }
 }
 
-/// The stamps of everything that was looked at in one load.
+/// The stamps of everything that was looked at in one load; what is not there has none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileSet {
     files: BTreeMap<PathBuf, Option<Stamp>>,
-    /// The zone folder with the names of its zone files.
-    folders: BTreeMap<PathBuf, Vec<PathBuf>>,
+    /// Folders whose zone files are all looked at.
+    folders: BTreeSet<PathBuf>,
 }
 
 impl FileSet {
-    /// Reads a file of at most `max_len` octets and remembers what it was.
-    ///
-    /// # Errors
-    /// If it cannot be read, as by [`read`], or does not hold still.
-    pub fn read(&mut self, path: &Path, max_len: u64) -> io::Result<Vec<u8>> {
-        for _ in 0..READ_ATTEMPTS {
-            let before = Stamp::of(path);
-            self.files.insert(path.to_owned(), before);
-            let bytes = read(path, max_len)?;
-            let whole = before.is_some_and(|stamp| stamp.len == bytes.len() as u64);
-            if whole && Stamp::of(path) == before {
-                return Ok(bytes);
-            }
-        }
-        Err(io::Error::other("it changes while it is being read"))
+    /// Notes what a file was. Of two notes the first stands, so that what changed between them is
+    /// still found to be different.
+    pub fn note(&mut self, path: &Path, stamp: Option<Stamp>) {
+        self.files.entry(path.to_owned()).or_insert(stamp);
     }
 
-    /// Remembers a file that need not be read again because its stamp is still this one.
-    pub fn keep(&mut self, path: &Path, stamp: Option<Stamp>) {
-        self.files.insert(path.to_owned(), stamp);
-    }
-
-    /// The files of a folder with this extension, sorted; hidden ones, as editors leave, are passed
-    /// over.
-    ///
-    /// # Errors
-    /// If the folder cannot be listed.
-    pub fn list(&mut self, folder: &Path, extension: &str) -> io::Result<Vec<PathBuf>> {
-        // Remembered even if it cannot be read now: it may come.
-        self.folders.insert(folder.to_owned(), Vec::new());
-        let files = list(folder, extension)?;
-        self.folders.insert(folder.to_owned(), files.clone());
-        Ok(files)
+    /// Notes that a folder's zone files were looked at, those that will be there as well.
+    pub fn note_folder(&mut self, folder: &Path) {
+        self.folders.insert(folder.to_owned());
     }
 
     /// The stamp a file had.
@@ -103,18 +97,80 @@ impl FileSet {
     /// The same files and folders as they are now.
     #[must_use]
     pub fn now(&self) -> Self {
-        let stamp = |(path, _): (&PathBuf, _)| (path.clone(), Stamp::of(path));
-        let listing = |(folder, _): (&PathBuf, _)| {
-            (
-                folder.clone(),
-                list(folder, ZONE_EXTENSION).unwrap_or_default(),
-            )
+        let listed = self.folders.iter().filter_map(|folder| list(folder).ok());
+        let listed = listed.flat_map(|listing| listing.zones);
+        let paths: BTreeSet<PathBuf> = self.files.keys().cloned().chain(listed).collect();
+        let stamp = |path: PathBuf| {
+            let stamp = Stamp::of(&path);
+            (path, stamp)
         };
         Self {
-            files: self.files.iter().map(stamp).collect(),
-            folders: self.folders.iter().map(listing).collect(),
+            files: paths.into_iter().map(stamp).collect(),
+            folders: self.folders.clone(),
         }
     }
+
+    /// The files whose stamps differ in another set.
+    pub fn changed<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a Path> {
+        let paths: BTreeSet<&PathBuf> = self.files.keys().chain(other.files.keys()).collect();
+        let differs = |path: &&PathBuf| self.stamp(path) != other.stamp(path);
+        paths.into_iter().filter(differs).map(PathBuf::as_path)
+    }
+}
+
+/// A file's content, and what the file was when it was read.
+#[derive(Debug)]
+pub struct Reading {
+    /// `None` if there is no file.
+    pub stamp: Option<Stamp>,
+    /// What it holds, or why that cannot be told.
+    pub content: Result<Vec<u8>, ReadError>,
+}
+
+/// Why a file was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// What the system says.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// Somebody is writing it.
+    #[error("it changes while it is being read")]
+    Moving,
+}
+
+impl ReadError {
+    /// The fault of a file that should have been a readable `what`.
+    pub fn fault(&self, what: &str) -> String {
+        match self {
+            Self::Io(error) if error.kind() == io::ErrorKind::NotFound => {
+                format!("not found, expected a {what}")
+            }
+            _ => format!("cannot be read: {self}, expected a readable {what}"),
+        }
+    }
+}
+
+/// Reads a file of at most `max_len` octets that holds still meanwhile.
+pub fn read_whole(path: &Path, max_len: u64) -> Reading {
+    let mut stamp = None;
+    for _ in 0..READ_ATTEMPTS {
+        stamp = Stamp::of(path);
+        match read(path, max_len) {
+            Ok(bytes) => {
+                let is_whole = stamp.is_some_and(|stamp| stamp.len == bytes.len() as u64);
+                if is_whole && Stamp::of(path) == stamp {
+                    let content = Ok(bytes);
+                    return Reading { stamp, content };
+                }
+            }
+            Err(error) => {
+                let content = Err(error.into());
+                return Reading { stamp, content };
+            }
+        }
+    }
+    let content = Err(ReadError::Moving);
+    Reading { stamp, content }
 }
 
 /// Reads a regular file of at most `max_len` octets, and never waits for anybody to write one.
@@ -122,6 +178,20 @@ impl FileSet {
 /// # Errors
 /// If it is no regular file, is longer, or cannot be read.
 pub fn read(path: &Path, max_len: u64) -> io::Result<Vec<u8>> {
+    let (file, len) = open(path, max_len)?;
+    let mut bytes = Vec::new();
+    // Exactly as much, and an error if there is not so much memory. What is written behind the end
+    // meanwhile shows in its stamp.
+    bytes.try_reserve_exact(len as usize)?;
+    file.take(max_len).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Opens a regular file of at most `max_len` octets for reading; also gives its length.
+///
+/// # Errors
+/// If it is no regular file, is longer, or cannot be opened.
+pub fn open(path: &Path, max_len: u64) -> io::Result<(File, u64)> {
     // Without the flag, a named pipe would not open until somebody writes to it.
     let file = fs::OpenOptions::new()
         .read(true)
@@ -139,30 +209,81 @@ pub fn read(path: &Path, max_len: u64) -> io::Result<Vec<u8>> {
         let message = format!("it has {len} MiB, more than the limit of {max_len} MiB");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
-    let mut bytes = Vec::new();
-    // Exactly as much, and an error if there is not so much memory. What is written behind the end
-    // meanwhile shows in its stamp.
-    bytes.try_reserve_exact(meta.len() as usize)?;
-    file.take(max_len).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    Ok((file, meta.len()))
+}
+
+/// Reads a text file of settings; what is wrong with it is reported.
+pub fn read_text(path: &Path, report: &mut Report) -> Option<String> {
+    match read_whole(path, MAX_SETTINGS_LEN).content {
+        Ok(bytes) => text(bytes, path, report),
+        Err(error) => {
+            report.error(place(path), error.fault("file"));
+            None
+        }
+    }
+}
+
+/// The text of a file; the first octet that is none is reported.
+pub fn text(bytes: Vec<u8>, path: &Path, report: &mut Report) -> Option<String> {
+    match String::from_utf8(bytes) {
+        Ok(text) => Some(text),
+        Err(error) => {
+            let valid = error.utf8_error().valid_up_to();
+            let text = String::from_utf8_lossy(&error.as_bytes()[..valid]).into_owned();
+            let place = LineIndex::new(&path.to_string_lossy().into(), &text).place(valid);
+            report.error(place, "not UTF-8 text, expected UTF-8");
+            None
+        }
+    }
+}
+
+/// The place that stands for a file as a whole.
+pub fn place(path: &Path) -> Place {
+    Place::file(&path.to_string_lossy().into())
 }
 
 /// What zone files end in.
-pub const ZONE_EXTENSION: &str = "zone";
+const ZONE_EXTENSION: &str = "zone";
 
-fn list(folder: &Path, extension: &str) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
+/// How names end that editors and version control leave behind, or that hold notes.
+const IGNORED_ENDINGS: [&str; 4] = ["~", ".swp", ".orig", ".md"];
+
+/// What a folder of zone files holds; each sorted.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Its zone files.
+    pub zones: Vec<PathBuf>,
+    /// Other files; without hidden ones, backups and notes.
+    pub others: Vec<PathBuf>,
+}
+
+/// Lists a folder of zone files.
+///
+/// # Errors
+/// If the folder cannot be listed.
+pub fn list(folder: &Path) -> io::Result<Listing> {
+    let mut listing = Listing::default();
     for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let is_hidden = path
-            .file_name()
-            .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !is_hidden && path.extension().is_some_and(|ext| ext == extension) {
-            files.push(path);
+        let entry = entry?;
+        let (name, path) = (entry.file_name(), entry.path());
+        let name = name.as_encoded_bytes();
+        if name.starts_with(b".") {
+            continue;
+        }
+        let is_ignored = || {
+            IGNORED_ENDINGS
+                .iter()
+                .any(|end| name.ends_with(end.as_bytes()))
+        };
+        if path.extension().is_some_and(|ext| ext == ZONE_EXTENSION) {
+            listing.zones.push(path);
+        } else if !is_ignored() && !path.is_dir() {
+            listing.others.push(path);
         }
     }
-    files.sort();
-    Ok(files)
+    listing.zones.sort();
+    listing.others.sort();
+    Ok(listing)
 }
 
 /// Writes a file so that a reader, or a crash, finds the old content or the new and nothing between.
@@ -172,7 +293,7 @@ fn list(folder: &Path, extension: &str) -> io::Result<Vec<PathBuf>> {
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
-    let file = fs::File::create(&beside)?;
+    let file = File::create(&beside)?;
     io::Write::write_all(&mut &file, content)?;
     file.sync_all()?;
     fs::rename(&beside, path)
@@ -180,35 +301,99 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
     fn changes_are_noticed_whatever_they_are() {
         let dir = tempfile::tempdir().expect("temp dir");
         let path = |name: &str| dir.path().join(name);
+        let set_of = |names: &[&str]| {
+            let mut set = FileSet::default();
+            set.note_folder(dir.path());
+            for name in names {
+                set.note(&path(name), Stamp::of(&path(name)));
+            }
+            set
+        };
         fs::write(path("a.zone"), "1").expect("write");
         fs::write(path(".hidden.zone"), "1").expect("write");
-        let mut seen = FileSet::default();
-        assert_eq!(
-            seen.list(dir.path(), ZONE_EXTENSION).expect("list"),
-            [path("a.zone")]
-        );
-        assert_eq!(seen.read(&path("a.zone"), 1).expect("read"), b"1");
-        assert!(seen.read(&path("missing"), 1).is_err());
-        assert_eq!(seen.now(), seen);
-
+        let set = set_of(&["a.zone", "missing"]);
+        let changed = |set: &FileSet| -> Vec<PathBuf> {
+            let now = set.now();
+            set.changed(&now).map(Path::to_owned).collect()
+        };
+        assert_eq!(changed(&set), [path(""); 0]);
         fs::write(path("b.zone"), "1").expect("write");
-        assert_ne!(seen.now(), seen, "a new file");
+        assert_eq!(changed(&set), [path("b.zone")], "a new file");
         fs::remove_file(path("b.zone")).expect("remove");
-        assert_eq!(seen.now(), seen);
+        assert_eq!(changed(&set), [path(""); 0]);
         replace(&path("a.zone"), b"2").expect("replace");
-        assert_ne!(seen.now(), seen, "the same length, another inode");
-        let mut seen = seen.now();
+        assert_eq!(changed(&set), [path("a.zone")], "another inode");
+        let set = set_of(&["a.zone", "missing"]);
         fs::write(path("missing"), "").expect("write");
-        assert_ne!(seen.now(), seen, "a file that was missed");
-        seen = seen.now();
+        assert_eq!(changed(&set), [path("missing")], "a file that was missed");
+        fs::remove_file(path("missing")).expect("remove");
+        let mode = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(path("a.zone"), mode).expect("permissions");
+        assert_eq!(changed(&set), [path("a.zone")], "other permissions");
         fs::remove_file(path("a.zone")).expect("remove");
-        assert_ne!(seen.now(), seen, "a file that went");
+        assert_eq!(changed(&set), [path("a.zone")], "a file that went");
+    }
+
+    #[test]
+    fn the_same_length_and_time_are_no_disguise() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let path = dir.path().join("a.zone");
+        let write = |text: &str| {
+            fs::write(&path, text).expect("write");
+            let file = File::options().write(true).open(&path).expect("open");
+            file.set_modified(std::time::UNIX_EPOCH).expect("a time");
+            Stamp::of(&path)
+        };
+        let before = write("one");
+        // The clock of a file system ticks a few hundred times a second.
+        let after = loop {
+            let after = write("two");
+            if after != before {
+                break after.expect("a stamp");
+            }
+        };
+        let before = before.expect("a stamp");
+        assert_eq!(after.modified, before.modified);
+        assert_eq!((after.inode, after.len), (before.inode, before.len));
+    }
+
+    #[test]
+    fn of_two_notes_the_first_stands() {
+        let mut set = FileSet::default();
+        let path = Path::new("/dev/null");
+        set.note(path, None);
+        set.note(path, Stamp::of(path));
+        assert_eq!(set.stamp(path), None);
+    }
+
+    #[test]
+    fn zone_folders_are_listed_without_what_editors_leave() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        for name in [
+            ".a.zone.swp",
+            "a.zone",
+            "a.zone~",
+            "b.zone.swp",
+            "c.zone.orig",
+            "db.example.com",
+            "mail.inc",
+            "README.md",
+        ] {
+            fs::write(dir.path().join(name), "").expect("write");
+        }
+        fs::create_dir(dir.path().join("common")).expect("a folder");
+        let listing = list(dir.path()).expect("a listing");
+        let path = |name: &str| dir.path().join(name);
+        assert_eq!(listing.zones, [path("a.zone")]);
+        assert_eq!(listing.others, [path("db.example.com"), path("mail.inc")]);
     }
 
     #[test]
@@ -222,7 +407,7 @@ mod tests {
 
         // Neither takes room on the disk, and the longer one would not fit into memory.
         let with_len = |len| {
-            let file = fs::File::create(path("long")).expect("a file");
+            let file = File::create(path("long")).expect("a file");
             file.set_len(len).expect("a length");
             read(&path("long"), 2 * MIB)
         };
@@ -234,9 +419,5 @@ mod tests {
                 format!("it has {told}, more than the limit of 2 MiB")
             );
         }
-
-        let mut seen = FileSet::default();
-        assert!(seen.read(&path("long"), MIB).is_err());
-        assert_eq!(seen.now(), seen, "the watcher waits for its next change");
     }
 }

@@ -11,5 +11,4 @@ pub mod log;
 mod log_queue;
 pub mod memory;
 pub mod saved;
-mod secrets;
 pub mod serve;

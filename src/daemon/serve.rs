@@ -43,6 +43,7 @@ use crate::daemon::control::evidence;
 use crate::daemon::load;
 use crate::daemon::load::Loaded;
 use crate::daemon::load::Loader;
+use crate::daemon::load::Trigger;
 use crate::daemon::log;
 use crate::daemon::memory::memory_sys;
 use crate::daemon::memory::pages;
@@ -152,7 +153,7 @@ fn start(path: &Path) -> Result<Started, ServeError> {
     let n_shards = n_shards(&process);
     let token = load::token(&process, &mut report);
     let mut loader = Loader::new(process, n_shards);
-    let loaded = match loader.load(None) {
+    let loaded = match loader.load(None, &Trigger::Asked) {
         Ok(loaded) if !report.has_errors() => loaded,
         Ok(Loaded { report: found, .. }) | Err(found) => {
             report.append(found);

@@ -103,6 +103,21 @@ fn bad_edits_change_nothing_and_are_reported() {
 }
 
 #[test]
+fn the_same_length_and_time_hide_no_edit() {
+    let server = Folder::usual(&still_world(57), "").serve();
+    let write = |block| {
+        let path = server.folder.path("pools.toml");
+        server.folder.write("pools.toml", still_world(block));
+        let file = fs::File::options().write(true).open(path).expect("a file");
+        file.set_modified(std::time::UNIX_EPOCH).expect("a time");
+    };
+    write(58);
+    server.moves_to(APP, FRANCE, "127.0.58.2");
+    write(59);
+    server.moves_to(APP, FRANCE, "127.0.59.2");
+}
+
+#[test]
 fn a_hang_up_reloads() {
     let server = Folder::usual(&still_world(54), "").serve();
     server.folder.write("pools.toml", still_world(55));

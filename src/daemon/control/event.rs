@@ -2,6 +2,7 @@
 //! by the loop.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tracing::error;
@@ -9,11 +10,12 @@ use tracing::info;
 use tracing::warn;
 
 use crate::base::diag::Report;
+use crate::base::diag::Severity;
 use crate::base::prefix::Family;
 use crate::health::overrides::Forced;
 
-/// The most faults of a refused reload that are logged; all of them are on the status page.
-const MAX_LOGGED_FAULTS: usize = 20;
+/// The most faults and warnings of a reload that are logged; all of them are on the status page.
+const MAX_LOGGED: usize = 20;
 
 /// Something that an operator reads in the log.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,11 +64,14 @@ pub(super) enum Event {
     StateNotSaved { error: Box<str> },
     /// The state could be written again.
     StateSavedAgain,
-    /// A reload was accepted.
+    /// A file changes all the time.
+    FileRestless { path: PathBuf },
+    /// A reload was accepted, with these warnings.
     Reloaded {
         generation: u64,
         zones: usize,
         pools: usize,
+        report: Report,
     },
     /// A reload was refused.
     ReloadRefused { report: Report },
@@ -112,21 +117,40 @@ impl Event {
                  would not survive a restart"
             ),
             Self::StateSavedAgain => info!("state can be saved again"),
+            Self::FileRestless { path } => warn!(
+                path = %path.display(),
+                "file changes all the time: the content that it had before is used until it holds \
+                 still for a second"
+            ),
             Self::Reloaded {
                 generation,
                 zones,
                 pools,
-            } => info!(generation, zones, pools, "reloaded"),
+                report,
+            } => {
+                info!(generation, zones, pools, "reloaded");
+                log_report(report);
+            }
             Self::ReloadRefused { report } => {
                 let faults = report.n_errors();
                 error!(
                     faults,
                     "reload refused; still serving the previous configuration"
                 );
-                for fault in report.sorted().into_iter().take(MAX_LOGGED_FAULTS) {
-                    error!("{fault}");
-                }
+                log_report(report);
             }
+        }
+    }
+}
+
+/// Logs the first faults and warnings, faults before warnings.
+fn log_report(report: &Report) {
+    let mut sorted = report.sorted();
+    sorted.sort_by_key(|diagnostic| diagnostic.severity);
+    for diagnostic in sorted.into_iter().take(MAX_LOGGED) {
+        match diagnostic.severity {
+            Severity::Error => error!("{diagnostic}"),
+            Severity::Warning => warn!("{diagnostic}"),
         }
     }
 }

@@ -43,6 +43,7 @@ use crate::base::diag::Report;
 use crate::daemon::files::FileSet;
 use crate::daemon::load::Loaded;
 use crate::daemon::load::Loader;
+use crate::daemon::load::Trigger;
 use crate::daemon::memory::retire;
 use crate::daemon::saved;
 use crate::health::health_table::HealthTable;
@@ -205,9 +206,8 @@ impl Control {
         let started = Instant::now();
         match request {
             Request::Reload { reply } => {
-                if self.reload.ask(Some(reply)) {
-                    self.load();
-                }
+                let trigger = self.reload.ask(reply);
+                self.load(trigger);
             }
             Request::SetOverride {
                 pool,
@@ -286,9 +286,9 @@ impl Control {
     fn finish(&mut self, finished: Finished) {
         match finished {
             Finished::Looked(found) => {
-                if self.reload.looked(found) {
-                    self.load();
-                }
+                let looked = self.reload.looked(found, self.live.clock.elapsed());
+                log(&looked.events);
+                self.load(looked.load);
             }
             Finished::Loaded(loader, result) => self.loaded(loader, *result),
             Finished::Saved(result, took) => {
@@ -308,13 +308,16 @@ impl Control {
         }
     }
 
-    fn load(&mut self) {
+    fn load(&mut self, trigger: Option<Trigger>) {
+        let Some(trigger) = trigger else {
+            return;
+        };
         let Some(mut loader) = self.loader.take() else {
             return;
         };
         let plan = Arc::clone(&self.publish.served().plan);
         self.in_background(move || {
-            let result = loader.load(Some(&plan));
+            let result = loader.load(Some(&plan), &trigger);
             Finished::Loaded(loader, Box::new(result))
         });
     }
@@ -325,13 +328,12 @@ impl Control {
         self.loader = Some(loader);
         let result = match result {
             Ok(Loaded { plan, report }) => {
-                self.adopt(Arc::new(plan), started);
+                self.adopt(Arc::new(plan), &report, started);
                 Ok(report)
             }
             Err(report) => {
-                let report_to_log = report.clone();
                 log(&[Event::ReloadRefused {
-                    report: report_to_log,
+                    report: report.clone(),
                 }]);
                 Err(report)
             }
@@ -346,13 +348,11 @@ impl Control {
         for waiting in finished.waiting {
             let _ = waiting.send(result.clone());
         }
-        if finished.load {
-            self.load();
-        }
+        self.load(finished.load);
     }
 
     /// Makes a new plan the one that is served and probed.
-    fn adopt(&mut self, plan: Arc<Plan>, started: Instant) {
+    fn adopt(&mut self, plan: Arc<Plan>, report: &Report, started: Instant) {
         warn_of_stale_serials(&self.publish.served().plan, &plan);
         self.evidence.adopt(health_table(&plan));
         self.publish_plan(Arc::clone(&plan), started);
@@ -363,6 +363,7 @@ impl Control {
             generation: self.publish.served().generation,
             zones: plan.zones.iter().count(),
             pools: plan.config.pools.pools.len(),
+            report: report.clone(),
         }]);
     }
 

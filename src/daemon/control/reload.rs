@@ -1,15 +1,37 @@
 //! When the operator's files are loaded: after an edit that holds still, or because somebody asks. No
-//! clock and no disk: looks and loads go out as return values, and their results come back.
+//! clock and no disk: looks and loads go out as return values, and times and results come in.
+//!
+//! Each file is judged by itself. What two looks in a row find alike is loaded; what somebody is still
+//! writing may hold that up for a moment, as many edits touch several files, but not for longer: it
+//! keeps the content that it had, and is loaded when it holds still.
 
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::daemon::control::event::Event;
 use crate::daemon::files::FileSet;
+use crate::daemon::load::Trigger;
+
+/// How long edits that hold still wait for files that do not: with two looks, less than the two
+/// seconds in which an edit is in force.
+const MAX_WAIT: Duration = Duration::from_millis(800);
+
+/// After so long without holding still, a file is reported.
+const RESTLESS_AFTER: Duration = Duration::from_secs(10);
 
 /// The state machine; `W` is somebody who waits for the result of a load.
 #[derive(Debug)]
 pub(super) struct Reload<W> {
     /// What the latest load read.
     loaded: FileSet,
-    /// What the latest look found, if it differs from that.
-    changed: Option<FileSet>,
+    /// What the latest look found.
+    found: FileSet,
+    /// Since when an edit that holds still waits for files that do not.
+    waits_since: Option<Duration>,
+    /// Files that differed at each look, since when, and whether that was reported.
+    moving: BTreeMap<PathBuf, (Duration, bool)>,
     is_looking: bool,
     is_loading: bool,
     waiting: Vec<W>,
@@ -17,21 +39,32 @@ pub(super) struct Reload<W> {
     waiting_next: Vec<W>,
 }
 
+/// What follows from a look.
+#[derive(Debug, Default)]
+pub(super) struct Looked {
+    /// The load that is to start.
+    pub load: Option<Trigger>,
+    /// What to log.
+    pub events: Vec<Event>,
+}
+
 /// What follows from a finished load.
 #[derive(Debug)]
 pub(super) struct Finished<W> {
     /// Who gets its result.
     pub waiting: Vec<W>,
-    /// Whether the next load is to start at once.
-    pub load: bool,
+    /// The next load, if one is to start at once.
+    pub load: Option<Trigger>,
 }
 
 impl<W> Reload<W> {
     /// After the first load, which read these files.
     pub(super) fn new(loaded: FileSet) -> Self {
         Self {
+            found: loaded.clone(),
             loaded,
-            changed: None,
+            waits_since: None,
+            moving: BTreeMap::new(),
             is_looking: false,
             is_loading: false,
             waiting: Vec::new(),
@@ -48,33 +81,55 @@ impl<W> Reload<W> {
         Some(self.loaded.clone())
     }
 
-    /// A look has found these files; whether a load is to start. Two equal looks in a row at something
-    /// new start one, so that a file being written is left alone.
-    #[must_use]
-    pub(super) fn looked(&mut self, found: FileSet) -> bool {
+    /// A look has found these files.
+    pub(super) fn looked(&mut self, found: FileSet, now: Duration) -> Looked {
         self.is_looking = false;
-        if found == self.loaded {
-            self.changed = None;
-            return false;
+        let differs = |other: &FileSet| -> BTreeSet<PathBuf> {
+            let paths = other.changed(&found);
+            paths.map(ToOwned::to_owned).collect()
+        };
+        let changed = differs(&self.loaded);
+        let moving: BTreeSet<PathBuf> = &changed & &differs(&self.found);
+        self.found = found;
+        let events = self.watch_restless(&moving, now);
+        if self.is_loading || moving.len() == changed.len() {
+            self.waits_since = None;
+            return Looked { load: None, events };
         }
-        if self.changed.as_ref() == Some(&found) {
-            self.changed = None;
-            return self.ask(None);
-        }
-        self.changed = Some(found);
-        false
+        let waits_since = *self.waits_since.get_or_insert(now);
+        let is_due = moving.is_empty() || now.saturating_sub(waits_since) >= MAX_WAIT;
+        let load = is_due.then(|| {
+            self.waits_since = None;
+            self.is_loading = true;
+            Trigger::Changed { moving }
+        });
+        Looked { load, events }
     }
 
-    /// Somebody wants a load; whether it is to start, else one more follows the one that runs.
-    #[must_use]
-    pub(super) fn ask(&mut self, waiting: Option<W>) -> bool {
-        if self.is_loading {
-            self.waiting_next.extend(waiting);
-            return false;
+    /// Reports files that have not held still for long.
+    fn watch_restless(&mut self, moving: &BTreeSet<PathBuf>, now: Duration) -> Vec<Event> {
+        self.moving.retain(|path, _| moving.contains(path));
+        let mut events = Vec::new();
+        for path in moving {
+            let (since, is_reported) = self.moving.entry(path.clone()).or_insert((now, false));
+            if !*is_reported && now.saturating_sub(*since) >= RESTLESS_AFTER {
+                *is_reported = true;
+                events.push(Event::FileRestless { path: path.clone() });
+            }
         }
-        self.waiting.extend(waiting);
+        events
+    }
+
+    /// Somebody asks for a load: the one that is to start, unless it follows the one that runs.
+    #[must_use]
+    pub(super) fn ask(&mut self, waiting: W) -> Option<Trigger> {
+        if self.is_loading {
+            self.waiting_next.push(waiting);
+            return None;
+        }
+        self.waiting.push(waiting);
         self.is_loading = true;
-        true
+        Some(Trigger::Asked)
     }
 
     /// A load has ended, which read these files.
@@ -85,68 +140,149 @@ impl<W> Reload<W> {
         let next = std::mem::take(&mut self.waiting_next);
         Finished {
             waiting: std::mem::replace(&mut self.waiting, next),
-            load: self.is_loading,
+            load: self.is_loading.then_some(Trigger::Asked),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::path::Path;
 
     use super::*;
+    use crate::daemon::files::Stamp;
 
-    /// Files that differ by what is said to have been there.
-    fn files(name: &str) -> FileSet {
+    /// Files with contents of so many octets; 0: no file.
+    fn files(lens: &[(&str, usize)]) -> FileSet {
+        let dir = tempfile::tempdir().expect("temp dir");
         let mut files = FileSet::default();
-        files.keep(Path::new(name), None);
+        for (name, len) in lens {
+            let path = dir.path().join(name);
+            fs::write(&path, vec![0; *len]).expect("write");
+            let stamp = Stamp::of(&path).filter(|_| *len > 0);
+            files.note(Path::new(name), stamp);
+        }
         files
+    }
+
+    fn moving(load: Option<Trigger>) -> Option<Vec<PathBuf>> {
+        match load? {
+            Trigger::Changed { moving } => Some(moving.into_iter().collect()),
+            Trigger::Asked => None,
+        }
+    }
+
+    fn at(n_looks: u64) -> Duration {
+        Duration::from_millis(400 * n_looks)
     }
 
     #[test]
     fn a_change_that_holds_still_is_loaded() {
-        let mut reload = Reload::<()>::new(files("a"));
-        for (found, loads) in [
-            ("a", false),
-            ("b", false),
-            ("c", false),
-            ("a", false),
-            ("c", false),
-            ("c", true),
-        ] {
-            assert_eq!(reload.look(), Some(files("a")));
+        let [a, b, c] = [1, 2, 3].map(|len| files(&[("a", len)]));
+        let mut reload = Reload::<()>::new(a.clone());
+        let looks = [
+            (&a, false),
+            (&b, false),
+            (&c, false),
+            (&a, false),
+            (&c, false),
+            (&c, true),
+        ];
+        for (n, (found, loads)) in looks.into_iter().enumerate() {
+            assert_eq!(reload.look(), Some(a.clone()));
             assert_eq!(reload.look(), None, "one look at a time");
-            assert_eq!(reload.looked(files(found)), loads, "{found}");
+            let load = reload.looked(found.clone(), at(n as u64)).load;
+            assert_eq!(load.is_some(), loads, "look {n}");
         }
         assert_eq!(reload.look(), None, "not while loading");
-        assert!(!reload.finished(files("c")).load);
-        assert_eq!(reload.look(), Some(files("c")));
+        assert!(reload.finished(c.clone()).load.is_none());
+        assert_eq!(reload.look(), Some(c));
+    }
+
+    #[test]
+    fn a_file_in_motion_holds_up_others_for_a_moment_only() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let path = |name: &str| dir.path().join(name);
+        let write = |name: &str, n: u64| {
+            fs::write(path(name), vec![0; n as usize]).expect("write");
+        };
+        write("edit", 1);
+        write("log", 1);
+        let mut loaded = FileSet::default();
+        for name in ["edit", "log"] {
+            loaded.note(&path(name), Stamp::of(&path(name)));
+        }
+        let mut reload = Reload::<()>::new(loaded.clone());
+        write("edit", 2);
+        let mut look = |n: u64| {
+            write("log", n + 2);
+            let files = reload.look().expect("nothing under way");
+            let looked = reload.looked(files.now(), at(n));
+            if looked.load.is_some() {
+                let mut loaded = FileSet::default();
+                loaded.note(&path("edit"), Stamp::of(&path("edit")));
+                // It keeps the content that it had.
+                loaded.note(&path("log"), None);
+                assert!(reload.finished(loaded).load.is_none());
+            }
+            looked
+        };
+        let loads: Vec<_> = (0..4).map(|n| moving(look(n).load)).collect();
+        assert_eq!(loads, [None, None, None, Some(vec![path("log")])]);
+        // Reported once.
+        let n_events: Vec<usize> = (4..60).map(|n| look(n).events.len()).collect();
+        assert_eq!(n_events.iter().sum::<usize>(), 1);
+        assert_eq!(n_events.iter().position(|n| *n == 1), Some(25 - 4));
+    }
+
+    #[test]
+    fn edits_that_hold_still_together_are_loaded_together() {
+        let mut reload = Reload::<()>::new(files(&[("a", 1), ("b", 1)]));
+        // `a` first, `b` while `a` holds still already.
+        let a = files(&[("a", 2)]).stamp(Path::new("a"));
+        let found = |b: usize| {
+            let mut found = files(&[("b", b)]);
+            found.note(Path::new("a"), a);
+            found
+        };
+        let (first, second) = (found(1), found(2));
+        assert!(reload.looked(first, at(0)).load.is_none());
+        assert!(reload.looked(second.clone(), at(1)).load.is_none());
+        assert_eq!(moving(reload.looked(second, at(2)).load), Some(Vec::new()));
     }
 
     #[test]
     fn a_reload_asked_for_during_a_load_follows_it() {
-        let mut reload = Reload::new(files("a"));
-        assert!(reload.ask(Some(1)));
-        assert!(!reload.ask(Some(2)));
-        assert!(!reload.ask(Some(3)));
-        let finished = reload.finished(files("a"));
-        assert_eq!((finished.waiting, finished.load), (vec![1], true));
-        assert!(!reload.ask(Some(4)));
-        let finished = reload.finished(files("a"));
-        assert_eq!((finished.waiting, finished.load), (vec![2, 3], true));
-        let finished = reload.finished(files("a"));
-        assert_eq!((finished.waiting, finished.load), (vec![4], false));
-        assert!(reload.ask(Some(5)), "at once again");
+        let a = files(&[("a", 1)]);
+        let mut reload = Reload::new(a.clone());
+        assert!(reload.ask(1).is_some());
+        assert!(reload.ask(2).is_none());
+        assert!(reload.ask(3).is_none());
+        let finished = reload.finished(a.clone());
+        assert_eq!((finished.waiting, finished.load.is_some()), (vec![1], true));
+        assert!(reload.ask(4).is_none());
+        let finished = reload.finished(a.clone());
+        let waiting = (finished.waiting, finished.load.is_some());
+        assert_eq!(waiting, (vec![2, 3], true));
+        let finished = reload.finished(a);
+        assert_eq!(
+            (finished.waiting, finished.load.is_some()),
+            (vec![4], false)
+        );
+        assert!(reload.ask(5).is_some(), "at once again");
     }
 
     #[test]
     fn a_look_that_ends_during_a_load_starts_none() {
-        let mut reload = Reload::<()>::new(files("a"));
+        let [a, b] = [1, 2].map(|len| files(&[("a", len)]));
+        let mut reload = Reload::<()>::new(a);
         let _ = reload.look();
-        assert!(!reload.looked(files("b")));
+        assert!(reload.looked(b.clone(), at(0)).load.is_none());
         let _ = reload.look();
-        assert!(reload.ask(None));
-        assert!(!reload.looked(files("b")), "the load is under way");
-        assert!(!reload.finished(files("b")).load);
+        assert!(reload.ask(()).is_some());
+        let looked = reload.looked(b.clone(), at(1));
+        assert!(looked.load.is_none(), "the load is under way");
+        assert!(reload.finished(b).load.is_none());
     }
 }

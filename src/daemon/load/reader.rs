@@ -1,0 +1,272 @@
+//! How one load reads: what it looks at, what it takes, and what it need not read again.
+
+use std::collections::BTreeSet;
+use std::hash::BuildHasher;
+use std::hash::RandomState;
+use std::path::Path;
+use std::path::PathBuf;
+
+use crate::base::diag::Report;
+use crate::daemon::files;
+use crate::daemon::files::FileSet;
+use crate::daemon::files::MAX_SETTINGS_LEN;
+use crate::daemon::files::ReadError;
+use crate::daemon::files::Reading;
+use crate::daemon::files::Stamp;
+use crate::state::plan::Plan;
+
+/// What starts a load.
+#[derive(Clone, Debug)]
+pub enum Trigger {
+    /// Somebody asks for it: every file is read, whatever its stamp says.
+    Asked,
+    /// Files have changed: the others are not read again.
+    Changed {
+        /// Those that somebody is still writing; they keep the content they had.
+        moving: BTreeSet<PathBuf>,
+    },
+}
+
+/// A file that something was made from.
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    pub(super) path: PathBuf,
+    stamp: Option<Stamp>,
+    hash: u64,
+}
+
+/// The reader of one load.
+#[derive(Debug)]
+pub(super) struct Reader<'a> {
+    trigger: &'a Trigger,
+    /// What is served, if anything is.
+    before: Option<&'a Plan>,
+    hashes: &'a RandomState,
+    seen: FileSet,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(
+        trigger: &'a Trigger,
+        before: Option<&'a Plan>,
+        hashes: &'a RandomState,
+    ) -> Self {
+        Self {
+            trigger,
+            before,
+            hashes,
+            seen: FileSet::default(),
+        }
+    }
+
+    /// Everything that was looked at.
+    pub(super) fn finish(self) -> FileSet {
+        self.seen
+    }
+
+    /// Reads a file of at most `max_len` octets.
+    ///
+    /// # Errors
+    /// If it cannot be read, or somebody is writing it.
+    pub(super) fn read(
+        &mut self,
+        path: &Path,
+        max_len: u64,
+    ) -> Result<(Vec<u8>, Source), ReadError> {
+        if self.is_moving(path) {
+            return Err(ReadError::Moving);
+        }
+        let Reading { stamp, content } = files::read_whole(path, max_len);
+        if self.is_asked() || !matches!(content, Err(ReadError::Moving)) {
+            self.seen.note(path, stamp);
+        }
+        let bytes = content?;
+        let source = Source {
+            path: path.to_owned(),
+            stamp,
+            hash: self.hashes.hash_one(&bytes),
+        };
+        Ok((bytes, source))
+    }
+
+    /// Reads a text file; faults are reported.
+    ///
+    /// # Errors
+    /// If somebody is writing it: with the plan of before, whose share of it is to be used on.
+    pub(super) fn text(
+        &mut self,
+        path: &Path,
+        report: &mut Report,
+    ) -> Result<Option<String>, Moving<'a>> {
+        match (self.read(path, MAX_SETTINGS_LEN), self.before) {
+            (Ok((bytes, _)), _) => Ok(files::text(bytes, path, report)),
+            (Err(ReadError::Moving), Some(before)) if !self.is_asked() => {
+                // Whatever it is when it holds still, it is to be read then.
+                self.seen.note(path, None);
+                self.warn_of_moving(path, report);
+                Err(Moving { before })
+            }
+            (Err(error), _) => {
+                report.error(files::place(path), error.fault("file"));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Lists a folder of zone files.
+    ///
+    /// # Errors
+    /// If that cannot be done.
+    pub(super) fn list(&mut self, folder: &Path) -> std::io::Result<files::Listing> {
+        self.seen.note_folder(folder);
+        files::list(folder)
+    }
+
+    /// The sources as they are now, if what was made from them is still to be used: they hold what they
+    /// held, or one of them is being written.
+    pub(super) fn unchanged(
+        &mut self,
+        sources: &[Source],
+        max_len: u64,
+        report: &mut Report,
+    ) -> Option<Vec<Source>> {
+        if let Some(moving) = sources.iter().find(|source| self.is_moving(&source.path)) {
+            self.keep(sources, &moving.path, report);
+            return Some(sources.to_vec());
+        }
+        let is_same = |source: &Source| Stamp::of(&source.path) == source.stamp;
+        if !self.is_asked() && sources.iter().all(is_same) {
+            for source in sources {
+                self.note(source);
+            }
+            return Some(sources.to_vec());
+        }
+        let mut now = Vec::with_capacity(sources.len());
+        for source in sources {
+            let has_len = |stamp: Stamp| source.stamp.is_some_and(|s| s.len() == stamp.len());
+            if !Stamp::of(&source.path).is_some_and(has_len) {
+                return None;
+            }
+            let Reading { stamp, content } = files::read_whole(&source.path, max_len);
+            if self.hashes.hash_one(&content.ok()?) != source.hash {
+                return None;
+            }
+            let path = source.path.clone();
+            now.push(Source {
+                path,
+                stamp,
+                ..*source
+            });
+        }
+        for source in &now {
+            self.note(source);
+        }
+        Some(now)
+    }
+
+    /// Notes that what was made from these is used on, because of one that is being written. They are
+    /// taken up when they hold still.
+    pub(super) fn keep(&mut self, sources: &[Source], moving: &Path, report: &mut Report) {
+        for source in sources {
+            self.note(source);
+        }
+        self.warn_of_moving(moving, report);
+    }
+
+    fn is_asked(&self) -> bool {
+        matches!(self.trigger, Trigger::Asked)
+    }
+
+    fn is_moving(&self, path: &Path) -> bool {
+        match self.trigger {
+            Trigger::Asked => false,
+            Trigger::Changed { moving } => moving.contains(path),
+        }
+    }
+
+    fn note(&mut self, source: &Source) {
+        self.seen.note(&source.path, source.stamp);
+    }
+
+    fn warn_of_moving(&self, path: &Path, report: &mut Report) {
+        let message = "is being written, what it held before is used until it holds still";
+        report.warning(files::place(path), message);
+    }
+}
+
+/// A file is being written, so that what it held before is to be used on.
+#[derive(Debug)]
+pub(super) struct Moving<'a> {
+    /// What was made from it.
+    pub(super) before: &'a Plan,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn what_holds_what_it_held_is_not_read_again_unless_asked() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let path = dir.path().join("a.zone");
+        fs::write(&path, "1").expect("write");
+        let hashes = RandomState::new();
+        let unchanged = |source: &Source, trigger: &Trigger| {
+            let mut reader = Reader::new(trigger, None, &hashes);
+            let sources = std::slice::from_ref(source);
+            reader
+                .unchanged(sources, 1, &mut Report::default())
+                .is_some()
+        };
+        let changed = Trigger::Changed {
+            moving: BTreeSet::new(),
+        };
+        let moving = Trigger::Changed {
+            moving: BTreeSet::from([path.clone()]),
+        };
+        let mut reader = Reader::new(&Trigger::Asked, None, &hashes);
+        let (_, source) = reader.read(&path, 1).expect("read");
+        let other = Source {
+            hash: source.hash ^ 1,
+            ..source.clone()
+        };
+        assert!(unchanged(&source, &changed));
+        assert!(unchanged(&other, &changed), "the stamp is trusted");
+        assert!(unchanged(&source, &Trigger::Asked));
+        assert!(!unchanged(&other, &Trigger::Asked), "it is read");
+
+        // The same content in another file.
+        files::replace(&path, b"1").expect("replace");
+        assert!(unchanged(&source, &changed));
+        assert!(!unchanged(&other, &changed));
+        for content in ["2", "11", ""] {
+            files::replace(&path, content.as_bytes()).expect("replace");
+            assert!(!unchanged(&source, &changed), "{content}");
+            assert!(unchanged(&source, &moving), "{content}");
+        }
+        fs::remove_file(&path).expect("remove");
+        assert!(!unchanged(&source, &changed));
+    }
+
+    #[test]
+    fn a_file_that_is_being_written_is_noted_as_it_was() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let path = dir.path().join("a.zone");
+        fs::write(&path, "1").expect("write");
+        let hashes = RandomState::new();
+        let mut reader = Reader::new(&Trigger::Asked, None, &hashes);
+        let (_, source) = reader.read(&path, 1).expect("read");
+        fs::write(&path, "12").expect("write");
+        let trigger = Trigger::Changed {
+            moving: BTreeSet::from([path.clone()]),
+        };
+        let mut reader = Reader::new(&trigger, None, &hashes);
+        let mut report = Report::default();
+        assert!(reader.unchanged(&[source], 2, &mut report).is_some());
+        assert!(report.to_string().contains("is being written"), "{report}");
+        let seen = reader.finish();
+        assert_ne!(seen.now(), seen, "it is taken up when it holds still");
+    }
+}
