@@ -3,7 +3,12 @@
 //! Loaders collect them in a [`Report`] instead of stopping at the first, and every reader (`check`,
 //! `serve`, a reload, the API) prints them the same way: `FILE:LINE:COLUMN: what is wrong, what was
 //! expected`. A warning has `warning: ` in front of its sentence.
+//!
+//! Files are strangers' text at a hoster, so what is printed is bounded and harmless, whatever they hold:
+//! messages quote an [`excerpt`] of what was written, a report holds so many diagnostics and octets and
+//! counts the others, and what a terminal would obey is escaped.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
@@ -70,7 +75,7 @@ impl<'a> LineIndex<'a> {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+        write!(f, "{}:{}:{}", one_line(&self.file), self.line, self.column)
     }
 }
 
@@ -81,7 +86,8 @@ pub struct Diagnostic {
     pub severity: Severity,
     /// Where.
     pub place: Place,
-    /// What is wrong and what was expected: lower case, no final dot, one line.
+    /// What is wrong and what was expected: lower case, no final dot, one line that a terminal shows as
+    /// it is.
     pub message: String,
 }
 
@@ -99,13 +105,55 @@ impl fmt::Display for Diagnostic {
 /// The most that a report holds. A file that is something else altogether has a fault on every line.
 const MAX_DIAGNOSTICS: usize = 10_000;
 
-/// Everything found while loading, in the order it was found; of what is more than ten thousand, only
-/// the number.
+/// The most octets that a report's messages have together.
+const MAX_REPORT_LEN: usize = 4 << 20;
+
+/// The most characters of a message.
+const MAX_MESSAGE: usize = 1_000;
+
+/// The most characters of a token that a message repeats.
+const MAX_EXCERPT: usize = 60;
+
+/// The beginning of what was written, for a message to quote.
+pub fn excerpt(text: &str) -> Cow<'_, str> {
+    cut(text, MAX_EXCERPT)
+}
+
+/// A text cut to a number of characters, with an ellipsis in place of the rest.
+fn cut(text: &str, max: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(max) {
+        Some((at, _)) => format!("{}…", &text[..at]).into(),
+        None => text.into(),
+    }
+}
+
+/// A text on one line: what a terminal obeys (control characters, and those that change the direction of
+/// writing) is escaped, and so is what nobody sees.
+fn one_line(text: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| matches!(c, ' '..='~');
+    if text.chars().all(is_plain) {
+        return text.into();
+    }
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_plain(c) {
+            line.push(c);
+        } else {
+            line.extend(c.escape_debug());
+        }
+    }
+    line.into()
+}
+
+/// Everything found while loading, in the order it was found; of what is more than ten thousand, or more
+/// than 4 MiB, only the number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     diagnostics: Vec<Diagnostic>,
     /// The same again, so that a repeat is found at once: a large zone can have many.
     seen: HashSet<Diagnostic>,
+    /// Octets of all messages.
+    len: usize,
     left_out: LeftOut,
 }
 
@@ -131,12 +179,13 @@ impl Report {
         let diagnostic = Diagnostic {
             severity,
             place,
-            message,
+            message: cut(&one_line(&message), MAX_MESSAGE).into_owned(),
         };
         if self.seen.contains(&diagnostic) {
             return;
         }
-        if self.diagnostics.len() < MAX_DIAGNOSTICS {
+        if self.diagnostics.len() < MAX_DIAGNOSTICS && self.len < MAX_REPORT_LEN {
+            self.len += diagnostic.message.len();
             self.seen.insert(diagnostic.clone());
             self.diagnostics.push(diagnostic);
         } else {
@@ -198,15 +247,19 @@ pub fn did_you_mean<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -
         return None;
     }
     let folded = wrong.to_lowercase();
+    let len = folded.chars().count();
+    let largest = |word: &str| 1 + word.chars().count() / 4;
     known
         .into_iter()
+        // Words differ by at least the difference of their lengths, and a key can be megabytes long.
+        .filter(|word| word.chars().count().abs_diff(len) <= largest(word))
         .map(|word| {
             (
                 strsim::damerau_levenshtein(&folded, &word.to_lowercase()),
                 word,
             )
         })
-        .filter(|(distance, word)| *distance <= 1 + word.chars().count() / 4)
+        .filter(|(distance, word)| *distance <= largest(word))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, word)| word)
 }
@@ -270,6 +323,54 @@ mod tests {
         assert_eq!(report.sorted().len(), MAX_DIAGNOSTICS);
         assert_eq!(report.n_errors(), 2);
         assert!(report.to_string().ends_with("strange\nand 4 more\n"));
+    }
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_is_printed() {
+        for (written, printed) in [
+            (
+                "plain text, \"quoted\" \\ and `ticked`",
+                "plain text, \"quoted\" \\ and `ticked`",
+            ),
+            ("größer 日本 ✓", "größer 日本 ✓"),
+            ("\x1b[31mred\x1b[0m", r"\u{1b}[31mred\u{1b}[0m"),
+            ("a\nb\r\tc\0", r"a\nb\r\tc\0"),
+            ("\x08\x07\x7f", r"\u{8}\u{7}\u{7f}"),
+            ("\u{9b}2J\u{85}", r"\u{9b}2J\u{85}"),
+            ("\u{202e}gnp.\u{2066}", r"\u{202e}gnp.\u{2066}"),
+            ("\u{200e}\u{200f}\u{61c}", r"\u{200e}\u{200f}\u{61c}"),
+            (
+                "\u{2028}\u{2029}\u{feff}\u{200b}",
+                r"\u{2028}\u{2029}\u{feff}\u{200b}",
+            ),
+        ] {
+            let mut report = Report::default();
+            report.error(Place::file(&written.into()), written);
+            assert_eq!(report.to_string(), format!("{printed}:1:1: {printed}\n"));
+            assert_eq!(report.sorted()[0].message, printed);
+        }
+    }
+
+    #[test]
+    fn messages_and_reports_have_a_bounded_length() {
+        let file: Arc<str> = "x.toml".into();
+        let mut report = Report::default();
+        let n = 2 * MAX_REPORT_LEN / MAX_MESSAGE;
+        for line in 0..n {
+            let place = Place {
+                line: line as u32,
+                ..Place::file(&file)
+            };
+            report.error(place, "x".repeat(1 << 12));
+        }
+        let shown = report.sorted();
+        let longest = shown.iter().map(|d| d.message.chars().count()).max();
+        assert_eq!(longest, Some(MAX_MESSAGE + 1));
+        assert!(shown[0].message.ends_with("x…"));
+        assert!(report.to_string().len() < MAX_REPORT_LEN + MAX_REPORT_LEN / 10);
+        assert_eq!(report.n_errors(), n);
+        assert_eq!(excerpt("short"), "short");
+        assert_eq!(excerpt(&"ü".repeat(61)), "ü".repeat(60) + "…");
     }
 
     #[test]

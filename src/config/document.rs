@@ -63,7 +63,6 @@ impl<'a> File<'a> {
         if self.broken_lines.contains(&place.line) {
             return;
         }
-        let message = one_line(message);
         let mut report = self.report.borrow_mut();
         match severity {
             Severity::Error => report.error(place, message),
@@ -85,17 +84,4 @@ impl<'a> File<'a> {
     pub(super) fn into_report(self) -> Report {
         self.report.into_inner()
     }
-}
-
-/// A message without line breaks or terminal sequences, whatever the operator's keys hold.
-fn one_line(message: &str) -> String {
-    let mut line = String::with_capacity(message.len());
-    for character in message.chars() {
-        if character.is_control() {
-            line.extend(character.escape_default());
-        } else {
-            line.push(character);
-        }
-    }
-    line
 }

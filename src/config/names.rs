@@ -8,6 +8,7 @@ use toml::de::DeTable;
 use crate::base::diag::Place;
 use crate::base::diag::Severity;
 use crate::base::diag::did_you_mean;
+use crate::base::diag::excerpt;
 use crate::config::document::File;
 use crate::config::keys::Keys;
 use crate::config::written::Item;
@@ -84,7 +85,7 @@ impl<'a> Names<'a> {
             .collect();
         let tables = entries.iter().map(|(name, value)| {
             let name = name.get_ref();
-            Item::new(file, format!("`{kind}.{name}`"), value).table(keys, name)
+            Item::new(file, format!("`{kind}.{}`", excerpt(name)), value).table(keys, name)
         });
         let tables = tables.collect();
         let positions = names.iter().zip(0..).map(|(name, at)| (name.text, at));

@@ -5,6 +5,8 @@
 
 use toml::de::DeTable;
 
+use crate::base::diag::excerpt;
+
 /// What checking a text gave.
 pub(super) struct Syntax {
     /// The text to read, with everything at its old offset; empty if nothing can be made of it.
@@ -80,6 +82,7 @@ fn is_inside_brackets(message: &str) -> bool {
 
 /// The library's sentence, or a plainer one for what happens most; `text` is what it points at.
 fn plain(message: String, text: &str) -> String {
+    let text = excerpt(text);
     if message == DUPLICATE {
         format!("`{text}` is given twice, expected each key and table once")
     } else if !message.starts_with(UNQUOTED) {

@@ -19,6 +19,7 @@ use crate::base::diag::Place;
 use crate::base::diag::Report;
 use crate::base::diag::Severity;
 use crate::base::diag::did_you_mean;
+use crate::base::diag::excerpt;
 use crate::config::Source;
 use crate::config::document::File;
 use crate::config::keys::Keys;
@@ -69,7 +70,7 @@ impl<'a> Table<'a> {
         let mut table = Self {
             file,
             keys,
-            title: keys.title.replace("NAME", name),
+            title: title(keys, name),
             offset,
             entries,
             meant: Vec::new(),
@@ -85,7 +86,7 @@ impl<'a> Table<'a> {
 
     fn unknown_key(&mut self, name: &str, key: &str, value: &DeValue<'_>) -> String {
         let kind = if value.is_table() { "table" } else { "key" };
-        let wrong = format!("unknown {kind} `{key}` in {}", self.title);
+        let wrong = format!("unknown {kind} `{}` in {}", excerpt(key), self.title);
         if let Some(known) = did_you_mean(key, self.keys.all()) {
             self.meant.push(known);
             return format!("{wrong}; did you mean `{known}`?");
@@ -93,7 +94,10 @@ impl<'a> Table<'a> {
         if value.is_table() && self.keys.title.contains("NAME") {
             self.meant.extend(self.keys.all());
             let title = self.keys.title.replace("\"NAME\"", "NAME");
-            let title = title.replace("NAME", &format!("\"{}\"", dotted(name, key, value)));
+            let title = title.replace(
+                "NAME",
+                &format!("\"{}\"", excerpt(&dotted(name, key, value))),
+            );
             return format!("{wrong}, expected quotes around a name with dots: {title}");
         }
         let has_key = |keys: &&Keys| keys.all().any(|known| known == key);
@@ -173,7 +177,7 @@ impl<'a> Table<'a> {
         let Some(item) = self.get(key) else {
             return Vec::new();
         };
-        let title = keys.title.replace("NAME", name);
+        let title = title(keys, name);
         let Some(array) = item.value.as_array() else {
             item.expected(&format!("an array of tables, each headed {title}"));
             return Vec::new();
@@ -197,6 +201,11 @@ impl<'a> Table<'a> {
         let message = format!("{} {message}", self.title);
         self.file.add(Severity::Warning, self.offset, &message);
     }
+}
+
+/// What diagnostics call a table; `name` fills the place of NAME.
+fn title(keys: &Keys, name: &str) -> String {
+    keys.title.replace("NAME", &excerpt(name))
 }
 
 /// What `[pool.a.b.c]` was meant to name: the keys down to the first table with more than one.
@@ -258,8 +267,8 @@ impl<'a> Item<'a> {
         let found = match self.value {
             DeValue::String(text) if text.is_empty() => "empty".to_owned(),
             DeValue::String(text) => quoted(text),
-            DeValue::Integer(number) => format!("the integer {number}"),
-            DeValue::Float(number) => format!("the number {number}"),
+            DeValue::Integer(number) => format!("the integer {}", excerpt(&number.to_string())),
+            DeValue::Float(number) => format!("the number {}", excerpt(&number.to_string())),
             DeValue::Boolean(word) => format!("the boolean {word}"),
             DeValue::Datetime(_) => "a date or time".to_owned(),
             DeValue::Array(array) if array.is_empty() => "empty".to_owned(),
@@ -412,20 +421,15 @@ impl<'a> Item<'a> {
     pub(super) fn table(&self, keys: &'static Keys, name: &str) -> Option<Table<'a>> {
         let entries = self.value.as_table();
         if entries.is_none() {
-            self.expected(&format!("a table {}", keys.title.replace("NAME", name)));
+            self.expected(&format!("a table {}", title(keys, name)));
         }
         Some(Table::open(self.file, keys, name, self.offset, entries?))
     }
 }
 
-/// The text in quotes, cut to a length that fits a line.
+/// The beginning of a text in quotes.
 pub(super) fn quoted(text: &str) -> String {
-    const LONGEST: usize = 60;
-    let mut shown: String = text.chars().take(LONGEST).collect();
-    if shown.len() < text.len() {
-        shown.push('…');
-    }
-    format!("{shown:?}")
+    format!("{:?}", excerpt(text))
 }
 
 /// The end of a message about a word that may be misspelt.
