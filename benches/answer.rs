@@ -29,8 +29,8 @@ use meridian::engine::Prefetcher;
 use meridian::engine::Scratch;
 use meridian::engine::answer;
 use meridian::geo::atlas::Atlas;
-use meridian::state::build::Evidence;
 use meridian::state::counters::Counters;
+use meridian::state::evidence::Evidence;
 use meridian::state::plan::Plan;
 use meridian::state::snapshot::Snapshot;
 

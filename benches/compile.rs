@@ -47,7 +47,6 @@ fn spec() -> Spec {
             .direction(),
             weight: 1,
             bias_km: 0.0,
-            families: PerFamily::both(true),
         });
     Spec {
         policy: Policy::Nearest,

@@ -26,8 +26,8 @@ use meridian::engine::Arrival;
 use meridian::engine::Scratch;
 use meridian::engine::answer;
 use meridian::geo::atlas::Atlas;
-use meridian::state::build::Evidence;
 use meridian::state::counters::Counters;
+use meridian::state::evidence::Evidence;
 use meridian::state::snapshot::Snapshot;
 
 #[path = "../tests/support/mod.rs"]
@@ -225,7 +225,7 @@ fn run(n: usize, step: &Step, atlas: &Arc<Atlas>) -> Duration {
     let loaded = started.elapsed();
     let down = Evidence {
         endpoints: vec![vec![Health::Down; 2]],
-        forced: Vec::new(),
+        ..Evidence::default()
     };
     let started = Instant::now();
     let flipped = Snapshot::build(Arc::clone(&plan), &down, 2, Some(&snapshot));
@@ -242,7 +242,7 @@ fn run(n: usize, step: &Step, atlas: &Arc<Atlas>) -> Duration {
     let pools = &plan.config.pools.pools;
     let half = Evidence {
         endpoints: pools.iter().map(|pool| vec![health(pool); 2]).collect(),
-        forced: Vec::new(),
+        ..Evidence::default()
     };
     let started = Instant::now();
     drop(Snapshot::build(

@@ -15,8 +15,8 @@ use criterion::criterion_main;
 use meridian::base::health::Health;
 use meridian::daemon::load::embedded_atlas;
 use meridian::geo::atlas::Atlas;
-use meridian::state::build::Evidence;
-use meridian::state::build::merge_tables;
+use meridian::state::derive::merge_tables;
+use meridian::state::evidence::Evidence;
 use meridian::state::plan::Plan;
 use meridian::state::snapshot::Snapshot;
 
@@ -66,6 +66,7 @@ fn flips(c: &mut Criterion) {
                 .map(|pool| vec![if pool == 0 { first } else { Health::Up }])
                 .collect(),
             forced: vec![None; n_pools],
+            ..Evidence::default()
         };
         let up = Snapshot::build(Arc::clone(&plan), &evidence(Health::Up), 1, None);
         let up = up.with_merged_tables();

@@ -24,8 +24,8 @@ use meridian::engine::Arrival;
 use meridian::engine::Scratch;
 use meridian::engine::answer;
 use meridian::geo::atlas::Atlas;
-use meridian::state::build::Evidence;
 use meridian::state::counters::Counters;
+use meridian::state::evidence::Evidence;
 use meridian::state::snapshot::Snapshot;
 
 #[path = "../tests/support/mod.rs"]

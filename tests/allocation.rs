@@ -28,8 +28,8 @@ use meridian::daemon::load::embedded_atlas;
 use meridian::engine::Arrival;
 use meridian::engine::Scratch;
 use meridian::engine::answer;
-use meridian::state::build::Evidence;
 use meridian::state::counters::Counters;
+use meridian::state::evidence::Evidence;
 use meridian::state::plan::Plan;
 use meridian::state::publish::Publisher;
 use meridian::state::publish::SnapshotReader;
@@ -183,7 +183,7 @@ fn every_answer_is_of_one_generation() {
             .collect();
         Evidence {
             endpoints,
-            forced: Vec::new(),
+            ..Evidence::default()
         }
     };
     let first = Snapshot::build(plan.clone(), &evidence(0), 0, None);

@@ -42,8 +42,8 @@ use meridian::health::overrides::Forced;
 use meridian::mmdb::countries;
 use meridian::mmdb::writer;
 use meridian::mmdb::writer::Value;
-use meridian::state::build::Evidence;
 use meridian::state::counters::Counters;
+use meridian::state::evidence::Evidence;
 use meridian::state::plan::Plan;
 use meridian::state::snapshot::Snapshot;
 use serde::Deserialize;
@@ -219,6 +219,7 @@ fn snapshot(plan: &Arc<Plan>, asked: &Asked) -> Snapshot {
             .map(|pool| pool.endpoints.iter().map(|e| health(e.address)).collect())
             .collect(),
         forced: pools.iter().map(|pool| forced(&pool.name)).collect(),
+        ..Evidence::default()
     };
     Snapshot::build(Arc::clone(plan), &evidence, 1, None).with_merged_tables()
 }

@@ -26,8 +26,8 @@ use meridian::geo::atlas::Atlas;
 use meridian::mmdb::countries;
 use meridian::mmdb::writer;
 use meridian::mmdb::writer::Value;
-use meridian::state::build::Evidence;
 use meridian::state::counters::Counters;
+use meridian::state::evidence::Evidence;
 use meridian::state::plan::Plan;
 use meridian::state::snapshot::Snapshot;
 use proptest::collection::vec;
@@ -168,7 +168,7 @@ proptest! {
         let plan = plan(atlas(&networks));
         let health = |down: &bool| vec![if *down { Health::Down } else { Health::Up }];
         let evidence =
-            Evidence { endpoints: down.iter().map(health).collect(), forced: Vec::new() };
+            Evidence { endpoints: down.iter().map(health).collect(), ..Evidence::default() };
         let bare = Snapshot::build(plan.clone(), &evidence, 1, None);
         let merged = Snapshot::build(plan, &evidence, 2, None).with_merged_tables();
         let of = |snapshot: &Snapshot, third: u8| steered(snapshot, [10, 0, third, 0]);

@@ -405,7 +405,7 @@ fn pools(live: &Live, snapshot: &Snapshot) -> Vec<Pool> {
         .collect();
     let pool = |(ix, pool): (usize, &model::Pool)| {
         let now = &snapshot.pools[ix];
-        let health = |family| now.health(&snapshot.plan, ix, family);
+        let health = |family| now.health(family);
         let endpoint = |(endpoint, health): (&model::Endpoint, _)| {
             let view = views.remove(&(pool.name.to_string(), endpoint.address));
             self::endpoint(endpoint.address, health, view.as_ref())
@@ -418,10 +418,10 @@ fn pools(live: &Live, snapshot: &Snapshot) -> Vec<Pool> {
             ipv4: health(Family::V4).map(|health| health.to_string()),
             ipv6: health(Family::V6).map(|health| health.to_string()),
             r#override: words.of(&pool.name).map(word),
-            endpoints: pool
+            endpoints: now
                 .endpoints
                 .iter()
-                .zip(now.endpoints.iter().copied())
+                .zip(now.health.iter().copied())
                 .map(endpoint)
                 .collect(),
         }

@@ -166,9 +166,9 @@ impl Page {
     fn pools(&mut self, live: &Live, snapshot: &Snapshot) {
         let plan = &snapshot.plan;
         let pools = || plan.config.pools.pools.iter().zip(&snapshot.pools);
-        let families = pools().enumerate().flat_map(|(ix, (pool, now))| {
+        let families = pools().flat_map(|(pool, now)| {
             Family::ALL.into_iter().filter_map(move |family| {
-                let health = now.health(plan, ix, family)?;
+                let health = now.health(family)?;
                 Some(([family.as_str(), &*pool.name], up(health)))
             })
         });
@@ -179,7 +179,7 @@ impl Page {
             families,
         );
         let endpoints = pools().flat_map(|(pool, now)| {
-            let endpoints = pool.endpoints.iter().zip(&now.endpoints);
+            let endpoints = now.endpoints.iter().zip(&now.health);
             endpoints.map(|(endpoint, health)| {
                 let labels: [&dyn Display; 2] = [&endpoint.address, &pool.name];
                 (labels, up(*health))

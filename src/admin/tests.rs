@@ -43,8 +43,8 @@ use crate::live::Start;
 use crate::live::clock::Clock;
 use crate::live::meters::Meters;
 use crate::live::request::Request;
-use crate::state::build::Evidence;
 use crate::state::counters::Counters;
+use crate::state::evidence::Evidence;
 use crate::state::fixture;
 
 const PROCESS: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";

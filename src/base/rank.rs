@@ -5,8 +5,6 @@
 
 use crate::base::ix::PoolIx;
 use crate::base::location::Point;
-use crate::base::per_family::PerFamily;
-use crate::base::prefix::Family;
 
 /// How pools are ordered for a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -42,8 +40,7 @@ pub struct Share {
 
 /// The ordered groups of pools for one kind of client, and where the order comes from.
 ///
-/// A list may be truncated: then it holds the groups of the first pools of each family, and omits the
-/// other groups between and after them.
+/// A list may be truncated: then it holds the first groups, and omits all others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RankList {
     /// The rule that made it, counted in the steered name's rule list; `None`: the name itself.
@@ -53,39 +50,10 @@ pub struct RankList {
     pub located: bool,
     /// Whether the client must never leave these pools (`fence = true`).
     pub fenced: bool,
-    /// What is omitted; `None`: nothing.
-    pub truncated: Option<Truncated>,
+    /// Where the list's clients are, if groups are omitted: the complete list can be computed from it.
+    pub truncated: Option<Point>,
     /// The groups, best first; no pool occurs twice.
     pub groups: Groups,
-}
-
-/// What a truncated list omits, and what the complete one can be computed from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Truncated {
-    /// How many groups stand before the first omitted one that has a pool of the family; `None`: no
-    /// pool of the family is omitted.
-    pub first_omitted: PerFamily<Option<u32>>,
-    /// Where the list's clients are.
-    pub point: Point,
-}
-
-impl RankList {
-    /// Whether pools of a family are omitted.
-    pub fn is_truncated(&self, family: Family) -> bool {
-        self.first_omitted(family).is_some()
-    }
-
-    /// The groups, best first, up to the first omitted one that has a pool of this family.
-    pub fn groups_for(&self, family: Family) -> impl Iterator<Item = &[Share]> {
-        let n = self
-            .first_omitted(family)
-            .map_or(usize::MAX, |n| n as usize);
-        self.groups.iter().take(n)
-    }
-
-    fn first_omitted(&self, family: Family) -> Option<u32> {
-        self.truncated.and_then(|it| it.first_omitted[family])
-    }
 }
 
 /// Groups of pools; the pools of one are equally good for a client, and none is empty.

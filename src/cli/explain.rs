@@ -23,7 +23,7 @@ use crate::cli::remote::Remote;
 use crate::engine::explain::explain;
 use crate::engine::question::Question;
 use crate::health::overrides::Forced;
-use crate::state::build::Evidence;
+use crate::state::evidence::Evidence;
 use crate::state::plan::Plan;
 use crate::state::snapshot::Snapshot;
 

@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::diag::Place;
@@ -269,7 +270,7 @@ pub struct Pool {
     /// Where it is.
     pub location: Point,
     /// Never empty; addresses differ.
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Arc<[Endpoint]>,
     /// `None`: always up.
     pub monitor: Option<MonitorIx>,
     /// Endpoints of a family that must be up for the pool to be up in that family; at least 1.

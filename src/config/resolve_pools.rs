@@ -187,7 +187,7 @@ fn pool(name: &Name<'_>, table: &Table<'_>, monitors: &Names<'_>, safety: &Safet
     Some(Pool {
         name: name?,
         location: location?,
-        endpoints: endpoints?,
+        endpoints: endpoints?.into(),
         monitor,
         min_healthy: min_healthy as usize,
         weight,

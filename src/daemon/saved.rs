@@ -5,6 +5,7 @@
 //! be many. A file that cannot be understood is set aside under another name with a warning: it is
 //! never an obstacle to serving, and never overwritten.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
@@ -16,6 +17,7 @@ use serde::de::DeserializeOwned;
 use tracing::warn;
 
 use crate::base::health::Health;
+use crate::base::per_family::PerFamily;
 use crate::daemon::files;
 use crate::health::overrides::Override;
 use crate::health::overrides::Overrides;
@@ -24,6 +26,7 @@ use crate::health::saved::SavedEndpoint;
 use crate::health::saved::SavedVantage;
 use crate::health::streak::Note;
 use crate::live::clock::unix;
+use crate::state::evidence::LastUp;
 
 /// The layout of `state.json`; a file with a higher number is of a newer release. In layout 1 it also
 /// held the overrides.
@@ -40,6 +43,9 @@ const MAX_STATE_LEN: u64 = 1 << 30;
 struct VerdictsFile {
     version: u32,
     endpoints: Vec<Endpoint>,
+    /// From layout 2 on.
+    #[serde(default)]
+    last_up: Vec<LastUpRecord>,
     /// In layout 1 only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     overrides: Option<Vec<OverrideRecord>>,
@@ -89,11 +95,22 @@ struct OverrideRecord {
     reason: Box<str>,
 }
 
+/// The pools that were up when any of a steered name's last was.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LastUpRecord {
+    name: Box<str>,
+    ipv4: BTreeSet<Box<str>>,
+    ipv6: BTreeSet<Box<str>>,
+}
+
 /// Everything kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
     /// Verdicts.
     pub verdicts: Saved,
+    /// The pools that were up last.
+    pub last_up: LastUp,
     /// The operators' overrides.
     pub overrides: Overrides,
 }
@@ -110,10 +127,11 @@ fn overrides_path(state_dir: &Path) -> PathBuf {
 ///
 /// # Errors
 /// If the folder cannot be made or written to.
-pub fn write_verdicts(state_dir: &Path, verdicts: &Saved) -> io::Result<()> {
+pub fn write_verdicts(state_dir: &Path, verdicts: &Saved, last_up: &LastUp) -> io::Result<()> {
     let file = VerdictsFile {
         version: VERDICTS_VERSION,
         endpoints: verdicts.endpoints.iter().map(Endpoint::of).collect(),
+        last_up: last_up.iter().map(LastUpRecord::of).collect(),
         overrides: None,
     };
     write(&verdicts_path(state_dir), &file)
@@ -143,9 +161,8 @@ fn write(path: &Path, file: &impl Serialize) -> io::Result<()> {
 /// with a warning.
 pub fn read(state_dir: &Path) -> State {
     let mut state = State::default();
-    if let Some((verdicts, overrides)) = read_file(&verdicts_path(state_dir), parse_verdicts) {
-        state.verdicts = verdicts;
-        state.overrides = overrides.unwrap_or_default();
+    if let Some(verdicts) = read_file(&verdicts_path(state_dir), parse_verdicts) {
+        state = verdicts;
     }
     if let Some(overrides) = read_file(&overrides_path(state_dir), parse_overrides) {
         state.overrides = overrides;
@@ -192,14 +209,20 @@ fn parse<T: DeserializeOwned>(bytes: &[u8], version: u32) -> Result<T, String> {
     serde_json::from_slice(bytes).map_err(|error| error.to_string())
 }
 
-fn parse_verdicts(bytes: &[u8]) -> Result<(Saved, Option<Overrides>), String> {
+fn parse_verdicts(bytes: &[u8]) -> Result<State, String> {
     let file: VerdictsFile = parse(bytes, VERDICTS_VERSION)?;
     let endpoints = file.endpoints.into_iter().map(Endpoint::into_saved);
-    let verdicts = Saved {
-        endpoints: endpoints.collect::<Result<_, _>>()?,
-    };
-    let overrides = file.overrides.map(overrides).transpose()?;
-    Ok((verdicts, overrides))
+    let mut last_up = LastUp::default();
+    for LastUpRecord { name, ipv4, ipv6 } in file.last_up {
+        last_up.insert(&name, PerFamily { v4: ipv4, v6: ipv6 });
+    }
+    Ok(State {
+        verdicts: Saved {
+            endpoints: endpoints.collect::<Result<_, _>>()?,
+        },
+        last_up,
+        overrides: overrides(file.overrides.unwrap_or_default())?,
+    })
 }
 
 fn parse_overrides(bytes: &[u8]) -> Result<Overrides, String> {
@@ -267,6 +290,16 @@ impl Endpoint {
     }
 }
 
+impl LastUpRecord {
+    fn of((name, pools): (&str, &PerFamily<BTreeSet<Box<str>>>)) -> Self {
+        Self {
+            name: name.into(),
+            ipv4: pools.v4.clone(),
+            ipv6: pools.v6.clone(),
+        }
+    }
+}
+
 impl OverrideRecord {
     fn of((pool, override_): (&str, &Override)) -> Self {
         Self {
@@ -322,7 +355,14 @@ mod tests {
             reason: "maintenance".into(),
         };
         overrides.set("us", override_);
+        let mut last_up = LastUp::default();
+        let pools = PerFamily {
+            v4: ["eu".into(), "us".into()].into(),
+            v6: BTreeSet::new(),
+        };
+        last_up.insert("app.example.com", pools);
         State {
+            last_up,
             verdicts: Saved {
                 endpoints: vec![endpoint],
             },
@@ -331,7 +371,7 @@ mod tests {
     }
 
     fn write(state_dir: &Path, state: &State) {
-        write_verdicts(state_dir, &state.verdicts).expect("write");
+        write_verdicts(state_dir, &state.verdicts, &state.last_up).expect("write");
         write_overrides(state_dir, &state.overrides).expect("write");
     }
 
@@ -355,7 +395,11 @@ mod tests {
             "reason":"maintenance"}]}"#;
         let dir = tempfile::tempdir().expect("temp dir");
         std::fs::write(verdicts_path(dir.path()), text).expect("write");
-        assert_eq!(read(dir.path()), state());
+        let state = State {
+            last_up: LastUp::default(),
+            ..state()
+        };
+        assert_eq!(read(dir.path()), state);
         // What was cleared since must not come back with the old file.
         write_overrides(dir.path(), &Overrides::default()).expect("write");
         assert_eq!(read(dir.path()).overrides, Overrides::default());

@@ -63,6 +63,7 @@ use crate::live::request::Requests;
 use crate::probe::schedule::Prober;
 use crate::probe::tls::Tls;
 use crate::state::counters::Counters;
+use crate::state::membership::Membership;
 use crate::state::plan::Plan;
 use crate::state::snapshot::Snapshot;
 use crate::transport;
@@ -142,6 +143,7 @@ struct Started {
     loader: Loader,
     live: Arc<Live>,
     owner: Owner,
+    evidence: evidence::Start,
     bound: Bound,
     admin: Option<TcpListener>,
     token: Option<Token>,
@@ -177,12 +179,13 @@ fn start(path: &Path) -> Result<Started, ServeError> {
             .as_ref()
             .and_then(|listener| listener.local_addr().ok()),
     };
-    let (live, owner) = live(loaded.plan, report, n_shards, addresses);
+    let (live, owner, evidence) = live(loaded.plan, report, n_shards, addresses);
     memory_sys::return_free_pages();
     Ok(Started {
         loader,
         live,
         owner,
+        evidence,
         bound,
         admin,
         token,
@@ -236,7 +239,14 @@ async fn serve(
         stop: stopping.clone(),
     };
     let (owner, loader) = (started.owner, started.loader);
-    let control = Control::start(Arc::clone(&live), owner, prober, loader, events);
+    let control = Control::start(
+        Arc::clone(&live),
+        owner,
+        &started.evidence,
+        prober,
+        loader,
+        events,
+    );
     let admin = match started.admin {
         Some(listener) => Some(tokio::spawn(admin::serve(
             tokio::net::TcpListener::from_std(listener)?,
@@ -278,15 +288,29 @@ fn tcp_limits(process: &Process) -> TcpLimits {
 }
 
 /// The first snapshot, with the verdicts and overrides of the last run, for readers and for the owner.
-fn live(plan: Plan, report: Report, n_shards: usize, addresses: Addresses) -> (Arc<Live>, Owner) {
+fn live(
+    plan: Plan,
+    report: Report,
+    n_shards: usize,
+    addresses: Addresses,
+) -> (Arc<Live>, Owner, evidence::Start) {
     let clock = Clock::start();
     let state_dir = plan.config.process.state_dir.as_deref();
     let state = state_dir.map(saved::read).unwrap_or_default();
-    let mut health_table = control::health_table(&plan);
+    let mut health_table = control::health_table(&plan, &Membership::default());
     health_table.restore(&state.verdicts, clock.now());
-    let evidence = evidence::of(&plan, &health_table, &state.overrides);
+    let start = evidence::Start {
+        is_fresh: state.verdicts.endpoints.is_empty(),
+        last_up: Arc::new(state.last_up),
+        members: Membership::default(),
+    };
+    let evidence = evidence::of(&plan, &health_table, &state.overrides, &start);
+    let start = evidence::Start {
+        last_up: Arc::clone(&evidence.last_up),
+        ..start
+    };
     let first = Snapshot::build(Arc::new(plan), &evidence, 1, None);
-    Live::start(Start {
+    let (live, owner) = Live::start(Start {
         first: first.with_merged_tables(),
         counters: Arc::new(Counters::new(n_shards)),
         health_table,
@@ -302,7 +326,8 @@ fn live(plan: Plan, report: Report, n_shards: usize, addresses: Addresses) -> (A
         },
         clock,
         addresses,
-    })
+    });
+    (live, owner, start)
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {

@@ -202,11 +202,7 @@ fn read(response: &[u8]) -> Wire {
 /// The rank list that the answer came from. For a prefix of several lists it is the first address's,
 /// unless that one has another answer: then any that has the one given.
 fn rank_of<'a>(snapshot: &'a Snapshot, steered: &SteeredAnswer) -> Option<Cow<'a, RankList>> {
-    let answers = snapshot
-        .steered
-        .get(steered.name.index())?
-        .families
-        .get(steered.family.ix())?;
+    let answers = &snapshot.steered.get(steered.name.index())?.families[steered.family];
     let first = answers.table.rank_of(steered.client.prefix.addr());
     let gives = |rank: usize| answers.key_of_rank.get(rank) == Some(&steered.key);
     let rank = match gives(first.index()) {
@@ -230,7 +226,7 @@ fn candidates(
         let has_chosen = group.iter().any(|share| Some(share.pool) == steered.pool);
         for share in group {
             let chosen = Some(share.pool) == steered.pool;
-            let why = |standing| reason(standing, chosen, is_decided, has_chosen, steered.family);
+            let why = |status| reason(status, chosen, is_decided, has_chosen, steered.family);
             candidates.extend(candidate(snapshot, steered, share.pool, location, why));
         }
         is_decided |= has_chosen;
@@ -260,38 +256,38 @@ fn candidate(
     let plan = &snapshot.plan;
     let config = plan.config.pools.pools.get(pool.index())?;
     let now = snapshot.pools.get(pool.index())?;
-    let standing = now.standing(steered.family);
+    let status = now.status[steered.family];
     Some(Candidate {
         pool,
         distance_km: location
             .point
             .map(|point| point.distance_km(config.location)),
-        health: now
-            .health(plan, pool.index(), steered.family)
-            .unwrap_or_default(),
-        drained: standing == PoolStatus::Drained,
+        health: now.health(steered.family).unwrap_or_default(),
+        drained: status == PoolStatus::Drained,
         chosen: Some(pool) == steered.pool,
-        reason: why(standing),
+        reason: why(status),
     })
 }
 
 /// Why a candidate was or was not answered. `is_decided`: a better group holds the answer;
 /// `has_chosen`: its own group does.
 fn reason(
-    standing: PoolStatus,
+    status: PoolStatus,
     chosen: bool,
     is_decided: bool,
     has_chosen: bool,
     family: Family,
 ) -> &'static str {
-    match (standing, chosen) {
+    match (status, chosen) {
         (PoolStatus::Up, true) => "first in the client's order that is up",
+        (PoolStatus::Unproven, true) => "no pool is known to be up: first that was never probed",
         (PoolStatus::Down, true) => "no pool is up: chosen by all_down",
         (PoolStatus::Drained, true) => "nothing but drained pools is left",
         (PoolStatus::Absent, _) if family == Family::V4 => "has no IPv4 endpoint",
         (PoolStatus::Absent, _) => "has no IPv6 endpoint",
         (PoolStatus::Drained, false) => "drained",
         (PoolStatus::Down, false) => "down",
+        (PoolStatus::Unproven, false) => "never probed: behind pools that are up",
         (PoolStatus::Up, false) if has_chosen => "shares this place; the client belongs to another",
         (PoolStatus::Up, false) if is_decided => "later in the client's order",
         (PoolStatus::Up, false) => "not answered",

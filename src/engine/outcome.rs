@@ -60,6 +60,8 @@ pub enum SteerReason {
     AllDown,
     /// There is no address for the client.
     NoAddress,
+    /// None of its pools is known to be up: one that has never been probed.
+    Unproven,
     /// The pool is up.
     Up,
 }

@@ -23,7 +23,7 @@ impl<'a> Prefetcher<'a> {
         let is_used = snapshot.plan.config.process.ecs.enabled;
         let (ix, family) = scratch.last_steered;
         let steered = snapshot.steered.get(ix.index());
-        let answers = steered.and_then(|steered| steered.families.get(family.ix()));
+        let answers = steered.map(|steered| &steered.families[family]);
         let answer_table = answers.and_then(|answers| answers.answer_table.as_deref());
         Self {
             answer_table: answer_table.filter(|_| is_used),

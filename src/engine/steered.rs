@@ -39,7 +39,7 @@ impl<'a> Composer<'a, '_> {
                 self.no_address_now(zone, self.snapshot.plan.steered(ix).ttl)
             }
             Found::NoData => self.negative(zone, Rcode::NoError),
-            Found::Records(_, records) => self.put_steered(ix, family, records),
+            Found::Pools((_, records)) => self.put_steered(ix, family, records),
             Found::ServFail => Next::Done(Rcode::ServFail),
         }
     }
@@ -51,7 +51,7 @@ impl<'a> Composer<'a, '_> {
         let v6_draft = self.draft;
         let v4 = self.find_steered(ix, Family::V4);
         let scope_len = self.draft.scope_len.max(v6_draft.scope_len);
-        let next = if let Found::Records(_, records) = v4 {
+        let next = if let Found::Pools((_, records)) = v4 {
             self.put_steered(ix, Family::V4, records)
         } else {
             self.draft = v6_draft;
@@ -61,19 +61,17 @@ impl<'a> Composer<'a, '_> {
         next
     }
 
-    /// Whether any pool of the name has endpoints of a family: then it is health, a fence or `all_down`
+    /// Whether any pool of the name has endpoints of a family: then it is `all_down`
     /// that leaves a client without an address.
     fn has_family(&self, ix: SteeredIx, family: Family) -> bool {
         let plan = &self.snapshot.plan;
         let steered = plan.steered(ix);
-        let may_be_empty =
-            steered.all_down == AllDown::Empty || steered.rules.iter().any(|rule| rule.fence);
         let has_family = |pool: &PoolIx| {
             let now = self.snapshot.pools.get(pool.index());
-            now.is_some_and(|now| now.standing(family) != PoolStatus::Absent)
+            now.is_some_and(|now| now.status[family] != PoolStatus::Absent)
         };
         let of_rules = steered.rules.iter().flat_map(|rule| &rule.pools);
-        may_be_empty && steered.pools.iter().chain(of_rules).any(has_family)
+        steered.all_down == AllDown::Empty && steered.pools.iter().chain(of_rules).any(has_family)
     }
 
     fn find_steered(&mut self, ix: SteeredIx, family: Family) -> Found<'a> {
@@ -84,14 +82,13 @@ impl<'a> Composer<'a, '_> {
             .and_then(|edns| edns.subnet.as_ref());
         let ecs = &self.snapshot.plan.config.process.ecs;
         let client = client::of_query(ecs, subnet, self.arrival.src);
-        let now = self.snapshot.steered.get(ix.index());
-        let Some((now, answers)) = now.and_then(|now| Some((now, now.families.get(family.ix())?)))
-        else {
+        let Some(now) = self.snapshot.steered.get(ix.index()) else {
             return Found::ServFail;
         };
+        let answers = &now.families[family];
         let steered = answers.find(client, &mut self.scratch.majority);
         let pool = match steered.found {
-            Found::Records(pool, _) => Some(pool),
+            Found::Pools((pool, _)) => Some(pool),
             Found::NoData | Found::ServFail => None,
         };
         let reason = self.reason(pool, family);
@@ -114,9 +111,10 @@ impl<'a> Composer<'a, '_> {
             return SteerReason::NoAddress;
         };
         let now = self.snapshot.pools.get(pool.pool.index());
-        match now.is_none_or(|now| now.standing(family) == PoolStatus::Up) {
-            true => SteerReason::Up,
-            false => SteerReason::AllDown,
+        match now.map(|now| now.status[family]) {
+            Some(PoolStatus::Up) | None => SteerReason::Up,
+            Some(PoolStatus::Unproven) => SteerReason::Unproven,
+            Some(_) => SteerReason::AllDown,
         }
     }
 

@@ -305,13 +305,9 @@ fn unlocated(snapshot: &Snapshot, ix: SteeredIx, family: Family) -> Option<&Reco
         prefix: Prefix::host(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
         max_scope_len: None,
     };
-    let answers = snapshot
-        .steered
-        .get(ix.index())?
-        .families
-        .get(family.ix())?;
+    let answers = &snapshot.steered.get(ix.index())?.families[family];
     match answers.find(client, &mut MajorityScratch::default()).found {
-        Found::Records(_, records) => Some(records),
+        Found::Pools((_, records)) => Some(records),
         Found::NoData | Found::ServFail => None,
     }
 }

@@ -13,18 +13,15 @@ use crate::base::ix::PoolIx;
 use crate::base::ix::RankIx;
 use crate::base::location::Location;
 use crate::base::location::Point;
-use crate::base::per_family::PerFamily;
-use crate::base::prefix::Family;
 use crate::base::rank::Policy;
 use crate::base::rank::RankList;
 use crate::base::rank::Share;
-use crate::base::rank::Truncated;
 use crate::geo::distance::by_distance;
 use crate::geo::distance::nearest_group;
 use crate::geo::rules::Site;
 use crate::geo::rules::Spec;
 
-/// How many pools of each family a list keeps at least where it is a matter of distance.
+/// How many pools a list keeps at least where it is a matter of distance.
 const MIN_KEPT: usize = 32;
 
 /// How many pools all lists of a spec may hold together before they keep fewer, 48 MB: with
@@ -36,7 +33,7 @@ const MAX_KEPT: usize = if cfg!(test) { 1 << 13 } else { 1 << 22 };
 pub(super) struct Ranker<'a> {
     spec: &'a Spec,
     locations: &'a [Location],
-    /// How many pools of each family a list keeps.
+    /// How many pools a list keeps.
     n_kept: usize,
     lists: Vec<RankList>,
     interned: FxHashMap<RankList, RankIx>,
@@ -106,90 +103,42 @@ fn list(spec: &Spec, rule: Option<u32>, location: &Location, n_kept: usize) -> R
 pub fn complete<'a>(spec: &Spec, list: &'a RankList) -> Cow<'a, RankList> {
     match list.truncated {
         None => Cow::Borrowed(list),
-        Some(it) => Cow::Owned(RankList {
+        Some(point) => Cow::Owned(RankList {
             located: list.located,
-            ..ranked(spec, list.rule, Some(it.point), usize::MAX)
+            ..ranked(spec, list.rule, Some(point), usize::MAX)
         }),
     }
 }
 
-/// Ranks pools for clients at `point` that fall under `rule`, and keeps the first `n_kept` of each
-/// family. Whether the clients count as located is for the caller to say.
+/// Ranks pools for clients at `point` that fall under `rule`, and keeps the groups of the first
+/// `n_kept`. Whether the clients count as located is for the caller to say.
 fn ranked(spec: &Spec, rule: Option<u32>, point: Option<Point>, n_kept: usize) -> RankList {
     let parts = parts(spec, rule);
     // An order that is the same everywhere is kept once, so it may as well be complete.
     let is_by_place = parts.iter().any(|(policy, _)| *policy == Policy::Nearest);
     let point = point.filter(|_| is_by_place);
     let n_kept = if point.is_some() { n_kept } else { usize::MAX };
-    let all_sites = || parts.iter().flat_map(|(_, sites)| &**sites);
-    let mut tallies = PerFamily::from_fn(|family| Tally {
-        n_pools: all_sites().filter(|site| site.families[family]).count(),
-        n_kept: 0,
-        first_omitted: None,
-    });
     let mut kept: Vec<Vec<Site>> = Vec::new();
+    let mut n = 0;
     let mut in_order = parts
         .iter()
         .flat_map(|(policy, sites)| groups(*policy, sites, point));
-    while tallies.iter().any(|tally| tally.wants_more(n_kept))
+    while n < n_kept
         && let Some(group) = in_order.next()
     {
-        let n_of = PerFamily::from_fn(|family| group.iter().filter(|s| s.families[family]).count());
-        let is_kept = Family::ALL
-            .into_iter()
-            .any(|family| n_of[family] > 0 && tallies[family].wants_more(n_kept));
-        for family in Family::ALL {
-            match (is_kept, n_of[family]) {
-                (true, n) => tallies[family].n_kept += n,
-                (false, 0) => {}
-                (false, _) => tallies[family].omit_after(kept.len()),
-            }
-        }
-        if is_kept {
-            kept.push(group);
-        }
+        n += group.len();
+        kept.push(group);
     }
-    for family in Family::ALL {
-        if tallies[family].n_kept < tallies[family].n_pools {
-            tallies[family].omit_after(kept.len());
-        }
-    }
-    let first_omitted = tallies.map(|tally| tally.first_omitted);
-    let truncated = point.map(|point| Truncated {
-        first_omitted,
-        point,
-    });
+    let n_pools = parts.iter().map(|(_, sites)| sites.len()).sum();
     RankList {
         rule,
         located: false,
         fenced: rule.is_some_and(|rule| spec.rules[rule as usize].fence),
-        truncated: truncated.filter(|_| first_omitted != PerFamily::both(None)),
+        truncated: point.filter(|_| n < n_pools),
         groups: kept
             .into_iter()
             .map(|group| group.into_iter().map(share))
             .collect(),
-    }
-}
-
-/// One family's pools while a list is made.
-#[derive(Clone, Copy)]
-struct Tally {
-    /// All there are.
-    n_pools: usize,
-    /// Those of the groups kept so far.
-    n_kept: usize,
-    /// As [`Truncated::first_omitted`].
-    first_omitted: Option<u32>,
-}
-
-impl Tally {
-    fn wants_more(&self, n_kept: usize) -> bool {
-        self.n_kept < self.n_pools.min(n_kept)
-    }
-
-    /// A group is omitted after so many kept ones.
-    fn omit_after(&mut self, n_groups: usize) {
-        self.first_omitted.get_or_insert(n_groups as u32);
     }
 }
 
@@ -217,7 +166,7 @@ pub fn first_group(
     list: &RankList,
     wanted: &dyn Fn(PoolIx) -> bool,
 ) -> Option<Vec<Share>> {
-    let point = list.truncated.map(|it| it.point);
+    let point = list.truncated;
     let first = |policy, sites: &[Site]| match (policy, point) {
         (Policy::Nearest, Some(point)) => nearest_group(sites, point, wanted),
         _ => groups(policy, sites, point).find(|group| group.iter().any(|s| wanted(s.pool))),
@@ -273,7 +222,6 @@ mod tests {
             direction: Point::new(0.0, *longitude).expect("in range").direction(),
             weight: 1,
             bias_km: 0.0,
-            families: PerFamily::both(true),
         };
         longitudes.iter().zip(0..).map(site).collect()
     }
@@ -363,24 +311,22 @@ mod tests {
     }
 
     proptest! {
-        /// Whichever pools of a family are wanted: a truncated list that names one at all names the
+        /// Whichever pools are wanted: a truncated list that names one at all names the
         /// same group's as the complete list does.
         #[test]
         fn truncated_lists_begin_as_complete_ones(
-            pools in vec((-60..60_i32, any::<(bool, bool)>(), any::<bool>(), any::<bool>()), 1..40),
+            pools in vec((-60..60_i32, any::<bool>(), any::<bool>()), 1..40),
             n_kept in 1..6_usize,
             policy in 0..3_usize,
             has_rule in any::<bool>(),
         ) {
             let mut spec = spec(Policy::Nearest, &[]);
             let mut of_rule = Vec::new();
-            for ((longitude, families, in_rule, _), pool) in pools.iter().zip(0..) {
+            for ((longitude, in_rule, _), pool) in pools.iter().zip(0..) {
                 // A hundredth of a degree is 1.1 km, so that there are ties and chains of them.
                 let point = Point::new(0.0, f64::from(*longitude) / 200.0).expect("in range");
                 let direction = point.direction();
-                let (v4, v6) = if *families == (false, false) { (true, true) } else { *families };
-                let families = PerFamily { v4, v6 };
-                let site = Site { pool: PoolIx(pool), direction, weight: 1, bias_km: 0.0, families };
+                let site = Site { pool: PoolIx(pool), direction, weight: 1, bias_km: 0.0 };
                 spec.sites.push(site);
                 of_rule.extend(in_rule.then_some(site));
             }
@@ -397,44 +343,34 @@ mod tests {
             let all = ranked(&spec, rule, point, usize::MAX);
             prop_assert_eq!(&*complete(&spec, &truncated), &all);
             prop_assert_eq!(all.truncated, None);
-            for family in Family::ALL {
-                let is_wanted = |share: &&Share| {
-                    let (_, _, _, is_up) = pools[share.pool.index()];
-                    is_up && spec.sites[share.pool.index()].families[family]
+            let is_wanted = |share: &&Share| pools[share.pool.index()].2;
+            let first = |list: &RankList| {
+                let wanted = |group: &[Share]| -> Vec<Share> {
+                    group.iter().filter(is_wanted).copied().collect()
                 };
-                let first = |list: &RankList| {
-                    let wanted = |group: &[Share]| -> Vec<Share> {
-                        group.iter().filter(is_wanted).copied().collect()
-                    };
-                    list.groups_for(family).map(wanted).find(|wanted| !wanted.is_empty())
-                };
-                let wanted = |pool: PoolIx| is_wanted(&&Share { pool, weight: 1 });
-                let first_of_complete = first_group(&spec, &truncated, &wanted).map(|mut group| {
-                    group.retain(|share| wanted(share.pool));
-                    group
-                });
-                if truncated.truncated.is_some() {
-                    prop_assert_eq!(first_of_complete, first(&all));
-                }
-                match first(&truncated) {
-                    None if truncated.is_truncated(family) => {}
-                    found => prop_assert_eq!(found, first(&all)),
-                }
+                list.groups.iter().map(wanted).find(|wanted| !wanted.is_empty())
+            };
+            let wanted = |pool: PoolIx| is_wanted(&&Share { pool, weight: 1 });
+            let first_of_complete = first_group(&spec, &truncated, &wanted).map(|mut group| {
+                group.retain(|share| wanted(share.pool));
+                group
+            });
+            if truncated.truncated.is_some() {
+                prop_assert_eq!(first_of_complete, first(&all));
+            }
+            match first(&truncated) {
+                None if truncated.truncated.is_some() => {}
+                found => prop_assert_eq!(found, first(&all)),
             }
         }
     }
 
     #[test]
-    fn lists_keep_the_first_of_each_family_and_are_told_apart_by_place() {
+    fn lists_keep_the_first_pools_and_are_told_apart_by_place() {
         let mut spec = spec(Policy::Nearest, &[]);
         for pool in 0..100 {
             let mut site = sites(&[f64::from(pool)])[0];
             site.pool = PoolIx(pool);
-            // Every tenth has IPv6 only.
-            site.families = PerFamily {
-                v4: pool % 10 != 9,
-                v6: pool % 10 == 9,
-            };
             spec.sites.push(site);
         }
         let locations = [at(0.0), at(0.1), Location::default()];
@@ -456,18 +392,8 @@ mod tests {
                 .map(|s| s.pool.0)
                 .collect::<Vec<_>>()
         };
-        // 32 of IPv4, and all ten of IPv6.
-        let expected = (0..35)
-            .chain([39, 49, 59, 69, 79, 89, 99])
-            .collect::<Vec<_>>();
-        assert_eq!(kept(&lists[0]), expected);
-        assert_eq!(
-            lists[0].truncated.map(|it| it.first_omitted),
-            Some(PerFamily {
-                v4: Some(35),
-                v6: None
-            })
-        );
+        assert_eq!(kept(&lists[0]), (0..32).collect::<Vec<_>>());
+        assert!(lists[0].truncated.is_some());
         assert_eq!(kept(&complete(&spec, &lists[0])).len(), 100);
         assert_eq!(
             (kept(&lists[2]).len(), lists[2].truncated),

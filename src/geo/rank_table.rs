@@ -181,7 +181,6 @@ mod tests {
                 .direction(),
             weight: 1,
             bias_km: 0.0,
-            families: PerFamily::both(true),
         }
     }
 

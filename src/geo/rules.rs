@@ -11,7 +11,6 @@ use crate::base::location::Country;
 use crate::base::location::Direction;
 use crate::base::location::Location;
 use crate::base::location::Subdivision;
-use crate::base::per_family::PerFamily;
 use crate::base::prefix::Prefix;
 use crate::base::rank::Policy;
 
@@ -38,8 +37,6 @@ pub struct Site {
     pub weight: u32,
     /// Subtracted from the distance, in kilometres.
     pub bias_km: f64,
-    /// Whether it has endpoints.
-    pub families: PerFamily<bool>,
 }
 
 /// Directions and biases are made of checked numbers: none is a NaN.
@@ -48,7 +45,7 @@ impl Eq for Site {}
 impl Hash for Site {
     /// By what tells sites apart as a rule: equal floating-point numbers may differ in their bits.
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.pool, self.weight, self.families).hash(state);
+        (self.pool, self.weight).hash(state);
     }
 }
 

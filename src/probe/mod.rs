@@ -30,6 +30,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio::time::timeout_at;
 
+use crate::base::ix::PoolIx;
 use crate::config::model::Egress;
 use crate::config::model::Pools;
 use crate::config::model::Vantage;
@@ -41,6 +42,7 @@ use crate::health::observation::ProbeResult;
 use crate::health::observation::Target;
 use crate::probe::connect::Proxies;
 use crate::probe::tls::Tls;
+use crate::state::membership::Membership;
 
 /// An endpoint and a vantage that probes it.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,16 +56,16 @@ pub struct Pair {
 }
 
 /// Every endpoint that has a monitor with every vantage that can reach its family, in file order.
-pub fn pairs(pools: &Pools, vantages: &[Vantage]) -> Vec<Pair> {
+pub fn pairs(pools: &Pools, members: &Membership, vantages: &[Vantage]) -> Vec<Pair> {
     let monitors: Vec<_> = pools.monitors.iter().cloned().map(Arc::new).collect();
     let names: Vec<Arc<str>> = vantages.iter().map(|v| Arc::from(&*v.name)).collect();
     let mut pairs = Vec::new();
-    for pool in &pools.pools {
+    for (ix, pool) in pools.pools.iter().enumerate() {
         let Some(monitor) = pool.monitor else {
             continue;
         };
         let name: Arc<str> = Arc::from(&*pool.name);
-        for endpoint in &pool.endpoints {
+        for endpoint in members.of(PoolIx::new(ix), pool).iter() {
             let target = Arc::new(Target {
                 pool: Arc::clone(&name),
                 address: endpoint.address,

@@ -51,6 +51,7 @@ use crate::probe::probe;
 use crate::probe::schedule::Prober;
 use crate::probe::source_sys::bind_without_port;
 use crate::probe::tls::Tls;
+use crate::state::membership::Membership;
 
 /// Ample for what must answer.
 const PATIENT: Duration = Duration::from_secs(20);
@@ -951,7 +952,7 @@ fn pairs_are_what_each_vantage_can_reach() {
                 address: address.parse().expect("an address"),
                 weight: 1,
             })
-            .to_vec(),
+            .into(),
         monitor,
         min_healthy: 1,
         weight: 1,
@@ -962,7 +963,7 @@ fn pairs_are_what_each_vantage_can_reach() {
         pools: vec![pool("static", None), pool("west", Some(MonitorIx(0)))],
         steered: Vec::new(),
     };
-    let pairs = pairs(&pools, &vantages);
+    let pairs = pairs(&pools, &Membership::default(), &vantages);
     let seen: Vec<_> = pairs
         .iter()
         .map(|pair| {

@@ -13,13 +13,16 @@ use crate::base::prefix::Prefix;
 use crate::base::prefix::mask128;
 use crate::base::rr::Class;
 use crate::base::rr::RrType;
+use crate::config::model::Endpoint;
 use crate::geo::answer_table::AnswerTable;
 use crate::geo::majority::MajorityScratch;
 use crate::geo::rank_table::RankTable;
 use crate::geo::table::Hit;
+use crate::steer::Choice;
 use crate::steer::rendezvous;
 use crate::steer::rendezvous::CLIENT_LEN;
 use crate::steer::rendezvous::ClientKey;
+use crate::wire::encode::QNAME_POINTER;
 
 /// How many selections of endpoints exist for a pool that has more of them than an answer may hold.
 pub const N_VARIANTS: usize = 64;
@@ -54,7 +57,7 @@ impl Records {
                 IpAddr::V6(v6) => (RrType::AAAA, v6.octets().to_vec()),
             };
             // The qname always stands at offset 12.
-            wire.extend_from_slice(&[0xC0, 0x0C]);
+            wire.extend_from_slice(&QNAME_POINTER);
             wire.extend_from_slice(&rtype.0.to_be_bytes());
             wire.extend_from_slice(&Class::IN.0.to_be_bytes());
             wire.extend_from_slice(&ttl.to_be_bytes());
@@ -101,16 +104,11 @@ pub struct PoolAnswer {
     pub variants: Arc<[Records]>,
 }
 
-/// What the clients of equal rank lists are answered.
-#[derive(Debug)]
-pub enum Answer {
-    /// No address in this family.
-    NoData,
-    /// The addresses of one of these pools; never empty.
-    Pools(Box<[PoolAnswer]>),
-    /// SERVFAIL, as `all_down = "servfail"` asks.
-    ServFail,
-}
+/// What the clients of equal rank lists are answered: the pools are never empty.
+pub type Answer = Choice<Box<[PoolAnswer]>>;
+
+/// What one client is answered: these addresses of this pool.
+pub type Found<'a> = Choice<(&'a PoolAnswer, &'a Records)>;
 
 /// What a client gets, and for how wide a prefix.
 #[derive(Debug)]
@@ -121,17 +119,6 @@ pub struct Steered<'a> {
     pub scope_len: u8,
     /// The key of the answer, for explanations.
     pub key: u32,
-}
-
-/// The kind of answer a client gets.
-#[derive(Clone, Copy, Debug)]
-pub enum Found<'a> {
-    /// No address in this family.
-    NoData,
-    /// These addresses of this pool.
-    Records(&'a PoolAnswer, &'a Records),
-    /// The name cannot be answered now.
-    ServFail,
 }
 
 /// One steered name in one family.
@@ -153,22 +140,25 @@ impl FamilyAnswers {
     #[inline(always)] // On every answer's way: calls cost as much as what they call.
     pub fn find(&self, client: Client, scratch: &mut MajorityScratch) -> Steered<'_> {
         let (key, scope_len) = self.key_of(client, scratch);
-        let Some(Answer::Pools(pools)) = self.answers.get(key as usize) else {
-            let found = match self.answers.get(key as usize) {
-                Some(Answer::ServFail) => Found::ServFail,
-                _ => Found::NoData,
-            };
-            return Steered {
-                found,
-                scope_len,
-                key,
-            };
+        let pools = match self.answers.get(key as usize) {
+            Some(Choice::Pools(pools)) => pools,
+            other => {
+                let found = match other {
+                    Some(Choice::NoData) => Choice::NoData,
+                    _ => Choice::ServFail,
+                };
+                return Steered {
+                    found,
+                    scope_len,
+                    key,
+                };
+            }
         };
         if let [only] = &**pools
             && let [records] = &*only.variants
         {
             return Steered {
-                found: Found::Records(only, records),
+                found: Choice::Pools((only, records)),
                 scope_len,
                 key,
             };
@@ -178,8 +168,8 @@ impl FamilyAnswers {
             .get(picked.0)
             .map(|pool| (pool, pool.variants.get(picked.1)))
         {
-            Some((pool, Some(records))) => Found::Records(pool, records),
-            _ => Found::ServFail,
+            Some((pool, Some(records))) => Choice::Pools((pool, records)),
+            _ => Choice::ServFail,
         };
         let scope_len = match client.max_scope_len {
             Some(max) => shared_scope_len(client.prefix, scope_len, max, |key| {
@@ -221,6 +211,33 @@ impl FamilyAnswers {
             }
         }
     }
+}
+
+/// The RRset of some endpoints; where there are more than an answer may hold, a fixed number of
+/// selections by weight, which client prefixes share.
+pub(super) fn variants_of(endpoints: &[Endpoint], answers: usize, ttl: u32) -> Arc<[Records]> {
+    if endpoints.len() <= answers {
+        let all: Vec<IpAddr> = endpoints.iter().map(|endpoint| endpoint.address).collect();
+        return [Records::new(&all, ttl)].into();
+    }
+    let selection = |n: usize| {
+        let key = ClientKey::nth(n as u64);
+        let mut scored: Vec<(f64, IpAddr)> = endpoints
+            .iter()
+            .map(|endpoint| {
+                let hash = rendezvous::name_hash(endpoint.address.to_string().as_bytes());
+                (
+                    rendezvous::score(key, hash, endpoint.weight),
+                    endpoint.address,
+                )
+            })
+            .collect();
+        scored.sort_by(|a, b| b.0.total_cmp(&a.0));
+        scored.truncate(answers);
+        let chosen: Vec<IpAddr> = scored.into_iter().map(|(_, address)| address).collect();
+        Records::new(&chosen, ttl)
+    };
+    (0..N_VARIANTS).map(selection).collect()
 }
 
 /// Which pool and which of its variants a client prefix belongs to.

@@ -10,7 +10,7 @@ use crate::config::model::Config;
 use crate::config::safety::Safety;
 use crate::geo::atlas::Atlas;
 use crate::mmdb::countries;
-use crate::state::build::Evidence;
+use crate::state::evidence::Evidence;
 use crate::state::plan::Plan;
 use crate::state::plan::owners_by_zone;
 use crate::state::snapshot::Snapshot;

@@ -1,11 +1,14 @@
 //! Floor 4: what is served.
 //!
-//! [`plan::Plan`] is compiled from files, [`build`] joins it with evidence into a
+//! [`plan::Plan`] is compiled from files, [`build`] joins it with [`evidence`] into a
 //! [`snapshot::Snapshot`], [`publish`] hands that to the answering threads.
 
 pub mod answers;
 pub mod build;
 pub mod counters;
+pub mod derive;
+pub mod evidence;
+pub mod membership;
 pub mod plan;
 pub mod publish;
 pub mod snapshot;

@@ -7,11 +7,8 @@ use crate::base::diag::Report;
 use crate::base::ix::PoolIx;
 use crate::base::ix::SteeredIx;
 use crate::base::name::Name;
-use crate::base::per_family::PerFamily;
-use crate::base::prefix::Family;
 use crate::config::model;
 use crate::config::model::Config;
-use crate::config::model::Endpoint;
 use crate::config::model::Steered;
 use crate::geo::atlas::Atlas;
 use crate::geo::rank_table;
@@ -117,10 +114,6 @@ fn spec_of(config: &Config, steered: &Steered) -> Spec {
                 direction: p.location.direction(),
                 weight: p.weight,
                 bias_km: p.bias_km,
-                families: PerFamily::from_fn(|family| {
-                    let is_of = |e: &Endpoint| Family::of(e.address) == family;
-                    p.endpoints.iter().any(is_of)
-                }),
             }
         };
         pools.iter().map(site).collect()

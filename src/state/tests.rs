@@ -9,16 +9,19 @@ use crate::base::ix::PoolIx;
 use crate::base::ix::SteeredIx;
 use crate::base::prefix::Family;
 use crate::base::prefix::Prefix;
+use crate::config::model::Endpoint;
 use crate::geo::majority::MajorityScratch;
 use crate::health::overrides::Forced;
 use crate::state::answers::Client;
 use crate::state::answers::Found;
-use crate::state::build::Evidence;
+use crate::state::evidence::Evidence;
+use crate::state::evidence::PoolNow;
 use crate::state::fixture::embedded_atlas;
 use crate::state::fixture::plan;
 use crate::state::fixture::snapshot;
 use crate::state::plan::Plan;
 use crate::state::snapshot::Snapshot;
+use crate::steer::PoolStatus;
 
 const ZONE: &str = "$TTL 60\n@ SOA ns h 1 1 1 1 1\n@ NS ns\nns A 192.0.2.1\n";
 
@@ -50,10 +53,10 @@ fn ask(snapshot: &Snapshot, address: u32, len: u8) -> (u32, u8) {
         prefix,
         max_scope_len: Some(24),
     };
-    let answers = &snapshot.steered[0].families[Family::V4.ix()];
+    let answers = &snapshot.steered[0].families[Family::V4];
     let steered = answers.find(client, &mut MajorityScratch::default());
     match steered.found {
-        Found::Records(pool, _) => (pool.pool.0, steered.scope_len),
+        Found::Pools((pool, _)) => (pool.pool.0, steered.scope_len),
         other => panic!("{other:?}"),
     }
 }
@@ -100,12 +103,13 @@ fn pools_are_shown_as_they_are() {
         let evidence = Evidence {
             endpoints: vec![endpoints.to_vec()],
             forced: vec![forced],
+            ..Evidence::default()
         };
         let snapshot = snapshot(shared(), &evidence);
-        let health = |family| snapshot.pools[0].health(&snapshot.plan, 0, family);
+        let health = |family| snapshot.pools[0].health(family);
         assert_eq!(health(Family::V4), Some(ipv4), "{endpoints:?} {forced:?}");
         assert_eq!(health(Family::V6), Some(ipv6), "{endpoints:?} {forced:?}");
-        let without = snapshot.pools[1].health(&snapshot.plan, 1, Family::V6);
+        let without = snapshot.pools[1].health(Family::V6);
         assert_eq!(without, None);
     }
 }
@@ -147,10 +151,10 @@ fn names_that_are_answered_alike_share_their_answers_and_count_apart() {
     let plan = plan("", &format!("{POOLS}{more}"), &zones, embedded_atlas());
     let up = Evidence {
         endpoints: vec![vec![Health::Up; 3], vec![Health::Up], vec![Health::Up]],
-        forced: vec![None; 3],
+        ..Evidence::default()
     };
     let snapshot = snapshot(plan, &up);
-    let answers = |at: usize| &snapshot.steered[at].families[Family::V4.ix()].answers;
+    let answers = |at: usize| &snapshot.steered[at].families[Family::V4].answers;
     assert!(Arc::ptr_eq(answers(0), answers(1)));
     assert!(!Arc::ptr_eq(answers(0), answers(2)), "another TTL");
     let counters = &snapshot.plan.counters;
@@ -187,7 +191,7 @@ fn meridian(standing: impl Fn(u32) -> Health) -> Snapshot {
     );
     let evidence = Evidence {
         endpoints: (0..100).map(|pool| vec![standing(pool)]).collect(),
-        forced: Vec::new(),
+        ..Evidence::default()
     };
     let plan = plan("", &pools, &[("example.com", ZONE)], embedded_atlas());
     snapshot(plan, &evidence)
@@ -219,4 +223,146 @@ fn the_nearest_pool_up_answers_however_many_nearer_ones_are_down() {
         }
         assert!(n_located > 1000);
     }
+}
+
+/// What an unlocated client of the first name gets: the addresses, or a word.
+fn addresses(snapshot: &Snapshot, family: Family) -> String {
+    let client = Client {
+        prefix: Prefix::host(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        max_scope_len: None,
+    };
+    let answers = &snapshot.steered[0].families[family];
+    match answers.find(client, &mut MajorityScratch::default()).found {
+        Found::NoData => "nodata".into(),
+        Found::ServFail => "servfail".into(),
+        Found::Pools((_, records)) => {
+            let last = |rdata: &[u8]| rdata.last().expect("an address").to_string();
+            records.rdatas().map(last).collect::<Vec<_>>().join(" ")
+        }
+    }
+}
+
+const FAILOVER: &str = r#"
+[pool.a]
+location = [45.60, -121.18]
+endpoints = ["10.0.0.1", "10.0.0.2"]
+[pool.b]
+location = [50.45, 3.82]
+endpoints = ["10.0.0.3"]
+[pool.c]
+location = [35.69, 139.69]
+endpoints = ["10.0.0.4"]
+[steer."app.example.com"]
+policy = "failover"
+pools = ["a", "b", "c"]
+all_down = "last_good"
+"#;
+
+fn failover() -> Arc<Plan> {
+    let zones = [("example.com", ZONE)];
+    Arc::new(plan("", FAILOVER, &zones, embedded_atlas()))
+}
+
+#[test]
+fn what_was_never_proven_ranks_behind_what_is_up() {
+    let (up, down, unknown) = (Health::Up, Health::Down, Health::Unknown);
+    let plan = failover();
+    for (a, b, unproven, expected) in [
+        ([unknown, unknown], up, PoolStatus::Unproven, "3"),
+        ([unknown, unknown], up, PoolStatus::Down, "3"),
+        ([unknown, unknown], up, PoolStatus::Up, "1 2"),
+        // Beside one that is up, it waits for its first probe.
+        ([up, unknown], up, PoolStatus::Unproven, "1"),
+        ([down, unknown], up, PoolStatus::Unproven, "3"),
+        ([down, unknown], down, PoolStatus::Unproven, "2"),
+        ([down, unknown], down, PoolStatus::Down, "4"),
+    ] {
+        let evidence = Evidence {
+            endpoints: vec![a.to_vec(), vec![b], vec![unknown]],
+            unproven: vec![unproven, unproven, PoolStatus::Up],
+            ..Evidence::default()
+        };
+        // The third is without a monitor: it must not win where an unproven one is expected.
+        let evidence = match expected {
+            "2" => Evidence {
+                endpoints: vec![a.to_vec(), vec![b], vec![down]],
+                ..evidence
+            },
+            _ => evidence,
+        };
+        let snapshot = Snapshot::build(Arc::clone(&plan), &evidence, 1, None);
+        let context = format!("{a:?} {b:?} {unproven:?}");
+        assert_eq!(addresses(&snapshot, Family::V4), expected, "{context}");
+    }
+}
+
+#[test]
+fn endpoints_come_and_go_without_a_new_plan() {
+    let plan = failover();
+    let mut evidence = Evidence::default();
+    let first = Snapshot::build(Arc::clone(&plan), &evidence, 1, None).with_merged_tables();
+    assert_eq!(addresses(&first, Family::V4), "1 2");
+    assert_eq!(addresses(&first, Family::V6), "nodata");
+    let endpoint = |text: &str| Endpoint {
+        address: text.parse().expect("an address"),
+        weight: 1,
+    };
+    let members = ["10.0.0.9", "2001:db8::8"].map(endpoint);
+    evidence.members.set(PoolIx(0), members.into());
+    let second = Snapshot::build(Arc::clone(&plan), &evidence, 2, Some(&first));
+    assert_eq!(addresses(&second, Family::V4), "9");
+    assert_eq!(addresses(&second, Family::V6), "8");
+    let table = |snapshot: &Snapshot| Arc::clone(&snapshot.steered[0].families[Family::V4].table);
+    assert!(
+        Arc::ptr_eq(&table(&first), &table(&second)),
+        "compiled once"
+    );
+    // The pools are chosen as before, so that the merged table is taken over.
+    assert!(
+        second.steered[0].families[Family::V4]
+            .answer_table
+            .is_some()
+    );
+
+    evidence.members.set(PoolIx(0), [].into());
+    let third = Snapshot::build(plan, &evidence, 3, Some(&second));
+    assert_eq!(addresses(&third, Family::V4), "3");
+    assert_eq!(addresses(&third, Family::V6), "nodata");
+}
+
+#[test]
+fn the_pools_that_were_up_last_are_evidence() {
+    let plan = failover();
+    let health = |up: &[usize]| -> Vec<Vec<Health>> {
+        let health = |pool: &usize| match up.contains(pool) {
+            true => Health::Up,
+            false => Health::Down,
+        };
+        (0..3).map(|pool| vec![health(&pool); 2]).collect()
+    };
+    let mut evidence = Evidence::default();
+    for (up, expected) in [
+        (&[0, 1][..], "1 2"),
+        (&[1], "3"),
+        // The last one that was up, not the first of the list.
+        (&[], "3"),
+        (&[2], "4"),
+        (&[], "4"),
+    ] {
+        evidence.endpoints = health(up);
+        let last_up = evidence
+            .last_up
+            .after(&plan, &PoolNow::all(&plan, &evidence));
+        evidence.last_up = Arc::new(last_up);
+        let snapshot = Snapshot::build(Arc::clone(&plan), &evidence, 1, None);
+        assert_eq!(addresses(&snapshot, Family::V4), expected, "{up:?}");
+    }
+    // By name: an edit that shifts positions changes nothing, and a pool that is gone is forgotten.
+    let shifted = FAILOVER.replace("[\"a\", \"b\", \"c\"]", "[\"c\", \"a\"]");
+    let zones = [("example.com", ZONE)];
+    let shifted = self::plan("", &shifted, &zones, embedded_atlas());
+    let pools = PoolNow::all(&shifted, &evidence);
+    let kept = evidence.last_up.after(&shifted, &pools);
+    let steered = shifted.steered(SteeredIx(0));
+    assert_eq!(*kept.of(&shifted, steered, Family::V4), [PoolIx(2)]);
 }

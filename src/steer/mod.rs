@@ -7,7 +7,6 @@
 pub mod rendezvous;
 
 use crate::base::ix::PoolIx;
-use crate::base::prefix::Family;
 use crate::base::rank::RankList;
 use crate::base::rank::Share;
 
@@ -26,8 +25,8 @@ pub enum AllDown {
     ServFail,
 }
 
-/// What a pool is worth in one address family now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a pool is worth in one address family now, from worst to best.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PoolStatus {
     /// It has no endpoint of the family: never a candidate.
     Absent,
@@ -35,93 +34,146 @@ pub enum PoolStatus {
     Drained,
     /// It has endpoints, but too few are up.
     Down,
-    /// Enough endpoints are up, or nobody knows otherwise.
+    /// Enough endpoints could be up, but too few have ever been probed: behind all that are up.
+    Unproven,
+    /// Enough endpoints are up.
     Up,
 }
 
-/// What the clients of one rank list are answered in one family.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Choice {
-    /// NODATA.
-    Empty,
-    /// One of these pools, shared by weight; never empty.
-    Pools(Box<[Share]>),
-    /// SERVFAIL.
+impl PoolStatus {
+    /// All, from worst to best.
+    pub const ALL: [Self; 5] = [
+        Self::Absent,
+        Self::Drained,
+        Self::Down,
+        Self::Unproven,
+        Self::Up,
+    ];
+}
+
+/// What a client is answered in one family: `T` holds the pools, or what has become of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Choice<T> {
+    /// NODATA: no pool of the name has an address of this family, or `all_down = "empty"`.
+    NoData,
+    /// The addresses of one of these pools.
+    Pools(T),
+    /// SERVFAIL: the name has addresses of this family, but none that this client may have now.
     ServFail,
+}
+
+/// Pools that share clients by weight; never empty.
+pub type Shares = Box<[Share]>;
+
+/// The pools of one steered name in one family, as they are now.
+pub struct Pools<'a> {
+    /// What each pool is worth.
+    pub status: &'a dyn Fn(PoolIx) -> PoolStatus,
+    /// Whether a pool was up when any pool of the name last was.
+    pub was_up: &'a dyn Fn(PoolIx) -> bool,
+    /// Which statuses occur among the pools of the name and its rules: spares looking through a long
+    /// list for a pool that is not there.
+    pub occurring: StatusSet,
+}
+
+/// A set of [`PoolStatus`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StatusSet(u8);
+
+impl StatusSet {
+    /// Whether a status is in it.
+    pub fn has(self, status: PoolStatus) -> bool {
+        self.0 & (1 << status as u8) != 0
+    }
+}
+
+impl FromIterator<PoolStatus> for StatusSet {
+    fn from_iter<I: IntoIterator<Item = PoolStatus>>(statuses: I) -> Self {
+        let statuses = statuses.into_iter();
+        Self(statuses.fold(0, |bits, status| bits | 1 << status as u8))
+    }
 }
 
 /// Decides what the clients of `rank` are answered.
 ///
-/// `standing` tells of each pool; `was_up` whether it was up when any pool of the name last was. The
-/// first group with a pool that is up wins, and only its pools that are up share it. With none up,
-/// a fenced list is answered empty and any other as `all_down` says. A pool that an operator drained
-/// is used only if nothing but drained pools is left.
+/// The first group with a pool that is up wins, and only its pools that are up share it; without any,
+/// the same with pools that are unproven. With none of either, `all_down` decides among those that
+/// are down; a pool that an operator drained is used only if nothing else is left. Clients of a fenced
+/// list get SERVFAIL then, unless `all_down` is [`AllDown::Empty`]: NODATA would be kept by their
+/// resolvers for everybody (RFC 7871 s7.4). So do those whose pools lack the family while others of the
+/// name have it.
 ///
-/// Where the list is truncated for this family, `first_of_complete` finds the first group of the complete
-/// list with a wanted pool. `any_up` spares looking for a pool that is up where there is known to be none.
+/// Of a list that is truncated, `beyond` is asked for the first group of the complete list with a wanted
+/// pool.
 pub fn choose(
     rank: &RankList,
     all_down: AllDown,
-    family: Family,
-    any_up: bool,
-    standing: impl Fn(PoolIx) -> PoolStatus,
-    was_up: impl Fn(PoolIx) -> bool,
-    first_of_complete: impl Fn(&dyn Fn(PoolIx) -> bool) -> Option<Vec<Share>>,
-) -> Choice {
+    pools: &Pools<'_>,
+    beyond: impl Fn(&dyn Fn(PoolIx) -> bool) -> Option<Vec<Share>>,
+) -> Choice<Shares> {
     let first = |wanted: &dyn Fn(PoolIx) -> bool| {
-        let mut groups = rank.groups_for(family);
-        groups.find_map(|group| members(group, wanted)).or_else(|| {
-            match rank.is_truncated(family) {
-                true => members(&first_of_complete(wanted)?, wanted),
-                false => None,
-            }
-        })
+        let mut groups = rank.groups.iter();
+        let found = groups.find_map(|group| members(group, wanted));
+        match found {
+            None if rank.truncated.is_some() => members(&beyond(wanted)?, wanted),
+            found => found,
+        }
     };
-    if any_up && let Some(choice) = first(&|pool| standing(pool) == PoolStatus::Up) {
-        return choice;
+    let first_with = |status: PoolStatus| match pools.occurring.has(status) {
+        true => first(&|pool| (pools.status)(pool) == status),
+        false => None,
+    };
+    let serving = || first_with(PoolStatus::Up).or_else(|| first_with(PoolStatus::Unproven));
+    if let Some(shares) = serving() {
+        return Choice::Pools(shares);
     }
-    let as_if_up = || {
-        first(&|pool| standing(pool) == PoolStatus::Down)
-            .or_else(|| first(&|pool| standing(pool) == PoolStatus::Drained))
-            .unwrap_or(Choice::Empty)
-    };
-    // A family that no pool serves does not exist for this name, whatever the policy.
-    let exists = as_if_up();
+    let exists = PoolStatus::ALL[1..]
+        .iter()
+        .any(|status| pools.occurring.has(*status));
     match all_down {
-        _ if rank.fenced || exists == Choice::Empty => Choice::Empty,
-        AllDown::Empty => Choice::Empty,
-        AllDown::Fallback(pool) if standing(pool) != PoolStatus::Absent => {
+        // A family that no pool serves does not exist for this name, whatever the policy.
+        _ if !exists => Choice::NoData,
+        AllDown::Empty => Choice::NoData,
+        _ if rank.fenced => Choice::ServFail,
+        AllDown::ServFail => Choice::ServFail,
+        AllDown::Fallback(pool) if (pools.status)(pool) != PoolStatus::Absent => {
             Choice::Pools([Share { pool, weight: 1 }].into())
         }
-        AllDown::LastGood => {
-            first(&|pool| standing(pool) == PoolStatus::Down && was_up(pool)).unwrap_or(exists)
+        AllDown::LastGood | AllDown::Fallback(_) | AllDown::Nearest => {
+            let was_up = || match all_down {
+                AllDown::LastGood => {
+                    first(&|pool| (pools.status)(pool) == PoolStatus::Down && (pools.was_up)(pool))
+                }
+                _ => None,
+            };
+            was_up()
+                .or_else(|| first_with(PoolStatus::Down))
+                .or_else(|| first_with(PoolStatus::Drained))
+                .map_or(Choice::ServFail, Choice::Pools)
         }
-        AllDown::Fallback(_) | AllDown::Nearest => exists,
-        AllDown::ServFail => Choice::ServFail,
     }
 }
 
 /// The pools of a group that are wanted, if any; those of weight 0 only if there are no others.
-fn members(group: &[Share], wanted: &dyn Fn(PoolIx) -> bool) -> Option<Choice> {
+fn members(group: &[Share], wanted: &dyn Fn(PoolIx) -> bool) -> Option<Shares> {
     let wanted = || group.iter().copied().filter(|share| wanted(share.pool));
-    let mut shares: Box<[Share]> = wanted().filter(|share| share.weight > 0).collect();
+    let mut shares: Shares = wanted().filter(|share| share.weight > 0).collect();
     if shares.is_empty() {
         shares = wanted().map(|share| Share { weight: 1, ..share }).collect();
     }
-    (!shares.is_empty()).then_some(Choice::Pools(shares))
+    (!shares.is_empty()).then_some(shares)
 }
 
 #[cfg(test)]
 mod tests {
     use crate::base::location::Point;
-    use crate::base::per_family::PerFamily;
-    use crate::base::rank::Truncated;
 
     use super::*;
 
     use PoolStatus::Absent;
     use PoolStatus::Down;
     use PoolStatus::Drained;
+    use PoolStatus::Unproven;
     use PoolStatus::Up;
 
     fn share(&(pool, weight): &(u32, u32)) -> Share {
@@ -144,30 +196,17 @@ mod tests {
     }
 
     /// The pools chosen, or a word.
-    fn check(
-        rank: &RankList,
-        all_down: AllDown,
-        standing: &[PoolStatus],
-        was_up: &[u32],
-    ) -> String {
-        let choose = |any_up| {
-            choose(
-                rank,
-                all_down,
-                Family::V4,
-                any_up,
-                |pool| standing[pool.index()],
-                |pool| was_up.contains(&pool.0),
-                // What is omitted is pool 2 alone.
-                |wanted| wanted(PoolIx(2)).then(|| vec![share(&(2, 1))]),
-            )
+    fn check(rank: &RankList, all_down: AllDown, status: &[PoolStatus], was_up: &[u32]) -> String {
+        let pools = Pools {
+            status: &|pool| status[pool.index()],
+            was_up: &|pool| was_up.contains(&pool.0),
+            occurring: status.iter().copied().collect(),
         };
-        let choice = choose(true);
-        if !standing.contains(&Up) {
-            assert_eq!(choice, choose(false));
-        }
-        match choice {
-            Choice::Empty => "empty".into(),
+        // Behind the groups of a truncated list there is pool 2 alone.
+        let beyond =
+            |wanted: &dyn Fn(PoolIx) -> bool| wanted(PoolIx(2)).then(|| vec![share(&(2, 1))]);
+        match choose(rank, all_down, &pools, beyond) {
+            Choice::NoData => "nodata".into(),
             Choice::ServFail => "servfail".into(),
             Choice::Pools(shares) => {
                 let text = |s: &Share| format!("{}x{}", s.pool.0, s.weight);
@@ -179,21 +218,23 @@ mod tests {
     #[test]
     fn first_group_with_a_pool_up_wins() {
         let list = rank(false, &[&[(0, 1)], &[(1, 3), (2, 1)], &[(3, 1)]]);
-        for (standing, expected) in [
+        for (status, expected) in [
             ([Up, Up, Up, Up], "0x1"),
             ([Down, Up, Up, Up], "1x3 2x1"),
+            ([Unproven, Unproven, Down, Up], "3x1"),
+            ([Down, Unproven, Down, Unproven], "1x3"),
             ([Drained, Down, Up, Up], "2x1"),
             ([Absent, Absent, Absent, Up], "3x1"),
             ([Down, Down, Down, Down], "0x1"),
             ([Absent, Down, Down, Down], "1x3 2x1"),
             ([Drained, Drained, Down, Drained], "2x1"),
             ([Drained, Drained, Drained, Absent], "0x1"),
-            ([Absent, Absent, Absent, Absent], "empty"),
+            ([Absent, Absent, Absent, Absent], "nodata"),
         ] {
             assert_eq!(
-                check(&list, AllDown::Nearest, &standing, &[]),
+                check(&list, AllDown::Nearest, &status, &[]),
                 expected,
-                "{standing:?}"
+                "{status:?}"
             );
         }
     }
@@ -204,27 +245,28 @@ mod tests {
         let fenced = rank(true, &[&[(0, 1)]]);
         for (all_down, expected) in [
             (AllDown::Nearest, "0x1"),
-            (AllDown::Empty, "empty"),
+            (AllDown::Empty, "nodata"),
             (AllDown::ServFail, "servfail"),
             (AllDown::LastGood, "1x1"),
             (AllDown::Fallback(PoolIx(2)), "2x1"),
             (AllDown::Fallback(PoolIx(3)), "0x1"),
         ] {
-            let standing = [Down, Down, Down, Absent];
+            let status = [Down, Down, Down, Absent];
             assert_eq!(
-                check(&list, all_down, &standing, &[1]),
+                check(&list, all_down, &status, &[1]),
                 expected,
                 "{all_down:?}"
             );
-            assert_eq!(
-                check(&fenced, all_down, &standing, &[1]),
-                "empty",
-                "{all_down:?}"
-            );
+            // A NODATA of its own would be kept for everybody.
+            let of_fenced = match all_down {
+                AllDown::Empty => "nodata",
+                _ => "servfail",
+            };
+            assert_eq!(check(&fenced, all_down, &status, &[1]), of_fenced);
             // Without a pool of the family, the policy has nothing to say.
             assert_eq!(
                 check(&list, all_down, &[Absent; 4], &[1]),
-                "empty",
+                "nodata",
                 "{all_down:?}"
             );
         }
@@ -232,34 +274,36 @@ mod tests {
     }
 
     #[test]
-    fn of_a_truncated_list_the_omitted_pools_count_too() {
-        let point = Point::new(0.0, 0.0).expect("in range");
+    fn behind_a_truncated_list_the_search_goes_on() {
         let truncated = RankList {
-            truncated: Some(Truncated {
-                first_omitted: PerFamily {
-                    v4: Some(2),
-                    v6: None,
-                },
-                point,
-            }),
+            truncated: Point::new(0.0, 0.0),
             ..rank(false, &[&[(0, 1)], &[(1, 1)]])
         };
-        for (all_down, standing, expected) in [
+        for (all_down, status, expected) in [
             (AllDown::Nearest, [Down, Up, Up], "1x1"),
             (AllDown::Nearest, [Down, Down, Up], "2x1"),
             (AllDown::Nearest, [Drained, Down, Down], "1x1"),
             (AllDown::Nearest, [Drained, Drained, Down], "2x1"),
             (AllDown::Nearest, [Absent, Absent, Drained], "2x1"),
-            (AllDown::Nearest, [Absent, Absent, Absent], "empty"),
+            (AllDown::Nearest, [Absent, Absent, Absent], "nodata"),
             (AllDown::Empty, [Absent, Absent, Up], "2x1"),
-            (AllDown::Empty, [Down, Absent, Down], "empty"),
+            (AllDown::Empty, [Down, Absent, Down], "nodata"),
             (AllDown::LastGood, [Down, Down, Down], "2x1"),
         ] {
             assert_eq!(
-                check(&truncated, all_down, &standing, &[2]),
+                check(&truncated, all_down, &status, &[2]),
                 expected,
-                "{standing:?}"
+                "{status:?}"
             );
+        }
+    }
+
+    #[test]
+    fn pools_without_the_family_behind_a_fence_are_no_proof_that_there_is_none() {
+        let fenced = rank(true, &[&[(0, 1)]]);
+        for (all_down, expected) in [(AllDown::Nearest, "servfail"), (AllDown::Empty, "nodata")] {
+            assert_eq!(check(&fenced, all_down, &[Absent, Up], &[]), expected);
+            assert_eq!(check(&fenced, all_down, &[Absent, Absent], &[]), "nodata");
         }
     }
 

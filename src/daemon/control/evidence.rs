@@ -4,6 +4,8 @@
 use std::sync::Arc;
 
 use crate::base::health::Health;
+use crate::base::ix::PoolIx;
+use crate::config::model::Endpoint;
 use crate::daemon::control::event::Event;
 use crate::health::health_table::Flip;
 use crate::health::health_table::HealthTable;
@@ -12,10 +14,15 @@ use crate::health::observation::Observation;
 use crate::health::observation::ProbeResult;
 use crate::health::overrides::Override;
 use crate::health::overrides::Overrides;
+use crate::health::saved::Saved;
 use crate::live::meters::Meters;
 use crate::live::shared::Owned;
-use crate::state::build;
+use crate::state::evidence;
+use crate::state::evidence::LastUp;
+use crate::state::evidence::PoolNow;
+use crate::state::membership::Membership;
 use crate::state::plan::Plan;
+use crate::steer::PoolStatus;
 
 /// What the loop is to do after a change of evidence.
 #[derive(Debug, Default, PartialEq)]
@@ -47,19 +54,35 @@ pub(super) enum Publish {
 pub(super) struct Evidence {
     health_table: Owned<HealthTable>,
     overrides: Owned<Overrides>,
+    members: Membership,
+    last_up: Arc<LastUp>,
     /// Whether the first round of probes is in.
     is_ready: bool,
+    /// Whether the process began without verdicts of a run before.
+    is_fresh_start: bool,
 }
 
 impl Evidence {
     /// Takes over the evidence that the first snapshot was built from.
-    pub(super) fn new(health_table: Owned<HealthTable>, overrides: Owned<Overrides>) -> Self {
+    pub(super) fn new(
+        health_table: Owned<HealthTable>,
+        overrides: Owned<Overrides>,
+        start: &Start,
+    ) -> Self {
         let is_ready = health_table.read().n_awaited() == 0;
         Self {
             health_table,
             overrides,
+            members: start.members.clone(),
+            last_up: Arc::clone(&start.last_up),
             is_ready,
+            is_fresh_start: start.is_fresh,
         }
+    }
+
+    /// Which endpoints the pools have.
+    pub(super) fn members(&self) -> &Membership {
+        &self.members
     }
 
     /// Whether the first round of probes is in.
@@ -82,7 +105,7 @@ impl Evidence {
                 meters.probe(observation);
             }
             if let Some(flip) = health_table.observe(observation, now) {
-                effects.flipped(&flip, Some(observation));
+                effects.flipped(&flip, Some(observation), self.urgency(&flip));
             }
         }
         // Counted only until it is known: thousands of endpoints report every few milliseconds.
@@ -93,11 +116,25 @@ impl Evidence {
         effects
     }
 
+    /// How soon a flip must be served. In the first round of probes all pools count as up, so that an
+    /// endpoint that is found to be changes nothing but what is shown.
+    fn urgency(&self, flip: &Flip) -> Publish {
+        match flip.to {
+            Health::Up | Health::Unknown
+                if flip.from != Health::Down && self.is_fresh_start && !self.is_ready =>
+            {
+                Publish::Soon
+            }
+            _ => Publish::Now,
+        }
+    }
+
     /// Lets old reports and overrides expire.
     pub(super) fn tick(&mut self, now: Moment) -> Effects {
         let mut effects = Effects::default();
-        for flip in self.health_table.write().tick(now) {
-            effects.flipped(&flip, None);
+        let flips = self.health_table.write().tick(now);
+        for flip in flips {
+            effects.flipped(&flip, None, self.urgency(&flip));
         }
         let expired = self.overrides.write().expire(now.unix);
         for pool in expired {
@@ -138,8 +175,16 @@ impl Evidence {
     }
 
     /// What a snapshot is built from.
-    pub(super) fn of(&self, plan: &Plan) -> build::Evidence {
-        of(plan, &self.health_table.read(), &self.overrides.read())
+    pub(super) fn of(&mut self, plan: &Plan) -> evidence::Evidence {
+        let start = Start {
+            members: self.members.clone(),
+            last_up: Arc::clone(&self.last_up),
+            is_fresh: self.is_fresh_start && !self.is_ready,
+        };
+        let (health_table, overrides) = (self.health_table.read(), self.overrides.read());
+        let evidence = of(plan, &health_table, &overrides, &start);
+        self.last_up = Arc::clone(&evidence.last_up);
+        evidence
     }
 
     /// What is worth saving: copies, so that nobody waits for the disk.
@@ -147,38 +192,68 @@ impl Evidence {
         self.overrides.read().clone()
     }
 
-    /// Everything that vantages reported and that is worth keeping over a restart.
-    pub(super) fn verdicts(&self, now: Moment) -> crate::health::saved::Saved {
-        self.health_table.read().saved(now)
+    /// Everything else that is worth keeping over a restart.
+    pub(super) fn verdicts(&self, now: Moment) -> (Saved, Arc<LastUp>) {
+        let saved = self.health_table.read().saved(now);
+        (saved, Arc::clone(&self.last_up))
     }
 }
 
-/// What health table and overrides tell of a plan's pools.
-pub fn of(plan: &Plan, health_table: &HealthTable, overrides: &Overrides) -> build::Evidence {
-    let pools = &plan.config.pools.pools;
-    let endpoints = pools.iter().map(|pool| {
-        let endpoints = pool.endpoints.iter();
-        endpoints
-            .map(|endpoint| health_table.health(&pool.name, endpoint.address))
-            .collect()
+/// What evidence begins with.
+#[derive(Debug, Default)]
+pub struct Start {
+    /// Which endpoints the pools have.
+    pub members: Membership,
+    /// The pools that were up last, in the run before.
+    pub last_up: Arc<LastUp>,
+    /// Whether nothing was ever probed: until the first round of probes is in, all pools count as up
+    /// then, since none is better known than another.
+    pub is_fresh: bool,
+}
+
+/// What is known of a plan's pools.
+pub fn of(
+    plan: &Plan,
+    health_table: &HealthTable,
+    overrides: &Overrides,
+    start: &Start,
+) -> evidence::Evidence {
+    let pools = plan.config.pools.pools.iter();
+    let endpoints = pools.clone().zip(0..).map(|(pool, ix)| {
+        let endpoints = start.members.of(PoolIx::new(ix), pool).iter();
+        let health = |endpoint: &Endpoint| match pool.monitor {
+            Some(_) => health_table.health(&pool.name, endpoint.address),
+            // Without a monitor it is up for good.
+            None => Health::Up,
+        };
+        endpoints.map(health).collect()
     });
-    let forced = pools
-        .iter()
-        .map(|pool| overrides.of(&pool.name).map(|override_| override_.state));
-    build::Evidence {
+    let unproven = match start.is_fresh {
+        true => PoolStatus::Up,
+        false => PoolStatus::Unproven,
+    };
+    let mut evidence = evidence::Evidence {
         endpoints: endpoints.collect(),
-        forced: forced.collect(),
+        forced: pools
+            .clone()
+            .map(|pool| overrides.of(&pool.name).map(|override_| override_.state))
+            .collect(),
+        unproven: pools.map(|_| unproven).collect(),
+        members: start.members.clone(),
+        last_up: Arc::clone(&start.last_up),
+    };
+    let last_up = start.last_up.after(plan, &PoolNow::all(plan, &evidence));
+    if last_up != *start.last_up {
+        evidence.last_up = Arc::new(last_up);
     }
+    evidence
 }
 
 impl Effects {
     /// Adds those of a change of an endpoint's verdict; `cause` is the probe that decided, if one did.
-    fn flipped(&mut self, flip: &Flip, cause: Option<&Observation>) {
+    fn flipped(&mut self, flip: &Flip, cause: Option<&Observation>, publish: Publish) {
         self.save_verdicts = true;
-        self.publish = self.publish.max(match flip.moves_traffic() {
-            true => Publish::Now,
-            false => Publish::Soon,
-        });
+        self.publish = self.publish.max(publish);
         let (pool, endpoint) = (Arc::clone(&flip.target.pool), flip.target.address);
         let vantage = cause.map(|observation| Arc::clone(&observation.vantage));
         let event = match (flip.from, flip.to, vantage) {
@@ -260,8 +335,12 @@ pools = ["a", "b"]
 
     fn start(plan: &Plan) -> Evidence {
         Evidence::new(
-            Owned::new(health_table(plan)),
+            Owned::new(health_table(plan, &Membership::default())),
             Owned::new(Overrides::default()),
+            &Start {
+                is_fresh: true,
+                ..Start::default()
+            },
         )
     }
 
@@ -340,8 +419,8 @@ pools = ["a", "b"]
             }]
         );
         evidence.set_override("b", drain(None), at(0));
-        let forced = |evidence: &Evidence| evidence.of(&plan).forced;
-        assert_eq!(forced(&evidence), [Some(Forced::Drain); 2]);
+        let forced = |evidence: &mut Evidence| evidence.of(&plan).forced;
+        assert_eq!(forced(&mut evidence), [Some(Forced::Drain); 2]);
 
         assert_eq!(evidence.tick(at(59)), Effects::default());
         let effects = evidence.tick(at(60));
@@ -351,12 +430,12 @@ pools = ["a", "b"]
             effects.events,
             [Event::OverrideExpired { pool: "a".into() }]
         );
-        assert_eq!(forced(&evidence), [None, Some(Forced::Drain)]);
+        assert_eq!(forced(&mut evidence), [None, Some(Forced::Drain)]);
 
         assert_eq!(evidence.clear_override("a"), None);
         let effects = evidence.clear_override("b").expect("there is one");
         assert!(effects.save_overrides);
-        assert_eq!(forced(&evidence), [None; 2]);
+        assert_eq!(forced(&mut evidence), [None; 2]);
     }
 
     #[test]
@@ -366,7 +445,7 @@ pools = ["a", "b"]
         let meters = Meters::new();
         let stale = observation(&before, 0, refused());
         let renamed = plan(&POOLS.replace("pool.a", "pool.c").replace("\"a\"", "\"c\""));
-        evidence.adopt(health_table(&renamed));
+        evidence.adopt(health_table(&renamed, &Membership::default()));
         assert_eq!(
             evidence.observe(&[stale], at(1), &meters),
             Effects::default()

@@ -57,7 +57,8 @@ use crate::live::request::Request;
 use crate::live::shared::Owned;
 use crate::probe::pairs;
 use crate::probe::schedule::Prober;
-use crate::state::build::merge_tables;
+use crate::state::derive::merge_tables;
+use crate::state::membership::Membership;
 use crate::state::plan::Plan;
 use crate::state::publish::Publisher;
 use crate::transport::notify::Notifier;
@@ -73,9 +74,9 @@ const TICK_INTERVAL: Duration = Duration::from_secs(1);
 const LAST_SAVE_DEADLINE: Duration = Duration::from_secs(1);
 
 /// A health table for a plan: every endpoint that has a monitor, by the vantages that can reach it.
-pub fn health_table(plan: &Plan) -> HealthTable {
+pub fn health_table(plan: &Plan, members: &Membership) -> HealthTable {
     let process = &plan.config.process;
-    let pairs = pairs(&plan.config.pools, &process.vantages);
+    let pairs = pairs(&plan.config.pools, members, &process.vantages);
     let watched = pairs.into_iter().map(|pair| (pair.target, pair.vantage));
     HealthTable::new(watched, process.report_max_age)
 }
@@ -132,6 +133,7 @@ impl Control {
     pub fn start(
         live: Arc<Live>,
         owner: Owner,
+        start: &evidence::Start,
         prober: Prober,
         loader: Loader,
         events: Events,
@@ -142,7 +144,7 @@ impl Control {
             publisher: owner.publisher,
             last_reload: owner.last_reload,
             progress: owner.progress,
-            evidence: Evidence::new(owner.health_table, owner.overrides),
+            evidence: Evidence::new(owner.health_table, owner.overrides, start),
             persist: Persist::new(),
             reload: Reload::new(loader.seen().clone()),
             is_publish_due: false,
@@ -264,6 +266,8 @@ impl Control {
     fn publish_plan(&mut self, plan: Arc<Plan>, started: Instant) {
         self.is_publish_due = false;
         let evidence = self.evidence.of(&plan);
+        // The pools that were up last may have changed with it.
+        self.persist.verdicts_changed();
         let published = self.publish.publish(plan, &evidence);
         self.serve(published);
         self.live.meters.published(started.elapsed());
@@ -354,7 +358,8 @@ impl Control {
     /// Makes a new plan the one that is served and probed.
     fn adopt(&mut self, plan: Arc<Plan>, report: &Report, started: Instant) {
         warn_of_stale_serials(&self.publish.served().plan, &plan);
-        self.evidence.adopt(health_table(&plan));
+        let next = health_table(&plan, self.evidence.members());
+        self.evidence.adopt(next);
         self.publish_plan(Arc::clone(&plan), started);
         self.follow_plan();
         let names = plan.config.pools.pools.iter().map(|pool| &*pool.name);
@@ -371,8 +376,9 @@ impl Control {
     fn follow_plan(&mut self) {
         let plan = Arc::clone(&self.publish.served().plan);
         let process = &plan.config.process;
-        self.prober
-            .replace(pairs(&plan.config.pools, &process.vantages));
+        let members = self.evidence.members();
+        let pairs = pairs(&plan.config.pools, members, &process.vantages);
+        self.prober.replace(pairs);
         self.notifier.notify(&plan);
         self.progress.write().is_ready = self.evidence.is_ready();
     }
@@ -411,7 +417,7 @@ impl Control {
                 saved::write_overrides(&state_dir, &overrides)?;
             }
             match verdicts {
-                Some(verdicts) => saved::write_verdicts(&state_dir, &verdicts),
+                Some((verdicts, last_up)) => saved::write_verdicts(&state_dir, &verdicts, &last_up),
                 None => Ok(()),
             }
         }

@@ -8,8 +8,8 @@ use crate::base::health::Health;
 use crate::base::prefix::Family;
 use crate::daemon::control::event::Event;
 use crate::geo::answer_table::AnswerTable;
-use crate::state::build::Evidence;
-use crate::state::build::MergeJob;
+use crate::state::derive::MergeJob;
+use crate::state::evidence::Evidence;
 use crate::state::plan::Plan;
 use crate::state::snapshot::Snapshot;
 use crate::steer::PoolStatus;
@@ -96,17 +96,13 @@ fn pool_events(before: &Snapshot, after: &Snapshot) -> Vec<Event> {
         };
         for family in Family::ALL {
             let was_down =
-                ix_before.is_some_and(|ix| before.pools[ix].standing(family) == PoolStatus::Down);
+                ix_before.is_some_and(|ix| before.pools[ix].status[family] == PoolStatus::Down);
             let now = &after.pools[ix];
-            let status = now.standing(family);
+            let status = now.status[family];
             let pool = || pool.name.clone();
             if status == PoolStatus::Down && !was_down {
-                let endpoints = after.plan.config.pools.pools[ix].endpoints.iter();
-                let of_family = endpoints
-                    .zip(&now.endpoints)
-                    .filter(|(endpoint, _)| Family::of(endpoint.address) == family)
-                    .map(|(_, health)| *health);
-                let (n, n_up) = of_family.fold((0, 0), |(n, n_up), health| {
+                let of_family = now.of_family(family);
+                let (n, n_up) = of_family.fold((0, 0), |(n, n_up), (_, health)| {
                     (n + 1, n_up + usize::from(health == Health::Up))
                 });
                 events.push(Event::PoolDown {
@@ -130,7 +126,7 @@ fn pool_events(before: &Snapshot, after: &Snapshot) -> Vec<Event> {
 mod tests {
     use super::*;
     use crate::health::overrides::Forced;
-    use crate::state::build::merge_tables;
+    use crate::state::derive::merge_tables;
     use crate::state::fixture;
 
     const POOLS: &str = r#"

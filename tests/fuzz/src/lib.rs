@@ -15,7 +15,7 @@ use meridian::engine::Arrival;
 use meridian::engine::Scratch;
 use meridian::engine::answer;
 use meridian::geo::atlas::Atlas;
-use meridian::state::build::Evidence;
+use meridian::state::evidence::Evidence;
 use meridian::state::counters::Counters;
 use meridian::state::snapshot::Snapshot;
 

@@ -59,7 +59,6 @@ fn check(bytes: Vec<u8>) {
         .direction(),
         weight: 1,
         bias_km: 0.0,
-        families: PerFamily::both(true),
     };
     let spec = Spec {
         policy: Policy::Nearest,

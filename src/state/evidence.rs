@@ -1,0 +1,193 @@
+//! `Evidence`: what is known of the pools now. A snapshot is a function of the plan and of this alone.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::base::health::Health;
+use crate::base::ix::PoolIx;
+use crate::base::per_family::PerFamily;
+use crate::base::prefix::Family;
+use crate::config::model::Endpoint;
+use crate::config::model::Steered;
+use crate::health::overrides::Forced;
+use crate::state::membership::Membership;
+use crate::state::plan::Plan;
+use crate::steer::AllDown;
+use crate::steer::PoolStatus;
+
+/// What is known of the pools, by `PoolIx`; of a pool beyond the end nothing is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Evidence {
+    /// Which endpoints the pools have.
+    pub members: Membership,
+    /// Each endpoint's health, by its position in its pool; one beyond the end is unknown.
+    pub endpoints: Vec<Vec<Health>>,
+    /// The operators' overrides.
+    pub forced: Vec<Option<Forced>>,
+    /// What a pool is worth that has too few endpoints known to be up, but could have enough with those
+    /// never probed; up for pools beyond the end.
+    pub unproven: Vec<PoolStatus>,
+    /// The pools that were up last.
+    pub last_up: Arc<LastUp>,
+}
+
+/// One pool as the evidence has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolNow {
+    /// The operator's override, if there is one.
+    pub forced: Option<Forced>,
+    /// Its endpoints.
+    pub endpoints: Arc<[Endpoint]>,
+    /// Each endpoint's health.
+    pub health: Box<[Health]>,
+    /// What the pool is worth in each family.
+    pub status: PerFamily<PoolStatus>,
+    /// How many endpoints of a family must be up.
+    min_healthy: usize,
+}
+
+impl PoolNow {
+    /// A plan's pools with the evidence of now, by `PoolIx`.
+    pub fn all(plan: &Plan, evidence: &Evidence) -> Box<[Self]> {
+        let pools = plan.config.pools.pools.iter().enumerate();
+        pools
+            .map(|(ix, pool)| {
+                let endpoints = evidence.members.of(PoolIx::new(ix), pool);
+                Self::new(ix, Arc::clone(endpoints), pool.min_healthy, evidence)
+            })
+            .collect()
+    }
+
+    fn new(ix: usize, endpoints: Arc<[Endpoint]>, min_healthy: usize, evidence: &Evidence) -> Self {
+        let known = evidence.endpoints.get(ix).map_or(&[][..], |known| known);
+        let health = |at: usize| known.get(at).copied().unwrap_or_default();
+        let health: Box<[Health]> = (0..endpoints.len()).map(health).collect();
+        let forced = evidence.forced.get(ix).copied().flatten();
+        let unproven = evidence.unproven.get(ix).copied();
+        let status = PerFamily::from_fn(|family| {
+            let (mut n, mut n_up, mut n_unproven) = (0, 0, 0);
+            for (endpoint, health) in endpoints.iter().zip(&health) {
+                if Family::of(endpoint.address) == family {
+                    n += 1;
+                    n_up += usize::from(*health == Health::Up);
+                    n_unproven += usize::from(*health == Health::Unknown);
+                }
+            }
+            // A family with fewer endpoints than `min_healthy` needs all that it has.
+            let n_needed = min_healthy.min(n);
+            match forced {
+                _ if n == 0 => PoolStatus::Absent,
+                Some(Forced::Drain) => PoolStatus::Drained,
+                Some(Forced::Down) => PoolStatus::Down,
+                Some(Forced::Up) => PoolStatus::Up,
+                None if n_up >= n_needed => PoolStatus::Up,
+                None if n_up + n_unproven >= n_needed => unproven.unwrap_or(PoolStatus::Up),
+                None => PoolStatus::Down,
+            }
+        });
+        Self {
+            forced,
+            endpoints,
+            health,
+            status,
+            min_healthy,
+        }
+    }
+
+    /// The endpoints of a family, each with its health.
+    pub fn of_family(&self, family: Family) -> impl Iterator<Item = (&Endpoint, Health)> {
+        let all = self.endpoints.iter().zip(self.health.iter().copied());
+        all.filter(move |(endpoint, _)| Family::of(endpoint.address) == family)
+    }
+
+    /// The pool's health in a family, for people; `None` if it has no endpoint there.
+    pub fn health(&self, family: Family) -> Option<Health> {
+        let mut judged = self.of_family(family).map(|(_, health)| health).peekable();
+        judged.peek()?;
+        Some(match self.status[family] {
+            PoolStatus::Down => Health::Down,
+            PoolStatus::Unproven => Health::Unknown,
+            _ if judged.all(|health| health == Health::Unknown) => Health::Unknown,
+            _ => Health::Up,
+        })
+    }
+
+    /// The endpoints of a family that an answer may name: those that are up; where these are too few,
+    /// those never probed as well; all of them where the pool is answered although it is down.
+    pub fn usable(&self, family: Family) -> Vec<Endpoint> {
+        let count = |wanted| self.of_family(family).filter(|(_, h)| *h == wanted).count();
+        let (n_up, n_down) = (count(Health::Up), count(Health::Down));
+        let n = self.of_family(family).count();
+        let is_serving = self.status[family] >= PoolStatus::Unproven;
+        let is_usable = |health: Health| match health {
+            _ if !is_serving || n_down == n => true,
+            Health::Up => true,
+            Health::Unknown => n_up < self.min_healthy.min(n),
+            Health::Down => false,
+        };
+        let usable = self
+            .of_family(family)
+            .filter(|(_, health)| is_usable(*health));
+        usable.map(|(endpoint, _)| *endpoint).collect()
+    }
+}
+
+/// For each steered name with `all_down = "last_good"` the pools that were up when any of the name's
+/// last was. By name, so that it outlives reloads and restarts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LastUp {
+    names: BTreeMap<Box<str>, PerFamily<BTreeSet<Box<str>>>>,
+}
+
+impl LastUp {
+    /// The same after the evidence of now: of names with a pool that is up, those that are; names that are
+    /// gone, or have another policy, are left out.
+    #[must_use]
+    pub fn after(&self, plan: &Plan, pools: &[PoolNow]) -> Self {
+        let config = &plan.config.pools;
+        let of_name = |steered: &Steered| {
+            let name: Box<str> = steered.owner.plain().into();
+            let before = self.names.get(&name);
+            let up = PerFamily::from_fn(|family| {
+                let all = steered.pools.iter();
+                let up: BTreeSet<Box<str>> = all
+                    .filter(|pool| pools[pool.index()].status[family] == PoolStatus::Up)
+                    .map(|pool| config.pools[pool.index()].name.clone())
+                    .collect();
+                match before {
+                    Some(before) if up.is_empty() => before[family].clone(),
+                    _ => up,
+                }
+            });
+            (name, up)
+        };
+        let names = config.steered.iter();
+        Self {
+            names: names
+                .filter(|steered| steered.all_down == AllDown::LastGood)
+                .map(of_name)
+                .collect(),
+        }
+    }
+
+    /// A record that was saved.
+    pub fn insert(&mut self, name: &str, pools: PerFamily<BTreeSet<Box<str>>>) {
+        self.names.insert(name.into(), pools);
+    }
+
+    /// Every name with its pools.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &PerFamily<BTreeSet<Box<str>>>)> {
+        self.names.iter().map(|(name, pools)| (&**name, pools))
+    }
+
+    /// Those of a name's pools that were up last, in file order.
+    pub fn of(&self, plan: &Plan, steered: &Steered, family: Family) -> Box<[PoolIx]> {
+        let Some(up) = self.names.get(&*steered.owner.plain()) else {
+            return Box::default();
+        };
+        let was_up =
+            |pool: &&PoolIx| up[family].contains(&plan.config.pools.pools[pool.index()].name);
+        steered.pools.iter().filter(was_up).copied().collect()
+    }
+}
