@@ -30,6 +30,7 @@ use meridian::base::prefix::Prefix;
 use meridian::base::rr::Rcode;
 use meridian::base::rr::RrType;
 use meridian::base::transport::Transport;
+use meridian::config::model::Rule;
 use meridian::daemon::load::embedded_atlas;
 use meridian::engine::Arrival;
 use meridian::engine::Scratch;
@@ -107,6 +108,10 @@ struct Asked {
     additional: Option<Vec<String>>,
     scope: Option<u8>,
     pool: Option<String>,
+    /// What `explain` says of a subnet that holds several answers, to four places.
+    vote: Option<f64>,
+    /// The rule that `explain` names, counted from 0.
+    rule: Option<usize>,
 }
 
 #[test]
@@ -385,7 +390,7 @@ fn explains(
     response: &Message,
     asked: &Asked,
 ) -> Result<(), String> {
-    let explained = explain(snapshot, question);
+    let explained = explain(snapshot, question, &|_, _| None);
     let address = |record: &Record| match &record.data {
         hickory_proto::rr::RData::A(a) => Some(IpAddr::V4(a.0)),
         hickory_proto::rr::RData::AAAA(aaaa) => Some(IpAddr::V6(aaaa.0)),
@@ -403,6 +408,22 @@ fn explains(
         .pool
         .map(|ix| &*snapshot.plan.config.pools.pools[ix.index()].name);
     same("explained pool", &pool, &asked.pool.as_deref())?;
+    let to_four_places = |vote: f64| (vote * 1e4).round() / 1e4;
+    let vote = explained.vote.map(to_four_places);
+    if asked.vote.is_some() {
+        same("explained vote", &vote, &asked.vote)?;
+    }
+    if asked.rule.is_some() {
+        let steered = &snapshot.plan.config.pools.steered;
+        let rules = steered.iter().flat_map(|steered| &steered.rules);
+        let is_named =
+            |rule: &&Rule| Some(&rule.matcher) == explained.rule.as_ref().map(|r| &r.matcher);
+        same(
+            "explained rule",
+            &rules.clone().position(|rule| is_named(&rule)),
+            &asked.rule,
+        )?;
+    }
     let chosen: Vec<_> = explained.candidates.iter().filter(|c| c.chosen).collect();
     same("chosen candidates", &chosen.len(), &1)
 }

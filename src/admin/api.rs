@@ -163,7 +163,7 @@ async fn explain_query(
     let question = Question::parse(&query.name, qtype.as_deref(), client.as_deref(), peer)
         .map_err(|error| Failure::bad(error.to_string()))?;
     let snapshot = shared.live.snapshots.current();
-    let explanation = explain(&snapshot, question);
+    let explanation = explain(&snapshot, question, &|_, _| None);
     Ok(Json(json::explanation(&explanation, &snapshot)))
 }
 

@@ -43,6 +43,9 @@ pub struct Explanation {
     pub location: Location,
     /// The rule that ranked the pools, as it is matched: `continent = ["EU", "AF"]`.
     pub rule: Option<String>,
+    /// Of a subnet that holds several answers, the share of its located addresses that this one is the answer
+    /// of, rounded to 0.0001.
+    pub vote: Option<f64>,
     /// The client's pools, best first.
     pub candidates: Vec<Candidate>,
     /// The pool that was answered.
@@ -105,7 +108,7 @@ pub fn explanation(explained: &explain::Explanation, snapshot: &Snapshot) -> Exp
         health: candidate.health.as_str().into(),
         drained: candidate.drained,
         chosen: candidate.chosen,
-        reason: candidate.reason.into(),
+        reason: candidate.reason.clone(),
     };
     let place = &explained.location;
     Explanation {
@@ -132,6 +135,7 @@ pub fn explanation(explained: &explain::Explanation, snapshot: &Snapshot) -> Exp
             network: explained.network.map(|network| network.to_string()),
         },
         rule: explained.rule.as_ref().map(rule),
+        vote: explained.vote.map(|vote| (vote * 1e4).round() / 1e4),
         candidates: explained.candidates.iter().map(candidate).collect(),
         pool: explained.pool.map(pool_name),
         answer: explained.answer.clone(),

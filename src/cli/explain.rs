@@ -15,6 +15,7 @@ use comfy_table::presets::NOTHING;
 use crate::admin::json;
 use crate::admin::json::Explanation;
 use crate::base::diag::did_you_mean;
+use crate::base::ix::PoolIx;
 use crate::cli::EXIT_CONFIG;
 use crate::cli::EXIT_USAGE;
 use crate::cli::check;
@@ -49,7 +50,7 @@ pub struct Options {
     live: bool,
 }
 
-/// Explains; exit code 1 if there is no address in the answer.
+/// Explains; exit code 1 if there is nothing of the type asked for in the answer.
 pub fn run(config: &Path, options: &Options) -> Result<ExitCode> {
     let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let client = options.client.as_deref();
@@ -83,16 +84,24 @@ pub fn run(config: &Path, options: &Options) -> Result<ExitCode> {
             }
         };
         let snapshot = Snapshot::build(plan, &evidence, 1, None).with_merged_tables();
-        json::explanation(&explain(&snapshot, question), &snapshot)
+        let pools = &snapshot.plan.config.pools.pools;
+        let is_supposed = |pool: PoolIx| {
+            options
+                .down
+                .iter()
+                .any(|d| **d == *pools[pool.index()].name)
+        };
+        let details = |pool, _| is_supposed(pool).then(|| "supposed by --down".to_owned());
+        json::explanation(&explain(&snapshot, question, &details), &snapshot)
     };
     let text = match options.json {
         true => format!("{}\n", serde_json::to_string_pretty(&explanation)?),
         false => render(&explanation),
     };
     out::print(&text)?;
-    Ok(match explanation.answer.is_empty() {
-        true => ExitCode::FAILURE,
-        false => ExitCode::SUCCESS,
+    Ok(match is_answered(&explanation) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
     })
 }
 
@@ -117,6 +126,28 @@ fn suppose_down(plan: &Plan, down: &[String]) -> Result<Evidence, String> {
     })
 }
 
+/// Whether the name has what was asked for: addresses, or records of another type.
+fn is_answered(explanation: &Explanation) -> bool {
+    match &*explanation.r#type {
+        "A" | "AAAA" => !explanation.answer.is_empty(),
+        _ => explanation.ttl.is_some(),
+    }
+}
+
+/// The answer in words.
+fn answer(explanation: &Explanation) -> String {
+    let addresses: Vec<String> = explanation.answer.iter().map(ToString::to_string).collect();
+    let r#type = &explanation.r#type;
+    match &**r#type {
+        _ if !addresses.is_empty() => addresses.join(" "),
+        "A" | "AAAA" | "ANY" => "no address".into(),
+        _ if is_answered(explanation) => {
+            format!("{type} records of the zone, which are not steered")
+        }
+        _ => format!("no {type} records in the zone, which answers all types but A and AAAA"),
+    }
+}
+
 /// The explanation for a person.
 fn render(explanation: &Explanation) -> String {
     let Explanation {
@@ -137,14 +168,17 @@ fn render(explanation: &Explanation) -> String {
     if let Some(rule) = &explanation.rule {
         let _ = writeln!(text, "rule       {rule}");
     }
+    if let Some(vote) = explanation.vote {
+        let _ = writeln!(
+            text,
+            "vote       the answer of {:.1} % of the subnet's located addresses; others are answered otherwise",
+            vote * 100.0
+        );
+    }
     if !explanation.candidates.is_empty() {
         let _ = writeln!(text, "\n{}\n", candidates(explanation));
     }
-    let addresses: Vec<String> = explanation.answer.iter().map(ToString::to_string).collect();
-    let answer = match addresses.is_empty() {
-        true => "no address".into(),
-        false => addresses.join(" "),
-    };
+    let answer = answer(explanation);
     let _ = writeln!(text, "answer     {} {answer}", explanation.rcode);
     if let Some(pool) = &explanation.pool {
         let _ = writeln!(text, "pool       {pool}");

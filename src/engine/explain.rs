@@ -16,6 +16,7 @@ use domain::rdata::Aaaa;
 
 use crate::base::health::Health;
 use crate::base::ix::PoolIx;
+use crate::base::ix::RankIx;
 use crate::base::location::Location;
 use crate::base::prefix::Family;
 use crate::base::prefix::Prefix;
@@ -45,8 +46,12 @@ pub struct Explanation {
     pub location: Location,
     /// The database network that says so.
     pub network: Option<Prefix>,
-    /// The rule that ranked the pools.
+    /// The rule that ranked the pools: of a subnet that holds several answers, for most of the addresses that
+    /// this one is the answer of.
     pub rule: Option<Rule>,
+    /// Of a client subnet that holds several answers, the share of its located addresses (of all, if none
+    /// is located) that this one is the answer of.
+    pub vote: Option<f64>,
     /// The client's pools, best first; empty for a name that is not steered.
     pub candidates: Vec<Candidate>,
     /// The pool that was answered.
@@ -75,11 +80,16 @@ pub struct Candidate {
     /// Whether it was answered.
     pub chosen: bool,
     /// Why it was or was not, in words.
-    pub reason: &'static str,
+    pub reason: String,
 }
 
-/// Answers a question from a snapshot and says why.
-pub fn explain(snapshot: &Snapshot, question: Question) -> Explanation {
+/// What is known of a pool's status in one family beyond what a snapshot holds, such as which endpoint
+/// fails at which vantage and how, or until when an operator drained it and why.
+pub type Details<'a> = dyn Fn(PoolIx, Family) -> Option<String> + 'a;
+
+/// Answers a question from a snapshot and says why; `details` are added to the reason of a pool that is
+/// down or drained.
+pub fn explain(snapshot: &Snapshot, question: Question, details: &Details<'_>) -> Explanation {
     let (src, subnet) = match question.client {
         Asker::Resolver(addr) => (addr, None),
         Asker::Subnet(prefix) => (prefix.addr(), Some(prefix)),
@@ -97,8 +107,9 @@ pub fn explain(snapshot: &Snapshot, question: Question) -> Explanation {
     let steered = outcome.steered().copied();
     // Of a prefix that holds several places, the one that was asked about tells most.
     let (location, network) = snapshot.plan.atlas.locate(src);
-    let rank = steered.and_then(|steered| rank_of(snapshot, &steered));
-    let rule = match (steered, rank.as_ref().and_then(|rank| rank.rule)) {
+    let ranking = steered.and_then(|steered| ranking(snapshot, &steered));
+    let rank = ranking.as_ref().map(|ranking| &*ranking.rank);
+    let rule = match (steered, rank.and_then(|rank| rank.rule)) {
         (Some(steered), Some(rule)) => snapshot
             .plan
             .steered(steered.name)
@@ -107,10 +118,19 @@ pub fn explain(snapshot: &Snapshot, question: Question) -> Explanation {
             .cloned(),
         _ => None,
     };
-    let candidates = match (steered, &rank) {
-        (Some(steered), Some(rank)) => candidates(snapshot, &steered, rank, &location),
+    let candidates = match (&steered, rank) {
+        (Some(steered), Some(rank)) => {
+            let explainer = Explainer {
+                snapshot,
+                steered,
+                location: &location,
+                details,
+            };
+            explainer.candidates(rank)
+        }
         _ => Vec::new(),
     };
+    let vote = ranking.as_ref().and_then(|ranking| ranking.vote);
     Explanation {
         by_subnet: match steered {
             Some(steered) => steered.client.max_scope_len.is_some(),
@@ -120,6 +140,7 @@ pub fn explain(snapshot: &Snapshot, question: Question) -> Explanation {
         location,
         network,
         rule,
+        vote,
         candidates,
         pool: steered.and_then(|steered| steered.pool),
         answer: wire.addresses,
@@ -199,97 +220,131 @@ fn read(response: &[u8]) -> Wire {
     wire
 }
 
-/// The rank list that the answer came from. For a prefix of several lists it is the first address's,
-/// unless that one has another answer: then any that has the one given.
-fn rank_of<'a>(snapshot: &'a Snapshot, steered: &SteeredAnswer) -> Option<Cow<'a, RankList>> {
-    let answers = &snapshot.steered.get(steered.name.index())?.families[steered.family];
-    let first = answers.table.rank_of(steered.client.prefix.addr());
-    let gives = |rank: usize| answers.key_of_rank.get(rank) == Some(&steered.key);
-    let rank = match gives(first.index()) {
-        true => first.index(),
-        false => (0..answers.key_of_rank.len()).find(|rank| gives(*rank))?,
-    };
-    let spec = snapshot.plan.specs.get(steered.name.index())?;
-    Some(complete(spec, answers.table.ranks().get(rank)?))
+/// The rank list that an answer came from, and the share of the client subnet that it is for.
+struct Ranking<'a> {
+    rank: Cow<'a, RankList>,
+    vote: Option<f64>,
 }
 
-/// The pools of a rank list with the reason why each was or was not answered.
-fn candidates(
-    snapshot: &Snapshot,
-    steered: &SteeredAnswer,
-    rank: &RankList,
-    location: &Location,
-) -> Vec<Candidate> {
-    let mut candidates = Vec::new();
-    let mut is_decided = false;
-    for group in rank.groups.iter() {
-        let has_chosen = group.iter().any(|share| Some(share.pool) == steered.pool);
-        for share in group {
-            let chosen = Some(share.pool) == steered.pool;
-            let why = |status| reason(status, chosen, is_decided, has_chosen, steered.family);
-            candidates.extend(candidate(snapshot, steered, share.pool, location, why));
+/// How the answer's client is ranked. Of a subnet with several rank lists it is the one of most addresses
+/// among those that have the answer given.
+fn ranking<'a>(snapshot: &'a Snapshot, steered: &SteeredAnswer) -> Option<Ranking<'a>> {
+    let answers = &snapshot.steered.get(steered.name.index())?.families[steered.family];
+    let prefix = steered.client.prefix;
+    let has_key = |rank: RankIx| answers.key_of_rank.get(rank.index()) == Some(&steered.key);
+    let (rank, vote) = match steered.client.max_scope_len {
+        None => (answers.table.rank_of(prefix.addr()), None),
+        Some(_) => {
+            let votes = answers.table.votes(prefix);
+            let (rank, _) = *votes.iter().find(|(rank, _)| has_key(*rank))?;
+            let sum = |wanted: &dyn Fn(RankIx) -> bool| {
+                let wanted = votes.iter().filter(|(rank, _)| wanted(*rank));
+                wanted.map(|(_, n_votes)| *n_votes as f64).sum::<f64>()
+            };
+            let is_divided = votes.iter().any(|(rank, _)| !has_key(*rank));
+            (rank, is_divided.then(|| sum(&has_key) / sum(&|_| true)))
         }
-        is_decided |= has_chosen;
-    }
-    let is_listed = |pool| {
-        candidates
-            .iter()
-            .any(|candidate: &Candidate| candidate.pool == pool)
     };
-    if let Some(pool) = steered.pool.filter(|pool| !is_listed(*pool)) {
-        candidates.extend(candidate(snapshot, steered, pool, location, |_| FALLBACK));
+    let spec = snapshot.plan.specs.get(steered.name.index())?;
+    let rank = complete(spec, answers.table.ranks().get(rank.index())?);
+    Some(Ranking { rank, vote })
+}
+
+/// What candidates are explained from.
+struct Explainer<'a> {
+    snapshot: &'a Snapshot,
+    steered: &'a SteeredAnswer,
+    location: &'a Location,
+    details: &'a Details<'a>,
+}
+
+impl Explainer<'_> {
+    /// The pools of a rank list with the reason why each was or was not answered.
+    fn candidates(&self, rank: &RankList) -> Vec<Candidate> {
+        let mut candidates = Vec::new();
+        let mut is_decided = false;
+        for group in rank.groups.iter() {
+            let has_chosen = group.iter().any(|share| self.is_chosen(share.pool));
+            for share in group {
+                let chosen = self.is_chosen(share.pool);
+                let why = |status| match chosen {
+                    true => why_chosen(status),
+                    false => why_not(status, is_decided, has_chosen, self.steered.family),
+                };
+                candidates.extend(self.candidate(share.pool, why));
+            }
+            is_decided |= has_chosen;
+        }
+        let is_listed = |pool| {
+            candidates
+                .iter()
+                .any(|candidate: &Candidate| candidate.pool == pool)
+        };
+        if let Some(pool) = self.steered.pool.filter(|pool| !is_listed(*pool)) {
+            candidates.extend(self.candidate(pool, |_| FALLBACK));
+        }
+        candidates
     }
-    candidates
+
+    fn is_chosen(&self, pool: PoolIx) -> bool {
+        Some(pool) == self.steered.pool
+    }
+
+    /// One pool, and why it was or was not answered.
+    fn candidate(
+        &self,
+        pool: PoolIx,
+        why: impl Fn(PoolStatus) -> &'static str,
+    ) -> Option<Candidate> {
+        let plan = &self.snapshot.plan;
+        let family = self.steered.family;
+        let config = plan.config.pools.pools.get(pool.index())?;
+        let now = self.snapshot.pools.get(pool.index())?;
+        let status = now.status[family];
+        let mut reason = why(status).to_owned();
+        if matches!(status, PoolStatus::Down | PoolStatus::Drained)
+            && let Some(details) = (self.details)(pool, family)
+        {
+            reason = format!("{reason} ({details})");
+        }
+        Some(Candidate {
+            pool,
+            distance_km: self
+                .location
+                .point
+                .map(|point| point.distance_km(config.location)),
+            health: now.health(family).unwrap_or_default(),
+            drained: status == PoolStatus::Drained,
+            chosen: self.is_chosen(pool),
+            reason,
+        })
+    }
 }
 
 /// Why a pool is answered that is none of the client's.
 const FALLBACK: &str = "no pool is up: the name's fallback";
 
-/// One pool, and why it was or was not answered.
-fn candidate(
-    snapshot: &Snapshot,
-    steered: &SteeredAnswer,
-    pool: PoolIx,
-    location: &Location,
-    why: impl Fn(PoolStatus) -> &'static str,
-) -> Option<Candidate> {
-    let plan = &snapshot.plan;
-    let config = plan.config.pools.pools.get(pool.index())?;
-    let now = snapshot.pools.get(pool.index())?;
-    let status = now.status[steered.family];
-    Some(Candidate {
-        pool,
-        distance_km: location
-            .point
-            .map(|point| point.distance_km(config.location)),
-        health: now.health(steered.family).unwrap_or_default(),
-        drained: status == PoolStatus::Drained,
-        chosen: Some(pool) == steered.pool,
-        reason: why(status),
-    })
+fn why_chosen(status: PoolStatus) -> &'static str {
+    match status {
+        PoolStatus::Up => "first in the client's order that is up",
+        PoolStatus::Unproven => "no pool is known to be up: first that was never probed",
+        PoolStatus::Down => "no pool is up: chosen by all_down",
+        PoolStatus::Drained => "nothing but drained pools is left",
+        PoolStatus::Absent => "has no endpoint of this family",
+    }
 }
 
-/// Why a candidate was or was not answered. `is_decided`: a better group holds the answer;
-/// `has_chosen`: its own group does.
-fn reason(
-    status: PoolStatus,
-    chosen: bool,
-    is_decided: bool,
-    has_chosen: bool,
-    family: Family,
-) -> &'static str {
-    match (status, chosen) {
-        (PoolStatus::Up, true) => "first in the client's order that is up",
-        (PoolStatus::Unproven, true) => "no pool is known to be up: first that was never probed",
-        (PoolStatus::Down, true) => "no pool is up: chosen by all_down",
-        (PoolStatus::Drained, true) => "nothing but drained pools is left",
-        (PoolStatus::Absent, _) if family == Family::V4 => "has no IPv4 endpoint",
-        (PoolStatus::Absent, _) => "has no IPv6 endpoint",
-        (PoolStatus::Drained, false) => "drained",
-        (PoolStatus::Down, false) => "down",
-        (PoolStatus::Unproven, false) => "never probed: behind pools that are up",
-        (PoolStatus::Up, false) if has_chosen => "shares this place; the client belongs to another",
-        (PoolStatus::Up, false) if is_decided => "later in the client's order",
-        (PoolStatus::Up, false) => "not answered",
+/// Why a candidate was not answered. `is_decided`: a better group holds the answer; `has_chosen`: its own
+/// group does.
+fn why_not(status: PoolStatus, is_decided: bool, has_chosen: bool, family: Family) -> &'static str {
+    match status {
+        PoolStatus::Absent if family == Family::V4 => "has no IPv4 endpoint",
+        PoolStatus::Absent => "has no IPv6 endpoint",
+        PoolStatus::Drained => "drained",
+        PoolStatus::Down => "down",
+        PoolStatus::Unproven => "never probed: behind pools that are up",
+        PoolStatus::Up if has_chosen => "shares this place; the client belongs to another",
+        PoolStatus::Up if is_decided => "later in the client's order",
+        PoolStatus::Up => "not answered",
     }
 }

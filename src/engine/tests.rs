@@ -7,8 +7,14 @@ use super::Arrival;
 use super::Outcome;
 use super::Scratch;
 use super::answer;
+use super::explain::explain;
+use super::question::Asker;
+use super::question::Question;
 use super::rate_limit::RateLimiter;
+use crate::base::name::Name;
+use crate::base::rr::RrType;
 use crate::base::transport::Transport;
+use crate::health::overrides::Forced;
 use crate::state::counters::Counters;
 use crate::state::counters::Dropped;
 use crate::state::evidence::Evidence;
@@ -255,4 +261,34 @@ fn shown(snapshot: &Snapshot, outcome: &Outcome) -> String {
         text += &format!(" {refusal:?}");
     }
     text
+}
+
+#[test]
+fn an_explanation_adds_what_is_known_of_pools_that_are_down_or_drained() {
+    let plan = Thread::start(2).snapshot.plan;
+    let question = || Question {
+        name: Name::parse("app.example.com").expect("a name"),
+        qtype: RrType::A,
+        client: Asker::Resolver(IpAddr::from([127, 0, 0, 1])),
+    };
+    let details = |_, _| Some("until noon".to_owned());
+    for (forced, reason) in [
+        (None, "first in the client's order that is up"),
+        (
+            Some(Forced::Drain),
+            "nothing but drained pools is left (until noon)",
+        ),
+        (
+            Some(Forced::Down),
+            "no pool is up: chosen by all_down (until noon)",
+        ),
+    ] {
+        let evidence = Evidence {
+            forced: vec![forced],
+            ..Evidence::default()
+        };
+        let snapshot = Snapshot::build(Arc::clone(&plan), &evidence, 1, None);
+        let explained = explain(&snapshot, question(), &details);
+        assert_eq!(explained.candidates[0].reason, reason);
+    }
 }

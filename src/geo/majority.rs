@@ -4,6 +4,7 @@
 //! block of ranges. A vote then walks no more than the two blocks that the prefix cuts and takes
 //! the difference of two rows of sums for those between.
 
+use std::cmp::Reverse;
 use std::ops::Range;
 
 use crate::geo::ranges::Address;
@@ -61,6 +62,10 @@ impl MajorityScratch {
             Some(tally) => tally.all,
             None => 0,
         }
+    }
+
+    fn any_located(&self) -> bool {
+        self.met.iter().any(|key| self.n_votes(*key, true) > 0)
     }
 
     fn clear(&mut self) {
@@ -142,6 +147,26 @@ pub(super) struct Vote<'a, A: Address> {
 impl<A: Address> Vote<'_, A> {
     /// Counts, in time bounded by two blocks and a row of sums.
     pub(super) fn count(&self, scratch: &mut MajorityScratch) -> Majority {
+        let begin = self.tally(scratch);
+        let key = self.best(begin, scratch);
+        let unanimous = scratch.met.len() == 1;
+        scratch.clear();
+        Majority { key, unanimous }
+    }
+
+    /// The keys in the prefix with their votes, most first.
+    pub(super) fn votes(&self) -> Vec<(u32, u128)> {
+        let mut scratch = MajorityScratch::default();
+        self.tally(&mut scratch);
+        let any_located = scratch.any_located();
+        let votes = |key: &u32| (*key, scratch.n_votes(*key, any_located));
+        let mut votes: Vec<(u32, u128)> = scratch.met.iter().map(votes).collect();
+        votes.sort_by_key(|(key, n_votes)| (Reverse(*n_votes), *key));
+        votes
+    }
+
+    /// Adds up the prefix's addresses by key; returns the position of its first range.
+    fn tally(&self, scratch: &mut MajorityScratch) -> usize {
         let (begin, end) = (self.table.find(self.first), self.table.find(self.last));
         // Full blocks between those of the first and the last range, which the prefix may cut.
         let (from, to) = (begin / self.sums.block + 1, end / self.sums.block);
@@ -155,10 +180,7 @@ impl<A: Address> Vote<'_, A> {
         } else {
             self.walk(begin..end + 1, scratch);
         }
-        let key = self.best(begin, scratch);
-        let unanimous = scratch.met.len() == 1;
-        scratch.clear();
-        Majority { key, unanimous }
+        begin
     }
 
     /// Counts ranges one by one, those at the ends as far as they lie in the prefix.
@@ -173,7 +195,7 @@ impl<A: Address> Vote<'_, A> {
 
     fn best(&self, begin: usize, scratch: &MajorityScratch) -> u32 {
         let met = || scratch.met.iter().copied();
-        let any_located = met().any(|key| scratch.n_votes(key, true) > 0);
+        let any_located = scratch.any_located();
         let votes = |key: u32| scratch.n_votes(key, any_located);
         let most = met().map(votes).max().unwrap_or(0);
         let mut best = met().filter(|key| votes(*key) == most);

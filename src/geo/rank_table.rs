@@ -97,32 +97,45 @@ impl RankTable {
         key_of: &[u32],
         scratch: &mut MajorityScratch,
     ) -> Majority {
-        let located = &*self.located;
         match prefix.family() {
-            Family::V4 => {
-                let (first, last) = Address::ends(prefix);
-                Vote {
-                    table: &self.table.v4,
-                    sums: &self.v4_sums,
-                    located,
-                    key_of,
-                    first,
-                    last,
-                }
-                .count(scratch)
-            }
-            Family::V6 => {
-                let (first, last) = Address::ends(prefix);
-                Vote {
-                    table: &self.table.v6,
-                    sums: &self.v6_sums,
-                    located,
-                    key_of,
-                    first,
-                    last,
-                }
-                .count(scratch)
-            }
+            Family::V4 => self.v4_vote(prefix, key_of).count(scratch),
+            Family::V6 => self.v6_vote(prefix, key_of).count(scratch),
+        }
+    }
+
+    /// The rank lists of a prefix with their votes (located addresses, or all if none is located), most
+    /// first: what is behind [`Self::majority`], for explanations.
+    pub fn votes(&self, prefix: Prefix) -> Vec<(RankIx, u128)> {
+        let key_of: Vec<u32> = (0..self.lists.len() as u32).collect();
+        let votes = match prefix.family() {
+            Family::V4 => self.v4_vote(prefix, &key_of).votes(),
+            Family::V6 => self.v6_vote(prefix, &key_of).votes(),
+        };
+        let by_rank = votes.into_iter().map(|(rank, n)| (RankIx(rank), n));
+        by_rank.collect()
+    }
+
+    fn v4_vote<'a>(&'a self, prefix: Prefix, key_of: &'a [u32]) -> Vote<'a, u32> {
+        let (first, last) = Address::ends(prefix);
+        Vote {
+            table: &self.table.v4,
+            sums: &self.v4_sums,
+            located: &self.located,
+            key_of,
+            first,
+            last,
+        }
+    }
+
+    fn v6_vote<'a>(&'a self, prefix: Prefix, key_of: &'a [u32]) -> Vote<'a, u128> {
+        let (first, last) = Address::ends(prefix);
+        Vote {
+            table: &self.table.v6,
+            sums: &self.v6_sums,
+            located: &self.located,
+            key_of,
+            first,
+            last,
         }
     }
 
