@@ -22,7 +22,7 @@ use crate::steer::AllDown;
 pub enum Dropped {
     /// The client has as many TCP connections as one may have.
     ClientConnectionLimit,
-    /// There are as many TCP connections as there may be.
+    /// A TCP connection that was idle, closed for a new one because there were as many as there may be.
     ConnectionLimit,
     /// The client prefix had its share of such responses.
     RateLimit,

@@ -72,7 +72,7 @@ impl<A: Responder> TcpService<A> {
             limits,
             counters,
             shard,
-            limiter: Arc::default(),
+            limiter: ConnectionLimiter::new(&limits),
             make_responder: Box::new(make_responder),
             pool: Mutex::default(),
         })
@@ -118,19 +118,23 @@ impl<A: Responder> TcpService<A> {
         }
     }
 
-    /// Serves a connection if there is a permit for it, else closes it.
+    /// Serves a connection if there is a permit for it, else closes it. A connection that has to make room
+    /// for another is closed at once.
     fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, stop: &watch::Receiver<bool>) {
-        let permit = match ConnectionPermit::acquire(&self.limiter, peer.ip(), &self.limits) {
-            Ok(permit) => permit,
-            Err(reason) => return self.counters.shard(self.shard).dropped(reason),
+        let counters = self.counters.shard(self.shard);
+        let Some(mut permit) = self.limiter.admit(peer.ip(), counters) else {
+            return;
         };
         // Answers are written whole, so waiting for more to fill a segment only delays them.
         let _ = stream.set_nodelay(true);
         let service = Arc::clone(self);
         let stop = stop.clone();
         tokio::spawn(async move {
-            let _permit = permit;
-            service.converse(stream, peer.ip(), stop).await;
+            let evicted = permit.evicted();
+            tokio::select! {
+                () = service.converse(stream, peer.ip(), &mut permit, stop) => {}
+                () = evicted => {}
+            }
         });
     }
 
@@ -140,6 +144,7 @@ impl<A: Responder> TcpService<A> {
         &self,
         mut stream: impl AsyncRead + AsyncWrite + Unpin,
         src: IpAddr,
+        permit: &mut ConnectionPermit,
         mut stop: watch::Receiver<bool>,
     ) {
         let mut input = Vec::new();
@@ -166,7 +171,10 @@ impl<A: Responder> TcpService<A> {
             if n_read.unwrap_or(0) == 0 {
                 break;
             }
-            match self.reply(&mut stream, src, &mut input, &mut output).await {
+            match self
+                .reply(&mut stream, src, permit, &mut input, &mut output)
+                .await
+            {
                 Replied::Nothing => {}
                 Replied::Some if is_stopping => {}
                 Replied::Some => timer
@@ -187,6 +195,7 @@ impl<A: Responder> TcpService<A> {
         &self,
         stream: &mut (impl AsyncWrite + Unpin),
         src: IpAddr,
+        permit: &mut ConnectionPermit,
         input: &mut Vec<u8>,
         output: &mut Vec<u8>,
     ) -> Replied {
@@ -194,21 +203,21 @@ impl<A: Responder> TcpService<A> {
         loop {
             let left = self.answer(src, input, output);
             if !output.is_empty() {
-                let written = stream.write_all(output);
-                match tokio::time::timeout(self.limits.idle_timeout, written).await {
-                    Ok(Ok(())) => replied = Replied::Some,
-                    _ => return Replied::Finally,
+                match self.write(stream, permit, output).await {
+                    true => replied = Replied::Some,
+                    false => return Replied::Finally,
                 }
-                output.clear();
             }
             match left {
                 Left::Messages => {}
                 Left::Nothing => return replied,
                 Left::NotDns => return Replied::Finally,
-                Left::Transfer(transfer) => match self.send_zone(stream, *transfer, output).await {
-                    true => replied = Replied::Some,
-                    false => return Replied::Finally,
-                },
+                Left::Transfer(transfer) => {
+                    match self.send_zone(stream, permit, *transfer, output).await {
+                        true => replied = Replied::Some,
+                        false => return Replied::Finally,
+                    }
+                }
             }
         }
     }
@@ -264,10 +273,25 @@ impl<A: Responder> TcpService<A> {
         })
     }
 
+    /// Writes answers and empties `output`; false if the client does not take them in time.
+    async fn write(
+        &self,
+        stream: &mut (impl AsyncWrite + Unpin),
+        permit: &mut ConnectionPermit,
+        output: &mut Vec<u8>,
+    ) -> bool {
+        let written = stream.write_all(output);
+        let written = tokio::time::timeout(self.limits.idle_timeout, written).await;
+        output.clear();
+        permit.mark_used();
+        matches!(written, Ok(Ok(())))
+    }
+
     /// Sends a whole zone, one message after the other; false if the client does not take it.
     async fn send_zone(
         &self,
         stream: &mut (impl AsyncWrite + Unpin),
+        permit: &mut ConnectionPermit,
         mut transfer: Transfer,
         output: &mut Vec<u8>,
     ) -> bool {
@@ -292,10 +316,7 @@ impl<A: Responder> TcpService<A> {
                     break;
                 }
             }
-            let written = stream.write_all(output);
-            let written = tokio::time::timeout(self.limits.idle_timeout, written).await;
-            output.clear();
-            if !matches!(written, Ok(Ok(()))) {
+            if !self.write(stream, permit, output).await {
                 break;
             }
         }
@@ -395,7 +416,9 @@ mod tests {
             Self {
                 client,
                 server: tokio::spawn(async move {
-                    service.converse(stream, src, stopping).await;
+                    let counters = service.counters.shard(0);
+                    let mut permit = service.limiter.admit(src, counters).unwrap();
+                    service.converse(stream, src, &mut permit, stopping).await;
                 }),
                 stop,
                 start: Instant::now(),

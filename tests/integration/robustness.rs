@@ -6,9 +6,13 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::net::TcpStream;
 use std::net::UdpSocket;
+use std::slice;
 use std::time::Duration;
 
 use hickory_proto::rr::RecordType;
+use socket2::Domain;
+use socket2::Socket;
+use socket2::Type;
 
 use crate::harness::Folder;
 use crate::harness::Server;
@@ -96,7 +100,7 @@ fn garbage_over_udp_costs_nothing_that_stays() {
 }
 
 #[test]
-fn crowds_and_slow_clients_take_no_more_than_their_seats() {
+fn idle_and_slow_clients_keep_to_the_connection_limits() {
     let limits = "max_tcp_connections = 200\nmax_tcp_connections_per_client = 100\n\
          tcp_idle_timeout = \"1s\"\n";
     let server = Folder::usual("", limits).serve();
@@ -110,7 +114,7 @@ fn crowds_and_slow_clients_take_no_more_than_their_seats() {
         (n >= 50).then_some(())
     });
     answers(&server);
-    // An octet now and then holds no seat longer.
+    // An octet now and then keeps no connection open for longer.
     let message = query("ns1.example.com.", RecordType::A, None);
     for octet in message.iter().take(20) {
         silent
@@ -123,6 +127,36 @@ fn crowds_and_slow_clients_take_no_more_than_their_seats() {
     drop(silent);
     assert_eq!(exchange_tcp(server.dns, &[message]).len(), 1);
     assert!(resident(&server) < before + 16 * 1024);
+}
+
+/// From one of the loopback's addresses.
+fn connect_from(client: u8, server: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let local = SocketAddr::from(([127, 0, 7, client], 0));
+    socket.bind(&local.into()).expect("an address");
+    socket.connect(&server.into()).expect("a connection");
+    socket.into()
+}
+
+#[test]
+fn idle_connections_of_many_clients_keep_nobody_out() {
+    let limits = "max_tcp_connections = 64\nmax_tcp_connections_per_client = 8\n\
+         tcp_idle_timeout = \"60s\"\n";
+    let server = Folder::usual("", limits).serve();
+    let idle: Vec<TcpStream> = (0..64)
+        .map(|n| connect_from(1 + n / 8, server.dns))
+        .collect();
+    let message = query("ns1.example.com.", RecordType::A, None);
+    for n in 1..=3 {
+        assert_eq!(exchange_tcp(server.dns, slice::from_ref(&message)).len(), 1);
+        // Each has closed one of the idle ones, or taken the place that the one before has left.
+        let dropped = metric(
+            &server,
+            "meridian_dropped_total{reason=\"connection_limit\"}",
+        );
+        assert!((1..=n).contains(&dropped), "{dropped}");
+    }
+    drop(idle);
 }
 
 #[test]
