@@ -5,6 +5,7 @@
 //! operator's files.
 
 pub mod control;
+mod file_limit;
 pub mod files;
 pub mod load;
 pub mod log;

@@ -15,10 +15,6 @@ use std::thread;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use rustix::process::Resource;
-use rustix::process::Rlimit;
-use rustix::process::getrlimit;
-use rustix::process::setrlimit;
 use tokio::runtime;
 use tokio::signal::unix::Signal;
 use tokio::signal::unix::SignalKind;
@@ -40,6 +36,7 @@ use crate::daemon::control;
 use crate::daemon::control::Control;
 use crate::daemon::control::Events;
 use crate::daemon::control::evidence;
+use crate::daemon::file_limit;
 use crate::daemon::load;
 use crate::daemon::load::Loaded;
 use crate::daemon::load::Loader;
@@ -113,7 +110,7 @@ pub enum ServeError {
 /// # Errors
 /// If it cannot start; once it runs, only signals end it.
 pub fn run(path: &Path, running: impl FnOnce(&Addresses)) -> Result<(), ServeError> {
-    raise_file_limit();
+    file_limit::raise();
     memory_sys::unmap_large_blocks();
     look_for_room()?;
     let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -229,7 +226,7 @@ async fn serve(
     }
     let prober = Prober::new(
         tls,
-        max_probes_in_flight(),
+        file_limit::max_probes_in_flight(),
         observed,
         live.meters.probes_late.clone(),
     );
@@ -282,7 +279,7 @@ fn limiter(process: &Process) -> Option<Arc<RateLimiter>> {
 fn tcp_limits(process: &Process) -> TcpLimits {
     TcpLimits {
         idle_timeout: process.server.tcp_idle_timeout,
-        max_connections: process.server.max_tcp_connections,
+        max_connections: file_limit::max_tcp_connections(process.server.max_tcp_connections),
         max_connections_per_client: process.server.max_tcp_connections_per_client,
     }
 }
@@ -409,18 +406,6 @@ async fn supervise(signals: &mut Signals, requests: &Requests) {
     }
 }
 
-/// Lets the process open as many files as it may at all: connections and probes need them.
-fn raise_file_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    let _ = setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: limit.maximum,
-            ..limit
-        },
-    );
-}
-
 /// Fails where the runtime would panic: for want of the threads and files that it begins with.
 fn look_for_room() -> io::Result<()> {
     let files = (0..FILES_AT_START).map(|_| File::open("/dev/null"));
@@ -436,13 +421,4 @@ fn look_for_room() -> io::Result<()> {
         drop(closed);
         started
     })
-}
-
-/// A quarter of the files that may be open, so that probes never starve the TCP clients, and no more
-/// than 10,000 endpoints need that hang at five vantages.
-fn max_probes_in_flight() -> usize {
-    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from(limit / 4)
-        .unwrap_or(usize::MAX)
-        .clamp(16, 50_000)
 }
