@@ -4,7 +4,7 @@
 //! RFC 1035 s5.1: an entry is a line, unless parentheses carry it over several; `;` starts a comment,
 //! quotes group, a backslash takes the meaning from what follows. Escapes are left in the token: only
 //! its reader knows whether it is a name or a string. Parentheses do not nest and quotes end on their
-//! line, so a forgotten one is found near where it was opened, every byte is read at most twice, and
+//! line unless a backslash stands at its end, so a forgotten one is found near where it was opened, every byte is read at most twice, and
 //! the next entry is found again.
 
 use std::sync::Arc;
@@ -204,7 +204,7 @@ impl<'a> Lexer<'a> {
                     let token = if byte == b'"' {
                         self.quoted(glued, open)?
                     } else {
-                        self.word(glued)
+                        self.word(glued, open)?
                     };
                     tokens.push(token);
                     end = self.at;
@@ -224,7 +224,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn word(&mut self, glued: bool) -> Token<'a> {
+    fn word(&mut self, glued: bool, open: Option<Spot>) -> Result<Token<'a>, Fault> {
         let spot = self.at;
         loop {
             self.skip_until(|b| b" \t\r;()\"\\".contains(&b));
@@ -233,12 +233,18 @@ impl<'a> Lexer<'a> {
             }
             self.pass_escape();
         }
-        Token {
-            octets: self.octets.get(spot.offset..self.at.offset).unwrap_or(b""),
+        let octets = self.octets.get(spot.offset..self.at.offset).unwrap_or(b"");
+        if octets.contains(&0) {
+            self.recover(open);
+            let message = "octets that are zero, expected text; was the file written to its end?";
+            return Err(Fault::new(spot, message));
+        }
+        Ok(Token {
+            octets,
             quoted: false,
             glued,
             spot,
-        }
+        })
     }
 
     fn quoted(&mut self, glued: bool, open: Option<Spot>) -> Result<Token<'a>, Fault> {
@@ -247,7 +253,13 @@ impl<'a> Lexer<'a> {
         loop {
             self.skip_until(|b| b == b'"' || b == b'\\');
             match self.peek() {
-                Some(b'\\') => self.pass_escape(),
+                Some(b'\\') => {
+                    let escaped = self.octets.get(self.at.offset + 1);
+                    self.pass_escape();
+                    if escaped == Some(&b'\n') {
+                        self.pass_line_feed();
+                    }
+                }
                 Some(b'"') => break,
                 _ => {
                     self.recover(open);
@@ -333,6 +345,8 @@ mod tests {
             (r#"a "b ; (c\"" d"e""#, &[r#"1:1 a "b ; (c\"" d +"e""#]),
             (r"a\ b\;c\\ d", &[r"1:1 a\ b\;c\\ d"]),
             ("a\\\nb", &["1:1 a\\", "2:1 b"]),
+            ("a \"b\\\nc\"\nd", &["1:1 a \"b\\\nc\"", "3:1 d"]),
+            ("a \"b\\c\"\nd", &["1:1 a \"b\\c\"", "2:1 d"]),
             ("ä \"ü\" ö", &["1:1 ä \"ü\" ö"]),
         ];
         for (text, expected) in cases {
@@ -381,6 +395,17 @@ mod tests {
                     "1:3 !this `(` is still open where the next one opens",
                     "3:1 d e",
                 ],
+            ),
+            (
+                "a \0\0 \0\nc",
+                &[
+                    "1:3 !octets that are zero, expected text; was the file written to its end?",
+                    "2:1 c",
+                ],
+            ),
+            (
+                "a \"b\\c\nd",
+                &["1:3 !this quoted string is not closed on its line", "2:1 d"],
             ),
             ("a b)\nc", &["1:4 !this `)` closes nothing", "2:1 c"]),
             (

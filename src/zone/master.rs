@@ -120,7 +120,7 @@ impl Reader<'_, '_> {
             // A faulty owner must not give its records to the owner before it; the zone is refused
             // anyway, and the origin stands in so that the entries below it are still read.
             scope.owner = Some(origin.clone());
-            scope.owner = Some(rdata::name(&mut fields, "owner")?);
+            scope.owner = Some(rdata::owner(&mut fields)?);
         }
         let Some(owner) = scope.owner.clone() else {
             let message = "no owner name yet, expected one in the first column";
@@ -338,6 +338,10 @@ mod tests {
             (
                 "$TTL 1\nIN A 1.1.1.1\nA A 1.1.1.1",
                 &["IN.z. 1 A", "A.z. 1 A"],
+            ),
+            (
+                "$TTL 1\n\"b\" A 1.1.1.1\n\"@\" A 1.1.1.1",
+                &["b.z. 1 A", "z. 1 A"],
             ),
             (
                 "$TTL 1\n\\@ A 1.1.1.1\n\\$TTL A 1.1.1.1",

@@ -128,7 +128,17 @@ pub(super) fn v6(fields: &mut Fields<'_>, what: &str) -> Result<Ipv6Addr, Fault>
 /// A domain name; a relative one is continued by the origin.
 pub(in crate::zone) fn name(fields: &mut Fields<'_>, what: &str) -> Result<Name, Fault> {
     let token = fields.word(what)?;
-    Name::parse_relative(token.octets, fields.origin)
+    parse_name(token, fields.origin, what)
+}
+
+/// The name at the start of an entry, which may stand in quotes, as in BIND.
+pub(in crate::zone) fn owner(fields: &mut Fields<'_>) -> Result<Name, Fault> {
+    let token = fields.token("an owner")?;
+    parse_name(token, fields.origin, "owner")
+}
+
+fn parse_name(token: Token<'_>, origin: &Name, what: &str) -> Result<Name, Fault> {
+    Name::parse_relative(token.octets, origin)
         .map_err(|error| bad(token, what, &format!("a domain name: {error}")))
 }
 

@@ -22,6 +22,7 @@ mod tests;
 
 pub(super) use fields::Fields;
 pub(super) use fields::name;
+pub(super) use fields::owner;
 pub(super) use text::ttl;
 pub(super) use wire::folded;
 pub(super) use wire::names;

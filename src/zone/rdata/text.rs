@@ -146,7 +146,7 @@ pub(super) fn texts(fields: &mut Fields<'_>, what: &str, out: &mut Vec<u8>) -> R
 }
 
 pub(super) fn tag(fields: &mut Fields<'_>, what: &str, out: &mut Vec<u8>) -> Result<(), Fault> {
-    let token = fields.word(what)?;
+    let token = fields.token(what)?;
     let tag = token.octets;
     if tag.len() > MAX_TEXT_LEN || !tag.iter().all(u8::is_ascii_alphanumeric) {
         return Err(bad(token, what, "letters and digits, such as `issue`"));
