@@ -205,6 +205,16 @@ impl Report {
         self.left_out.warnings += other.left_out.warnings;
     }
 
+    /// The same without its warnings.
+    #[must_use]
+    pub fn without_warnings(mut self) -> Self {
+        let is_error = |d: &Diagnostic| d.severity == Severity::Error;
+        self.diagnostics.retain(is_error);
+        self.seen.retain(is_error);
+        self.left_out.warnings = 0;
+        self
+    }
+
     /// Whether anything must be refused.
     pub fn has_errors(&self) -> bool {
         self.n_errors() > 0

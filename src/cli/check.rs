@@ -34,7 +34,7 @@ pub fn run(config: &Path) -> Result<ExitCode> {
 
 /// Loads a plan for a command that serves nothing: everything, with the warnings of both steps.
 pub fn load(config: &Path) -> Result<(Loaded, Report), Report> {
-    let (process, mut warnings) = load::process(config)?;
+    let (process, mut warnings) = load::process_or_all_faults(config)?;
     load::token(&process, &mut warnings);
     match Loader::new(process, 1).load(None, &Trigger::Asked) {
         Ok(loaded) if warnings.has_errors() => {

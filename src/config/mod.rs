@@ -1,7 +1,8 @@
 //! Floor 3: what the operator wrote and what it means.
 //!
 //! Two pure functions turn the text of the two files into the [`model`]. A file is taken whole or
-//! refused whole: a value comes back only if no fault was found, and one run finds all of them.
+//! refused whole, and one run finds all of its faults. What can be read of a refused file comes back as
+//! the error: good for nothing but to check the other files in the same run.
 //!
 //! On the way, `syntax` checks the text, `document` keeps positions and faults, `written` walks the
 //! tables with the keys of `keys` and reads values in the forms of `units`, `names` are what operators
@@ -51,15 +52,26 @@ pub struct Defaults {
     pub host_name: String,
 }
 
-/// Reads `meridian.toml`; `None` if there was an error. Whether its paths exist is for others.
-pub fn process(source: &Source<'_>, defaults: &Defaults, report: &mut Report) -> Option<Process> {
+/// Reads `meridian.toml`. Whether its paths exist is for others.
+///
+/// # Errors
+/// After a fault, which is reported: with defaults for what is faulty.
+pub fn process(
+    source: &Source<'_>,
+    defaults: &Defaults,
+    report: &mut Report,
+) -> Result<Process, Box<Process>> {
     written::read(source, keys::PROCESS_FILE, report, |top| {
         resolve_process::process(top, defaults)
     })
+    .map_err(Box::new)
 }
 
-/// Reads `pools.toml`; `None` if there was an error. Whether its names lie in a zone is for others.
-pub fn pools(source: &Source<'_>, safety: &Safety, report: &mut Report) -> Option<Pools> {
+/// Reads `pools.toml`. Whether its names lie in a zone is for others.
+///
+/// # Errors
+/// After a fault, which is reported: with the steered names, and whatever else could be read of them.
+pub fn pools(source: &Source<'_>, safety: &Safety, report: &mut Report) -> Result<Pools, Pools> {
     written::read(source, keys::POOLS_FILE, report, |top| {
         resolve_pools::pools(top, safety)
     })

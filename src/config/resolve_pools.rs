@@ -34,7 +34,7 @@ const ENDPOINTS: &str = "a list of addresses such as [\"192.0.2.10\", \"2001:db8
 const MOST_BIAS_KM: f64 = 40_000.0;
 
 /// Resolves the whole file.
-pub(super) fn pools(top: &Table<'_>, safety: &Safety) -> Option<Pools> {
+pub(super) fn pools(top: &Table<'_>, safety: &Safety) -> Pools {
     let (monitor_names, monitor_tables) = Names::with_tables(top, "monitor", &keys::MONITOR);
     let (pool_names, pool_tables) = Names::with_tables(top, "pool", &keys::POOL);
     let monitors: Vec<_> = monitor_names
@@ -50,11 +50,12 @@ pub(super) fn pools(top: &Table<'_>, safety: &Safety) -> Option<Pools> {
     let steered = resolve_steer::steered(top, &pool_names, &pools);
     monitor_names.warn_unused("is used by no pool");
     pool_names.warn_unused("is used by no steered name");
-    Some(Pools {
-        monitors: monitors.into_iter().collect::<Option<_>>()?,
-        pools: pools.into_iter().collect::<Option<_>>()?,
-        steered: steered?,
-    })
+    // Without faults, none is left out, and every index is right.
+    Pools {
+        monitors: monitors.into_iter().flatten().collect(),
+        pools: pools.into_iter().flatten().collect(),
+        steered,
+    }
 }
 
 /// The name of a monitor or pool, which stands in URLs and metric labels.

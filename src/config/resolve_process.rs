@@ -30,7 +30,7 @@ const LISTENER: &str = "an address and port such as \"127.0.0.1:5300\" or \"[::1
 const NATS: &str = "a list such as [\"nats://127.0.0.1:4222\"]";
 
 /// Resolves the whole file.
-pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Option<Process> {
+pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Process {
     let zones = top.read("zones", Item::path);
     if top.is_missing("zones") {
         top.warn("has no `zones`, so that every query is refused");
@@ -53,7 +53,7 @@ pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Option<Process> {
         .map(|table| cluster(&table, vantages.first()));
     let tsig_keys = resolve_transfer::tsig_keys(top);
     let secondaries = resolve_transfer::secondaries(top, &tsig_keys);
-    Some(Process {
+    Process {
         zones,
         pools,
         state_dir,
@@ -67,7 +67,7 @@ pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Option<Process> {
         safety: safety(&top.table("safety", &keys::SAFETY)),
         tsig_keys,
         secondaries,
-    })
+    }
 }
 
 fn server(table: &Table<'_>) -> Server {

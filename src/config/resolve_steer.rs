@@ -27,18 +27,14 @@ const MAX_TTL: Duration = Duration::from_secs((1 << 31) - 1);
 const LONG_TTL: Duration = Duration::from_secs(300);
 
 /// Resolves each `[steer."NAME"]`; `pools` are those of the file, `None` for faulty ones.
-pub(super) fn steered(
-    top: &Table<'_>,
-    names: &Names<'_>,
-    pools: &[Option<Pool>],
-) -> Option<Vec<Steered>> {
+pub(super) fn steered(top: &Table<'_>, names: &Names<'_>, pools: &[Option<Pool>]) -> Vec<Steered> {
     let (owner_names, tables) = Names::with_tables(top, "steer", &keys::STEER);
     let mut seen: HashMap<name::Name, u32> = HashMap::new();
     let context = Context { names, pools };
-    let steered: Vec<_> = owner_names
+    owner_names
         .iter()
         .zip(&tables)
-        .map(|(written, table)| {
+        .filter_map(|(written, table)| {
             let owner = owner(written);
             if let Some(owner) = &owner {
                 let line = written.place().line;
@@ -50,8 +46,7 @@ pub(super) fn steered(
             }
             context.steered(written, owner, table.as_ref()?)
         })
-        .collect();
-    steered.into_iter().collect()
+        .collect()
 }
 
 /// Reads an owner name; a wildcard stands only in front.
@@ -82,6 +77,7 @@ struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// Reads a steered name, also one with faults, as long as its owner is known.
     fn steered(
         &self,
         written: &Name<'_>,
@@ -110,11 +106,11 @@ impl Context<'_> {
             owner: owner?,
             place: written.place(),
             policy,
-            pools: pools?,
+            pools: pools.unwrap_or_default(),
             ttl,
             max_addresses: max_addresses as usize,
-            all_down: all_down?,
-            rules: rules.into_iter().collect::<Option<_>>()?,
+            all_down: all_down.unwrap_or(AllDown::Nearest),
+            rules: rules.into_iter().flatten().collect(),
         })
     }
 

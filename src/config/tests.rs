@@ -22,7 +22,7 @@ fn read_process(text: &str) -> (Option<Process>, Report) {
         host_name: "ns1".to_owned(),
     };
     let mut report = Report::default();
-    let process = process(&source, &machine, &mut report);
+    let process = process(&source, &machine, &mut report).ok();
     assert_eq!(process.is_none(), report.has_errors(), "{report}");
     (process, report)
 }
@@ -34,7 +34,7 @@ fn read_pools(text: &str) -> (Option<Pools>, Report) {
         text,
     };
     let mut report = Report::default();
-    let pools = pools(&source, &Safety::default(), &mut report);
+    let pools = pools(&source, &Safety::default(), &mut report).ok();
     assert_eq!(pools.is_none(), report.has_errors(), "{report}");
     (pools, report)
 }

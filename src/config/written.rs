@@ -28,22 +28,29 @@ use crate::config::units;
 
 /// Parses a file and lets `resolve` walk it; `keys` are those of its tables, the top level first.
 ///
-/// Adds every fault to `report`, and returns a value only if there was no error.
+/// Adds every fault to `report`.
+///
+/// # Errors
+/// What could be read, if there was an error.
 pub(super) fn read<T>(
     source: &Source<'_>,
     keys: &'static [&'static Keys],
     report: &mut Report,
-    resolve: impl FnOnce(&Table<'_>) -> Option<T>,
-) -> Option<T> {
+    resolve: impl FnOnce(&Table<'_>) -> T,
+) -> Result<T, T> {
     let syntax = syntax::check(source.text);
     let file = File::new(source, keys, &syntax);
     let (document, _) = DeTable::parse_recoverable(&syntax.readable);
     let top = Table::open(&file, keys[0], "", 0, document.get_ref());
     let resolved = resolve(&top);
     let found = file.into_report();
-    let usable = !found.has_errors();
+    let is_faulty = found.has_errors();
     report.append(found);
-    resolved.filter(|_| usable)
+    if is_faulty {
+        Err(resolved)
+    } else {
+        Ok(resolved)
+    }
 }
 
 /// A table of known keys.

@@ -148,7 +148,7 @@ struct Started {
 
 /// Reads the files, opens the sockets and builds the first snapshot.
 fn start(path: &Path) -> Result<Started, ServeError> {
-    let (process, mut report) = load::process(path).map_err(ServeError::Config)?;
+    let (process, mut report) = load::process_or_all_faults(path).map_err(ServeError::Config)?;
     let n_shards = n_shards(&process);
     let token = load::token(&process, &mut report);
     let mut loader = Loader::new(process, n_shards);

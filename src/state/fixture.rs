@@ -45,11 +45,10 @@ pub fn plan(process: &str, pools: &str, zones: &[(&str, &str)], atlas: Arc<Atlas
         &Safety::default(),
         &mut report,
     );
-    assert!(!report.has_errors(), "{report}");
-    let config = Config {
-        process: process.expect("a process without faults"),
-        pools: pools.expect("pools without faults"),
+    let (Ok(process), Ok(pools)) = (process, pools) else {
+        panic!("{report}");
     };
+    let config = Config { process, pools };
     let apexes: Vec<Name> = zones
         .iter()
         .map(|(origin, _)| Name::parse(origin).expect("an origin"))

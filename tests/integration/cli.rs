@@ -47,6 +47,52 @@ fn check_reports_every_fault_of_every_file() {
     assert_eq!(folder.meridian(&["no-such-command"]).status.code(), Some(2));
 }
 
+/// Whatever file a fault is in, those of all others are found in the same run, and nothing is said that
+/// only the fault made look wrong.
+#[test]
+fn faults_in_one_file_hide_none_in_others_and_make_none() {
+    let folder = Folder::usual(&still_world(72), "colour = \"blue\"\n");
+    let pools =
+        still_world(72)
+            .replace("endpoints", "endpoint")
+            .replacen("endpoint", "endpoints", 3);
+    folder.write("pools.toml", pools);
+    let zone = "@ 60 SOA ns a 1 2 3 4 5\n@ 60 NS ns\nns 60 A 192.0.2.1\n\
+                app 60 A 192.0.2.1\nmail 60 MX 5 app\n";
+    folder.write("zones/example.com.zone", zone);
+    folder.write("zones/example.org.zone", "@ A 192.0.2.1\n");
+    let faults = |folder: &Folder| {
+        let output = folder.meridian(&["check"]);
+        assert_eq!(output.status.code(), Some(1));
+        text(&output.stderr)
+    };
+    let found = faults(&folder);
+    for wanted in [
+        "meridian.toml:7:1: unknown key `colour`",
+        "pools.toml:12:1: unknown key `endpoint` in [pool.br]; did you mean `endpoints`?",
+        "zones/example.com.zone:4:1: `app.example.com.` is steered",
+        "zones/example.org.zone:1:1: ",
+    ] {
+        assert!(found.contains(wanted), "{wanted}\n{found}");
+    }
+    assert!(!found.contains("warning: "), "{found}");
+
+    // Without the folder of zones, nobody knows what names lie outside of them.
+    let config = std::fs::read_to_string(folder.path("meridian.toml")).expect("the file");
+    folder.write("meridian.toml", config.replacen("zones =", "zone =", 1));
+    let found = faults(&folder);
+    assert!(found.contains("unknown key `endpoint`"), "{found}");
+    assert!(!found.contains("lies in no zone"), "{found}");
+    assert!(!found.contains("warning: "), "{found}");
+
+    // A zone at fault is still there for who refers to it.
+    let secondary = "[[secondary]]\naddresses = [\"192.0.2.2\"]\nzones = [\"example.org\"]\n";
+    let config = config.replace("colour = \"blue\"\n", "") + secondary;
+    folder.write("meridian.toml", config);
+    let found = faults(&folder);
+    assert!(!found.contains("none of the zones"), "{found}");
+}
+
 #[test]
 fn a_missing_database_is_refused_at_start() {
     let folder = Folder::usual(&still_world(71), "[geoip]\ndatabase = \"gone.mmdb\"");

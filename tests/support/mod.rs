@@ -39,7 +39,7 @@ pub fn plan(
         &Safety::default(),
         &mut report,
     );
-    let (Some(process), Some(pools)) = (process, pools) else {
+    let (Ok(process), Ok(pools)) = (process, pools) else {
         return Err(report);
     };
     let name = |origin: &str| Name::parse(origin).expect("an origin");

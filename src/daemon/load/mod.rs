@@ -14,6 +14,7 @@ mod zones;
 use std::collections::HashMap;
 use std::collections::HashSet;
 use std::hash::RandomState;
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -63,6 +64,30 @@ pub struct Loaded {
     pub report: Report,
 }
 
+/// Reads `meridian.toml` for a command that goes on to load everything that it names.
+///
+/// # Errors
+/// Every fault of the file, and of the others as far as it still tells which they are.
+pub fn process_or_all_faults(path: &Path) -> Result<(Process, Report), Report> {
+    let mut report = Report::default();
+    let process = match settings::read_process(path, &mut report) {
+        Ok(process) => return Ok((process, report)),
+        Err(process) => process,
+    };
+    if let Some(process) = process {
+        let has_zones = process.zones.is_some();
+        let mut loader = Loader::new(*process, 1);
+        let others = if has_zones {
+            loader.load(None, &Trigger::Asked).err().unwrap_or_default()
+        } else {
+            loader.check_pools()
+        };
+        // Warnings may only come from what is missing.
+        report.append(others.without_warnings());
+    }
+    Err(report)
+}
+
 impl Loader {
     /// A loader for a process that counts in `n_shards` shards.
     pub fn new(process: Process, n_shards: usize) -> Self {
@@ -95,6 +120,16 @@ impl Loader {
         result
     }
 
+    /// Checks `pools.toml` alone, where the folder of zones is not known.
+    fn check_pools(&self) -> Report {
+        let mut report = Report::default();
+        let hashes = self.hashes.clone();
+        let mut reader = Reader::new(&Trigger::Asked, None, &hashes);
+        // Whether it can be taken is not asked: its faults are in the report.
+        let _ = settings::pools(&self.process, &mut reader, &mut report);
+        report
+    }
+
     fn load_with(
         &mut self,
         reader: &mut Reader<'_>,
@@ -102,21 +137,29 @@ impl Loader {
     ) -> Result<Loaded, Report> {
         let mut report = Report::default();
         let pools = settings::pools(&self.process, reader, &mut report);
+        let mut of_zones = Report::default();
         let zones = zones::load(
             &self.process,
-            pools.as_ref(),
+            pools.as_ref().unwrap_or_else(|faulty| faulty),
             &self.zones,
             reader,
-            &mut report,
+            &mut of_zones,
         );
+        // Steered names may be missing from faulty pools, and zones are warned of what points at them.
+        report.append(match pools {
+            Ok(_) => of_zones,
+            Err(_) => of_zones.without_warnings(),
+        });
+        if let Some((apexes, _)) = &zones {
+            check_secondaries(&self.process, apexes, &mut report);
+        }
         let atlas = databases::atlas(&self.process, self.atlas.as_ref(), reader, &mut report);
         let cookie_secrets = secrets::cookies(&self.process, self.own_secret, reader, &mut report);
         let keyring = secrets::keyring(&self.process, reader, &mut report);
-        let (Some(pools), Some(atlas)) = (pools, atlas) else {
+        let (Ok(pools), Some((_, zones)), Some(atlas)) = (pools, zones, atlas) else {
             return Err(report);
         };
         warn_of_idle_rules(&pools, &atlas.atlas, &mut report);
-        check_secondaries(&self.process, &zones, &mut report);
         if report.has_errors() {
             return Err(report);
         }
@@ -138,12 +181,12 @@ impl Loader {
 }
 
 /// Reports zones that `[[secondary]]` names and that are not there.
-fn check_secondaries(process: &Process, zones: &[LoadedZone], report: &mut Report) {
+fn check_secondaries(process: &Process, apexes: &[Name], report: &mut Report) {
     let named = process.secondaries.iter().filter_map(|s| s.zones.as_ref());
-    let apexes: HashSet<&Name> = zones.iter().map(|loaded| loaded.zone.apex()).collect();
+    let apexes: HashSet<&Name> = apexes.iter().collect();
     for ZoneRef { apex, place } in named.flatten() {
         if !apexes.contains(apex) {
-            let message = format!("`{apex}` is none of the loaded zones, expected one of them");
+            let message = format!("`{apex}` is none of the zones, expected one of them");
             report.error(place.clone(), message);
         }
     }

@@ -16,16 +16,22 @@ use crate::daemon::load::reader::Reader;
 /// Every fault of the file.
 pub fn process(path: &Path) -> Result<(Process, Report), Report> {
     let mut report = Report::default();
-    let Some(text) = read_text(path, &mut report) else {
-        return Err(report);
-    };
+    match read_process(path, &mut report) {
+        Ok(process) => Ok((process, report)),
+        Err(_) => Err(report),
+    }
+}
+
+/// Reads `meridian.toml`; after a fault, what could be read of it, if it is text at all.
+pub(super) fn read_process(
+    path: &Path,
+    report: &mut Report,
+) -> Result<Process, Option<Box<Process>>> {
+    let text = read_text(path, report).ok_or(None)?;
     let defaults = config::Defaults {
         host_name: host_name(),
     };
-    match config::process(&source(path, &text), &defaults, &mut report) {
-        Some(process) if !report.has_errors() => Ok((process, report)),
-        _ => Err(report),
-    }
+    config::process(&source(path, &text), &defaults, report).map_err(Some)
 }
 
 /// This machine's name, for `[health] vantage`.
@@ -37,18 +43,22 @@ fn host_name() -> String {
     }
 }
 
-/// Reads `pools.toml`; `None` after a fault, which is reported.
+/// Reads `pools.toml`.
+///
+/// # Errors
+/// After a fault, which is reported: with what could be read, for the zones to be checked with.
 pub(super) fn pools(
     process: &Process,
     reader: &mut Reader<'_>,
     report: &mut Report,
-) -> Option<Pools> {
+) -> Result<Pools, Pools> {
     let Some(path) = &process.pools else {
-        return Some(Pools::default());
+        return Ok(Pools::default());
     };
     match reader.text(path, report) {
-        Ok(text) => config::pools(&source(path, &text?), &process.safety, report),
-        Err(Moving { before }) => Some(before.config.pools.clone()),
+        Ok(Some(text)) => config::pools(&source(path, &text), &process.safety, report),
+        Ok(None) => Err(Pools::default()),
+        Err(Moving { before }) => Ok(before.config.pools.clone()),
     }
 }
 

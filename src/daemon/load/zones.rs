@@ -30,23 +30,22 @@ pub(super) struct LoadedZone {
     warnings: Report,
 }
 
-/// Every zone of the folder, those of before where they are still the same, without those at fault,
-/// which is reported. Without pools, zones are still checked, but as if nothing were steered.
+/// The apexes of all zones of the folder, and the zones: those of before where they are still the same,
+/// without those at fault, which is reported; `None` if the folder cannot be listed.
 pub(super) fn load(
     process: &Process,
-    pools: Option<&Pools>,
+    pools: &Pools,
     before: &HashMap<PathBuf, LoadedZone>,
     reader: &mut Reader<'_>,
     report: &mut Report,
-) -> Vec<LoadedZone> {
-    let steered = pools.map_or(&[][..], |pools| &pools.steered);
+) -> Option<(Vec<Name>, Vec<LoadedZone>)> {
     let paths = match &process.zones {
         Some(folder) => match reader.list(folder) {
             Ok(listing) => listing.zones,
             Err(error) => {
                 let fault = ReadError::from(error).fault("folder of zone files");
                 report.error(files::place(folder), fault);
-                return Vec::new();
+                return None;
             }
         },
         None => Vec::new(),
@@ -56,14 +55,14 @@ pub(super) fn load(
         .filter_map(|path| with_origin(path, report))
         .collect();
     let apexes: Vec<Name> = named.iter().map(|(_, apex)| apex.clone()).collect();
-    let owners = owners_by_zone(steered, &apexes, report);
+    let owners = owners_by_zone(&pools.steered, &apexes, report);
     let named = named.into_iter().zip(owners);
-    named
-        .filter_map(|((path, apex), owners)| {
-            let known = before.get(&path);
-            zone(path, &apex, owners, known, reader, report)
-        })
-        .collect()
+    let zones = named.filter_map(|((path, apex), owners)| {
+        let known = before.get(&path);
+        zone(path, &apex, owners, known, reader, report)
+    });
+    let zones = zones.collect();
+    Some((apexes, zones))
 }
 
 fn zone(

@@ -8,6 +8,7 @@ use std::path::Path;
 use libfuzzer_sys::fuzz_target;
 use meridian::base::diag::Report;
 use meridian::config;
+use meridian::config::safety::Safety;
 
 fuzz_target!(|bytes: &[u8]| {
     let text = String::from_utf8_lossy(bytes);
@@ -31,9 +32,12 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let mut report = Report::default();
     check(
-        config::process(&source(), &defaults, &mut report).is_some(),
+        config::process(&source(), &defaults, &mut report).is_ok(),
         &report,
     );
     let mut report = Report::default();
-    check(config::pools(&source(), &mut report).is_some(), &report);
+    check(
+        config::pools(&source(), &Safety::default(), &mut report).is_ok(),
+        &report,
+    );
 });
