@@ -207,21 +207,31 @@ impl HealthTable {
         }
     }
 
-    /// Takes over what the health_table before a reload knew, by pool name, address and vantage name. Where
-    /// the monitor has changed, verdicts stay but runs of results start over.
+    /// Takes over what the table before a reload knew, by address and vantage name: of the pool of the same
+    /// name, else of any that was probed in the same way, as after a pool was renamed. Where the monitor
+    /// has changed, verdicts stay but runs of results start over.
     pub fn adopt(&mut self, old: &Self) {
+        let mut elsewhere: HashMap<IpAddr, Vec<&Endpoint>> = HashMap::new();
+        for endpoint in &old.endpoints {
+            let of_address = elsewhere.entry(endpoint.target.address);
+            of_address.or_default().push(endpoint);
+        }
         for endpoint in &mut self.endpoints {
             let target = &endpoint.target;
-            let Some(old) = old.find(&target.pool, target.address) else {
+            let probed_alike = || {
+                let mut others = elsewhere.get(&target.address)?.iter();
+                others.find(|other| other.target.monitor == target.monitor)
+            };
+            let of_pool = old.find(&target.pool, target.address);
+            let Some(old) = of_pool.or_else(|| probed_alike().copied()) else {
                 continue;
             };
             (endpoint.health, endpoint.since) = (old.health, old.since);
             for (name, streak) in &mut endpoint.vantages {
                 if let Some((_, old_streak)) = old.vantages.iter().find(|(v, _)| v == name) {
-                    *streak = if old.target == endpoint.target {
-                        old_streak.clone()
-                    } else {
-                        old_streak.start_over()
+                    *streak = match old.target.monitor == target.monitor {
+                        true => old_streak.clone(),
+                        false => old_streak.start_over(),
                     };
                 }
             }

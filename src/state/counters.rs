@@ -4,7 +4,6 @@
 //! plain add: shared counters cost ten times as much at four threads. Only the last one is for all
 //! that have none of their own, and is added to in one step that nobody can come between.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,6 +14,7 @@ use crate::base::rr::Rcode;
 use crate::base::transport::Transport;
 use crate::config::model::Pools;
 use crate::config::model::Steered;
+use crate::state::correspondence::Correspondence;
 use crate::steer::AllDown;
 
 /// Why something that arrived got no answer.
@@ -229,7 +229,7 @@ pub struct AnswerCounters {
 
 impl AnswerCounters {
     /// Slots for every pool that each name can answer with.
-    pub fn new(pools: &Pools, n_shards: usize, before: Option<&Self>) -> Self {
+    pub fn new(pools: &Pools, n_shards: usize, before: Option<(&Self, &Correspondence)>) -> Self {
         let (mut starts, mut slots) = (vec![0], Vec::new());
         for steered in &pools.steered {
             slots.extend(pools_of(steered));
@@ -248,25 +248,21 @@ impl AnswerCounters {
             pool_names: pools.pools.iter().map(|pool| pool.name.clone()).collect(),
             shards,
         };
-        if let Some(before) = before {
-            counters.take_over(before);
+        if let Some((before, correspondence)) = before {
+            counters.take_over(before, correspondence);
         }
         counters
     }
 
-    fn take_over(&self, before: &Self) {
-        let owners: HashMap<&str, SteeredIx> = by_name(&before.owners, SteeredIx::new);
-        let pools: HashMap<&str, PoolIx> = by_name(&before.pool_names, PoolIx::new);
-        let names = self.pool_names.iter().map(|name| &**name);
-        let known: Vec<Option<PoolIx>> = names.map(|name| pools.get(name).copied()).collect();
-        for (at, owner) in self.owners.iter().enumerate() {
-            let Some(old) = owners.get(&**owner) else {
+    fn take_over(&self, before: &Self, correspondence: &Correspondence) {
+        for at in 0..self.owners.len() {
+            let Some(old) = correspondence.steered(SteeredIx::new(at)) else {
                 continue;
             };
             for slot in self.slots_of(at) {
-                let old_slot = known[self.slots[slot].index()].and_then(|p| before.slot(*old, p));
-                if let Some(old_slot) = old_slot {
-                    let total = before.total((before.start(*old) + old_slot) as usize);
+                let old_pool = correspondence.pool(self.slots[slot]);
+                if let Some(old_slot) = old_pool.and_then(|pool| before.slot(old, pool)) {
+                    let total = before.total((before.start(old) + old_slot) as usize);
                     self.shards[0][slot].store(total, Relaxed);
                 }
             }
@@ -320,12 +316,6 @@ impl AnswerCounters {
             .map(|shard| shard[slot].load(Relaxed))
             .sum()
     }
-}
-
-/// The position of each name.
-fn by_name<T>(names: &[Box<str>], position: fn(usize) -> T) -> HashMap<&str, T> {
-    let positions = (0..).map(position);
-    names.iter().map(|name| &**name).zip(positions).collect()
 }
 
 /// Every pool that a name can answer with, in ascending order.

@@ -5,6 +5,7 @@
 
 pub mod answers;
 pub mod build;
+pub mod correspondence;
 pub mod counters;
 pub mod derive;
 pub mod evidence;

@@ -16,6 +16,7 @@ use crate::geo::rank_table::RankTable;
 use crate::geo::rules::Rule;
 use crate::geo::rules::Site;
 use crate::geo::rules::Spec;
+use crate::state::correspondence::Correspondence;
 use crate::state::counters::AnswerCounters;
 use crate::steer::rendezvous::name_hash;
 use crate::wire::cookie::Secrets;
@@ -54,10 +55,10 @@ impl Plan {
         zones: ZoneSet,
         atlas: Arc<Atlas>,
         n_shards: usize,
-        before: Option<&Self>,
+        before: Option<(&Self, &Correspondence)>,
     ) -> Self {
         let mut known: HashMap<Arc<Spec>, Arc<RankTable>> = match before {
-            Some(before) if Arc::ptr_eq(&before.atlas, &atlas) => {
+            Some((before, _)) if Arc::ptr_eq(&before.atlas, &atlas) => {
                 let specs = before.specs.iter().map(Arc::clone);
                 specs.zip(before.tables.iter().map(Arc::clone)).collect()
             }
@@ -84,7 +85,8 @@ impl Plan {
             .iter()
             .map(|pool| name_hash(pool.name.as_bytes()))
             .collect();
-        let counters = AnswerCounters::new(&config.pools, n_shards, before.map(|b| &*b.counters));
+        let before = before.map(|(before, correspondence)| (&*before.counters, correspondence));
+        let counters = AnswerCounters::new(&config.pools, n_shards, before);
         Self {
             config,
             zones,

@@ -14,6 +14,7 @@ use crate::geo::majority::MajorityScratch;
 use crate::health::overrides::Forced;
 use crate::state::answers::Client;
 use crate::state::answers::Found;
+use crate::state::correspondence::Correspondence;
 use crate::state::evidence::Evidence;
 use crate::state::evidence::PoolNow;
 use crate::state::fixture::embedded_atlas;
@@ -130,7 +131,8 @@ fn a_reload_keeps_the_counts_of_what_stays() {
     let config = plan("", &text, &zones, embedded_atlas()).config;
     let atlas = before.atlas.clone();
     let zones = shared().zones;
-    let after = Plan::compile(config, zones, atlas, 1, Some(&before));
+    let correspondence = Correspondence::between(&before.config.pools, &config.pools);
+    let after = Plan::compile(config, zones, atlas, 1, Some((&before, &correspondence)));
     after.counters.count(0, slot(&after, 1));
     let totals: Vec<_> = after.counters.totals().collect();
     assert_eq!(

@@ -17,6 +17,7 @@ use crate::health::overrides::Overrides;
 use crate::health::saved::Saved;
 use crate::live::meters::Meters;
 use crate::live::shared::Owned;
+use crate::state::correspondence::Correspondence;
 use crate::state::evidence;
 use crate::state::evidence::LastUp;
 use crate::state::evidence::PoolNow;
@@ -166,8 +167,15 @@ impl Evidence {
         Some(effects)
     }
 
-    /// Goes on with the endpoints of a new plan; what is known of those that stay is kept.
-    pub(super) fn adopt(&mut self, mut next: HealthTable) {
+    /// Goes on with the endpoints of a new plan, which `health_table` lists; what is known of those that
+    /// stay is kept.
+    pub(super) fn adopt(
+        &mut self,
+        correspondence: &Correspondence,
+        health_table: impl Fn(&Membership) -> HealthTable,
+    ) {
+        self.members = self.members.after(correspondence);
+        let mut next = health_table(&self.members);
         let mut health_table = self.health_table.write();
         next.adopt(&health_table);
         *health_table = next;
@@ -439,13 +447,30 @@ pools = ["a", "b"]
     }
 
     #[test]
+    fn a_renamed_pool_keeps_the_verdicts_of_its_endpoints() {
+        let before = plan(POOLS);
+        let mut evidence = start(&before);
+        let meters = Meters::new();
+        for seconds in [5, 10] {
+            let failure = observation(&before, 0, refused());
+            evidence.observe(&[failure], at(seconds), &meters);
+        }
+        let renamed = plan(&POOLS.replace("pool.a", "pool.c").replace("\"a\"", "\"c\""));
+        let correspondence = Correspondence::between(&before.config.pools, &renamed.config.pools);
+        evidence.adopt(&correspondence, |members| health_table(&renamed, members));
+        let health = evidence.of(&renamed).endpoints;
+        assert_eq!(health, [[Health::Down], [Health::Unknown]]);
+    }
+
+    #[test]
     fn a_probe_in_flight_over_a_reload_is_not_counted() {
         let before = plan(POOLS);
         let mut evidence = start(&before);
         let meters = Meters::new();
         let stale = observation(&before, 0, refused());
         let renamed = plan(&POOLS.replace("pool.a", "pool.c").replace("\"a\"", "\"c\""));
-        evidence.adopt(health_table(&renamed, &Membership::default()));
+        let correspondence = Correspondence::between(&before.config.pools, &renamed.config.pools);
+        evidence.adopt(&correspondence, |members| health_table(&renamed, members));
         assert_eq!(
             evidence.observe(&[stale], at(1), &meters),
             Effects::default()

@@ -57,6 +57,7 @@ use crate::live::request::Request;
 use crate::live::shared::Owned;
 use crate::probe::pairs;
 use crate::probe::schedule::Prober;
+use crate::state::correspondence::Correspondence;
 use crate::state::derive::merge_tables;
 use crate::state::membership::Membership;
 use crate::state::plan::Plan;
@@ -258,18 +259,18 @@ impl Control {
         }
     }
 
-    /// Publishes what plan and evidence give now.
+    /// Publishes what the evidence of now gives.
     fn publish(&mut self, started: Instant) {
-        self.publish_plan(Arc::clone(&self.publish.served().plan), started);
+        let evidence = self.evidence.of(&self.publish.served().plan);
+        let published = self.publish.publish(&evidence);
+        self.serve(published);
+        self.published(started);
     }
 
-    fn publish_plan(&mut self, plan: Arc<Plan>, started: Instant) {
+    fn published(&mut self, started: Instant) {
         self.is_publish_due = false;
-        let evidence = self.evidence.of(&plan);
         // The pools that were up last may have changed with it.
         self.persist.verdicts_changed();
-        let published = self.publish.publish(plan, &evidence);
-        self.serve(published);
         self.live.meters.published(started.elapsed());
     }
 
@@ -331,8 +332,12 @@ impl Control {
         let finished = self.reload.finished(loader.seen().clone());
         self.loader = Some(loader);
         let result = match result {
-            Ok(Loaded { plan, report }) => {
-                self.adopt(Arc::new(plan), &report, started);
+            Ok(Loaded {
+                plan,
+                correspondence,
+                report,
+            }) => {
+                self.adopt(Arc::new(plan), &correspondence, &report, started);
                 Ok(report)
             }
             Err(report) => {
@@ -356,11 +361,22 @@ impl Control {
     }
 
     /// Makes a new plan the one that is served and probed.
-    fn adopt(&mut self, plan: Arc<Plan>, report: &Report, started: Instant) {
+    fn adopt(
+        &mut self,
+        plan: Arc<Plan>,
+        correspondence: &Correspondence,
+        report: &Report,
+        started: Instant,
+    ) {
         warn_of_stale_serials(&self.publish.served().plan, &plan);
-        let next = health_table(&plan, self.evidence.members());
-        self.evidence.adopt(next);
-        self.publish_plan(Arc::clone(&plan), started);
+        self.evidence
+            .adopt(correspondence, |members| health_table(&plan, members));
+        let evidence = self.evidence.of(&plan);
+        let published = self
+            .publish
+            .adopt(Arc::clone(&plan), correspondence, &evidence);
+        self.serve(published);
+        self.published(started);
         self.follow_plan();
         let names = plan.config.pools.pools.iter().map(|pool| &*pool.name);
         self.live.meters.forget_all_but(&names.collect());

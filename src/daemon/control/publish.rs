@@ -1,13 +1,14 @@
 //! What is served: builds each next snapshot and has missing merged tables made, one batch at a time.
 //! No clock and no threads: snapshots and jobs go out as [`Published`], merged tables come back.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::base::health::Health;
+use crate::base::ix::PoolIx;
 use crate::base::prefix::Family;
 use crate::daemon::control::event::Event;
 use crate::geo::answer_table::AnswerTable;
+use crate::state::correspondence::Correspondence;
 use crate::state::derive::MergeJob;
 use crate::state::evidence::Evidence;
 use crate::state::plan::Plan;
@@ -49,11 +50,31 @@ impl Publish {
         &self.served
     }
 
-    /// Serves a plan with the evidence of now.
-    pub(super) fn publish(&mut self, plan: Arc<Plan>, evidence: &Evidence) -> Published {
+    /// Serves the same plan with the evidence of now.
+    pub(super) fn publish(&mut self, evidence: &Evidence) -> Published {
+        let plan = Arc::clone(&self.served.plan);
+        self.build(plan, evidence, Some)
+    }
+
+    /// Serves another plan.
+    pub(super) fn adopt(
+        &mut self,
+        plan: Arc<Plan>,
+        correspondence: &Correspondence,
+        evidence: &Evidence,
+    ) -> Published {
+        self.build(plan, evidence, |pool| correspondence.pool(pool))
+    }
+
+    fn build(
+        &mut self,
+        plan: Arc<Plan>,
+        evidence: &Evidence,
+        was: impl Fn(PoolIx) -> Option<PoolIx>,
+    ) -> Published {
         let generation = self.served.generation + 1;
         let snapshot = Snapshot::build(plan, evidence, generation, Some(&self.served));
-        let events = pool_events(&self.served, &snapshot);
+        let events = pool_events(&self.served, &snapshot, was);
         self.serve(snapshot, events)
     }
 
@@ -80,23 +101,17 @@ impl Publish {
     }
 }
 
-/// What to log of the pools whose status differs.
-fn pool_events(before: &Snapshot, after: &Snapshot) -> Vec<Event> {
-    let names_of = |snapshot: &Snapshot| -> HashMap<Box<str>, usize> {
-        let pools = snapshot.plan.config.pools.pools.iter();
-        pools.map(|pool| pool.name.clone()).zip(0..).collect()
-    };
-    let is_same = Arc::ptr_eq(&before.plan.config, &after.plan.config);
-    let known = (!is_same).then(|| names_of(before));
+/// What to log of the pools whose status differs; `was` gives their indexes before.
+fn pool_events(
+    before: &Snapshot,
+    after: &Snapshot,
+    was: impl Fn(PoolIx) -> Option<PoolIx>,
+) -> Vec<Event> {
     let mut events = Vec::new();
     for (ix, pool) in after.plan.config.pools.pools.iter().enumerate() {
-        let ix_before = match &known {
-            Some(known) => known.get(&pool.name).copied(),
-            None => Some(ix),
-        };
+        let old = was(PoolIx::new(ix)).map(|old| &before.pools[old.index()]);
         for family in Family::ALL {
-            let was_down =
-                ix_before.is_some_and(|ix| before.pools[ix].status[family] == PoolStatus::Down);
+            let was_down = old.is_some_and(|old| old.status[family] == PoolStatus::Down);
             let now = &after.pools[ix];
             let status = now.status[family];
             let pool = || pool.name.clone();
@@ -159,10 +174,6 @@ pools = ["a", "b", "c"]
         }
     }
 
-    fn plan(publish: &Publish) -> Arc<Plan> {
-        Arc::clone(&publish.served().plan)
-    }
-
     fn is_merged(snapshot: &Snapshot) -> bool {
         snapshot.missing_merges().is_empty()
     }
@@ -170,7 +181,7 @@ pools = ["a", "b", "c"]
     #[test]
     fn a_flip_while_tables_are_merged_is_merged_behind_them() {
         let mut publish = start();
-        let first = publish.publish(plan(&publish), &with_a(Health::Down));
+        let first = publish.publish(&with_a(Health::Down));
         assert_eq!(first.snapshot.generation, 2);
         assert!(!is_merged(&first.snapshot) && !first.merge.is_empty());
 
@@ -179,7 +190,7 @@ pools = ["a", "b", "c"]
             forced: vec![None, Some(Forced::Drain)],
             ..Evidence::default()
         };
-        let second = publish.publish(plan(&publish), &forced);
+        let second = publish.publish(&forced);
         assert_eq!(second.snapshot.generation, 3);
         assert!(second.merge.is_empty(), "one batch at a time");
 
@@ -196,7 +207,7 @@ pools = ["a", "b", "c"]
     fn pools_that_change_are_logged_once() {
         let mut publish = start();
         let mut events = |health| {
-            let published = publish.publish(plan(&publish), &with_a(health));
+            let published = publish.publish(&with_a(health));
             published.events
         };
         let pool = || "a".into();

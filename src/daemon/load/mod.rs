@@ -31,6 +31,7 @@ use crate::daemon::load::zones::LoadedZone;
 use crate::geo::atlas::Atlas;
 use crate::geo::rules::Matcher;
 use crate::live::random;
+use crate::state::correspondence::Correspondence;
 use crate::state::plan::Plan;
 use crate::wire::cookie::Secret;
 use crate::zone::set::ZoneSet;
@@ -60,6 +61,8 @@ pub struct Loader {
 pub struct Loaded {
     /// The plan.
     pub plan: Plan,
+    /// What of it was in the plan before.
+    pub correspondence: Correspondence,
     /// Warnings.
     pub report: Report,
 }
@@ -171,12 +174,25 @@ impl Loader {
             pools,
         });
         let atlas = Arc::clone(&self.atlas.insert(atlas).atlas);
+        let nothing = Pools::default();
+        let old = before.map_or(&nothing, |before| &before.config.pools);
+        let correspondence = Correspondence::between(old, &config.pools);
         let plan = Plan {
             cookie_secrets,
             keyring,
-            ..Plan::compile(config, set, atlas, self.n_shards, before)
+            ..Plan::compile(
+                config,
+                set,
+                atlas,
+                self.n_shards,
+                before.map(|before| (before, &correspondence)),
+            )
         };
-        Ok(Loaded { plan, report })
+        Ok(Loaded {
+            plan,
+            correspondence,
+            report,
+        })
     }
 }
 
