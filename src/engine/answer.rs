@@ -1,5 +1,5 @@
-//! The answer section: the search of RFC 1034 s4.3.2 in the zone that holds the name, and the data that it
-//! finds (RFC 4592 wildcards and RFC 8482 for ANY).
+//! The answer section: the search of RFC 1034 s4.3.2 in the zone that holds the name, wherever on this server
+//! an alias leads, and the data that it finds (RFC 4592 wildcards and RFC 8482 for ANY).
 
 use crate::base::prefix::Family;
 use crate::base::qname::QName;
@@ -12,19 +12,12 @@ use crate::zone::Node;
 use crate::zone::Zone;
 
 impl<'a> Composer<'a, '_> {
-    /// Answers from the zone that the name lies in; REFUSED where there is none.
+    /// Answers from the zone that the name lies in, and from those that aliases lead to; REFUSED where
+    /// there is none.
     pub(super) fn zone_answer(&mut self) -> Rcode {
-        let zones = &self.snapshot.plan.zones;
-        let Some(mut zone) = zones.zone_for(&self.scratch.qname) else {
+        let Some(mut zone) = self.zone() else {
             return self.refused("no zone here holds this name");
         };
-        // The parent's side of a zone cut answers for DS (RFC 4035 s3.1.4.1).
-        if self.query.qtype == RrType::DS
-            && self.scratch.qname == QName::from_name(zone.apex())
-            && let Some(parent) = zones.parent_zone_for(&self.scratch.qname)
-        {
-            zone = parent;
-        }
         loop {
             if let Next::Done(rcode) = self.step(zone) {
                 return rcode;
@@ -35,12 +28,27 @@ impl<'a> Composer<'a, '_> {
                 let _ = asked.set_wire(self.query.echo.question);
                 self.scratch.names.add(asked.wire());
             }
-            let fresh = self.scratch.names.add(self.scratch.qname.wire());
-            let apex = QName::from_name(zone.apex());
-            if !fresh || !self.scratch.qname.is_at_or_below(&apex) {
-                return Rcode::NoError;
+            let is_fresh = self.scratch.names.add(self.scratch.qname.wire());
+            match self.zone().filter(|_| is_fresh) {
+                Some(next) => zone = next,
+                None => return Rcode::NoError,
             }
         }
+    }
+
+    /// The zone that answers for the name that is looked for now.
+    fn zone(&self) -> Option<&'a Zone> {
+        let zones = &self.snapshot.plan.zones;
+        let qname = &self.scratch.qname;
+        let zone = zones.zone_for(qname)?;
+        // The parent's side of a zone cut answers for DS (RFC 4035 s3.1.4.1).
+        if self.query.qtype == RrType::DS
+            && *qname == QName::from_name(zone.apex())
+            && let Some(parent) = zones.parent_zone_for(qname)
+        {
+            return Some(parent);
+        }
+        Some(zone)
     }
 
     /// One search and what it found.
