@@ -23,6 +23,7 @@ use hickory_proto::op::Message;
 use hickory_proto::rr::Record;
 use hickory_proto::rr::rdata::opt::EdnsCode;
 use hickory_proto::rr::rdata::opt::EdnsOption;
+use meridian::admin::json;
 use meridian::base::health::Health;
 use meridian::base::location::Country;
 use meridian::base::name::Name;
@@ -30,7 +31,6 @@ use meridian::base::prefix::Prefix;
 use meridian::base::rr::Rcode;
 use meridian::base::rr::RrType;
 use meridian::base::transport::Transport;
-use meridian::config::model::Rule;
 use meridian::daemon::load::embedded_atlas;
 use meridian::engine::Arrival;
 use meridian::engine::Scratch;
@@ -108,10 +108,12 @@ struct Asked {
     additional: Option<Vec<String>>,
     scope: Option<u8>,
     pool: Option<String>,
+    /// The text of the extended error.
+    error: Option<String>,
     /// What `explain` says of a subnet that holds several answers, to four places.
     vote: Option<f64>,
-    /// The rule that `explain` names, counted from 0.
-    rule: Option<usize>,
+    /// The rule that `explain` names.
+    rule: Option<String>,
 }
 
 #[test]
@@ -259,7 +261,7 @@ fn check(plan: &Arc<Plan>, asked: &Asked) -> Result<(), String> {
     let src = asked.from.unwrap_or(IpAddr::from([127, 0, 0, 1]));
     let before = answers(plan);
     let mut out = vec![0; 65_535];
-    let len = answer(
+    let outcome = answer(
         &snapshot,
         &mut scratch,
         Arrival {
@@ -269,8 +271,8 @@ fn check(plan: &Arc<Plan>, asked: &Asked) -> Result<(), String> {
         },
         &message,
         &mut out,
-    )
-    .response_len();
+    );
+    let len = outcome.response_len();
     same("queries", &counters.queries(transport), &1)?;
     let wanted = asked.rcode.as_deref().unwrap_or("NOERROR");
     if wanted == "none" {
@@ -287,6 +289,14 @@ fn check(plan: &Arc<Plan>, asked: &Asked) -> Result<(), String> {
         &1,
     )?;
     compare(asked, &response)?;
+    if let Some(text) = &asked.error {
+        let error = outcome.response.ok().and_then(|r| r.extended_error);
+        same(
+            "extended error",
+            &error.map(|error| error.text),
+            &Some(text),
+        )?;
+    }
     if !asked.tcp && len > usize::from(payload.unwrap_or(512)) {
         return Err(format!("{len} octets are too many"));
     }
@@ -408,21 +418,12 @@ fn explains(
         .pool
         .map(|ix| &*snapshot.plan.config.pools.pools[ix.index()].name);
     same("explained pool", &pool, &asked.pool.as_deref())?;
-    let to_four_places = |vote: f64| (vote * 1e4).round() / 1e4;
-    let vote = explained.vote.map(to_four_places);
+    let shown = json::explanation(&explained, snapshot);
     if asked.vote.is_some() {
-        same("explained vote", &vote, &asked.vote)?;
+        same("explained vote", &shown.vote, &asked.vote)?;
     }
     if asked.rule.is_some() {
-        let steered = &snapshot.plan.config.pools.steered;
-        let rules = steered.iter().flat_map(|steered| &steered.rules);
-        let is_named =
-            |rule: &&Rule| Some(&rule.matcher) == explained.rule.as_ref().map(|r| &r.matcher);
-        same(
-            "explained rule",
-            &rules.clone().position(|rule| is_named(&rule)),
-            &asked.rule,
-        )?;
+        same("explained rule", &shown.rule, &asked.rule)?;
     }
     let chosen: Vec<_> = explained.candidates.iter().filter(|c| c.chosen).collect();
     same("chosen candidates", &chosen.len(), &1)

@@ -88,6 +88,13 @@ impl<'a> Composer<'a, '_> {
         }
     }
 
+    /// SERVFAIL, without what has been written so far.
+    pub fn failed(&mut self) -> Next {
+        self.encoder.clear();
+        self.encoder.clear_authoritative();
+        Next::Done(Rcode::ServFail)
+    }
+
     /// An RRset that is needed does not fit: the client asks again over TCP.
     pub fn truncated(&mut self) -> Next {
         self.encoder.set_truncated();

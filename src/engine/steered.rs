@@ -7,6 +7,7 @@ use crate::base::rr::Rcode;
 use crate::base::rr::RrType;
 use crate::engine::client;
 use crate::engine::composer::Composer;
+use crate::engine::composer::Draft;
 use crate::engine::composer::Next;
 use crate::engine::outcome::SteerReason;
 use crate::engine::outcome::SteeredAnswer;
@@ -40,25 +41,28 @@ impl<'a> Composer<'a, '_> {
             }
             Found::NoData => self.negative(zone, Rcode::NoError),
             Found::Pools((_, records)) => self.put_steered(ix, family, records),
-            Found::ServFail => Next::Done(Rcode::ServFail),
+            Found::ServFail => self.failed(),
         }
     }
 
     /// One RRset of a steered name for type ANY (RFC 8482 s4.1): A where there is one, else AAAA. Which of
     /// them it is holds where both families are answered alike: the longer scope of the two.
     pub(super) fn steered_any(&mut self, zone: &'a Zone, ix: SteeredIx) -> Next {
-        let v6 = self.find_steered(ix, Family::V6);
-        let v6_draft = self.draft;
-        let v4 = self.find_steered(ix, Family::V4);
-        let scope_len = self.draft.scope_len.max(v6_draft.scope_len);
-        let next = if let Found::Pools((_, records)) = v4 {
-            self.put_steered(ix, Family::V4, records)
-        } else {
-            self.draft = v6_draft;
-            self.put_found(zone, ix, Family::V6, v6)
+        let [v4, v6] = Family::ALL.map(|family| {
+            let found = self.find_steered(ix, family);
+            let merit = match found {
+                Found::Pools(_) => 3,
+                Found::ServFail => 2,
+                Found::NoData => u8::from(self.has_family(ix, family)),
+            };
+            (merit, family, found, self.draft)
+        });
+        let (_, family, found, draft) = if v6.0 > v4.0 { v6 } else { v4 };
+        self.draft = Draft {
+            scope_len: v4.3.scope_len.max(v6.3.scope_len),
+            ..draft
         };
-        self.draft.scope_len = scope_len;
-        next
+        self.put_found(zone, ix, family, found)
     }
 
     /// Whether any pool of the name has endpoints of a family: then it is `all_down`
@@ -153,7 +157,7 @@ impl<'a> Composer<'a, '_> {
 fn extended_error(reason: SteerReason, found: &Found<'_>) -> Option<ExtendedError<'static>> {
     let text = match (reason, found) {
         (SteerReason::AllDown, _) => "no healthy pool: answering as if up",
-        (_, Found::ServFail) => "no healthy pool",
+        (_, Found::ServFail) => "no pool for this client has a usable address of this family",
         _ => return None,
     };
     Some(ExtendedError { code: 0, text })
