@@ -8,9 +8,8 @@ use reqwest::Method;
 use serde_json::Value;
 use serde_json::json;
 
-use crate::cli::EXIT_CONFIG;
 use crate::cli::out;
-use crate::cli::remote::Remote;
+use crate::cli::remote;
 
 /// Which pool, and for how long.
 #[derive(Debug, clap::Args)]
@@ -23,13 +22,22 @@ pub struct Options {
     /// Why, for the status page and the log
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    #[command(flatten)]
+    server: remote::Options,
+}
+
+/// Which pool.
+#[derive(Debug, clap::Args)]
+pub struct UndrainOptions {
+    /// The pool
+    pool: String,
+    #[command(flatten)]
+    server: remote::Options,
 }
 
 /// Takes a pool out.
 pub fn drain(config: &Path, options: &Options) -> Result<ExitCode> {
-    let Some(remote) = Remote::of(config)? else {
-        return Ok(ExitCode::from(EXIT_CONFIG));
-    };
+    let remote = options.server.remote(config)?;
     let mut body = json!({ "state": "drain" });
     if let Some(time) = &options.r#for {
         body["for"] = time.as_str().into();
@@ -43,12 +51,10 @@ pub fn drain(config: &Path, options: &Options) -> Result<ExitCode> {
 }
 
 /// Takes a pool back in.
-pub fn undrain(config: &Path, pool: &str) -> Result<ExitCode> {
-    let Some(remote) = Remote::of(config)? else {
-        return Ok(ExitCode::from(EXIT_CONFIG));
-    };
-    let _: Value = remote.change(Method::DELETE, &path(pool), None)?;
-    out::print(&format!("{pool} is back\n"))?;
+pub fn undrain(config: &Path, options: &UndrainOptions) -> Result<ExitCode> {
+    let remote = options.server.remote(config)?;
+    let _: Value = remote.change(Method::DELETE, &path(&options.pool), None)?;
+    out::print(&format!("{} is no longer drained\n", options.pool))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -20,7 +20,7 @@ use crate::cli::EXIT_CONFIG;
 use crate::cli::EXIT_USAGE;
 use crate::cli::check;
 use crate::cli::out;
-use crate::cli::remote::Remote;
+use crate::cli::remote;
 use crate::engine::explain::explain;
 use crate::engine::question::Question;
 use crate::health::overrides::Forced;
@@ -40,14 +40,16 @@ pub struct Options {
     #[arg(long, value_name = "ADDR[/LEN]")]
     client: Option<String>,
     /// Suppose that this pool is down; may be given again
-    #[arg(long, value_name = "POOL", conflicts_with = "live")]
+    #[arg(long, value_name = "POOL", conflicts_with_all = ["live", "server"])]
     down: Vec<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Ask the running server, which knows what is up, instead of reading the files
+    /// Ask the running server, which knows what is up, instead of reading the files; --server does so too
     #[arg(long)]
     live: bool,
+    #[command(flatten)]
+    server: remote::Options,
 }
 
 /// Explains; exit code 1 if there is nothing of the type asked for in the answer.
@@ -61,10 +63,8 @@ pub fn run(config: &Path, options: &Options) -> Result<ExitCode> {
             return Ok(ExitCode::from(EXIT_USAGE));
         }
     };
-    let explanation = if options.live {
-        let Some(remote) = Remote::of(config)? else {
-            return Ok(ExitCode::from(EXIT_CONFIG));
-        };
+    let explanation = if options.live || options.server.names_server() {
+        let remote = options.server.remote(config)?;
         let mut query = vec![("name", &*options.name), ("type", &options.r#type)];
         query.extend(client.map(|client| ("client", client)));
         remote.get("/api/v1/explain", &query)?

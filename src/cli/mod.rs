@@ -26,6 +26,11 @@ const EXIT_USAGE: u8 = 2;
 /// The configuration was refused (sysexits.h EX_CONFIG).
 const EXIT_CONFIG: u8 = 78;
 
+/// What is wrong with the configuration, for [`EXIT_CONFIG`].
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+struct ConfigRefused(String);
+
 /// Where the configuration is looked for without `--config`, in this order.
 const DEFAULT_CONFIGS: [&str; 2] = ["meridian.toml", "/etc/meridian/meridian.toml"];
 
@@ -55,10 +60,7 @@ enum Command {
     /// Take a pool out of the answers; its probes go on
     Drain(drain::Options),
     /// Take a drained pool back in
-    Undrain {
-        /// The pool
-        pool: String,
-    },
+    Undrain(drain::UndrainOptions),
     /// Show what a GeoIP database holds, or make the embedded one
     #[command(subcommand)]
     Geoip(geoip::Command),
@@ -75,7 +77,7 @@ pub fn run() -> ExitCode {
         Command::Explain(options) => explain::run(&config(), &options),
         Command::Status(options) => status::run(&config(), &options),
         Command::Drain(options) => drain::drain(&config(), &options),
-        Command::Undrain { pool } => drain::undrain(&config(), &pool),
+        Command::Undrain(options) => drain::undrain(&config(), &options),
         Command::Geoip(command) => geoip::run(command),
     };
     result.unwrap_or_else(|error| {
@@ -89,7 +91,10 @@ pub fn run() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         out::complain(&format!("meridian: {error:#}"));
-        ExitCode::FAILURE
+        match error.is::<ConfigRefused>() {
+            true => ExitCode::from(EXIT_CONFIG),
+            false => ExitCode::FAILURE,
+        }
     })
 }
 

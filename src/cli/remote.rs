@@ -1,10 +1,11 @@
-//! `Remote`: the running server's admin API, as the configuration tells where it is.
+//! `Remote`: the running server's admin API, at `--server` or where the configuration says it is.
 
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -15,17 +16,105 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::cli::out;
-use crate::config::model::Admin;
-use crate::daemon::load;
+use crate::cli::ConfigRefused;
+use crate::config::defaults;
+use crate::config::reach::Reach;
 
 /// How long a server may take; a reload of a large database takes seconds.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Which server is asked, and with what token.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// The server's admin API, as ADDR:PORT [default: `[admin] listen` of the configuration]
+    #[arg(long, value_name = "ADDR", value_parser = authority)]
+    server: Option<String>,
+    /// The file that holds the admin token [default: `[admin] token_file` of the configuration]
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+impl Options {
+    /// Whether a server is named.
+    pub fn names_server(&self) -> bool {
+        self.server.is_some()
+    }
+
+    /// The server that is named, else the one of a configuration, of which only `[admin]` is read.
+    ///
+    /// # Errors
+    /// If that does not tell where the server is.
+    pub fn remote(&self, config: &Path) -> Result<Remote> {
+        let found = reach(config);
+        let authority = match &self.server {
+            Some(server) => server.clone(),
+            None => dialled(found.as_ref().map_err(Clone::clone)?.listen)?.to_string(),
+        };
+        let token_file = self.token_file.clone();
+        Ok(Remote {
+            authority,
+            token_file: token_file.or_else(|| found.ok()?.token_file),
+        })
+    }
+}
+
+/// What a configuration says of its server's admin API.
+fn reach(config: &Path) -> Result<Reach, ConfigRefused> {
+    let text = std::fs::read_to_string(config)
+        .map_err(|error| ConfigRefused(format!("{}: {error}; {HINT}", config.display())))?;
+    let dir = config.parent().unwrap_or(Path::new(""));
+    Reach::of(&text, dir).ok_or_else(|| {
+        ConfigRefused(format!(
+            "{} has no [admin] with an address; {HINT}",
+            config.display()
+        ))
+    })
+}
+
+/// Where a listener can be reached from this machine.
+fn dialled(mut listen: SocketAddr) -> Result<SocketAddr, ConfigRefused> {
+    if listen.port() == 0 {
+        let message = format!("[admin] listen is {listen}, a port that the system chose; {HINT}");
+        return Err(ConfigRefused(message));
+    }
+    if listen.ip().is_unspecified() {
+        listen.set_ip(match listen.ip() {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        });
+    }
+    Ok(listen)
+}
+
+/// Reads `--server`: an address or a host name, with or without a port.
+fn authority(text: &str) -> Result<String, String> {
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Ok(address.to_string());
+    }
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Ok(SocketAddr::new(ip, defaults::ADMIN_LISTEN.port()).to_string());
+    }
+    let (host, port) = match text.split_once(':') {
+        Some((host, port)) => (host, port.parse().ok()),
+        None => (text, Some(defaults::ADMIN_LISTEN.port())),
+    };
+    let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    match port {
+        Some(port) if !host.is_empty() && host.bytes().all(is_of_name) => {
+            Ok(format!("{host}:{port}"))
+        }
+        _ => Err("expected ADDR:PORT, such as 127.0.0.1:9353".into()),
+    }
+}
+
+/// What to do where the configuration does not help.
+const HINT: &str = "name the server with --server ADDR:PORT";
+
 /// A client of one server.
 pub struct Remote {
-    address: SocketAddr,
-    admin: Admin,
+    /// Host and port, as in a URL.
+    authority: String,
+    token_file: Option<PathBuf>,
 }
 
 /// What the server says when it refuses.
@@ -35,35 +124,6 @@ struct Refusal {
 }
 
 impl Remote {
-    /// The server of a configuration; `None` if that is refused, whose faults have been told then.
-    ///
-    /// # Errors
-    /// If the configuration has no admin listener.
-    pub fn of(config: &Path) -> Result<Option<Self>> {
-        let process = match load::process(config) {
-            Ok((process, _)) => process,
-            Err(report) => {
-                out::complain(&report.to_string());
-                return Ok(None);
-            }
-        };
-        let Some(admin) = process.admin else {
-            bail!(
-                "{} has no [admin], so that the server cannot be asked",
-                config.display()
-            );
-        };
-        let mut address = admin.listen;
-        if address.ip().is_unspecified() {
-            let loopback = match address.ip() {
-                IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
-                IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
-            };
-            address.set_ip(loopback);
-        }
-        Ok(Some(Self { address, admin }))
-    }
-
     /// Reads something.
     ///
     /// # Errors
@@ -72,7 +132,7 @@ impl Remote {
         self.call(Method::GET, path, query, None)
     }
 
-    /// Changes something, with the token of the configuration's token file.
+    /// Changes something, with the admin token.
     ///
     /// # Errors
     /// If there is no token, the server cannot be reached, or it refuses.
@@ -93,7 +153,7 @@ impl Remote {
         change: Option<Option<&serde_json::Value>>,
     ) -> Result<T> {
         let url =
-            reqwest::Url::parse_with_params(&format!("http://{}{path}", self.address), query)?;
+            reqwest::Url::parse_with_params(&format!("http://{}{path}", self.authority), query)?;
         // The admin API is a neighbour: a proxy meant for the wide world is none for it.
         let client = reqwest::Client::builder()
             .no_proxy()
@@ -114,7 +174,7 @@ impl Remote {
                 let response = request.send().await?;
                 Ok::<_, reqwest::Error>((response.status(), response.bytes().await?))
             })
-            .with_context(|| format!("no answer from the server at http://{}", self.address))?;
+            .with_context(|| format!("no answer from the server at http://{}", self.authority))?;
         if !status.is_success() {
             let refusal = serde_json::from_slice::<Refusal>(&body);
             return Err(match refusal {
@@ -126,13 +186,41 @@ impl Remote {
     }
 
     fn token(&self) -> Result<String> {
-        let Some(path) = &self.admin.token_file else {
-            bail!("[admin] token_file is not set, and changes need its token");
+        let Some(path) = &self.token_file else {
+            bail!(
+                "this needs the admin token: name its file with --token-file FILE, or set \
+                 [admin] token_file"
+            );
         };
         let text = std::fs::read_to_string(path);
         Ok(text
             .with_context(|| path.display().to_string())?
             .trim()
             .to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_an_address_or_a_name() {
+        for (text, expected) in [
+            ("127.0.0.1:80", Some("127.0.0.1:80")),
+            ("127.0.0.1", Some("127.0.0.1:9353")),
+            ("[::1]:80", Some("[::1]:80")),
+            ("::1", Some("[::1]:9353")),
+            ("ns1.example.com", Some("ns1.example.com:9353")),
+            ("localhost:9353", Some("localhost:9353")),
+            ("", None),
+            (":80", None),
+            ("localhost:", None),
+            ("localhost:65536", None),
+            ("http://localhost", None),
+            ("a@b:80", None),
+        ] {
+            assert_eq!(authority(text).ok().as_deref(), expected, "{text}");
+        }
     }
 }

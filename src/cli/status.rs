@@ -12,9 +12,8 @@ use comfy_table::presets::NOTHING;
 use crate::admin::json::Endpoint;
 use crate::admin::json::Pool;
 use crate::admin::json::Status;
-use crate::cli::EXIT_CONFIG;
 use crate::cli::out;
-use crate::cli::remote::Remote;
+use crate::cli::remote;
 
 /// How it is printed.
 #[derive(Debug, clap::Args)]
@@ -22,13 +21,13 @@ pub struct Options {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    server: remote::Options,
 }
 
 /// Shows the running server; exit code 1 if it is not ready or cannot be reached.
 pub fn run(config: &Path, options: &Options) -> Result<ExitCode> {
-    let Some(remote) = Remote::of(config)? else {
-        return Ok(ExitCode::from(EXIT_CONFIG));
-    };
+    let remote = options.server.remote(config)?;
     let status: Status = remote.get("/api/v1/status", &[])?;
     let text = match options.json {
         true => format!("{}\n", serde_json::to_string_pretty(&status)?),

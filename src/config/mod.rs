@@ -21,6 +21,7 @@ mod document;
 mod keys;
 pub mod model;
 mod names;
+pub mod reach;
 mod resolve_match;
 mod resolve_pools;
 mod resolve_process;
