@@ -4,13 +4,32 @@
 //! admin port must not become writable because a line was left out.
 
 use std::fmt;
+use std::net::IpAddr;
+use std::sync::Mutex;
+use std::time::Duration;
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use subtle::ConstantTimeEq as _;
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::base::lock::lock;
 
 /// The secret; it is never printed.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Token(Box<str>);
+
+/// What is needed for calls that change something, at the moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Nobody may make them: no `token_file` is configured.
+    NotConfigured,
+    /// This token.
+    Token(Token),
+    /// Nobody may make them while the `token_file` cannot be used.
+    Unusable,
+}
 
 /// Why a text is no token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +57,11 @@ impl Token {
         }
     }
 
+    /// Whether it is so short that it can be guessed.
+    pub fn is_short(&self) -> bool {
+        self.0.len() < MIN_LEN
+    }
+
     /// Whether this is it. The time taken tells the length, and nothing else of the secret.
     fn is(&self, presented: &[u8]) -> bool {
         self.0.as_bytes().ct_eq(presented).into()
@@ -59,17 +83,37 @@ pub enum Denied {
     /// Nobody may.
     #[error("calls that change something are refused: [admin] token_file is not configured")]
     NotConfigured,
+    /// Nobody may for now.
+    #[error(
+        "calls that change something are refused: [admin] token_file cannot be used now, see the log"
+    )]
+    Unusable,
     /// It brings another token.
     #[error("the bearer token is not the one in [admin] token_file")]
     Wrong,
+}
+
+impl Denied {
+    /// The label of `admin_refused_total`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Missing => "missing_token",
+            Self::NotConfigured | Self::Unusable => "no_token_file",
+            Self::Wrong => "wrong_token",
+        }
+    }
 }
 
 /// Judges a call by its headers.
 ///
 /// # Errors
 /// If it may not change anything.
-pub fn authorize(token: Option<&Token>, headers: &HeaderMap) -> Result<(), Denied> {
-    let token = token.ok_or(Denied::NotConfigured)?;
+pub fn authorize(access: &Access, headers: &HeaderMap) -> Result<(), Denied> {
+    let token = match access {
+        Access::NotConfigured => return Err(Denied::NotConfigured),
+        Access::Token(token) => token,
+        Access::Unusable => return Err(Denied::Unusable),
+    };
     let value = headers.get(AUTHORIZATION).ok_or(Denied::Missing)?;
     let (scheme, presented) = value
         .as_bytes()
@@ -84,6 +128,41 @@ pub fn authorize(token: Option<&Token>, headers: &HeaderMap) -> Result<(), Denie
     }
 }
 
+/// Logs refused calls, a line a minute at most.
+#[derive(Default)]
+pub struct RefusalLog(Mutex<Unlogged>);
+
+#[derive(Default)]
+struct Unlogged {
+    calls: u64,
+    last_line: Option<Instant>,
+}
+
+impl RefusalLog {
+    /// Notes a refused call; the line tells how many there were since the one before.
+    pub fn refused(&self, client: IpAddr, reason: Denied) {
+        let mut unlogged = lock(&self.0);
+        unlogged.calls += 1;
+        if unlogged
+            .last_line
+            .is_none_or(|at| at.elapsed() >= LINE_INTERVAL)
+        {
+            let calls = unlogged.calls;
+            warn!(%client, %reason, calls, "admin: call refused");
+            *unlogged = Unlogged {
+                calls: 0,
+                last_line: Some(Instant::now()),
+            };
+        }
+    }
+}
+
+/// From one line about refused calls to the next.
+const LINE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Fewer characters than this can be guessed.
+const MIN_LEN: usize = 16;
+
 /// The scheme's name is compared without case (RFC 9110 s11.1).
 const SCHEME: &[u8] = b"Bearer ";
 
@@ -94,13 +173,20 @@ mod tests {
     #[test]
     fn only_the_right_token_opens() {
         let token = Token::parse(" s3cret-token\n").expect("a token");
-        let asked = |token: Option<&Token>, header: Option<&str>| {
+        assert!(
+            token.is_short()
+                && !Token::parse("0123456789abcdef")
+                    .expect("a token")
+                    .is_short()
+        );
+        let asked = |access: &Access, header: Option<&str>| {
             let mut headers = HeaderMap::new();
             if let Some(header) = header {
                 headers.insert(AUTHORIZATION, header.parse().expect("a header"));
             }
-            authorize(token, &headers)
+            authorize(access, &headers)
         };
+        let open = Access::Token(token.clone());
         for (header, result) in [
             (Some("Bearer s3cret-token"), Ok(())),
             (Some("bearer  s3cret-token "), Ok(())),
@@ -113,12 +199,13 @@ mod tests {
             (Some("Bearer s3cret-token2"), Err(Denied::Wrong)),
             (Some("Bearer S3cret-token"), Err(Denied::Wrong)),
         ] {
-            assert_eq!(asked(Some(&token), header), result, "{header:?}");
-            assert_eq!(
-                asked(None, header),
-                Err(Denied::NotConfigured),
-                "{header:?}"
-            );
+            assert_eq!(asked(&open, header), result, "{header:?}");
+            for (closed, denied) in [
+                (Access::NotConfigured, Denied::NotConfigured),
+                (Access::Unusable, Denied::Unusable),
+            ] {
+                assert_eq!(asked(&closed, header), Err(denied), "{header:?}");
+            }
         }
         assert_eq!(format!("{token:?}"), "Token(..)");
     }

@@ -5,12 +5,15 @@
 
 pub mod api;
 pub mod auth;
+mod failure;
+mod hosts;
 pub mod json;
 pub mod metrics;
+mod overrides;
 pub mod page;
 pub mod process;
+mod rendered;
 pub mod server;
+pub mod site;
 #[cfg(test)]
 mod tests;
-
-pub use server::serve;

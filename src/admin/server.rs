@@ -1,12 +1,19 @@
 //! The HTTP listener: one request per connection, and a bound on everything that a stranger can hold.
 //!
-//! A connection costs a seat, and there are `MAX_CONNECTIONS`; who comes later waits in the kernel's
-//! queue. Each has to be done with its head and with its body within seconds, and with everything
-//! within `CONNECTION_DEADLINE`, so that seats come free however slow or silent their holders are.
+//! It has a thread and a runtime of its own, so that scrapes take nothing from TCP queries and probes.
+//! When `MAX_CONNECTIONS` are open, the oldest one makes room for the next, save those whose change is being
+//! carried out: health checks and scrapes are done in milliseconds, and clients that are slow or silent
+//! are the oldest.
 
+use std::collections::VecDeque;
+use std::io;
+use std::net;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
 use std::time::Duration;
 
 use axum::Router;
@@ -16,9 +23,13 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::rt::TokioTimer;
+use socket2::SockRef;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
+use tokio::runtime;
+use tokio::sync::oneshot;
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio::time::timeout;
@@ -26,9 +37,8 @@ use tower_service::Service as _;
 use tracing::debug;
 
 use crate::admin::api;
-use crate::admin::auth::Token;
-use crate::live::Live;
-use crate::live::request::Requests;
+use crate::admin::site::Client;
+use crate::admin::site::Site;
 
 /// Connections at a time: some scrapers, some probers and some people.
 const MAX_CONNECTIONS: usize = 64;
@@ -39,32 +49,60 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// For a whole connection; a reload of large databases has to fit in.
 const CONNECTION_DEADLINE: Duration = Duration::from_secs(60);
 
+/// How long a client may leave an answer unread, in milliseconds.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the kernel may hold of an answer for a client, in octets.
+const SEND_BUFFER: usize = 128 * 1024;
+
 /// How long requests in progress may hold up the end.
 const STOP_DEADLINE: Duration = Duration::from_secs(1);
 
 /// The largest request head in octets; also what a connection may make us buffer.
 const MAX_HEAD: usize = 16 * 1024;
 
+/// Threads that render pages; there are three kinds of them.
+const MAX_RENDERERS: usize = 3;
+
+/// Serves on a thread of its own until `stop` becomes true; the result comes to its end.
+///
+/// # Errors
+/// If there is no thread or file descriptor to be had.
+pub fn start(
+    listener: net::TcpListener,
+    site: Site,
+    stop: watch::Receiver<bool>,
+) -> io::Result<oneshot::Receiver<()>> {
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(MAX_RENDERERS)
+        .thread_name("admin pages")
+        .build()?;
+    let listener = {
+        let _entered = runtime.enter();
+        TcpListener::from_std(listener)?
+    };
+    let (ended, end) = oneshot::channel();
+    thread::Builder::new().name("admin".into()).spawn(move || {
+        runtime.block_on(serve(listener, site, stop));
+        runtime.shutdown_background();
+        drop(ended);
+    })?;
+    Ok(end)
+}
+
 /// Answers HTTP until `stop` becomes true (or its sender is gone), and a second longer where a request
 /// is in progress.
-pub async fn serve(
-    listener: TcpListener,
-    live: Arc<Live>,
-    requests: Requests,
-    token: Option<Token>,
-    mut stop: watch::Receiver<bool>,
-) {
-    let router = api::router(live, requests, token);
-    let mut connections = JoinSet::new();
+pub async fn serve(listener: TcpListener, site: Site, mut stop: watch::Receiver<bool>) {
+    let router = api::router(site);
+    let mut connections = Connections::default();
     loop {
         tokio::select! {
             biased;
             () = stopped(&mut stop) => break,
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
-                Ok((stream, peer)) => {
-                    connections.spawn(converse(stream, peer, router.clone(), stop.clone()));
-                }
+            Some(_) = connections.tasks.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, address)) => connections.open(stream, address, &router, &stop),
                 Err(error) => {
                     debug!(%error, "accept on the admin port");
                     // Out of file descriptors, most likely: trying at once would only burn a core.
@@ -75,7 +113,7 @@ pub async fn serve(
     }
     drop(listener);
     let _ = timeout(STOP_DEADLINE, async {
-        while connections.join_next().await.is_some() {}
+        while connections.tasks.join_next().await.is_some() {}
     })
     .await;
 }
@@ -84,15 +122,56 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
+/// The open connections.
+#[derive(Default)]
+struct Connections {
+    tasks: JoinSet<()>,
+    /// The oldest first, each with whether a change that it asked for is being carried out.
+    by_age: VecDeque<(AbortHandle, Arc<AtomicBool>)>,
+}
+
+impl Connections {
+    /// Serves one more; without room for it, it is closed.
+    fn open(
+        &mut self,
+        stream: TcpStream,
+        address: SocketAddr,
+        router: &Router,
+        stop: &watch::Receiver<bool>,
+    ) {
+        self.by_age.retain(|(task, _)| !task.is_finished());
+        if self.by_age.len() >= MAX_CONNECTIONS {
+            let mut ages = self.by_age.iter();
+            let Some(oldest) = ages.position(|(_, is_served)| !is_served.load(Relaxed)) else {
+                return;
+            };
+            if let Some((task, _)) = self.by_age.remove(oldest) {
+                task.abort();
+            }
+        }
+        let is_served = Arc::new(AtomicBool::new(false));
+        let client = Client {
+            address: address.ip(),
+            is_served: Arc::clone(&is_served),
+        };
+        let conversation = converse(stream, client, router.clone(), stop.clone());
+        let task = self.tasks.spawn(conversation);
+        self.by_age.push_back((task, is_served));
+    }
+}
+
 /// Answers one connection's one request.
 async fn converse(
     stream: TcpStream,
-    peer: SocketAddr,
+    client: Client,
     router: Router,
     mut stop: watch::Receiver<bool>,
 ) {
+    if limit_unread(&stream).is_err() {
+        return;
+    }
     let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(api::Peer(peer.ip()));
+        request.extensions_mut().insert(client.clone());
         router.clone().call(request)
     });
     let connection = http1::Builder::new()
@@ -100,6 +179,8 @@ async fn converse(
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD)
         .keep_alive(false)
+        // Who has sent a request may close this direction and still gets an answer.
+        .half_close(true)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(timeout(CONNECTION_DEADLINE, connection));
     tokio::select! {
@@ -108,4 +189,11 @@ async fn converse(
     }
     // Its request is still answered, unless it takes longer than the server may take to stop.
     let _ = connection.await;
+}
+
+/// Has the kernel hold little for a client that does not read, and give up on it.
+fn limit_unread(stream: &TcpStream) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.set_tcp_user_timeout(Some(READ_TIMEOUT))
 }

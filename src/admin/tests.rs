@@ -16,13 +16,16 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio::time::timeout;
 
+use crate::admin::auth::Access;
 use crate::admin::auth::Token;
 use crate::admin::json;
 use crate::admin::metrics;
 use crate::admin::page;
-use crate::admin::serve;
+use crate::admin::server::serve;
+use crate::admin::site::Site;
 use crate::base::diag::Place;
 use crate::base::diag::Report;
 use crate::base::transport::Transport;
@@ -128,6 +131,7 @@ struct Running {
     address: SocketAddr,
     live: Arc<Live>,
     owner: Arc<Owner>,
+    token: watch::Sender<Access>,
     stop: watch::Sender<bool>,
     server: JoinHandle<()>,
 }
@@ -166,19 +170,24 @@ async fn run(token: Option<&str>) -> Running {
         .await
         .expect("a port");
     let address = listener.local_addr().expect("an address");
-    let token = token.map(|token| Token::parse(token).expect("a token"));
-    let (stop, stopping) = watch::channel(false);
-    let server = tokio::spawn(serve(
-        listener,
-        Arc::clone(&live),
+    let access = match token {
+        Some(token) => Access::Token(Token::parse(token).expect("a token")),
+        None => Access::NotConfigured,
+    };
+    let (token, access) = watch::channel(access);
+    let site = Site {
+        live: Arc::clone(&live),
         requests,
-        token,
-        stopping,
-    ));
+        access,
+        hosts: vec!["ns1.example.com".into()],
+    };
+    let (stop, stopping) = watch::channel(false);
+    let server = tokio::spawn(serve(listener, site, stopping));
     Running {
         address,
         live,
         owner,
+        token,
         stop,
         server,
     }
@@ -201,7 +210,7 @@ impl Running {
     async fn call(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
         let len = body.len();
         self.send(&format!(
-            "{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len}\r\n{headers}\r\n{body}"
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len}\r\n{headers}\r\n{body}"
         ))
         .await
     }
@@ -288,6 +297,30 @@ async fn every_error_is_json_with_a_fitting_status() {
             "",
             400,
             "Failed to deserialize query",
+        ),
+        (
+            "GET",
+            "/api/v1/status?x=1",
+            "",
+            "",
+            400,
+            "this call takes no parameters",
+        ),
+        (
+            "POST",
+            "/api/v1/reload?force",
+            BEARER,
+            "",
+            400,
+            "this call takes no parameters",
+        ),
+        (
+            "DELETE",
+            "/api/v1/overrides/us-west?x=1",
+            BEARER,
+            "",
+            400,
+            "this call takes no parameters",
         ),
         ("PUT", pool, "", "{", 401, "this call needs the header"),
         (
@@ -703,28 +736,97 @@ fn the_page_shows_a_hundred_of_each_and_trouble_first() {
     assert!(html.contains("(1 down)"), "all are counted");
 }
 
-#[tokio::test(start_paused = true)]
-async fn who_is_silent_holds_a_seat_for_seconds_only() {
-    let running = run(None).await;
-    let mut silent = Vec::new();
-    for _ in 0..64 {
+/// Octets that somebody leaves at that, once the server holds so many connections.
+async fn left_alone(running: &Running, octets: &str, n: usize) -> Vec<TcpStream> {
+    let mut streams = Vec::new();
+    for _ in 0..n {
         let mut stream = TcpStream::connect(running.address)
             .await
             .expect("a connection");
-        stream
-            .write_all(b"GET / HTTP/1.1\r\nHost:")
-            .await
-            .expect("sent");
-        silent.push(stream);
+        stream.write_all(octets.as_bytes()).await.expect("sent");
+        streams.push(stream);
     }
-    // Comes when all seats are taken, and is answered once the first are free.
-    assert_eq!(running.get("/healthz").await.status, 200);
+    streams
+}
+
+#[tokio::test(start_paused = true)]
+async fn unfinished_and_unread_requests_shut_nobody_out() {
+    let running = run(None).await;
+    let since = Instant::now();
+    let unread = "GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for octets in ["", "GET / HTTP/1.1\r\nHost:", unread] {
+        let _left = left_alone(&running, octets, 200).await;
+        for path in ["/healthz", "/metrics"] {
+            assert_eq!(running.get(path).await.status, 200, "{path} {octets}");
+        }
+    }
+    assert!(since.elapsed() < Duration::from_secs(1), "nobody waits");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_silent_is_let_go_within_seconds() {
+    let running = run(None).await;
+    let mut silent = left_alone(&running, "GET / HTTP/1.1\r\nHost:", 1).await;
+    let mut rest = Vec::new();
+    let closed = silent[0].read_to_end(&mut rest);
+    let closed = timeout(Duration::from_secs(6), closed).await;
+    closed.expect("in time").expect("closed");
+}
+
+#[tokio::test]
+async fn who_has_asked_may_close_its_direction() {
+    let running = run(None).await;
+    let request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut stream = left_alone(&running, request, 1).await.remove(0);
+    stream.shutdown().await.expect("closed");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.expect("an answer");
+    assert!(text.ends_with("\r\n\r\nok\n"), "{text}");
+}
+
+#[tokio::test]
+async fn requests_for_other_hosts_are_misdirected() {
+    let running = run(Some("s3cret")).await;
+    for (host, status) in [
+        ("evil.example", 421),
+        ("localhost", 200),
+        ("NS1.example.com:9353", 200),
+        ("192.0.2.1", 200),
+    ] {
+        for path in ["/", "/healthz", "/api/v1/status"] {
+            let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            let answer = running.send(&request).await;
+            assert_eq!(answer.status, status, "{host} {path}");
+        }
+    }
+    let refused = "meridian_admin_refused_total{reason=\"host\"} 3\n";
+    assert!(metrics::text(&running.live).contains(refused));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_was_replaced_is_void() {
+    let running = run(Some("s3cret")).await;
+    let new = "Authorization: Bearer n3w\r\n";
+    let status = async |bearer| {
+        let path = "/api/v1/overrides/us-west";
+        running.call("DELETE", path, bearer, "").await.status
+    };
+    assert_eq!([status(BEARER).await, status(new).await], [200, 401]);
+    let token = Token::parse("n3w").expect("a token");
+    running.token.send_replace(Access::Token(token));
+    let since = Instant::now();
+    assert_eq!([status(BEARER).await, status(new).await], [401, 200]);
+    assert!(since.elapsed() >= Duration::from_secs(1), "wrong ones wait");
+    running.token.send_replace(Access::Unusable);
+    assert_eq!([status(BEARER).await, status(new).await], [403, 403]);
+    let refused = "meridian_admin_refused_total{reason=\"wrong_token\"} 2\n";
+    assert!(metrics::text(&running.live).contains(refused));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_does_not_come_is_not_waited_for() {
     let running = run(Some("s3cret")).await;
-    let head = "PUT /api/v1/overrides/us-west HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n";
+    let head = "PUT /api/v1/overrides/us-west HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n";
     let answer = running.send(&format!("{head}{BEARER}\r\n{{")).await;
     assert_eq!(answer.status, 408);
     assert!(answer.json()["error"].is_string());

@@ -8,6 +8,7 @@ use anyhow::Result;
 use crate::base::date::Date;
 use crate::base::diag::Report;
 use crate::cli::out;
+use crate::daemon::admin_token;
 use crate::daemon::load;
 use crate::daemon::load::Loaded;
 use crate::daemon::load::Loader;
@@ -35,7 +36,7 @@ pub fn run(config: &Path) -> Result<ExitCode> {
 /// Loads a plan for a command that serves nothing: everything, with the warnings of both steps.
 pub fn load(config: &Path) -> Result<(Loaded, Report), Report> {
     let (process, mut warnings) = load::process_or_all_faults(config)?;
-    load::token(&process, &mut warnings);
+    admin_token::read(&process, &mut warnings);
     match Loader::new(process, 1).load(None, &Trigger::Asked) {
         Ok(loaded) if warnings.has_errors() => {
             warnings.append(loaded.report);

@@ -100,7 +100,7 @@ pub(super) const ECS: Keys = Keys {
 
 pub(super) const ADMIN: Keys = Keys {
     title: "[admin]",
-    values: &["listen", "token_file"],
+    values: &["listen", "token_file", "hosts"],
     tables: &[],
 };
 

@@ -155,6 +155,8 @@ pub struct Admin {
     pub listen: SocketAddr,
     /// The bearer token's file; `None`: calls that change something are refused.
     pub token_file: Option<PathBuf>,
+    /// The names by which the listener may be called, this machine's among them.
+    pub hosts: Vec<Box<str>>,
 }
 
 /// A place that probes are sent from.

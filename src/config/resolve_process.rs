@@ -42,7 +42,7 @@ pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Process {
     let ecs = ecs(&top.table("ecs", &keys::ECS));
     let admin = top
         .optional_table("admin", &keys::ADMIN)
-        .map(|table| admin(&table, &server.listen));
+        .map(|table| admin(&table, &server.listen, machine));
     let health = top.table("health", &keys::HEALTH);
     let report_max_age = health.read_or("report_max_age", defaults::REPORT_MAX_AGE, |item| {
         item.duration(Duration::from_millis(100)..=seconds(30 * 86_400))
@@ -199,7 +199,7 @@ fn ecs(table: &Table<'_>) -> Ecs {
     }
 }
 
-fn admin(table: &Table<'_>, dns: &[SocketAddr]) -> Admin {
+fn admin(table: &Table<'_>, dns: &[SocketAddr], machine: &Defaults) -> Admin {
     let listen = table.read_or("listen", defaults::ADMIN_LISTEN, |item| {
         let address = listener(item)?;
         if address.port() != 0 && dns.contains(&address) {
@@ -209,9 +209,18 @@ fn admin(table: &Table<'_>, dns: &[SocketAddr]) -> Admin {
         }
         Some(address)
     });
+    let expected = "a list of host names such as [\"ns1.example.com\"]";
+    let mut hosts = table.read_or("hosts", Vec::new(), |item| {
+        item.list(expected, |entry| {
+            let expected = "a host name without a port, such as \"ns1.example.com\"";
+            entry.parse(expected, units::host_name)
+        })
+    });
+    hosts.push(machine.host_name.as_str().into());
     Admin {
         listen,
         token_file: table.read("token_file", Item::path),
+        hosts,
     }
 }
 

@@ -26,12 +26,14 @@ use tokio::time::timeout;
 use tracing::info;
 use tracing::warn;
 
-use crate::admin;
-use crate::admin::auth::Token;
+use crate::admin::auth::Access;
+use crate::admin::server;
+use crate::admin::site::Site;
 use crate::base::date::Date;
 use crate::base::diag::Report;
 use crate::base::transport::Transport;
 use crate::config::model::Process;
+use crate::daemon::admin_token;
 use crate::daemon::control;
 use crate::daemon::control::Control;
 use crate::daemon::control::Events;
@@ -77,8 +79,9 @@ const LOOP_DEADLINE: Duration = Duration::from_millis(1500);
 /// Finished probes that may wait for the control loop.
 const OBSERVATIONS: usize = 4096;
 
-/// Files that are opened before the first query is answered: six by the runtime, one by the admin API.
-const FILES_AT_START: usize = 8;
+/// Files that are opened before the first query is answered: six by the runtime, four by the admin API's, and its
+/// listener.
+const FILES_AT_START: usize = 12;
 
 /// Requests that may wait for it.
 const REQUESTS: usize = 64;
@@ -143,14 +146,14 @@ struct Started {
     evidence: evidence::Start,
     bound: Bound,
     admin: Option<TcpListener>,
-    token: Option<Token>,
+    access: Access,
 }
 
 /// Reads the files, opens the sockets and builds the first snapshot.
 fn start(path: &Path) -> Result<Started, ServeError> {
     let (process, mut report) = load::process_or_all_faults(path).map_err(ServeError::Config)?;
     let n_shards = n_shards(&process);
-    let token = load::token(&process, &mut report);
+    let access = admin_token::read(&process, &mut report);
     let mut loader = Loader::new(process, n_shards);
     let loaded = match loader.load(None, &Trigger::Asked) {
         Ok(loaded) if !report.has_errors() => loaded,
@@ -185,7 +188,7 @@ fn start(path: &Path) -> Result<Started, ServeError> {
         evidence,
         bound,
         admin,
-        token,
+        access,
     })
 }
 
@@ -244,15 +247,17 @@ async fn serve(
         loader,
         events,
     );
-    let admin = match started.admin {
-        Some(listener) => Some(tokio::spawn(admin::serve(
-            tokio::net::TcpListener::from_std(listener)?,
-            Arc::clone(&live),
-            requests.clone(),
-            started.token,
-            stopping,
-        ))),
-        None => None,
+    let admin = match (started.admin, &config.process.admin) {
+        (Some(listener), Some(admin)) => {
+            let site = Site {
+                live: Arc::clone(&live),
+                requests: requests.clone(),
+                access: admin_token::follow(&config.process, started.access)?,
+                hosts: admin.hosts.clone(),
+            };
+            Some(server::start(listener, site, stopping)?)
+        }
+        _ => None,
     };
     announce(&live);
     running(&live.addresses);

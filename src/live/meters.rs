@@ -39,6 +39,8 @@ pub struct Meters {
     pub reloads: IntCounterVec,
     /// `notifies_total{result}`.
     pub notifies: IntCounterVec,
+    /// `admin_refused_total{reason}`.
+    pub admin_refused: IntCounterVec,
     /// `log_lines_dropped_total`.
     pub log_lines_dropped: IntCounter,
 }
@@ -79,6 +81,11 @@ impl Meters {
                 "NOTIFYs to secondaries by what came of them.",
                 &["result"],
             ),
+            admin_refused: counter(
+                "meridian_admin_refused_total",
+                "Calls of the admin API that were refused for their token or Host header.",
+                &["reason"],
+            ),
             log_lines_dropped: IntCounter::new(
                 "meridian_log_lines_dropped_total",
                 "Log lines dropped because stderr could not be written to, or not fast enough.",
@@ -93,6 +100,9 @@ impl Meters {
         // Told from the start, so that an alert on a rise sees the first one.
         for result in ["ok", "refused"] {
             meters.reloads.with_label_values(&[result]);
+        }
+        for reason in ["host", "missing_token", "no_token_file", "wrong_token"] {
+            meters.admin_refused.with_label_values(&[reason]);
         }
         for result in ["answered", "refused", "unanswered"] {
             meters.notifies.with_label_values(&[result]);

@@ -410,7 +410,7 @@ pub fn http_with(
     let len = body.len();
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: {len}\r\n\
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {len}\r\n\
          {headers}\r\n{body}"
     )
     .expect("sent");

@@ -38,7 +38,6 @@ use crate::zone::set::ZoneSet;
 
 pub use self::databases::embedded_atlas;
 pub use self::reader::Trigger;
-pub use self::secrets::token;
 pub use self::settings::process;
 
 /// Loads plans for one process, again and again.

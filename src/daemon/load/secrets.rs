@@ -1,7 +1,6 @@
 //! Files that hold secrets: of cookies, of TSIG keys and of the admin API. What they say is never
 //! repeated.
 
-use crate::admin::auth::Token;
 use crate::base::diag::Place;
 use crate::base::diag::Report;
 use crate::base::digits;
@@ -72,19 +71,6 @@ fn key(written: &TsigKey, text: &str, report: &mut Report) -> Option<Key> {
             let message =
                 format!("is no secret, expected at least {MIN_SECRET_LEN} octets in base64");
             report.error(files::place(&written.secret_file), message);
-            None
-        }
-    }
-}
-
-/// Reads the admin API's token; `None` if no file is configured, or after a fault, which is reported.
-pub fn token(process: &Process, report: &mut Report) -> Option<Token> {
-    let path = process.admin.as_ref()?.token_file.as_ref()?;
-    let text = files::read_text(path, report)?;
-    match Token::parse(&text) {
-        Ok(token) => Some(token),
-        Err(fault) => {
-            report.error(files::place(path), fault.to_string());
             None
         }
     }

@@ -1,0 +1,90 @@
+//! `Failure`: a call that failed, as it is answered.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use serde::Serialize;
+
+use crate::admin::auth::Denied;
+use crate::live::request::NotSaved;
+
+/// A call that failed.
+#[derive(Debug, Serialize)]
+pub struct Failure {
+    #[serde(skip)]
+    status: StatusCode,
+    error: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    faults: Vec<String>,
+    #[serde(skip)]
+    challenge: Option<&'static str>,
+}
+
+impl Failure {
+    /// A call that failed for this reason.
+    pub fn new(status: StatusCode, error: impl Into<String>) -> Self {
+        Self {
+            status,
+            error: error.into(),
+            faults: Vec::new(),
+            challenge: None,
+        }
+    }
+
+    /// A call that cannot be understood.
+    pub fn bad(error: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error)
+    }
+
+    /// A reload of files with these faults.
+    pub fn refused_files(faults: Vec<String>) -> Self {
+        let error = "the files are refused; still serving the previous ones";
+        Self {
+            faults,
+            ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, error)
+        }
+    }
+
+    /// A call about a pool that is not there.
+    pub fn no_pool(pool: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            format!("pool `{pool}` is not defined"),
+        )
+    }
+}
+
+impl From<NotSaved> for Failure {
+    fn from(not_saved: NotSaved) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, not_saved.to_string())
+    }
+}
+
+impl From<Denied> for Failure {
+    /// The challenges of RFC 6750 s3.
+    fn from(denied: Denied) -> Self {
+        let (status, challenge) = match denied {
+            Denied::Missing => (StatusCode::UNAUTHORIZED, Some("Bearer realm=\"meridian\"")),
+            Denied::NotConfigured | Denied::Unusable => (StatusCode::FORBIDDEN, None),
+            Denied::Wrong => (
+                StatusCode::UNAUTHORIZED,
+                Some("Bearer realm=\"meridian\", error=\"invalid_token\""),
+            ),
+        };
+        Self {
+            challenge,
+            ..Self::new(status, denied.to_string())
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let challenge = self
+            .challenge
+            .map(|text| [(header::WWW_AUTHENTICATE, text)]);
+        (self.status, challenge, Json(self)).into_response()
+    }
+}

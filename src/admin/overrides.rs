@@ -1,0 +1,206 @@
+//! `/api/v1/overrides/POOL`: takes pools out of the answers and back.
+//!
+//! Calls are judged in a fixed order: token (401, 403), pool (404), body (400, 408, 413); then they go to the
+//! control loop, and the answer comes once the change is served and on disk.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::Json;
+use axum::body::Body;
+use axum::extract::Path;
+use axum::extract::State;
+use axum::extract::rejection::PathRejection;
+use axum::http::HeaderMap;
+use axum::http::StatusCode;
+use http_body_util::BodyExt as _;
+use serde::Deserialize;
+use serde::Serialize;
+use tokio::time::timeout;
+
+use crate::admin::failure::Failure;
+use crate::admin::json;
+use crate::admin::site::Client;
+use crate::admin::site::NoParameters;
+use crate::admin::site::Shared;
+use crate::config::units::duration;
+use crate::health::overrides::Override;
+use crate::live::clock::unix;
+use crate::live::request::Request;
+
+/// The largest body that is read, in octets.
+const MAX_BODY: usize = 64 * 1024;
+
+/// How much of a larger body is read and thrown away, so that the client comes to read the answer.
+const MAX_DISCARDED: usize = 16 * MAX_BODY;
+
+/// For a body to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest reason of an override, in characters.
+const MAX_REASON: usize = 256;
+
+/// The last second of the year 9999, behind which times are hard to print.
+const MAX_UNIX: u64 = 253_402_300_799;
+
+/// The body of `PUT /api/v1/overrides/POOL`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OverrideBody {
+    state: String,
+    #[serde(rename = "for")]
+    lasts: Option<String>,
+    reason: Option<String>,
+}
+
+impl OverrideBody {
+    fn parse(bytes: &[u8], now: u64) -> Result<Override, Failure> {
+        let body: Self = serde_json::from_slice(bytes).map_err(|error| {
+            Failure::bad(format!(
+                "{error}, expected an object such as \
+                 {{\"state\":\"drain\",\"for\":\"2h\",\"reason\":\"…\"}}"
+            ))
+        })?;
+        let state = body.state.parse().map_err(|_| {
+            Failure::bad(format!(
+                "`state`: `{}` is not taken, expected \"drain\", \"up\" or \"down\"",
+                body.state
+            ))
+        })?;
+        let until = match body.lasts {
+            Some(text) => Some(end(&text, now).ok_or_else(|| {
+                Failure::bad(format!(
+                    "`for`: `{text}` is not taken, expected a duration above 0s such as \"30m\", \
+                     \"2h\" or \"1d12h\""
+                ))
+            })?),
+            None => None,
+        };
+        let reason = body.reason.unwrap_or_default();
+        // It is shown on terminals and in logs as it stands.
+        if reason.chars().count() > MAX_REASON || reason.chars().any(char::is_control) {
+            return Err(Failure::bad(format!(
+                "`reason` is not taken, expected at most {MAX_REASON} characters on one line"
+            )));
+        }
+        Ok(Override {
+            state,
+            since: now,
+            until,
+            reason: reason.into(),
+        })
+    }
+}
+
+/// When something ends that begins now, rounded up to a second and at most in the year 9999.
+fn end(text: &str, now: u64) -> Option<u64> {
+    let lasts = duration(text)?;
+    let seconds = lasts.as_secs() + u64::from(lasts.subsec_nanos() > 0);
+    let until = now.checked_add(seconds)?;
+    (seconds > 0 && until <= MAX_UNIX).then_some(until)
+}
+
+/// `PUT /api/v1/overrides/POOL`.
+pub async fn set(
+    State(shared): State<Arc<Shared>>,
+    Extension(client): Extension<Client>,
+    pool: Result<Path<String>, PathRejection>,
+    _: NoParameters,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<PoolOverride>, Failure> {
+    shared.authorize(&client, &headers).await?;
+    let pool = pool_name(pool)?;
+    if !shared.is_served(&pool) {
+        return Err(Failure::no_pool(&pool));
+    }
+    let override_ = OverrideBody::parse(&read_body(body).await?, unix())?;
+    let told = json::word(&override_);
+    let name = pool.as_str().into();
+    shared
+        .ask(&client, |reply| Request::SetOverride {
+            pool: name,
+            override_,
+            reply,
+        })
+        .await??;
+    Ok(Json(PoolOverride {
+        pool,
+        r#override: Some(told),
+    }))
+}
+
+/// `DELETE /api/v1/overrides/POOL`.
+pub async fn clear(
+    State(shared): State<Arc<Shared>>,
+    Extension(client): Extension<Client>,
+    pool: Result<Path<String>, PathRejection>,
+    _: NoParameters,
+    headers: HeaderMap,
+) -> Result<Json<PoolOverride>, Failure> {
+    shared.authorize(&client, &headers).await?;
+    let pool = pool_name(pool)?;
+    let name = pool.as_str().into();
+    let was_there = shared
+        .ask(&client, |reply| Request::ClearOverride {
+            pool: name,
+            reply,
+        })
+        .await??;
+    // A word about a pool that a reload took away can still be taken back.
+    if !was_there && !shared.is_served(&pool) {
+        return Err(Failure::no_pool(&pool));
+    }
+    Ok(Json(PoolOverride {
+        pool,
+        r#override: None,
+    }))
+}
+
+/// What a call about overrides answers.
+#[derive(Debug, Serialize)]
+pub struct PoolOverride {
+    pool: String,
+    /// What is said of it now; null: nothing.
+    r#override: Option<json::Override>,
+}
+
+fn pool_name(pool: Result<Path<String>, PathRejection>) -> Result<String, Failure> {
+    match pool {
+        Ok(Path(pool)) => Ok(pool),
+        Err(rejection) => Err(Failure::bad(rejection.body_text())),
+    }
+}
+
+/// Reads a whole body within its limits of time and size.
+async fn read_body(mut body: Body) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let reading = async {
+        let mut len = 0;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| Failure::bad("the body ends too early"))?;
+            let data = frame.into_data().unwrap_or_default();
+            len += data.len();
+            if len <= MAX_BODY {
+                bytes.extend_from_slice(&data);
+            } else if len > MAX_DISCARDED {
+                break;
+            }
+        }
+        match len <= MAX_BODY {
+            true => Ok(()),
+            false => Err(Failure::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("the body is too large, expected at most {MAX_BODY} octets"),
+            )),
+        }
+    };
+    match timeout(BODY_TIMEOUT, reading).await {
+        Ok(result) => result.map(|()| bytes),
+        Err(_) => Err(Failure::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "the body did not arrive in time",
+        )),
+    }
+}

@@ -1,0 +1,136 @@
+//! What the handlers of all calls share.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use tokio::sync::oneshot;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::admin::auth::Access;
+use crate::admin::auth::Denied;
+use crate::admin::auth::RefusalLog;
+use crate::admin::auth::authorize;
+use crate::admin::failure::Failure;
+use crate::admin::rendered::Rendered;
+use crate::live::Live;
+use crate::live::request::Request;
+use crate::live::request::Requests;
+
+/// How long a call with a wrong token waits for its answer.
+const WRONG_TOKEN_DELAY: Duration = Duration::from_secs(1);
+
+/// Who asks; every request carries one.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// From where.
+    pub address: IpAddr,
+    /// Set while the control loop carries out what it asked for.
+    pub is_served: Arc<AtomicBool>,
+}
+
+/// What the API is about.
+pub struct Site {
+    /// The running process.
+    pub live: Arc<Live>,
+    /// Where changes are asked for.
+    pub requests: Requests,
+    /// What is needed for that.
+    pub access: watch::Receiver<Access>,
+    /// The names by which the listener may be called, besides addresses and `localhost`.
+    pub hosts: Vec<Box<str>>,
+}
+
+/// What the handlers share.
+pub struct Shared {
+    /// What the API is about.
+    pub site: Site,
+    refusals: RefusalLog,
+    /// The status page.
+    pub front: Rendered,
+    /// `/metrics`.
+    pub metrics: Rendered,
+    /// `/api/v1/status`.
+    pub status: Rendered,
+}
+
+/// Calls that take no parameters refuse them.
+pub struct NoParameters;
+
+impl<S: Sync> FromRequestParts<S> for NoParameters {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        match parts.uri.query() {
+            None | Some("") => Ok(Self),
+            Some(_) => Err(Failure::bad("this call takes no parameters")),
+        }
+    }
+}
+
+impl Shared {
+    /// Nothing is rendered yet.
+    pub fn new(site: Site) -> Self {
+        Self {
+            site,
+            refusals: RefusalLog::default(),
+            front: Rendered::new(),
+            metrics: Rendered::new(),
+            status: Rendered::new(),
+        }
+    }
+
+    /// Whether a pool is configured.
+    pub fn is_served(&self, pool: &str) -> bool {
+        let plan = &self.site.live.snapshots.current().plan;
+        plan.config.pools.pools.iter().any(|p| *p.name == *pool)
+    }
+
+    /// Judges a call that changes something. Wrong tokens are answered late.
+    pub async fn authorize(&self, client: &Client, headers: &HeaderMap) -> Result<(), Failure> {
+        let judged = authorize(&self.site.access.borrow(), headers);
+        if let Err(denied) = judged {
+            self.count_refusal(denied.label());
+            self.refusals.refused(client.address, denied);
+            if denied == Denied::Wrong {
+                sleep(WRONG_TOKEN_DELAY).await;
+            }
+        }
+        Ok(judged?)
+    }
+
+    /// Has the control loop do something and waits until it is done.
+    pub async fn ask<T>(
+        &self,
+        client: &Client,
+        request: impl FnOnce(oneshot::Sender<T>) -> Request,
+    ) -> Result<T, Failure> {
+        client.is_served.store(true, Relaxed);
+        let stopping = || Failure::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping");
+        let (reply, answer) = oneshot::channel();
+        let requests = &self.site.requests;
+        requests
+            .send(request(reply))
+            .await
+            .map_err(|_| stopping())?;
+        let answer = answer.await.map_err(|_| stopping())?;
+        // Who has changed something finds it on every page.
+        for page in [&self.front, &self.metrics, &self.status] {
+            page.outdate().await;
+        }
+        Ok(answer)
+    }
+
+    /// Counts a refused call.
+    pub fn count_refusal(&self, reason: &str) {
+        let meters = &self.site.live.meters;
+        meters.admin_refused.with_label_values(&[reason]).inc();
+    }
+}
