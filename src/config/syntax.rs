@@ -25,8 +25,36 @@ pub(super) struct Fault {
     pub(super) breaks_line: bool,
 }
 
+/// How much of a text is looked at first, in octets.
+const HEAD_LEN: usize = 64 << 10;
+/// With more errors in its head, a file is not what it should be, and nothing else of it is read: of what
+/// is all errors, the TOML library makes up to 180 times as much memory.
+const MAX_HEAD_ERRORS: usize = 100;
+
 /// Checks a text.
 pub(super) fn check(text: &str) -> Syntax {
+    if text.len() > HEAD_LEN {
+        let head = &text[..text.floor_char_boundary(HEAD_LEN)];
+        let (_, errors) = DeTable::parse_recoverable(head);
+        if errors.len() > MAX_HEAD_ERRORS {
+            let mut syntax = check_all(head);
+            // Fewer are left of an open bracket, whose errors are all one.
+            if let Some(next) = syntax.faults.get_mut(MAX_HEAD_ERRORS) {
+                next.message = format!(
+                    "more than {MAX_HEAD_ERRORS} syntax errors so far, the rest of the file is not \
+                     read, expected TOML"
+                );
+                next.breaks_line = true;
+                syntax.faults.truncate(MAX_HEAD_ERRORS + 1);
+                syntax.readable.clear();
+            }
+            return syntax;
+        }
+    }
+    check_all(text)
+}
+
+fn check_all(text: &str) -> Syntax {
     let errors = |text: &str| -> Vec<_> {
         let (_, errors) = DeTable::parse_recoverable(text);
         let error =

@@ -235,6 +235,35 @@ proptest! {
     }
 }
 
+/// Megabytes of what is no TOML: 100 faults at most, and what they say is short.
+#[test]
+fn of_junk_only_the_head_is_read() {
+    let noise = (0..1 << 20)
+        .map(|n: u32| b"=[]{}\"'\n#. ,a1"[(n.wrapping_mul(2_654_435_761) >> 16) as usize % 14]);
+    let noise = String::from_utf8(noise.collect()).expect("ASCII");
+    for junk in ["a\n", "[[\n", "\"\\q\"=\n", "é = ü\n", &noise] {
+        let text = junk.repeat((1 << 20) / junk.len());
+        for report in [read_process(&text).1, read_pools(&text).1] {
+            assert!(
+                (1..=101).contains(&report.n_errors()),
+                "{junk:.9}: {report:.300}"
+            );
+            assert!(report.to_string().len() < 1 << 15, "{junk:.9}");
+        }
+    }
+    let one_key = format!("{} = 1", "x".repeat(1 << 20));
+    let (_, report) = read_pools(&one_key);
+    assert!(report.to_string().len() < 300, "{report}");
+    // Where a bracket stands open, all that follows is no fault of its own.
+    let open = format!("[pool.b]\nlocation = [1,\n{}", still_pools(5_000));
+    assert_eq!(read_pools(&open).1.n_errors(), 2);
+}
+
+fn still_pools(n: usize) -> String {
+    let pool = |n| format!("[pool.p{n}]\nlocation = [1, 2]\nendpoints = ['192.0.2.1']\n");
+    (0..n).map(pool).collect()
+}
+
 #[test]
 fn thousands_of_unknown_names_are_all_reported_and_some_with_a_suggestion() {
     let unknown = vec!["\"us-wast\""; 2000];

@@ -28,6 +28,7 @@ use crate::daemon::files::FileSet;
 use crate::daemon::load::databases::LoadedAtlas;
 use crate::daemon::load::reader::Reader;
 use crate::daemon::load::zones::LoadedZone;
+use crate::daemon::memory::memory_sys;
 use crate::geo::atlas::Atlas;
 use crate::geo::rules::Matcher;
 use crate::live::random;
@@ -119,6 +120,10 @@ impl Loader {
         let mut reader = Reader::new(trigger, before, &hashes);
         let result = self.load_with(&mut reader, before);
         self.seen = reader.finish();
+        if result.is_err() {
+            // What was made of refused files can be several times as long as they are.
+            memory_sys::return_free_pages();
+        }
         result
     }
 
