@@ -1,7 +1,7 @@
 //! What makes records a zone: the faults that no single record shows.
 //!
 //! First record by record and owner by owner, on records sorted by owner and type; then, once the
-//! zone is laid out, what one name says of another. Errors are what no server should serve (RFC 1035 s5.2,
+//! zone is laid out, how names refer to one another. Errors are what no server should serve (RFC 1035 s5.2,
 //! RFC 2181 s10.1, RFC 6672 s2.4); warnings are what BIND, NSD and Knot load but the operator hardly
 //! meant.
 
@@ -27,8 +27,7 @@ use crate::zone::rdata;
 use crate::zone::zone::SteeredOwner;
 use crate::zone::zone::Zone;
 
-/// The most records of one name and type that BIND takes unless it is told otherwise
-/// (`max-records-per-type`).
+/// The default of BIND's `max-records-per-type`.
 const MAX_RECORDS_OF_BIND: usize = 100;
 
 /// The longest message, over TCP.
@@ -64,7 +63,7 @@ pub(super) fn sort(apex: &Name, records: &mut Vec<Record>, report: &mut Report) 
         }
         let first = seen.insert(rdata::folded(record.rtype, &record.rdata));
         if !first {
-            let message = format!("this {} record is there twice", record.rtype);
+            let message = format!("duplicate {} record", record.rtype);
             report.warning(record.place.clone(), message);
         }
         first
@@ -289,7 +288,7 @@ fn fits_response(set: &[Record]) -> bool {
     encoder.records(Owner::Qname, *rtype, 0, rdatas).is_ok()
 }
 
-/// Checks what names say of one another: delegations, DNAMEs and the hosts that records point to.
+/// Checks how names refer to one another: delegations, DNAMEs and the hosts that records point to.
 pub(super) fn references(
     zone: &Zone,
     records: &[Record],

@@ -23,8 +23,8 @@ impl Zone {
     /// Checks and compiles the records of one zone; `None` if `report` then holds errors.
     ///
     /// `file` is what diagnostics about the zone as a whole point at. `report` should be this zone's
-    /// own and come from reading its master file: if it holds errors already, then nothing is said of
-    /// an SOA or NS record that may only be missing because of them. Steered owners become nodes;
+    /// own and come from reading its master file: if it holds errors already, a missing SOA or
+    /// NS record is not reported, as it may be missing because of them. Steered owners become nodes;
     /// those outside the zone are ignored, and those of a deeper zone must not be given.
     pub fn compile(
         apex: &Name,

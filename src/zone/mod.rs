@@ -13,6 +13,7 @@ mod lex;
 pub mod master;
 mod rdata;
 pub mod set;
+#[expect(clippy::module_inception, reason = "named after its one type")]
 mod zone;
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ pub(super) enum Kind {
     AmtRelay,
     /// Rest: address prefixes (RFC 3123).
     Apl,
-    /// An ATM address, `+` and digits or hexadecimal, with an octet in front that tells which.
+    /// An ATM address, `+` and digits or hexadecimal, with its format in an octet in front.
     Atma,
     /// Rest: Base64, at least one octet.
     Base64,

@@ -75,7 +75,7 @@ fn generic(rtype: RrType, fields: &mut Fields<'_>) -> Result<Vec<u8>, Fault> {
         fields::hex(fields, "record data", &mut rdata)?;
     }
     if rdata.len() != usize::from(expected_len) {
-        let message = format!("{} octets follow, but {expected_len} are told", rdata.len());
+        let message = format!("{} octets follow, expected {expected_len}", rdata.len());
         return Err(Fault::new(len.spot, message));
     }
     if let Err(field) = wire::check(rtype, &rdata) {

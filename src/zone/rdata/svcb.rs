@@ -65,7 +65,7 @@ pub(super) fn read(fields: &mut Fields<'_>, out: &mut Vec<u8>) -> Result<(), Fau
     Ok(())
 }
 
-/// Checks what one parameter says of the others: RFC 9460 s7.1.1 and s8.
+/// Checks what one parameter requires of the others: RFC 9460 s7.1.1 and s8.
 fn check_together(params: &[Param<'_>]) -> Result<(), Fault> {
     let has = |key| params.iter().any(|param| param.key == key);
     for param in params {
@@ -78,7 +78,7 @@ fn check_together(params: &[Param<'_>]) -> Result<(), Fault> {
             let absent = |key: &&[u8; 2]| !has(u16::from_be_bytes(**key));
             if let Some(key) = keys.iter().find(absent) {
                 let name = key_name(u16::from_be_bytes(*key));
-                let message = format!("mandatory parameter `{name}` is not there");
+                let message = format!("mandatory parameter `{name}` is missing");
                 return Err(Fault::new(param.token.spot, message));
             }
         }
@@ -162,7 +162,7 @@ pub(super) fn is_valid(key: u16, value: &[u8]) -> bool {
     }
 }
 
-/// The wire form of a value; `Err` tells what was expected.
+/// The wire form of a value; the error is what was expected.
 fn value(key: u16, raw: Option<&[u8]>, generic: bool) -> Result<Vec<u8>, &'static str> {
     let text = raw.and_then(|raw| std::str::from_utf8(raw).ok());
     let text = text.unwrap_or("");
