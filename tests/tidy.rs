@@ -190,12 +190,6 @@ const CIRCLES: &[&[&str]] = &[
         "probe/schedule.rs",
         "probe/tls.rs",
     ],
-    &[
-        "transport/bind.rs",
-        "transport/mod.rs",
-        "transport/xdp/mod.rs",
-    ],
-    &["transport/connections.rs", "transport/tcp.rs"],
     &["zone/check.rs", "zone/find.rs", "zone/zone.rs"],
     &[
         "zone/rdata/loc.rs",

@@ -1,44 +1,90 @@
-//! Tells when a listening address leaves the machine, and when it is back.
+//! Watches whether the machine has the listening addresses, and listens on those that it gets only later.
 //!
 //! A socket outlives its address: while no interface has it, the kernel delivers nothing and reports no
-//! error, and once one has it again, queries arrive as before. So there is nothing to do but to say
-//! so. The kernel is asked every second, by binding another socket to the address.
+//! error, and once one has it again, queries arrive as before. So there is nothing to do but to log it. The
+//! kernel is asked every second, by binding another socket to the address.
 
-use std::io;
 use std::net::SocketAddr;
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::interval;
 use tracing::info;
 use tracing::warn;
 
+use crate::transport::bind::ListenAddress;
+use crate::transport::bind::is_absent;
+use crate::transport::responder::Responder;
+use crate::transport::starter::Starter;
 use crate::transport::stop::stopped;
 
 /// How often is looked.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Logs what becomes of the addresses until `stop`.
-pub(super) async fn watch(listen: Vec<SocketAddr>, mut stop: watch::Receiver<bool>) {
-    let mut listeners: Vec<AddressWatch> = listen.into_iter().map(AddressWatch::new).collect();
+/// Watches the addresses of `listening` and those of `absent`, which it listens on as soon as they are there,
+/// until the listeners stop.
+pub(super) async fn watch<U: Responder, T: Responder>(
+    listening: Vec<SocketAddr>,
+    absent: Vec<ListenAddress>,
+    starter: Starter<U, T>,
+) {
+    let mut watches: Vec<AddressWatch> = listening.into_iter().map(AddressWatch::new).collect();
+    let mut absent: Vec<AbsentWatch> = absent.into_iter().map(AbsentWatch::new).collect();
     let mut looks = interval(LOOK_INTERVAL);
+    let mut stop = starter.stop.clone();
     loop {
         tokio::select! {
             _ = looks.tick() => {}
             () = stopped(&mut stop) => return,
         }
-        for listener in &mut listeners {
-            let address = listener.address;
-            match listener.note(is_here(address)) {
-                Some(true) => info!(%address, "listening address is back"),
-                Some(false) => warn!(
-                    %address,
-                    "listening address has gone, nothing arrives there until an interface has it again"
-                ),
-                None => {}
+        for watch in &mut watches {
+            watch.look();
+        }
+        absent.retain_mut(|absent| match absent.look(&starter) {
+            Some(address) => {
+                watches.push(AddressWatch::new(address));
+                false
+            }
+            None => true,
+        });
+    }
+}
+
+/// An address that is not listened on yet.
+#[derive(Debug)]
+struct AbsentWatch {
+    listen: ListenAddress,
+    is_logged: bool,
+}
+
+impl AbsentWatch {
+    fn new(listen: ListenAddress) -> Self {
+        Self {
+            listen,
+            is_logged: false,
+        }
+    }
+
+    /// Listens on the address if it is there by now, and returns it with its real port.
+    fn look<U: Responder, T: Responder>(&mut self, starter: &Starter<U, T>) -> Option<SocketAddr> {
+        let listener = match self.listen.open() {
+            Ok(listener) => listener,
+            Err(error) => {
+                if !error.is_absent_address() && !self.is_logged {
+                    warn!(%error, "listening address is there but cannot be used; retrying (further errors suppressed)");
+                    self.is_logged = true;
+                }
+                return None;
+            }
+        };
+        let address = listener.address;
+        match starter.start(listener) {
+            Ok(()) => info!(%address, "listening address has appeared"),
+            Err(error) => {
+                warn!(%address, %error, "listening address has appeared but cannot be served")
             }
         }
+        Some(address)
     }
 }
 
@@ -58,6 +104,19 @@ impl AddressWatch {
         }
     }
 
+    /// Asks the kernel, and logs what has changed.
+    fn look(&mut self) {
+        let address = self.address;
+        match self.note(is_here(address)) {
+            Some(true) => info!(%address, "listening address is back"),
+            Some(false) => warn!(
+                %address,
+                "listening address has gone, nothing arrives there until an interface has it again"
+            ),
+            None => {}
+        }
+    }
+
     /// Takes a look's result, `None` if it has none, and gives it back if it is news.
     fn note(&mut self, is_here: Option<bool>) -> Option<bool> {
         let news = is_here.filter(|is_here| *is_here != self.is_here)?;
@@ -72,9 +131,7 @@ fn is_here(mut address: SocketAddr) -> Option<bool> {
     address.set_port(0);
     match UdpSocket::bind(address) {
         Ok(_) => Some(true),
-        Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => Some(false),
-        // The interface of a link-local address.
-        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Some(false),
+        Err(error) if is_absent(&error) => Some(false),
         Err(_) => None,
     }
 }

@@ -16,6 +16,7 @@ use socket2::Domain;
 use socket2::Protocol;
 use socket2::Socket;
 use socket2::Type;
+use tracing::warn;
 
 use crate::base::transport::Transport;
 use crate::transport::udp::RECEIVE_WAIT;
@@ -58,13 +59,44 @@ pub enum TransportError {
     },
 }
 
+impl TransportError {
+    /// Whether an address cannot be listened on because the machine does not have it, which may change.
+    pub(super) fn is_absent_address(&self) -> bool {
+        matches!(self, Self::Listen { cause, .. } if is_absent(cause))
+    }
+}
+
+/// Whether a socket cannot be bound because no interface has the address, or the kernel no such family.
+pub(super) fn is_absent(cause: &io::Error) -> bool {
+    // ENODEV: the interface of a link-local address.
+    let errnos = [libc::EADDRNOTAVAIL, libc::ENODEV, libc::EAFNOSUPPORT];
+    cause
+        .raw_os_error()
+        .is_some_and(|errno| errnos.contains(&errno))
+}
+
 /// Sockets that are open and queue what arrives, with nobody to answer yet.
 #[derive(Debug)]
 pub struct Bound {
     /// In the order of the list.
     pub(super) listeners: Vec<Listener>,
+    /// The addresses that the machine does not have yet.
+    pub(super) absent: Vec<ListenAddress>,
+    /// UDP sockets per address.
+    workers: usize,
     /// The interfaces whose queries are taken before they reach the sockets.
     pub(super) xdp: Vec<Interface>,
+}
+
+/// An address to listen on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ListenAddress {
+    /// As configured.
+    pub(super) address: SocketAddr,
+    /// UDP sockets to open.
+    pub(super) workers: usize,
+    /// The counter shard of the first of them.
+    pub(super) first_shard: usize,
 }
 
 /// The sockets of one address.
@@ -72,6 +104,8 @@ pub struct Bound {
 pub(super) struct Listener {
     /// With its real port.
     pub(super) address: SocketAddr,
+    /// The counter shard of the first UDP thread.
+    pub(super) first_shard: usize,
     /// One per thread, sharing the port.
     pub(super) udp: Vec<UdpSocket>,
     /// Non-blocking.
@@ -79,37 +113,56 @@ pub(super) struct Listener {
 }
 
 /// Opens UDP and TCP on each address, `workers` UDP sockets per address (0: one per core). Port 0 takes
-/// one that is free for both.
+/// one that is free for both. An address that the machine does not have is left for later, with a warning,
+/// if there is another one to listen on.
 pub fn bind(listen: &[SocketAddr], workers: usize) -> Result<Bound, TransportError> {
     let workers = match workers {
         0 => thread::available_parallelism().map_or(1, NonZero::get),
         n => n,
     };
     let mut listeners: Vec<Listener> = Vec::with_capacity(listen.len());
-    for &address in listen {
-        if let Some(earlier) = listeners.iter().find(|l| overlap(l.address, address)) {
-            return Err(TransportError::Overlap {
-                address,
-                earlier: earlier.address,
-            });
+    let mut absent: Vec<(ListenAddress, TransportError)> = Vec::new();
+    for (nth, &address) in listen.iter().enumerate() {
+        let mut earlier = (listeners.iter().map(|l| l.address))
+            .chain(absent.iter().map(|(listen, _)| listen.address));
+        if let Some(earlier) = earlier.find(|earlier| overlap(*earlier, address)) {
+            return Err(TransportError::Overlap { address, earlier });
         }
-        listeners.push(Listener::open(address, workers)?);
+        let listen = ListenAddress {
+            address,
+            workers,
+            first_shard: nth * workers,
+        };
+        match listen.open() {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if error.is_absent_address() => absent.push((listen, error)),
+            Err(error) => return Err(error),
+        }
+    }
+    if listeners.is_empty() && !absent.is_empty() {
+        let (_, error) = absent.swap_remove(0);
+        return Err(error);
+    }
+    for (_, error) in &absent {
+        warn!(%error, "listening address is missing; using the others until it appears");
     }
     Ok(Bound {
         listeners,
+        absent: absent.into_iter().map(|(listen, _)| listen).collect(),
+        workers,
         xdp: Vec::new(),
     })
 }
 
 impl Bound {
-    /// The listening addresses with their real ports, in the order given to [`bind`].
+    /// The addresses that are listened on, with their real ports, in the order given to [`bind`].
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners.iter().map(|l| l.address).collect()
     }
 
-    /// How many UDP threads there will be; number i counts in shard i.
+    /// How many UDP threads there will be when all addresses are there; number i counts in shard i.
     pub fn n_udp_threads(&self) -> usize {
-        self.listeners.iter().map(|l| l.udp.len()).sum()
+        self.workers * (self.listeners.len() + self.absent.len())
     }
 
     /// How many counter shards are needed: one per UDP thread, one that all TCP tasks share, and one
@@ -123,17 +176,23 @@ impl Bound {
     /// be had; a line in the log tells for each what it got or why not, and what to do.
     #[must_use]
     pub fn with_xdp(mut self, interfaces: &[Box<str>]) -> Self {
-        self.xdp = xdp::open(interfaces, &self.addresses());
+        let mut addresses = self.addresses();
+        addresses.extend(self.absent.iter().map(|absent| absent.address));
+        self.xdp = xdp::open(interfaces, &addresses);
         self
     }
 }
 
-impl Listener {
-    fn open(address: SocketAddr, workers: usize) -> Result<Self, TransportError> {
-        let mut tries_left = if address.port() == 0 { PORT_TRIES } else { 1 };
+impl ListenAddress {
+    pub(super) fn open(&self) -> Result<Listener, TransportError> {
+        let mut tries_left = if self.address.port() == 0 {
+            PORT_TRIES
+        } else {
+            1
+        };
         loop {
             tries_left -= 1;
-            match Self::open_once(address, workers) {
+            match self.open_once() {
                 Err(TransportError::Listen { cause, .. })
                     if cause.kind() == io::ErrorKind::AddrInUse && tries_left > 0 => {}
                 result => return result,
@@ -141,7 +200,8 @@ impl Listener {
         }
     }
 
-    fn open_once(mut address: SocketAddr, workers: usize) -> Result<Self, TransportError> {
+    fn open_once(&self) -> Result<Listener, TransportError> {
+        let mut address = self.address;
         let fault = |transport, address| {
             move |cause| TransportError::Listen {
                 transport,
@@ -154,11 +214,16 @@ impl Listener {
         address.set_port(local.port());
         let tcp = open_tcp(address).map_err(fault(Transport::Tcp, address))?;
         let mut udp = vec![first];
-        while udp.len() < workers {
+        while udp.len() < self.workers {
             let next = open_udp(address, Claim::Shared).map_err(fault(Transport::Udp, address))?;
             udp.push(next);
         }
-        Ok(Self { address, udp, tcp })
+        Ok(Listener {
+            address,
+            first_shard: self.first_shard,
+            udp,
+            tcp,
+        })
     }
 }
 
@@ -225,6 +290,12 @@ pub fn advice(transport: Transport, address: SocketAddr, key: &str, cause: &io::
         return format!(
             "{cause}; raise the limit of open files (`ulimit -n`, systemd: `LimitNOFILE=`) \
              or lower [server] workers"
+        );
+    }
+    if let Some(libc::EAFNOSUPPORT) = cause.raw_os_error() {
+        return format!(
+            "the kernel has no IPv6, or this service may not use it (systemd: \
+             `RestrictAddressFamilies=`); change {key}"
         );
     }
     match cause.kind() {

@@ -10,21 +10,33 @@ use std::net::SocketAddr;
 use std::net::TcpStream;
 use std::net::UdpSocket;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
 use socket2::Domain;
 use socket2::Socket;
 use socket2::Type;
+use tokio::runtime;
 use tokio::runtime::Runtime;
 
-use super::responder::BatchResponder;
-use super::*;
 use crate::base::transport::Transport;
 use crate::engine::Arrival;
+use crate::state::counters::Counters;
 use crate::state::counters::Dropped;
 use crate::state::fixture::empty_snapshot;
 use crate::state::publish::Publisher;
+use crate::transport::Bound;
+use crate::transport::Serving;
+use crate::transport::TcpLimits;
+use crate::transport::TransportError;
+use crate::transport::bind;
+use crate::transport::bind::ListenAddress;
+use crate::transport::bind::is_absent;
+use crate::transport::responder::BatchResponder;
+use crate::transport::responder::Responder;
 
 /// Answers with the message itself; silent when it begins with `!`.
 pub(super) struct Echo;
@@ -327,6 +339,60 @@ fn other_faults_say_what_to_do() {
     };
     let told = starved.to_string();
     assert!(told.contains("`ulimit -n`") && told.ends_with("or lower [server] workers"));
+}
+
+#[test]
+fn addresses_that_the_machine_lacks_are_left_for_later() {
+    let open = |listen: &[&str]| {
+        let listen: Vec<SocketAddr> = listen.iter().map(|a| a.parse().unwrap()).collect();
+        bind(&listen, 2)
+    };
+    let bound = open(&["240.0.0.1:53", "127.0.0.1:0", "[2001:db8::1]:53"]).unwrap();
+    let absent: Vec<_> = bound.absent.iter().map(|a| a.address.to_string()).collect();
+    assert_eq!(absent, ["240.0.0.1:53", "[2001:db8::1]:53"]);
+    assert_eq!((bound.addresses().len(), bound.n_shards()), (1, 7));
+    assert_eq!(bound.listeners[0].first_shard, 2);
+    let none = open(&["240.0.0.1:53", "240.0.0.2:53"])
+        .unwrap_err()
+        .to_string();
+    assert!(none.starts_with("cannot listen on udp 240.0.0.1:53: no interface"));
+    let twice = open(&["240.0.0.1:53", "127.0.0.1:0", "240.0.0.1:53"]).unwrap_err();
+    assert!(matches!(twice, TransportError::Overlap { .. }), "{twice}");
+    for (errno, expected) in [
+        (libc::EADDRNOTAVAIL, true),
+        (libc::ENODEV, true),
+        (libc::EAFNOSUPPORT, true),
+        (libc::EADDRINUSE, false),
+        (libc::EACCES, false),
+        (libc::EMFILE, false),
+    ] {
+        let error = io::Error::from_raw_os_error(errno);
+        assert_eq!(is_absent(&error), expected, "{error}");
+    }
+}
+
+#[test]
+fn an_address_that_appears_is_listened_on() {
+    let mut bound = open("127.0.0.1:0");
+    // The same port of another address: hardly ever taken.
+    let late = SocketAddr::new([127, 0, 0, 2].into(), bound.addresses()[0].port());
+    bound.absent.push(ListenAddress {
+        address: late,
+        workers: 2,
+        first_shard: 2,
+    });
+    let server = Server::serve(bound, LIMITS);
+    let client = udp_client("127.0.0.1:0", late);
+    let start = Instant::now();
+    let mut reply = [0; 9];
+    // Refused until somebody listens.
+    while client.send(b"hello").is_err() || client.recv(&mut reply).is_err() {
+        assert!(start.elapsed() < PATIENCE, "nobody listens");
+        thread::yield_now();
+    }
+    assert!(is_echoing(&mut tcp_client(late)));
+    server.stop();
+    assert!(TcpStream::connect(late).is_err());
 }
 
 #[test]

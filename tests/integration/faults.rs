@@ -265,6 +265,27 @@ fn an_address_may_vanish_and_come_back() {
         server.signal("-TERM");
         let (code, folder, log) = server.ended();
         assert_eq!(code, Some(0), "{log}");
+
+        // Missing at start: the others serve.
+        let text = fs::read_to_string(folder.path("meridian.toml")).expect("a file");
+        let more = "\"192.0.2.1:53\", \"[2001:db8::1]:53\"";
+        folder.write("meridian.toml", text.replacen("\"192.0.2.1:53\"", more, 1));
+        let server = folder.serve();
+        answers(server.dns);
+        for address in ["192.0.2.1:53", "[2001:db8::1]:53"] {
+            server.wait_for_log(&format!("cannot listen on udp {address}: no interface"));
+        }
+        ip("addr add 192.0.2.1/24 dev cable0");
+        server.wait_for_log("listening address has appeared");
+        answers(other);
+        answers(server.dns);
+        server.signal("-TERM");
+        let (code, folder, log) = server.ended();
+        assert_eq!(code, Some(0), "{log}");
+
+        // None is left.
+        ip("addr del 192.0.2.1/24 dev cable0");
+        folder.write("meridian.toml", text.replacen("\"127.0.0.1:0\", ", "", 1));
         let output = folder.meridian(&["serve"]);
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{stderr}");

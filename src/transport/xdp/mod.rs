@@ -11,7 +11,7 @@ mod ring_sys;
 mod socket_sys;
 mod worker;
 
-pub(in crate::transport) use worker::Interface;
-pub(in crate::transport) use worker::XdpWorker;
+pub(super) use worker::Interface;
+pub(super) use worker::XdpWorker;
 pub use worker::n_threads;
-pub(in crate::transport) use worker::open;
+pub(super) use worker::open;
