@@ -24,15 +24,16 @@ use axum::routing::put;
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::admin::details;
 use crate::admin::failure::Failure;
 use crate::admin::hosts;
 use crate::admin::json;
 use crate::admin::json::Explanation;
 use crate::admin::json::status;
-use crate::admin::json::waiting_for;
 use crate::admin::metrics;
 use crate::admin::overrides;
 use crate::admin::page;
+use crate::admin::readiness::waiting_for;
 use crate::admin::site::Client;
 use crate::admin::site::NoParameters;
 use crate::admin::site::Shared;
@@ -148,8 +149,10 @@ async fn explain_query(
     let (qtype, asker) = (qtype.as_deref(), asker.as_deref());
     let question = Question::parse(&query.name, qtype, asker, client.address)
         .map_err(|error| Failure::bad(error.to_string()))?;
-    let snapshot = shared.site.live.snapshots.current();
-    let explanation = explain(&snapshot, question, &|_, _| None);
+    let live = &shared.site.live;
+    let snapshot = live.snapshots.current();
+    let details = |pool, family| details::of(live, &snapshot, pool, family);
+    let explanation = explain(&snapshot, question, &details);
     Ok(Json(json::explanation(&explanation, &snapshot)))
 }
 

@@ -6,11 +6,11 @@
 
 use std::net::IpAddr;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::admin::readiness::waiting_for;
 use crate::base::date::Date;
 use crate::base::diag::Report;
 use crate::base::diag::Severity;
@@ -26,7 +26,6 @@ use crate::health::health_table::VantageView;
 use crate::health::overrides;
 use crate::health::streak;
 use crate::live::Live;
-use crate::live::Progress;
 use crate::mmdb::database::DatabaseInfo;
 use crate::state::snapshot::Snapshot;
 
@@ -165,9 +164,6 @@ fn rule(rule: &model::Rule) -> String {
     format!("{key} = [{items}]")
 }
 
-/// The age of the control loop's last turn from which on it counts as hanging: it wakes every second.
-const MAX_TURN_AGE: Duration = Duration::from_secs(10);
-
 /// `status --json`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Status {
@@ -193,6 +189,8 @@ pub struct Status {
     pub vantages: Vec<String>,
     /// The pools with what is known of them.
     pub pools: Vec<Pool>,
+    /// Overrides of pools that are not configured.
+    pub orphaned_overrides: Vec<OrphanedOverride>,
     /// The steered names.
     pub steered: Vec<Steered>,
     /// How the latest load of the files went.
@@ -236,20 +234,29 @@ pub struct Pool {
     pub ipv4: Option<String>,
     /// Its health for AAAA; null without an IPv6 endpoint.
     pub ipv6: Option<String>,
-    /// What an operator said.
+    /// The operator's override.
     pub r#override: Option<Override>,
     /// Its endpoints.
     pub endpoints: Vec<Endpoint>,
 }
 
-/// An operator's word.
+/// An override of a pool that is not configured: it changes nothing until there is one of that name.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct OrphanedOverride {
+    /// The name.
+    pub pool: String,
+    /// The override.
+    pub r#override: Override,
+}
+
+/// An operator's override.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Override {
     /// `drain`, `up` or `down`.
     pub state: String,
     /// Since when.
     pub since: u64,
-    /// Until when; null: until it is taken back.
+    /// Until when; null: until it is cleared.
     pub until: Option<u64>,
     /// Why.
     pub reason: String,
@@ -337,6 +344,7 @@ pub fn status(live: &Live) -> Status {
     let plan = &snapshot.plan;
     let process = &plan.config.process;
     let now = live.clock.now();
+    let waiting_for = waiting_for(live);
     let max_age = process.geoip.max_age.as_secs();
     let about = std::iter::once(plan.atlas.about()).chain(plan.atlas.about_asn());
     let reload = live.last_reload.read();
@@ -354,8 +362,8 @@ pub fn status(live: &Live) -> Status {
         version: env!("CARGO_PKG_VERSION").into(),
         started: live.started,
         now: now.unix,
-        ready: live.progress.read().is_ready,
-        waiting_for: waiting_for(live),
+        ready: waiting_for.is_none(),
+        waiting_for,
         generation: snapshot.generation,
         listen: live.addresses.dns.clone(),
         zones: plan
@@ -376,6 +384,7 @@ pub fn status(live: &Live) -> Status {
             .map(|vantage| vantage.name.to_string())
             .collect(),
         pools: pools(live, &snapshot),
+        orphaned_overrides: orphaned_overrides(live, &snapshot),
         steered: steered.collect(),
         last_reload: LastReload {
             at: reload.at,
@@ -384,27 +393,6 @@ pub fn status(live: &Live) -> Status {
             warnings: lines(&reload.report, Severity::Warning),
         },
     }
-}
-
-/// What readiness waits for; `None` once it is there.
-pub fn waiting_for(live: &Live) -> Option<String> {
-    let progress = *live.progress.read();
-    if let Some(seconds) = hangs_for(&progress, live.clock.elapsed()) {
-        return Some(format!(
-            "the control loop has hung for {seconds} s: health, edits and overrides are not followed"
-        ));
-    }
-    if progress.is_ready {
-        return None;
-    }
-    let n = live.health_table.read().n_awaited();
-    Some(format!("waiting for the first of {n} probes"))
-}
-
-/// For how many seconds the control loop has hung, if it does.
-fn hangs_for(progress: &Progress, now: Duration) -> Option<u64> {
-    let age = now.saturating_sub(progress.last_turn);
-    (age > MAX_TURN_AGE).then_some(age.as_secs())
 }
 
 fn database(about: &DatabaseInfo, now: u64, max_age: u64) -> Database {
@@ -419,7 +407,7 @@ fn database(about: &DatabaseInfo, now: u64, max_age: u64) -> Database {
 
 fn pools(live: &Live, snapshot: &Snapshot) -> Vec<Pool> {
     let config = &snapshot.plan.config.pools;
-    let (health_table, words) = (live.health_table.read(), live.overrides.read());
+    let (health_table, overrides) = (live.health_table.read(), live.overrides.read());
     let mut views: std::collections::HashMap<_, _> = health_table
         .view(live.clock.now())
         .map(|view| ((view.target.pool.to_string(), view.target.address), view))
@@ -438,7 +426,7 @@ fn pools(live: &Live, snapshot: &Snapshot) -> Vec<Pool> {
                 .map(|ix| config.monitors[ix.index()].name.to_string()),
             ipv4: health(Family::V4).map(|health| health.to_string()),
             ipv6: health(Family::V6).map(|health| health.to_string()),
-            r#override: words.of(&pool.name).map(word),
+            r#override: overrides.of(&pool.name).map(override_),
             endpoints: now
                 .endpoints
                 .iter()
@@ -450,13 +438,24 @@ fn pools(live: &Live, snapshot: &Snapshot) -> Vec<Pool> {
     config.pools.iter().enumerate().map(pool).collect()
 }
 
+fn orphaned_overrides(live: &Live, snapshot: &Snapshot) -> Vec<OrphanedOverride> {
+    let pools = snapshot.plan.config.pools.pools.iter();
+    let overrides = live.overrides.read();
+    let orphaned = overrides.orphaned(pools.map(|pool| &*pool.name));
+    let printed = orphaned.map(|(pool, override_)| OrphanedOverride {
+        pool: pool.into(),
+        r#override: self::override_(override_),
+    });
+    printed.collect()
+}
+
 /// An override in its printed form.
-pub fn word(word: &overrides::Override) -> Override {
+pub fn override_(override_: &overrides::Override) -> Override {
     Override {
-        state: word.state.as_str().into(),
-        since: word.since,
-        until: word.until,
-        reason: word.reason.to_string(),
+        state: override_.state.as_str().into(),
+        since: override_.since,
+        until: override_.until,
+        reason: override_.reason.to_string(),
     }
 }
 
@@ -470,9 +469,9 @@ fn endpoint(address: IpAddr, health: Health, view: Option<&EndpointView<'_>>) ->
 }
 
 fn vantage(view: &VantageView<'_>) -> Vantage {
-    let remark = |remark: &streak::Note| Note {
-        reason: remark.reason.to_string(),
-        at: remark.at,
+    let note = |note: &streak::Note| Note {
+        reason: note.reason.to_string(),
+        at: note.at,
     };
     Vantage {
         name: view.name.to_string(),
@@ -482,27 +481,7 @@ fn vantage(view: &VantageView<'_>) -> Vantage {
         report_age_seconds: view
             .report_age
             .map(|age| (age.as_secs_f64() * 10.0).round() / 10.0),
-        last_failure: view.last_failure.map(remark),
-        no_evidence: view.no_evidence.map(remark),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_loop_that_has_not_turned_for_ten_seconds_hangs() {
-        let progress = Progress {
-            is_ready: true,
-            last_turn: Duration::from_secs(100),
-        };
-        for (now, expected) in [(99, None), (101, None), (110, None), (111, Some(11))] {
-            assert_eq!(
-                hangs_for(&progress, Duration::from_secs(now)),
-                expected,
-                "{now}"
-            );
-        }
+        last_failure: view.last_failure.map(note),
+        no_evidence: view.no_evidence.map(note),
     }
 }

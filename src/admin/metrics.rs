@@ -193,18 +193,25 @@ impl Page {
             endpoints,
         );
         let overrides = live.overrides.read().clone();
-        let said = pools().flat_map(|(pool, _)| {
-            let word = overrides.of(&pool.name).map(|word| word.state);
+        let active = pools().flat_map(|(pool, _)| {
+            let set = overrides.of(&pool.name).map(|override_| override_.state);
             Forced::ALL.map(|state| {
-                let is_said = f64::from(u8::from(word == Some(state)));
-                ([&*pool.name, state.as_str()], is_said)
+                let is_active = f64::from(u8::from(set == Some(state)));
+                ([&*pool.name, state.as_str()], is_active)
             })
         });
         self.gauge(
             "meridian_override_active",
             "Whether an operator's override of a pool is in force.",
             ["pool", "state"],
-            said,
+            active,
+        );
+        let orphaned = overrides.orphaned(pools().map(|(pool, _)| &*pool.name));
+        self.gauge(
+            "meridian_override_orphaned",
+            "Overrides of pools that are not configured; always 1.",
+            ["pool", "state"],
+            orphaned.map(|(pool, override_)| ([pool, override_.state.as_str()], 1.0)),
         );
     }
 

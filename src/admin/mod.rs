@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod auth;
+mod details;
 mod failure;
 mod hosts;
 pub mod json;
@@ -12,8 +13,10 @@ pub mod metrics;
 mod overrides;
 pub mod page;
 pub mod process;
+mod readiness;
 mod rendered;
 pub mod server;
 pub mod site;
 #[cfg(test)]
 mod tests;
+pub mod time;

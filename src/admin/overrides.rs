@@ -116,7 +116,7 @@ pub async fn set(
         return Err(Failure::no_pool(&pool));
     }
     let override_ = OverrideBody::parse(&read_body(body).await?, unix())?;
-    let told = json::word(&override_);
+    let answer = json::override_(&override_);
     let name = pool.as_str().into();
     shared
         .ask(&client, |reply| Request::SetOverride {
@@ -127,7 +127,7 @@ pub async fn set(
         .await??;
     Ok(Json(PoolOverride {
         pool,
-        r#override: Some(told),
+        r#override: Some(answer),
     }))
 }
 
@@ -148,7 +148,7 @@ pub async fn clear(
             reply,
         })
         .await??;
-    // A word about a pool that a reload took away can still be taken back.
+    // The override of a pool that a reload took away can still be cleared.
     if !was_there && !shared.is_served(&pool) {
         return Err(Failure::no_pool(&pool));
     }
@@ -162,7 +162,7 @@ pub async fn clear(
 #[derive(Debug, Serialize)]
 pub struct PoolOverride {
     pool: String,
-    /// What is said of it now; null: nothing.
+    /// Its override now; null: none.
     r#override: Option<json::Override>,
 }
 

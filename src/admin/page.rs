@@ -1,4 +1,4 @@
-//! The status page: what `/api/v1/status` tells, for people.
+//! The status page: `/api/v1/status` for people.
 //!
 //! The page is whole as it is served and works without scripts; its script only fetches it again and
 //! puts the new `main` in the place of the old, so that there is one renderer. It loads nothing from
@@ -12,12 +12,14 @@ use crate::admin::json::Database;
 use crate::admin::json::Endpoint;
 use crate::admin::json::LastReload;
 use crate::admin::json::Note;
+use crate::admin::json::OrphanedOverride;
 use crate::admin::json::Override;
 use crate::admin::json::Pool;
 use crate::admin::json::Status;
 use crate::admin::json::Vantage;
 use crate::admin::json::Zone;
-use crate::base::date::Date;
+use crate::admin::time::Span;
+use crate::admin::time::Utc;
 
 /// Nothing from elsewhere, no frames, no forms; style and script stand in the page.
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; \
@@ -66,6 +68,7 @@ fn write_main(out: &mut String, status: &Status) -> fmt::Result {
         Text(&listen.join(" ")),
     )?;
     write_reload(out, &status.last_reload, status.now)?;
+    write_orphaned(out, &status.orphaned_overrides, status.now)?;
     write_pools(out, status)?;
     write_steered(out, status)?;
     write_databases(out, &status.databases, status.now)?;
@@ -73,19 +76,19 @@ fn write_main(out: &mut String, status: &Status) -> fmt::Result {
 }
 
 fn write_reload(out: &mut String, reload: &LastReload, now: u64) -> fmt::Result {
-    let (class, said, lines) = match reload.refused {
+    let (class, title, lines) = match reload.refused {
         true => (
             "bad",
-            "Files refused: older ones are served",
+            "Reload refused: still serving the previous files",
             &reload.faults,
         ),
         false if reload.warnings.is_empty() => return Ok(()),
-        false => ("", "Files taken, with warnings", &reload.warnings),
+        false => ("", "Files loaded with warnings", &reload.warnings),
     };
     let at = Ago(reload.at, now);
     write!(
         out,
-        "<div class=\"alert {class}\"><b>{said}</b> <span class=soft>{at}</span><ul>"
+        "<div class=\"alert {class}\"><b>{title}</b> <span class=soft>{at}</span><ul>"
     )?;
     for line in lines {
         write!(out, "<li><code>{}</code>", Text(line))?;
@@ -118,8 +121,8 @@ fn write_pools(out: &mut String, status: &Status) -> fmt::Result {
                 write!(out, "{}", Badge(health, &format!("{family} {health}")))?;
             }
         }
-        if let Some(word) = &pool.r#override {
-            write_override(out, word, status.now)?;
+        if let Some(override_) = &pool.r#override {
+            write_override(out, override_, status.now)?;
         }
         if pool.monitor.is_none() {
             out.push_str("<small>no monitor: always up</small>");
@@ -133,22 +136,36 @@ fn write_pools(out: &mut String, status: &Status) -> fmt::Result {
     Ok(())
 }
 
-fn write_override(out: &mut String, word: &Override, now: u64) -> fmt::Result {
-    let (class, said) = match &*word.state {
+fn write_override(out: &mut String, override_: &Override, now: u64) -> fmt::Result {
+    let (class, text) = match &*override_.state {
         "drain" => ("drain", "drained"),
         "up" => ("up", "forced up"),
         _ => ("down", "forced down"),
     };
-    let badge = Badge(class, said);
-    write!(out, "{badge}<small>{said} {}", Ago(word.since, now))?;
-    match word.until {
+    let badge = Badge(class, text);
+    write!(out, "{badge}<small>{text} {}", Ago(override_.since, now))?;
+    match override_.until {
         Some(until) => write!(out, ", for another {}", Span(until.saturating_sub(now)))?,
-        None => out.push_str(", until taken back"),
+        None => out.push_str(", until it is cleared"),
     }
-    if !word.reason.is_empty() {
-        write!(out, ": {}", Text(&word.reason))?;
+    if !override_.reason.is_empty() {
+        write!(out, ": {}", Text(&override_.reason))?;
     }
     out.push_str("</small>");
+    Ok(())
+}
+
+/// Overrides that change nothing now, and would if a pool of their name came.
+fn write_orphaned(out: &mut String, orphaned: &[OrphanedOverride], now: u64) -> fmt::Result {
+    if orphaned.is_empty() {
+        return Ok(());
+    }
+    out.push_str("<div class=alert><b>Overrides of pools that do not exist</b><ul>");
+    for OrphanedOverride { pool, r#override } in orphaned {
+        write!(out, "<li>{} ", Text(pool))?;
+        write_override(out, r#override, now)?;
+    }
+    out.push_str("</ul></div>");
     Ok(())
 }
 
@@ -162,7 +179,7 @@ fn write_endpoint(out: &mut String, endpoint: &Endpoint, status: &Status) -> fmt
         out.push_str("<td>");
         match endpoint.vantages.iter().find(|v| v.name == *name) {
             Some(vantage) => write_vantage(out, vantage, status.now)?,
-            None => out.push_str("<span class=soft>does not probe it</span>"),
+            None => out.push_str("<span class=soft>not probed</span>"),
         }
     }
     let failures = endpoint.vantages.iter().filter_map(|vantage| {
@@ -183,14 +200,10 @@ fn write_vantage(out: &mut String, vantage: &Vantage, now: u64) -> fmt::Result {
         write!(out, "<small>changed {}</small>", Ago(since, now))?;
     }
     if !vantage.fresh {
-        out.push_str("<small>report too old to count</small>");
+        out.push_str("<small>report expired: not counted</small>");
     }
-    if let Some(remark) = &vantage.no_evidence {
-        write!(
-            out,
-            "<small>learns nothing: {}</small>",
-            Text(&remark.reason)
-        )?;
+    if let Some(note) = &vantage.no_evidence {
+        write!(out, "<small>no evidence: {}</small>", Text(&note.reason))?;
     }
     Ok(())
 }
@@ -249,7 +262,7 @@ fn write_zones(out: &mut String, zones: &[Zone]) -> fmt::Result {
 /// not hold a million.
 const MAX_ROWS: usize = 100;
 
-/// The row that tells how many of `n` are not shown.
+/// The row that says how many of `n` are not shown.
 fn write_more(out: &mut String, n: usize, n_columns: usize) -> fmt::Result {
     match n.checked_sub(MAX_ROWS) {
         Some(more @ 1..) => write!(
@@ -295,27 +308,10 @@ struct Ago(u64, u64);
 impl Display for Ago {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(at, now) = *self;
-        let (day, second) = (Date::from_epoch(at), at % 86_400);
-        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-        let time = format!("{day}T{hour:02}:{minute:02}:{second:02}Z");
-        let span = Span(now.saturating_sub(at));
+        let (time, span) = (Utc(at), Span(now.saturating_sub(at)));
         write!(
             f,
             "<time datetime=\"{time}\" title=\"{time}\">{span} ago</time>"
         )
-    }
-}
-
-/// A number of seconds by its two largest units.
-struct Span(u64);
-
-impl Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            s @ 0..60 => write!(f, "{s}s"),
-            s @ 60..3600 => write!(f, "{}m {}s", s / 60, s % 60),
-            s @ 3600..86_400 => write!(f, "{}h {}m", s / 3600, s / 60 % 60),
-            s => write!(f, "{}d {}h", s / 86_400, s / 3600 % 24),
-        }
     }
 }

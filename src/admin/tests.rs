@@ -21,6 +21,7 @@ use tokio::time::timeout;
 
 use crate::admin::auth::Access;
 use crate::admin::auth::Token;
+use crate::admin::details;
 use crate::admin::json;
 use crate::admin::metrics;
 use crate::admin::page;
@@ -28,6 +29,8 @@ use crate::admin::server::serve;
 use crate::admin::site::Site;
 use crate::base::diag::Place;
 use crate::base::diag::Report;
+use crate::base::ix::PoolIx;
+use crate::base::prefix::Family;
 use crate::base::transport::Transport;
 use crate::health::failure::ProbeFailure;
 use crate::health::health_table::HealthTable;
@@ -482,16 +485,23 @@ async fn overrides_come_go_and_are_told() {
     assert_eq!(endless.json()["override"]["until"], Value::Null);
 }
 
-#[tokio::test]
-async fn a_word_about_a_pool_that_is_gone_can_be_taken_back() {
-    let running = run(Some("s3cret")).await;
-    let word = Override {
+fn drain() -> Override {
+    Override {
         state: Forced::Drain,
         since: 1,
         until: None,
         reason: "".into(),
-    };
-    running.owner.overrides.write().set("gone", word);
+    }
+}
+
+#[tokio::test]
+async fn an_override_of_a_pool_that_is_gone_is_shown_and_can_be_cleared() {
+    let running = run(Some("s3cret")).await;
+    running.owner.overrides.write().set("gone", drain());
+    let status = running.get("/api/v1/status").await.json();
+    assert_eq!(status["orphaned_overrides"][0]["pool"], "gone");
+    let page = running.get("/").await.body;
+    assert!(page.contains("Overrides of pools that do not exist"));
     for status in [200, 404] {
         let answer = running
             .call("DELETE", "/api/v1/overrides/gone", BEARER, "")
@@ -541,7 +551,7 @@ async fn explanations_have_the_contracts_fields() {
     assert_eq!(
         keys(&told),
         words(
-            "name type client client_source location rule candidates pool answer ttl scope rcode"
+            "name type client client_source location rule vote candidates pool answer ttl scope rcode"
         )
     );
     assert_eq!(
@@ -564,6 +574,26 @@ async fn explanations_have_the_contracts_fields() {
         .as_f64()
         .expect("a distance");
     assert!((km * 10.0 - (km * 10.0).round()).abs() < 1e-6, "{km}");
+
+    // What a snapshot does not hold: until when an override holds, and why.
+    let mut override_ = drain();
+    (override_.until, override_.reason) = (Some(1_795_229_338), "kernel".into());
+    running
+        .owner
+        .overrides
+        .write()
+        .set("europe-west", override_);
+    let snapshot = running.live.snapshots.current();
+    let details = details::of(&running.live, &snapshot, PoolIx::new(1), Family::V4);
+    assert_eq!(
+        details.as_deref(),
+        Some("until 2026-11-21T02:48:58Z: kernel")
+    );
+    see_failures(&running.live, &running.owner);
+    see_failures(&running.live, &running.owner);
+    let details = details::of(&running.live, &snapshot, PoolIx::new(0), Family::V4);
+    let expected = "192.0.2.10 at ns1: status 503, expected 200-399";
+    assert_eq!(details.as_deref(), Some(expected));
 
     // Without a client the HTTP peer asks, and nothing is known of loopback.
     let told = running
@@ -618,7 +648,8 @@ fn every_field_of_status_is_documented_and_no_other() {
         until: Some(2),
         reason: "why".into(),
     };
-    owner.overrides.write().set("us-west", word);
+    owner.overrides.write().set("us-west", word.clone());
+    owner.overrides.write().set("gone", word);
     let told = serde_json::to_value(json::status(&live)).expect("JSON");
     let mut found = BTreeSet::new();
     paths(&told, "", &mut found);
@@ -632,6 +663,7 @@ fn every_field_of_status_is_documented_and_no_other() {
 fn every_metric_is_documented_and_no_other() {
     let (live, owner) = live();
     see_failures(&live, &owner);
+    owner.overrides.write().set("gone", drain());
     live.counters.shard(0).query(Transport::Udp);
     let text = metrics::text(&live);
     let found: BTreeMap<&str, &str> = text
@@ -703,7 +735,7 @@ fn the_page_tells_in_words_and_escapes_everything() {
         "not ready",
         "<span class=\"badge down\">down</span>",
         "status 503, expected 200-399",
-        "Files refused: older ones are served",
+        "Reload refused: still serving the previous files",
         "&lt;i&gt;.toml:1:1: not &quot;TOML&quot;",
         "generation 1,",
         "Meridian-Country",

@@ -23,7 +23,7 @@ pub struct Options {
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]
-    server: remote::Options,
+    server: remote::ServerOptions,
 }
 
 /// Which pool.
@@ -32,7 +32,7 @@ pub struct UndrainOptions {
     /// The pool
     pool: String,
     #[command(flatten)]
-    server: remote::Options,
+    server: remote::ServerOptions,
 }
 
 /// Takes a pool out.

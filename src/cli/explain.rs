@@ -49,7 +49,7 @@ pub struct Options {
     #[arg(long)]
     live: bool,
     #[command(flatten)]
-    server: remote::Options,
+    server: remote::ServerOptions,
 }
 
 /// Explains; exit code 1 if there is nothing of the type asked for in the answer.

@@ -107,3 +107,15 @@ fn config_path(given: Option<&Path>) -> PathBuf {
         .unwrap_or(Path::new(DEFAULT_CONFIGS[0]))
         .to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn no_command_contradicts_itself() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -25,7 +25,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Which server is asked, and with what token.
 #[derive(Debug, clap::Args)]
-pub struct Options {
+pub struct ServerOptions {
     /// The server's admin API, as ADDR:PORT [default: `[admin] listen` of the configuration]
     #[arg(long, value_name = "ADDR", value_parser = authority)]
     server: Option<String>,
@@ -34,7 +34,7 @@ pub struct Options {
     token_file: Option<PathBuf>,
 }
 
-impl Options {
+impl ServerOptions {
     /// Whether a server is named.
     pub fn names_server(&self) -> bool {
         self.server.is_some()

@@ -12,6 +12,7 @@ use comfy_table::presets::NOTHING;
 use crate::admin::json::Endpoint;
 use crate::admin::json::Pool;
 use crate::admin::json::Status;
+use crate::admin::time::Span;
 use crate::cli::out;
 use crate::cli::remote;
 
@@ -22,7 +23,7 @@ pub struct Options {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    server: remote::Options,
+    server: remote::ServerOptions,
 }
 
 /// Shows the running server; exit code 1 if it is not ready or cannot be reached.
@@ -48,7 +49,7 @@ fn render(status: &Status) -> String {
         "meridian {} on {}, up {}, generation {}{}\n",
         status.version,
         listen.join(" "),
-        span(status.now.saturating_sub(status.started)),
+        Span(status.now.saturating_sub(status.started)),
         status.generation,
         match &status.waiting_for {
             Some(reason) => format!(", not ready: {reason}"),
@@ -75,14 +76,24 @@ fn render(status: &Status) -> String {
         let _ = writeln!(text, "name {} {}: {pools}", steered.name, steered.policy);
     }
     if status.last_reload.refused {
-        let ago = span(status.now.saturating_sub(status.last_reload.at));
+        let ago = Span(status.now.saturating_sub(status.last_reload.at));
         let _ = writeln!(
             text,
-            "\nreload refused {ago} ago, the state before is served:"
+            "\nreload refused {ago} ago; still serving the previous files:"
         );
         for fault in &status.last_reload.faults {
             let _ = writeln!(text, "  {fault}");
         }
+    }
+    if !status.orphaned_overrides.is_empty() {
+        text.push_str(
+            "\noverrides of pools that do not exist (`meridian undrain POOL` clears one):\n",
+        );
+    }
+    for orphaned in &status.orphaned_overrides {
+        let (pool, override_) = (&orphaned.pool, &orphaned.r#override);
+        let ago = Span(status.now.saturating_sub(override_.since));
+        let _ = writeln!(text, "  {pool}: {} since {ago}", override_.state);
     }
     let _ = writeln!(text, "\n{}", table(status));
     text
@@ -110,12 +121,12 @@ fn table(status: &Status) -> String {
 
 fn row(status: &Status, pool: &Pool, endpoint: &Endpoint) -> Vec<String> {
     let name = match &pool.r#override {
-        Some(word) => format!("{} [{}]", pool.name, word.state),
+        Some(override_) => format!("{} [{}]", pool.name, override_.state),
         None => pool.name.clone(),
     };
-    let since = endpoint
-        .since
-        .map_or("-".into(), |at| span(status.now.saturating_sub(at)));
+    let since = endpoint.since.map_or("-".into(), |at| {
+        Span(status.now.saturating_sub(at)).to_string()
+    });
     let mut row = vec![
         name,
         endpoint.address.to_string(),
@@ -130,45 +141,12 @@ fn row(status: &Status, pool: &Pool, endpoint: &Endpoint) -> Vec<String> {
         row.push(vantage.map_or("-".into(), |vantage| {
             let stale = if vantage.fresh { "" } else { " (stale)" };
             let why = match (&vantage.no_evidence, &vantage.last_failure) {
-                (Some(remark), _) => format!(": {}", remark.reason),
-                (None, Some(remark)) if vantage.verdict == "down" => format!(": {}", remark.reason),
+                (Some(note), _) => format!(": {}", note.reason),
+                (None, Some(note)) if vantage.verdict == "down" => format!(": {}", note.reason),
                 _ => String::new(),
             };
             format!("{}{stale}{why}", vantage.verdict)
         }));
     }
     row
-}
-
-/// A span of time in its largest two units.
-fn span(seconds: u64) -> String {
-    match (
-        seconds / 86_400,
-        seconds / 3_600 % 24,
-        seconds / 60 % 60,
-        seconds % 60,
-    ) {
-        (0, 0, 0, s) => format!("{s}s"),
-        (0, 0, m, s) => format!("{m}m{s}s"),
-        (0, h, m, _) => format!("{h}h{m}m"),
-        (d, h, _, _) => format!("{d}d{h}h"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spans_have_two_units() {
-        for (seconds, text) in [
-            (0, "0s"),
-            (59, "59s"),
-            (61, "1m1s"),
-            (3_660, "1h1m"),
-            (90_000, "1d1h"),
-        ] {
-            assert_eq!(span(seconds), text);
-        }
-    }
 }

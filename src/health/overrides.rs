@@ -1,6 +1,7 @@
 //! Overrides: a pool's state as an operator sets it, whatever its probes say, until it expires.
 
 use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::str::FromStr;
 
 /// The state that an operator puts a pool into.
@@ -83,6 +84,15 @@ impl Overrides {
         self.by_pool
             .iter()
             .map(|(pool, override_)| (&**pool, override_))
+    }
+
+    /// Those of pools that are none of these.
+    pub fn orphaned<'a>(
+        &'a self,
+        pools: impl Iterator<Item = &'a str>,
+    ) -> impl Iterator<Item = (&'a str, &'a Override)> {
+        let pools: HashSet<&str> = pools.collect();
+        self.iter().filter(move |(pool, _)| !pools.contains(pool))
     }
 
     /// Removes what has ended by `now`, in Unix seconds; returns the pools it was about.

@@ -58,6 +58,8 @@ pub(super) enum Event {
     },
     /// An operator cleared an override.
     OverrideCleared { pool: Box<str> },
+    /// An override is of a pool that is not configured.
+    OverrideOrphaned { pool: Box<str>, state: Forced },
     /// An override has expired.
     OverrideExpired { pool: Box<str> },
     /// The state could not be written.
@@ -110,6 +112,12 @@ impl Event {
                 seconds,
             } => info!(%pool, state = state.as_str(), %reason, ?seconds, "override set"),
             Self::OverrideCleared { pool } => info!(%pool, "override cleared"),
+            Self::OverrideOrphaned { pool, state } => warn!(
+                %pool,
+                state = state.as_str(),
+                "override of a pool that does not exist: it would hold if one of that name came; \
+                 `meridian undrain` clears it"
+            ),
             Self::OverrideExpired { pool } => info!(%pool, "override expired"),
             Self::StateNotSaved { error } => warn!(
                 %error,

@@ -396,6 +396,13 @@ impl Control {
         let pairs = pairs(&plan.config.pools, members, &process.vantages);
         self.prober.replace(pairs);
         self.notifier.notify(&plan);
+        let pools = plan.config.pools.pools.iter().map(|pool| &*pool.name);
+        for (pool, override_) in self.evidence.overrides().orphaned(pools) {
+            log(&[Event::OverrideOrphaned {
+                pool: pool.into(),
+                state: override_.state,
+            }]);
+        }
         self.progress.write().is_ready = self.evidence.is_ready();
     }
 
