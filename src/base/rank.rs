@@ -29,6 +29,29 @@ impl Policy {
     }
 }
 
+/// The order of the addresses in an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Order {
+    /// As written, the same for everybody.
+    Fixed,
+    /// From one on that the client prefix is hashed to, the same for a client each time.
+    Hash,
+    /// From the next one on with each answer.
+    #[default]
+    Rotate,
+}
+
+impl Order {
+    /// The word used in `pools.toml`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fixed => "fixed",
+            Self::Hash => "hash",
+            Self::Rotate => "rotate",
+        }
+    }
+}
+
 /// A pool's place in a group: its index and its share, relative to the group's other weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Share {

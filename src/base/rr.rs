@@ -225,6 +225,20 @@ impl<'a> RrSet<'a> {
     pub fn rdatas(&self) -> Rdatas<'a> {
         Rdatas { rest: self.packed }
     }
+
+    /// Whether there is one record only.
+    pub fn is_single(&self) -> bool {
+        let mut rdatas = self.rdatas();
+        rdatas.next();
+        rdatas.rest.is_empty()
+    }
+
+    /// The RDATA of each record, from the `start`th on, counted modulo their number.
+    pub fn rotated(&self, start: u32) -> impl Iterator<Item = &'a [u8]> {
+        let n = self.rdatas().count().max(1);
+        let n_last = start as usize % n;
+        self.rdatas().skip(n_last).chain(self.rdatas().take(n_last))
+    }
 }
 
 /// The RDATA of each record of an RRset.
@@ -247,6 +261,25 @@ impl<'a> Iterator for Rdatas<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn records_are_rotated_by_any_number() {
+        let mut packed = Vec::new();
+        for rdata in [&b"a"[..], b"", b"ccc"] {
+            RrSet::pack(rdata, &mut packed);
+        }
+        let set = RrSet::new(RrType::TXT, 0, &packed);
+        for (start, expected) in [
+            (0, [&b"a"[..], b"", b"ccc"]),
+            (1, [b"", b"ccc", b"a"]),
+            (5, [b"ccc", b"a", b""]),
+            (u32::MAX, [b"a", b"", b"ccc"]),
+        ] {
+            assert!(set.rotated(start).eq(expected), "{start}");
+        }
+        assert!(!set.is_single());
+        assert!(RrSet::new(RrType::TXT, 0, &packed[..3]).is_single());
+    }
 
     #[test]
     fn types_read_what_they_print() {

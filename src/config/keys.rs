@@ -185,7 +185,9 @@ pub(super) const ENDPOINT: Keys = Keys {
 
 pub(super) const STEER: Keys = Keys {
     title: "[steer.\"NAME\"]",
-    values: &["policy", "pools", "ttl", "answers", "all_down", "fallback"],
+    values: &[
+        "policy", "pools", "ttl", "order", "answers", "all_down", "fallback",
+    ],
     tables: &["rule"],
 };
 

@@ -16,6 +16,7 @@ use crate::base::location::Point;
 use crate::base::name::Name;
 use crate::base::per_family::PerFamily;
 use crate::base::prefix::Prefix;
+use crate::base::rank::Order;
 use crate::base::rank::Policy;
 use crate::config::safety::Safety;
 use crate::geo::rules::Matcher;
@@ -305,6 +306,8 @@ pub struct Steered {
     pub pools: Vec<PoolIx>,
     /// Seconds.
     pub ttl: u32,
+    /// The order of the addresses in an answer.
+    pub order: Order,
     /// At most so many addresses in an answer; at least 1.
     pub max_addresses: usize,
     /// What is answered when no pool is up.

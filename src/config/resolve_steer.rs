@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::base::ix::PoolIx;
 use crate::base::name;
+use crate::base::rank::Order;
 use crate::base::rank::Policy;
 use crate::config::defaults;
 use crate::config::keys;
@@ -95,6 +96,7 @@ impl Context<'_> {
         let max_addresses = table.read_or("answers", defaults::ANSWERS, |item| {
             item.integer(1..=65_535)
         });
+        let order = table.read_or("order", Order::default(), order);
         let all_down = self.all_down(table);
         let mut matched = resolve_match::Matched::default();
         let rules: Vec<_> = table
@@ -108,6 +110,7 @@ impl Context<'_> {
             policy,
             pools: pools.unwrap_or_default(),
             ttl,
+            order,
             max_addresses: max_addresses as usize,
             all_down: all_down.unwrap_or(AllDown::Nearest),
             rules: rules.into_iter().flatten().collect(),
@@ -199,6 +202,11 @@ impl Context<'_> {
 fn policy(item: &Item<'_>) -> Option<Policy> {
     let policies = [Policy::Nearest, Policy::Failover, Policy::Weighted];
     item.word(&policies.map(|policy| (policy.as_str(), policy)))
+}
+
+fn order(item: &Item<'_>) -> Option<Order> {
+    let orders = [Order::Rotate, Order::Hash, Order::Fixed];
+    item.word(&orders.map(|order| (order.as_str(), order)))
 }
 
 /// Reads a TTL in seconds.

@@ -42,6 +42,8 @@ pub struct Scratch {
     pub(super) majority: MajorityScratch,
     /// The steered name that was answered last, and in which family: what to prefetch.
     pub(super) last_steered: (SteeredIx, Family),
+    /// Counts answers of several records: where the next one starts.
+    turn: u32,
     limiter: Option<Arc<RateLimiter>>,
     /// Responses that the limiter kept back.
     n_suppressed: u32,
@@ -58,6 +60,7 @@ impl Scratch {
             dnames: Visited::default(),
             majority: MajorityScratch::default(),
             last_steered: (SteeredIx(0), Family::V4),
+            turn: 0,
             limiter: None,
             n_suppressed: 0,
         }
@@ -77,6 +80,13 @@ impl Scratch {
             }
             _ => RateDecision::Send,
         }
+    }
+
+    /// Where the records of the next answer of several start, for those that rotate.
+    pub(super) fn next_turn(&mut self) -> u32 {
+        let turn = self.turn;
+        self.turn = turn.wrapping_add(1);
+        turn
     }
 
     /// Counts a message by what became of it.

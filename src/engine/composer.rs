@@ -78,14 +78,21 @@ impl<'a> Composer<'a, '_> {
         Rcode::Refused
     }
 
-    /// Writes an RRset under the name that is looked for now.
+    /// Writes an RRset under the name that is looked for now, its records in turn (RFC 1794).
     pub fn put_answer(&mut self, set: RrSet<'_>) -> Result<(), Full> {
-        match self.followed {
-            true => self
-                .encoder
-                .rrset(Owner::Wire(self.scratch.qname.wire()), set),
-            false => self.encoder.rrset(Owner::Qname, set),
+        let start = match set.is_single() {
+            true => 0,
+            false => self.scratch.next_turn(),
+        };
+        let owner = match self.followed {
+            true => Owner::Wire(self.scratch.qname.wire()),
+            false => Owner::Qname,
+        };
+        if start == 0 {
+            return self.encoder.rrset(owner, set);
         }
+        let rdatas = set.rotated(start);
+        self.encoder.records(owner, set.rtype, set.ttl, rdatas)
     }
 
     /// SERVFAIL, without what has been written so far.

@@ -3,6 +3,7 @@
 use crate::base::ix::PoolIx;
 use crate::base::ix::SteeredIx;
 use crate::base::prefix::Family;
+use crate::base::rank::Order;
 use crate::base::rr::Rcode;
 use crate::base::rr::RrType;
 use crate::engine::client;
@@ -16,6 +17,7 @@ use crate::state::answers::PoolAnswer;
 use crate::state::answers::Records;
 use crate::steer::AllDown;
 use crate::steer::PoolStatus;
+use crate::steer::rendezvous::ClientKey;
 use crate::wire::edns::ExtendedError;
 use crate::wire::encode::Full;
 use crate::wire::encode::Owner;
@@ -40,7 +42,7 @@ impl<'a> Composer<'a, '_> {
                 self.no_address_now(zone, self.snapshot.plan.steered(ix).ttl)
             }
             Found::NoData => self.negative(zone, Rcode::NoError),
-            Found::Pools((_, records)) => self.put_steered(ix, family, records),
+            Found::Pools((pool, records)) => self.put_steered(ix, family, pool, records),
             Found::ServFail => self.failed(),
         }
     }
@@ -123,17 +125,36 @@ impl<'a> Composer<'a, '_> {
     }
 
     #[inline(always)] // On every answer's way: calls cost as much as what they call.
-    fn put_steered(&mut self, ix: SteeredIx, family: Family, records: &Records) -> Next {
+    fn put_steered(
+        &mut self,
+        ix: SteeredIx,
+        family: Family,
+        pool: &PoolAnswer,
+        records: &Records,
+    ) -> Next {
         self.encoder.set_authoritative();
+        let start = match pool.order {
+            _ if records.n() == 1 => 0,
+            Order::Fixed => 0,
+            Order::Hash => self.hashed_start(),
+            Order::Rotate => self.scratch.next_turn(),
+        };
         let put = match self.followed {
             // Behind the question the records can be copied as they are.
-            false => self.encoder.raw(records.wire(), records.n()),
-            true => self.put_renamed(ix, family, records),
+            false => self.encoder.raw(records.rotated(start), records.n()),
+            true => self.put_renamed(ix, family, records, start),
         };
         match put {
             Ok(()) => Next::Done(Rcode::NoError),
             Err(Full) => self.truncated(),
         }
+    }
+
+    /// Where the addresses of the client's answer start, by its prefix.
+    fn hashed_start(&self) -> u32 {
+        let client = self.draft.steered.map(|steered| steered.client.prefix);
+        // The low bits say already which selection of many endpoints it gets.
+        client.map_or(0, |prefix| (ClientKey::of(prefix).spread() >> 32) as u32)
     }
 
     /// The same records at the end of an alias, where the owner is not the question's name.
@@ -142,6 +163,7 @@ impl<'a> Composer<'a, '_> {
         ix: SteeredIx,
         family: Family,
         records: &Records,
+        start: u32,
     ) -> Result<(), Full> {
         let rtype = match family {
             Family::V4 => RrType::A,
@@ -149,7 +171,8 @@ impl<'a> Composer<'a, '_> {
         };
         let ttl = self.snapshot.plan.steered(ix).ttl;
         let owner = Owner::Wire(self.scratch.qname.wire());
-        self.encoder.records(owner, rtype, ttl, records.rdatas())
+        self.encoder
+            .records(owner, rtype, ttl, records.rdatas(start))
     }
 }
 

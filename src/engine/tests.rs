@@ -128,6 +128,47 @@ fn cookie_of(response: &[u8]) -> Vec<u8> {
     response[at..at + 28].to_vec()
 }
 
+/// The last octet of each A record's address in a response of nothing else.
+fn last_octets(response: &[u8]) -> Vec<u8> {
+    let n = usize::from(response[7]);
+    let records = &response[response.len() - 16 * n..];
+    records.chunks(16).map(|record| record[15]).collect()
+}
+
+#[test]
+fn records_take_turns_unless_the_order_is_fixed_or_the_clients() {
+    let zone = format!("{ZONE}many A 192.0.2.1\n A 192.0.2.2\n A 192.0.2.3\nalias CNAME app\n");
+    let first_three = |order: &str, name: &[u8]| {
+        let pools = format!(
+            "[pool.p]\nlocation = [0, 0]\nendpoints = [\"192.0.2.1\", \"192.0.2.2\", \"192.0.2.3\"]\n\
+             [steer.\"app.example.com\"]\npools = [\"p\"]\norder = \"{order}\"\n"
+        );
+        let atlas = fixture::embedded_atlas();
+        let plan = fixture::plan("", &pools, &[("example.com", &zone)], atlas);
+        let mut thread = Thread {
+            snapshot: Snapshot::build(Arc::new(plan), &Evidence::default(), 1, None),
+            scratch: Scratch::new(Arc::new(Counters::new(1)), 0),
+            ..Thread::start(2)
+        };
+        let mut ask = || {
+            let mut response = thread.ask(Transport::Udp, &query(name, None));
+            // The alias is no address.
+            let n_aliases = u8::from(name == b"\x05alias");
+            response[7] -= n_aliases;
+            last_octets(&response)
+        };
+        [ask(), ask(), ask()]
+    };
+    let rotated = [[1, 2, 3], [2, 3, 1], [3, 1, 2]];
+    for name in [APP, b"\x04many", b"\x05alias"] {
+        assert_eq!(first_three("rotate", name), rotated, "{name:?}");
+    }
+    assert_eq!(first_three("fixed", APP), [[1, 2, 3]; 3]);
+    let [first, second, third] = first_three("hash", APP);
+    assert!(first == second && second == third, "the same client");
+    assert!(rotated.iter().any(|order| *order == *first));
+}
+
 #[test]
 fn a_flood_gets_its_share_and_every_other_one_truncated() {
     let mut thread = Thread::start(2);

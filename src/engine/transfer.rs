@@ -284,7 +284,7 @@ fn leaving_node<'a>(snapshot: &'a Snapshot, node: Node<'a>) -> impl Iterator<Ite
     });
     let steered = node.steered().into_iter().flat_map(move |ix| {
         Family::ALL.into_iter().flat_map(move |family| {
-            let rdatas = unlocated(snapshot, ix, family).map(Records::rdatas);
+            let rdatas = unlocated(snapshot, ix, family).map(|records| records.rdatas(0));
             rdatas.into_iter().flatten().map(move |rdata| Leaving {
                 owner: node.owner(),
                 rtype: match family {

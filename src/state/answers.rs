@@ -11,6 +11,7 @@ use std::sync::Arc;
 use crate::base::ix::PoolIx;
 use crate::base::prefix::Prefix;
 use crate::base::prefix::mask128;
+use crate::base::rank::Order;
 use crate::base::rr::Class;
 use crate::base::rr::RrType;
 use crate::config::model::Endpoint;
@@ -70,9 +71,13 @@ impl Records {
         }
     }
 
-    /// The records in wire form.
-    pub fn wire(&self) -> &[u8] {
-        &self.wire
+    /// The records in wire form, in two parts: from the `start`th on, counted modulo their number, and
+    /// those before it.
+    pub fn rotated(&self, start: u32) -> [&[u8]; 2] {
+        let n = u32::from(self.n.max(1));
+        let len = self.wire.len() / n as usize;
+        let (last, first) = self.wire.split_at((start % n) as usize * len);
+        [first, last]
     }
 
     /// How many there are.
@@ -80,12 +85,12 @@ impl Records {
         self.n
     }
 
-    /// The addresses in wire form, one per record.
-    pub fn rdatas(&self) -> impl Iterator<Item = &[u8]> {
+    /// The addresses in wire form, one per record, in the same order.
+    pub fn rdatas(&self, start: u32) -> impl Iterator<Item = &[u8]> {
         let len = self.wire.len() / usize::from(self.n.max(1));
-        self.wire
-            .chunks_exact(len.max(1))
-            .map(|record| &record[12..])
+        let [first, last] = self.rotated(start);
+        let records = [first, last].map(|part| part.chunks_exact(len.max(1)));
+        records.into_iter().flatten().map(|record| &record[12..])
     }
 }
 
@@ -98,6 +103,8 @@ pub struct PoolAnswer {
     pub hash: u64,
     /// Its share among the pools of the same answer.
     pub weight: u32,
+    /// The order of its addresses.
+    pub order: Order,
     /// The counter of `answers_total` that this answer moves, among those of the name.
     pub counter: u32,
     /// One selection of endpoints, or [`N_VARIANTS`] shared by client prefix.

@@ -12,6 +12,7 @@ use crate::base::ix::PoolIx;
 use crate::base::ix::SteeredIx;
 use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
+use crate::base::rank::Order;
 use crate::base::rank::RankList;
 use crate::base::rank::Share;
 use crate::geo::answer_table::AnswerTable;
@@ -104,6 +105,7 @@ struct AnswerKey {
     table: *const RankTable,
     all_down: AllDown,
     ttl: u32,
+    order: Order,
     max_addresses: usize,
     family: Family,
     /// The pools that were up last, where `all_down` asks for them.
@@ -127,6 +129,7 @@ impl Builder<'_> {
             table: Arc::as_ptr(&self.plan.tables[ix.index()]),
             all_down: steered.all_down,
             ttl: steered.ttl,
+            order: steered.order,
             max_addresses: steered.max_addresses,
             family,
             last_up: match steered.all_down {
@@ -215,6 +218,7 @@ impl Builder<'_> {
             pool,
             hash: self.plan.pool_hashes[pool.index()],
             weight: share.weight,
+            order: steered.order,
             counter: self.plan.counters.slot(ix, pool).unwrap_or(u32::MAX),
             variants: Arc::clone(variants),
         }

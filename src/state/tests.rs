@@ -239,7 +239,7 @@ fn addresses(snapshot: &Snapshot, family: Family) -> String {
         Found::ServFail => "servfail".into(),
         Found::Pools((_, records)) => {
             let last = |rdata: &[u8]| rdata.last().expect("an address").to_string();
-            records.rdatas().map(last).collect::<Vec<_>>().join(" ")
+            records.rdatas(0).map(last).collect::<Vec<_>>().join(" ")
         }
     }
 }

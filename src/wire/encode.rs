@@ -231,13 +231,16 @@ impl<'b> Encoder<'b> {
             .inspect_err(|Full| self.back_to(mark))
     }
 
-    /// Copies records that are in wire form already; all their names are uncompressed or are
-    /// [`QNAME_POINTER`].
+    /// Copies records that are in wire form already, in two parts; all their names are uncompressed or
+    /// are [`QNAME_POINTER`].
     ///
     /// # Errors
     /// [`Full`] if they do not all fit.
-    pub fn raw(&mut self, records: &[u8], n_records: u16) -> Result<(), Full> {
-        self.put(records)?;
+    pub fn raw(&mut self, records: [&[u8]; 2], n_records: u16) -> Result<(), Full> {
+        let [first, last] = records;
+        let mark = self.mark();
+        self.put(first)?;
+        self.put(last).inspect_err(|Full| self.back_to(mark))?;
         self.count(n_records);
         Ok(())
     }

@@ -348,7 +348,7 @@ fn a_cleared_message_starts_again() {
     enc.rrset(Owner::Qname, set(RrType::CNAME, &[b"\x01x\0"]))
         .expect("fits");
     enc.additional()
-        .raw(b"\xc0\x0c\0\x01\0\x01\0\0\0\x01\0\0", 1)
+        .raw([b"\xc0\x0c\0\x01\0\x01\0\0\0\x01\0\0", b""], 1)
         .expect("fits");
     enc.clear();
     enc.set_truncated();
@@ -366,8 +366,10 @@ fn raw_records_stand_under_the_qname() {
     let mut out = [0; 512];
     let mut enc = Encoder::begin(&mut out, 512, &echo(&question));
     let records = b"\xc0\x0c\0\x01\0\x01\0\0\0\x1e\0\x04\x01\x02\x03\x04".repeat(3);
-    assert_eq!(enc.raw(&records, 3), Ok(()));
-    assert_eq!(enc.raw(&[0; 512], 9), Err(Full));
+    assert_eq!(enc.raw(records.split_at(5).into(), 3), Ok(()));
+    let len = enc.len();
+    assert_eq!(enc.raw([&[0; 12], &[0; 512]], 9), Err(Full));
+    assert_eq!(enc.len(), len, "nothing of it is left");
     let len = enc.finish(Rcode::NoError, None);
     let message = Message::from_vec(&out[..len]).expect("well-formed");
     assert_eq!(message.answers.len(), 3);
