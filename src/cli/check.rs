@@ -9,7 +9,6 @@ use crate::base::date::Date;
 use crate::base::diag::Report;
 use crate::cli::out;
 use crate::daemon::admin_token;
-use crate::daemon::load;
 use crate::daemon::load::Loaded;
 use crate::daemon::load::Loader;
 use crate::daemon::load::Trigger;
@@ -33,23 +32,18 @@ pub fn run(config: &Path) -> Result<ExitCode> {
     }
 }
 
-/// Loads a plan for a command that serves nothing: everything, with the warnings of both steps.
+/// Loads a plan for a command that serves nothing: everything, with the warnings.
 pub fn load(config: &Path) -> Result<(Loaded, Report), Report> {
-    let (process, mut warnings) = load::process_or_all_faults(config)?;
-    admin_token::read(&process, &mut warnings);
-    match Loader::new(process, 1).load(None, &Trigger::Asked) {
-        Ok(loaded) if warnings.has_errors() => {
-            warnings.append(loaded.report);
-            Err(warnings)
-        }
-        Ok(loaded) => {
-            warnings.append(loaded.report.clone());
-            Ok((loaded, warnings))
-        }
-        Err(mut faults) => {
-            faults.append(warnings);
-            Err(faults)
-        }
+    let mut loader = Loader::new(config, |_| 1);
+    let result = loader.load(None, &Trigger::Asked);
+    let (Ok(Loaded { report, .. }) | Err(report)) = &result;
+    let mut report = report.clone();
+    if let Some(process) = loader.process() {
+        admin_token::read(process, &mut report);
+    }
+    match result {
+        Ok(loaded) if !report.has_errors() => Ok((loaded, report)),
+        _ => Err(report),
     }
 }
 

@@ -213,17 +213,6 @@ pub fn open(path: &Path, max_len: u64) -> io::Result<(File, u64)> {
     Ok((file, meta.len()))
 }
 
-/// Reads a text file of settings; what is wrong with it is reported.
-pub fn read_text(path: &Path, report: &mut Report) -> Option<String> {
-    match read_whole(path, MAX_SETTINGS_LEN).content {
-        Ok(bytes) => text(bytes, path, report),
-        Err(error) => {
-            report.error(place(path), error.fault("file"));
-            None
-        }
-    }
-}
-
 /// The text of a file; the first octet that is none is reported.
 pub fn text(bytes: Vec<u8>, path: &Path, report: &mut Report) -> Option<String> {
     match String::from_utf8(bytes) {

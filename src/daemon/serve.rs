@@ -39,7 +39,6 @@ use crate::daemon::control::Control;
 use crate::daemon::control::Events;
 use crate::daemon::control::evidence;
 use crate::daemon::file_limit;
-use crate::daemon::load;
 use crate::daemon::load::Loaded;
 use crate::daemon::load::Loader;
 use crate::daemon::load::Trigger;
@@ -151,18 +150,18 @@ struct Started {
 
 /// Reads the files, opens the sockets and builds the first snapshot.
 fn start(path: &Path) -> Result<Started, ServeError> {
-    let (process, mut report) = load::process_or_all_faults(path).map_err(ServeError::Config)?;
-    let n_shards = n_shards(&process);
-    let access = admin_token::read(&process, &mut report);
-    let mut loader = Loader::new(process, n_shards);
-    let loaded = match loader.load(None, &Trigger::Asked) {
-        Ok(loaded) if !report.has_errors() => loaded,
-        Ok(Loaded { report: found, .. }) | Err(found) => {
-            report.append(found);
-            return Err(ServeError::Config(report));
-        }
+    let mut loader = Loader::new(path, n_shards);
+    let result = loader.load(None, &Trigger::Asked);
+    let (Ok(Loaded { report, .. }) | Err(report)) = &result;
+    let mut report = report.clone();
+    let access = match loader.process() {
+        Some(process) => admin_token::read(process, &mut report),
+        None => Access::Unusable,
     };
-    report.append(loaded.report.clone());
+    let loaded = match result {
+        Ok(loaded) if !report.has_errors() => loaded,
+        _ => return Err(ServeError::Config(report)),
+    };
     for warning in report.sorted() {
         warn!("{warning}");
     }
@@ -179,7 +178,7 @@ fn start(path: &Path) -> Result<Started, ServeError> {
             .as_ref()
             .and_then(|listener| listener.local_addr().ok()),
     };
-    let (live, owner, evidence) = live(loaded.plan, report, n_shards, addresses);
+    let (live, owner, evidence) = live(loaded.plan, report, loaded.n_shards, addresses);
     memory_sys::return_free_pages();
     Ok(Started {
         loader,

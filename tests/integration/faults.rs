@@ -6,6 +6,7 @@ use std::fs;
 use std::fs::File;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::net::UdpSocket;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
@@ -14,7 +15,9 @@ use hickory_proto::rr::RecordType;
 
 use crate::harness::FRANCE;
 use crate::harness::Folder;
+use crate::harness::PATIENCE;
 use crate::harness::Server;
+use crate::harness::ZONE;
 use crate::harness::eventually;
 use crate::harness::exchange;
 use crate::harness::exchange_tcp;
@@ -90,6 +93,139 @@ fn what_is_no_file_or_too_long_is_refused_at_once() {
         fs::rename(&aside, &path).expect("renamed");
         assert_eq!(reload(&server).0, 200);
     }
+}
+
+/// Runs `check` and gives its exit code and what it reports.
+fn check(folder: &Folder) -> (Option<i32>, String) {
+    let output = folder.meridian(&["check"]);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), stderr)
+}
+
+#[test]
+fn every_zone_has_one_file() {
+    for [one, other] in [
+        ["Example.org", "example.org"],
+        ["example.org", "example.org."],
+        ["example.org", "ex\\097mple.org"],
+        ["0%2F25.example.org", "0%2f25.example.org"],
+        ["0%2F25.example.org", "0\\04725.example.org"],
+    ] {
+        let folder = Folder::usual("", "");
+        let [one, other] = [one, other].map(|name| format!("zones/{name}.zone"));
+        folder.write(&one, ZONE);
+        assert_eq!(check(&folder).0, Some(0), "{one}");
+        folder.write(&other, ZONE);
+        let (code, stderr) = check(&folder);
+        assert_eq!(code, Some(1), "{one} {other}");
+        assert!(
+            stderr.contains(&*one) && stderr.contains(&*other),
+            "{stderr}"
+        );
+        assert!(stderr.contains("expected one file for a zone"), "{stderr}");
+        assert!(stderr.ends_with("1 fault\n"), "{stderr}");
+    }
+}
+
+/// The flags and the number of answers of the response to a message.
+fn raw_exchange(server: SocketAddr, message: &[u8]) -> [u16; 2] {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    socket.send_to(message, server).expect("sent");
+    let mut buffer = [0; 4096];
+    socket.recv(&mut buffer).expect("a response");
+    [2, 6].map(|at| u16::from_be_bytes([buffer[at], buffer[at + 1]]))
+}
+
+#[test]
+fn origins_that_are_no_file_names_are_served() {
+    let long = vec!["a".repeat(62); 3].join(".") + "." + &"b".repeat(30) + ".org.";
+    let folder = Folder::usual("", "");
+    folder
+        .write("zones/0%2F25.2.0.192.in-addr.arpa.zone", ZONE)
+        .write("zones/@long.zone", format!("$ORIGIN {long}\n{ZONE}"));
+    let server = folder.serve();
+    // The decoder of the test refuses a slash.
+    let question = b"\x040/25\x012\x010\x03192\x07in-addr\x04arpa\0\0\x06\0\x01";
+    let header = b"\x12\x34\0\0\0\x01\0\0\0\0\0\0";
+    let [flags, n_answers] = raw_exchange(server.dns, &[&header[..], question].concat());
+    assert_eq!((flags & 0xF, n_answers), (0, 1));
+    // An edit of the file, and one of its origin.
+    let other = long.replace(".org.", ".net.");
+    for (origin, address) in [(&long, "192.0.2.26"), (&other, "192.0.2.27")] {
+        let zone = ZONE.replace("192.0.2.25", address);
+        server
+            .folder
+            .write("zones/@long.zone", format!("$ORIGIN {origin}\n{zone}"));
+        assert_eq!(reload(&server).0, 200);
+        let reply = server.ask(&format!("mx.{origin}"), RecordType::A, None);
+        let address: std::net::IpAddr = address.parse().expect("an address");
+        assert_eq!(reply.addresses(), [address]);
+    }
+    server.folder.write("zones/@long.zone", ZONE);
+    let (status, body) = reload(&server);
+    assert_eq!(status, 422);
+    assert!(
+        body.contains("expected `$ORIGIN NAME.` as the first line"),
+        "{body}"
+    );
+}
+
+#[test]
+fn files_that_are_not_loaded_are_named() {
+    let folder = Folder::usual("", "");
+    folder
+        .write("zones/db.example.com", ZONE)
+        .write("zones/mail.inc", "more A 192.0.2.88\n")
+        .write("zones/example.com.zone~", ZONE)
+        .write("zones/.example.com.zone.swp", "")
+        .write("zones/common/unused.inc", "")
+        .write(
+            "zones/example.com.zone",
+            format!("{ZONE}$INCLUDE mail.inc\n"),
+        );
+    let (code, stderr) = check(&folder);
+    assert_eq!(code, Some(0), "{stderr}");
+    let told = "zones:1:1: warning: `db.example.com`: not loaded, as zone files end in `.zone`\n";
+    assert_eq!(stderr, told);
+}
+
+#[test]
+fn faults_of_all_files_are_reported_in_one_run() {
+    let good = still_world(94) + "[steer.\"www.example.org\"]\npools = [\"us\"]\n";
+    let folder = Folder::usual(&good, "[geoip]\ndatabase = \"geo.mmdb\"\n");
+    let org = "@ SOA ns host 1 1h 1h 1w 1h\n NS ns.example.net.\n MX 10 www\n";
+    folder
+        .write("zones/example.org.zone", format!("$TTL 1h\n{org}"))
+        .write("geo.mmdb", DATABASE);
+    let (code, stderr) = check(&folder);
+    assert_eq!((code, &*stderr), (Some(0), ""), "sound");
+
+    let text = fs::read_to_string(folder.path("meridian.toml")).expect("a file");
+    folder
+        .write("meridian.toml", text.replace("workers", "wrokers"))
+        .write("pools.toml", good.replacen("endpoints", "endponts", 1))
+        .write(
+            "zones/example.com.zone",
+            ZONE.replace("mx     A", "mx     B"),
+        )
+        .write("geo.mmdb", "no database")
+        .write("token", "");
+    let (code, stderr) = check(&folder);
+    assert_eq!(code, Some(1));
+    let told = [
+        "meridian.toml:6:1: unknown key `wrokers`",
+        "meridian.toml:8:12: `geo.mmdb`: ",
+        "pools.toml:3:1: unknown key `endponts`",
+        "token:1:1: ",
+        "zones/example.com.zone:11:8: ",
+    ];
+    let lines: Vec<&str> = stderr.lines().collect();
+    assert_eq!(lines.len(), told.len() + 1, "{stderr}");
+    for (line, told) in lines.iter().zip(told) {
+        assert!(line.starts_with(told), "{line}\n{told}");
+    }
+    assert_eq!(lines.last(), Some(&"5 faults"));
 }
 
 #[test]

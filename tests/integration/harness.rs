@@ -79,16 +79,20 @@ impl Folder {
         self.0.path().join(name)
     }
 
-    /// The usual three files, with `more` behind `[server]`.
+    /// The usual three files, with `more` behind `[server]`; no pool file without pools.
     pub fn usual(pools: &str, more: &str) -> Self {
         let folder = Self::new();
+        let pool_file = match pools {
+            "" => "",
+            _ => "pools = \"pools.toml\"\n",
+        };
         folder
             .write("zones/example.com.zone", ZONE)
             .write("pools.toml", pools)
             .write(
                 "meridian.toml",
                 format!(
-                    "zones = \"zones\"\npools = \"pools.toml\"\nstate_dir = \"state\"\n\
+                    "zones = \"zones\"\n{pool_file}state_dir = \"state\"\n\
                  [server]\nlisten = [\"127.0.0.1:0\"]\nworkers = 1\n{more}\n\
                  [admin]\nlisten = \"127.0.0.1:0\"\ntoken_file = \"token\"\n"
                 ),

@@ -1,6 +1,9 @@
 //! Edits, good and bad, while the server runs.
 
 use std::fs;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
+use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -9,9 +12,13 @@ use hickory_proto::rr::RecordType;
 
 use crate::harness::FRANCE;
 use crate::harness::Folder;
+use crate::harness::Reply;
 use crate::harness::SLACK;
+use crate::harness::Server;
 use crate::harness::ZONE;
 use crate::harness::eventually;
+use crate::harness::exchange;
+use crate::harness::http;
 use crate::harness::http_with;
 use crate::harness::still_world;
 
@@ -124,6 +131,141 @@ fn a_hang_up_reloads() {
     server.signal("-HUP");
     server.wait_for_log("reloaded");
     server.moves_to(APP, FRANCE, "127.0.55.2");
+}
+
+/// Asks for a reload and gives its status and faults.
+fn reload(server: &Server) -> (u16, String) {
+    let auth = "Authorization: Bearer s3cret\r\n";
+    http_with(server.admin, "POST", "/api/v1/reload", auth, "")
+}
+
+/// The warnings and faults of the latest reload.
+fn last_reload(server: &Server) -> String {
+    let (_, status) = http(server.admin, "GET", "/api/v1/status");
+    let (_, last) = status.split_once("\"last_reload\"").expect("a reload");
+    last.to_owned()
+}
+
+#[test]
+fn what_is_empty_for_a_moment_deletes_nothing() {
+    let server = Folder::usual(&still_world(130), "").serve();
+    let refused = |what: &str| {
+        let (status, body) = reload(&server);
+        assert_eq!((status, body.contains(what)), (422, true), "{body}");
+        assert_eq!(server.steer(APP, FRANCE).len(), 1);
+    };
+    for text in ["", "\n", "# pools\n"] {
+        server.folder.write("pools.toml", text);
+        refused("pools.toml:1:1: is empty");
+    }
+    server.folder.write("pools.toml", still_world(130));
+    let [zones, away] = ["zones", "away"].map(|name| server.folder.path(name));
+    fs::rename(&zones, &away).expect("renamed");
+    refused("zones:1:1: not found");
+    fs::create_dir(&zones).expect("a folder");
+    refused("zones:1:1: holds no zone file");
+    fs::remove_dir(&zones).expect("removed");
+    fs::rename(&away, &zones).expect("renamed");
+    assert_eq!(reload(&server).0, 200);
+}
+
+#[test]
+fn what_a_reload_takes_away_is_warned_of() {
+    let steered = |name: &str| format!("[steer.\"{name}.example.com\"]\npools = [\"us\"]\n");
+    let names: Vec<String> = (0..12).map(|n| steered(&format!("n{n}"))).collect();
+    let pools = still_world(131) + &names.concat();
+    let server = Folder::usual(&pools, "").serve();
+    server.folder.write("zones/example.org.zone", ZONE);
+    assert_eq!(reload(&server).0, 200);
+    assert!(!last_reload(&server).contains("no longer has"));
+
+    server.folder.write("pools.toml", still_world(131));
+    fs::remove_file(server.folder.path("zones/example.org.zone")).expect("removed");
+    assert_eq!(reload(&server).0, 200);
+    let told = "no longer has steered names: `n0.example.com.`, `n1.example.com.`,";
+    for text in [told, "and 2 more", "no longer has zones: `example.org.`"] {
+        assert!(last_reload(&server).contains(text), "{text}");
+        server.wait_for_log(text);
+    }
+    assert_eq!(server.steer(APP, FRANCE).len(), 1);
+    assert_eq!(reload(&server).0, 200);
+    assert!(!last_reload(&server).contains("no longer has"), "once");
+}
+
+#[test]
+fn the_process_file_is_read_again() {
+    let server = Folder::usual(&still_world(132), "version = \"one\"").serve();
+    let path = server.folder.path("meridian.toml");
+    let text = fs::read_to_string(path).expect("a file");
+    let version = || {
+        let question = b"\x12\x34\0\0\0\x01\0\0\0\0\0\0\x07version\x06server\0\0\x10\0\x03";
+        let reply = exchange(server.dns, question);
+        Reply::texts(&reply.message.answers).join(" ")
+    };
+    assert!(version().contains("one"), "{}", version());
+
+    server
+        .folder
+        .write("meridian.toml", text.replace("\"one\"", "\"two\""));
+    eventually("the new version", || {
+        version().contains("two").then_some(())
+    });
+    let edited = text
+        .replace("workers = 1", "workers = 2")
+        .replace("\"127.0.0.1:0\"", "\"127.0.0.2:0\"");
+    server.folder.write("meridian.toml", edited);
+    assert_eq!(reload(&server).0, 200);
+    for name in ["[server] listen", "[server] workers", "[admin]"] {
+        let told = format!("`{name}` has changed: restart to apply");
+        assert!(last_reload(&server).contains(&told), "{told}");
+        server.wait_for_log(&told);
+    }
+    assert!(version().contains("one"), "the rest is in force");
+
+    server
+        .folder
+        .write("meridian.toml", text.replace("workers", "wrokers"));
+    let (status, body) = reload(&server);
+    let told = body.contains("meridian.toml:6:1: unknown key `wrokers`");
+    assert_eq!((status, told), (422, true), "{body}");
+    fs::remove_file(server.folder.path("meridian.toml")).expect("removed");
+    server.wait_for_log("meridian.toml:1:1: not found");
+    server.folder.write("meridian.toml", text);
+    assert_eq!(reload(&server).0, 200);
+    assert_eq!(server.steer(APP, FRANCE).len(), 1);
+}
+
+#[test]
+fn a_zone_that_never_holds_still_delays_no_other_edit() {
+    let server = Folder::usual(&still_world(133), "").serve();
+    server.folder.write("zones/busy.example.zone", ZONE);
+    assert_eq!(reload(&server).0, 200);
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(SeqCst) {
+                server.folder.write("zones/.new", ZONE);
+                let [new, busy] = ["zones/.new", "zones/busy.example.zone"];
+                let renamed = fs::rename(server.folder.path(new), server.folder.path(busy));
+                renamed.expect("renamed");
+                thread::sleep(Duration::from_millis(100));
+            }
+        });
+        let edited = Instant::now();
+        server.folder.write("pools.toml", still_world(134));
+        server.moves_to(APP, FRANCE, "127.0.134.2");
+        assert!(edited.elapsed() < Duration::from_secs(2) + SLACK);
+        let told = "busy.example.zone:1:1: warning: is being written";
+        assert!(
+            last_reload(&server).contains(told),
+            "{}",
+            last_reload(&server)
+        );
+        server.wait_for_log("file changes all the time");
+        stop.store(true, SeqCst);
+    });
+    let soa = server.ask("busy.example.", RecordType::SOA, None);
+    assert_eq!(soa.message.answers.len(), 1);
 }
 
 #[test]

@@ -336,6 +336,7 @@ impl Control {
                 plan,
                 correspondence,
                 report,
+                ..
             }) => {
                 self.adopt(Arc::new(plan), &correspondence, &report, started);
                 Ok(report)

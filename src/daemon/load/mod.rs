@@ -6,6 +6,7 @@
 //! for a reload: then everything is read, and taken over where it holds what it held.
 
 mod databases;
+mod origins;
 mod reader;
 mod secrets;
 mod settings;
@@ -24,10 +25,13 @@ use crate::config::model::Config;
 use crate::config::model::Pools;
 use crate::config::model::Process;
 use crate::config::model::ZoneRef;
+use crate::daemon::files;
 use crate::daemon::files::FileSet;
 use crate::daemon::load::databases::LoadedAtlas;
 use crate::daemon::load::reader::Reader;
 use crate::daemon::load::zones::LoadedZone;
+use crate::daemon::load::zones::LoadedZones;
+use crate::daemon::load::zones::list_of;
 use crate::daemon::memory::memory_sys;
 use crate::geo::atlas::Atlas;
 use crate::geo::rules::Matcher;
@@ -39,14 +43,18 @@ use crate::zone::set::ZoneSet;
 
 pub use self::databases::embedded_atlas;
 pub use self::reader::Trigger;
-pub use self::settings::process;
 
 /// Loads plans for one process, again and again.
 #[derive(Debug)]
 pub struct Loader {
-    process: Process,
-    n_shards: usize,
+    /// `meridian.toml`.
+    path: PathBuf,
+    /// In how many shards a process counts; asked once.
+    count_shards: fn(&Process) -> usize,
+    n_shards: Option<usize>,
     seen: FileSet,
+    /// `meridian.toml` as it was read last, also after a fault.
+    process: Option<Process>,
     /// By path.
     zones: HashMap<PathBuf, LoadedZone>,
     atlas: Option<LoadedAtlas>,
@@ -63,41 +71,21 @@ pub struct Loaded {
     pub plan: Plan,
     /// What of it was in the plan before.
     pub correspondence: Correspondence,
+    /// In how many shards the process counts.
+    pub n_shards: usize,
     /// Warnings.
     pub report: Report,
 }
 
-/// Reads `meridian.toml` for a command that goes on to load everything that it names.
-///
-/// # Errors
-/// Every fault of the file, and of the others as far as it still tells which they are.
-pub fn process_or_all_faults(path: &Path) -> Result<(Process, Report), Report> {
-    let mut report = Report::default();
-    let process = match settings::read_process(path, &mut report) {
-        Ok(process) => return Ok((process, report)),
-        Err(process) => process,
-    };
-    if let Some(process) = process {
-        let has_zones = process.zones.is_some();
-        let mut loader = Loader::new(*process, 1);
-        let others = if has_zones {
-            loader.load(None, &Trigger::Asked).err().unwrap_or_default()
-        } else {
-            loader.check_pools()
-        };
-        // Warnings may only come from what is missing.
-        report.append(others.without_warnings());
-    }
-    Err(report)
-}
-
 impl Loader {
-    /// A loader for a process that counts in `n_shards` shards.
-    pub fn new(process: Process, n_shards: usize) -> Self {
+    /// A loader of the files that `meridian.toml` at `path` names.
+    pub fn new(path: &Path, count_shards: fn(&Process) -> usize) -> Self {
         Self {
-            process,
-            n_shards,
+            path: path.to_owned(),
+            count_shards,
+            n_shards: None,
             seen: FileSet::default(),
+            process: None,
             zones: HashMap::new(),
             atlas: None,
             own_secret: random::octets(),
@@ -108,6 +96,12 @@ impl Loader {
     /// What the load before looked at.
     pub fn seen(&self) -> &FileSet {
         &self.seen
+    }
+
+    /// `meridian.toml` as the load before read it; after a fault, which that reported, with defaults in place
+    /// of what is at fault. `None` if nothing of it could be read.
+    pub fn process(&self) -> Option<&Process> {
+        self.process.as_ref()
     }
 
     /// Reads everything and compiles it. After an error the loader still remembers what it looked at,
@@ -127,89 +121,132 @@ impl Loader {
         result
     }
 
-    /// Checks `pools.toml` alone, where the folder of zones is not known.
-    fn check_pools(&self) -> Report {
-        let mut report = Report::default();
-        let hashes = self.hashes.clone();
-        let mut reader = Reader::new(&Trigger::Asked, None, &hashes);
-        // Whether it can be taken is not asked: its faults are in the report.
-        let _ = settings::pools(&self.process, &mut reader, &mut report);
-        report
-    }
-
     fn load_with(
         &mut self,
         reader: &mut Reader<'_>,
         before: Option<&Plan>,
     ) -> Result<Loaded, Report> {
         let mut report = Report::default();
-        let pools = settings::pools(&self.process, reader, &mut report);
+        let process = settings::process(&self.path, reader, &mut report);
+        self.process.clone_from(&process);
+        let Some(mut process) = process else {
+            return Err(report);
+        };
+        if let Some(before) = before {
+            settings::keep_fixed(
+                &self.path,
+                &mut process,
+                &before.config.process,
+                &mut report,
+            );
+        }
+        // What is checked against settings that are at fault would only be told to be wrong as well.
+        let is_sound = !report.has_errors();
+        let pools = settings::pools(&process, reader, &mut report);
         let mut of_zones = Report::default();
-        let zones = zones::load(
-            &self.process,
-            pools.as_ref().unwrap_or_else(|faulty| faulty),
-            &self.zones,
-            reader,
-            &mut of_zones,
-        );
+        let known_pools = pools.as_ref().unwrap_or_else(|faulty| faulty);
+        let zones = match &process.zones {
+            Some(folder) => zones::load(folder, known_pools, &self.zones, reader, &mut of_zones),
+            None if is_sound => zones::none(known_pools, &mut of_zones),
+            None => LoadedZones::default(),
+        };
         // Steered names may be missing from faulty pools, and zones are warned of what points at them.
         report.append(match pools {
             Ok(_) => of_zones,
             Err(_) => of_zones.without_warnings(),
         });
-        if let Some((apexes, _)) = &zones {
-            check_secondaries(&self.process, apexes, &mut report);
+        let atlas = databases::atlas(&process, self.atlas.as_ref(), reader, &mut report);
+        let cookie_secrets = secrets::cookies(&process, self.own_secret, reader, &mut report);
+        let keyring = secrets::keyring(&process, reader, &mut report);
+        if let Some(apexes) = &zones.apexes {
+            check_secondaries(&process, apexes, &mut report);
         }
-        let atlas = databases::atlas(&self.process, self.atlas.as_ref(), reader, &mut report);
-        let cookie_secrets = secrets::cookies(&self.process, self.own_secret, reader, &mut report);
-        let keyring = secrets::keyring(&self.process, reader, &mut report);
-        let (Ok(pools), Some((_, zones)), Some(atlas)) = (pools, zones, atlas) else {
+        let (Ok(pools), Some(atlas)) = (pools, atlas) else {
             return Err(report);
         };
-        warn_of_idle_rules(&pools, &atlas.atlas, &mut report);
+        if is_sound {
+            warn_of_idle_rules(&pools, &atlas.atlas, &mut report);
+        }
         if report.has_errors() {
             return Err(report);
+        }
+        let zones = zones.zones;
+        if let Some(before) = before {
+            warn_of_removals(&self.path, &process, &pools, &zones, before, &mut report);
         }
         let set = zones.iter().map(|loaded| Arc::clone(&loaded.zone));
         let set = ZoneSet::new(set.collect());
         self.zones = zones.into_iter().map(|z| (z.path.clone(), z)).collect();
-        let config = Arc::new(Config {
-            process: self.process.clone(),
-            pools,
-        });
+        let config = Arc::new(Config { process, pools });
         let atlas = Arc::clone(&self.atlas.insert(atlas).atlas);
+        let n_shards = *self
+            .n_shards
+            .get_or_insert_with(|| (self.count_shards)(&config.process));
         let nothing = Pools::default();
         let old = before.map_or(&nothing, |before| &before.config.pools);
         let correspondence = Correspondence::between(old, &config.pools);
+        let before = before.map(|before| (before, &correspondence));
         let plan = Plan {
             cookie_secrets,
             keyring,
-            ..Plan::compile(
-                config,
-                set,
-                atlas,
-                self.n_shards,
-                before.map(|before| (before, &correspondence)),
-            )
+            ..Plan::compile(config, set, atlas, n_shards, before)
         };
         Ok(Loaded {
             plan,
             correspondence,
+            n_shards,
             report,
         })
     }
 }
 
 /// Reports zones that `[[secondary]]` names and that are not there.
-fn check_secondaries(process: &Process, apexes: &[Name], report: &mut Report) {
+fn check_secondaries(process: &Process, apexes: &HashSet<Name>, report: &mut Report) {
     let named = process.secondaries.iter().filter_map(|s| s.zones.as_ref());
-    let apexes: HashSet<&Name> = apexes.iter().collect();
     for ZoneRef { apex, place } in named.flatten() {
         if !apexes.contains(apex) {
             let message = format!("`{apex}` is none of the zones, expected one of them");
             report.error(place.clone(), message);
         }
     }
+}
+
+/// How many names a warning of removals lists.
+const MAX_REMOVALS: usize = 10;
+
+/// Warns of zones and steered names that were served before and no longer are: an edit may mean that, a
+/// file that was cut off does not.
+fn warn_of_removals(
+    meridian_toml: &Path,
+    process: &Process,
+    pools: &Pools,
+    zones: &[LoadedZone],
+    before: &Plan,
+    report: &mut Report,
+) {
+    let mut warn = |file: &Option<PathBuf>, what: &str, removed: Option<String>| {
+        if let Some(list) = removed {
+            let path = file.as_deref().unwrap_or(meridian_toml);
+            report.warning(files::place(path), format!("no longer has {what}: {list}"));
+        }
+    };
+    let names: HashSet<&Name> = pools.steered.iter().map(|steered| &steered.owner).collect();
+    let steered = before.config.pools.steered.iter();
+    let removed = steered
+        .map(|steered| &steered.owner)
+        .filter(|owner| !names.contains(owner));
+    warn(
+        &process.pools,
+        "steered names",
+        list_of(removed, MAX_REMOVALS),
+    );
+    let apexes: HashSet<&Name> = zones.iter().map(|loaded| loaded.zone.apex()).collect();
+    let removed = before
+        .zones
+        .iter()
+        .map(|zone| zone.apex())
+        .filter(|apex| !apexes.contains(apex));
+    warn(&process.zones, "zones", list_of(removed, MAX_REMOVALS));
 }
 
 /// Warns of rules that the databases can never match.

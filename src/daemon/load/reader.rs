@@ -73,13 +73,17 @@ impl<'a> Reader<'a> {
         path: &Path,
         max_len: u64,
     ) -> Result<(Vec<u8>, Source), ReadError> {
-        if self.is_moving(path) {
-            return Err(ReadError::Moving);
-        }
-        let Reading { stamp, content } = files::read_whole(path, max_len);
-        if self.is_asked() || !matches!(content, Err(ReadError::Moving)) {
-            self.seen.note(path, stamp);
-        }
+        let Reading { stamp, content } = if self.is_moving(path) {
+            Reading {
+                stamp: None,
+                content: Err(ReadError::Moving),
+            }
+        } else {
+            files::read_whole(path, max_len)
+        };
+        // Whatever it is when it holds still, it is to be read then.
+        let is_read = self.is_asked() || !matches!(content, Err(ReadError::Moving));
+        self.seen.note(path, stamp.filter(|_| is_read));
         let bytes = content?;
         let source = Source {
             path: path.to_owned(),
@@ -101,8 +105,6 @@ impl<'a> Reader<'a> {
         match (self.read(path, MAX_SETTINGS_LEN), self.before) {
             (Ok((bytes, _)), _) => Ok(files::text(bytes, path, report)),
             (Err(ReadError::Moving), Some(before)) if !self.is_asked() => {
-                // Whatever it is when it holds still, it is to be read then.
-                self.seen.note(path, None);
                 self.warn_of_moving(path, report);
                 Err(Moving { before })
             }
@@ -173,11 +175,22 @@ impl<'a> Reader<'a> {
         self.warn_of_moving(moving, report);
     }
 
+    /// Notes a file that is at fault before it is read.
+    pub(super) fn note_unread(&mut self, path: &Path) {
+        self.seen.note(path, Stamp::of(path));
+    }
+
+    /// Notes a file that is to be read when it holds still.
+    pub(super) fn note_for_later(&mut self, path: &Path) {
+        self.seen.note(path, None);
+    }
+
     fn is_asked(&self) -> bool {
         matches!(self.trigger, Trigger::Asked)
     }
 
-    fn is_moving(&self, path: &Path) -> bool {
+    /// Whether somebody is writing a file.
+    pub(super) fn is_moving(&self, path: &Path) -> bool {
         match self.trigger {
             Trigger::Asked => false,
             Trigger::Changed { moving } => moving.contains(path),

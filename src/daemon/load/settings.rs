@@ -6,32 +6,73 @@ use crate::base::diag::Report;
 use crate::config;
 use crate::config::model::Pools;
 use crate::config::model::Process;
-use crate::daemon::files::read_text;
+use crate::daemon::files;
 use crate::daemon::load::reader::Moving;
 use crate::daemon::load::reader::Reader;
 
-/// Reads `meridian.toml`.
-///
-/// # Errors
-/// Every fault of the file.
-pub fn process(path: &Path) -> Result<(Process, Report), Report> {
-    let mut report = Report::default();
-    match read_process(path, &mut report) {
-        Ok(process) => Ok((process, report)),
-        Err(_) => Err(report),
+/// Reads `meridian.toml`. After a fault, which is reported, defaults stand in for what is at fault; `None`
+/// if nothing of it can be read.
+pub(super) fn process(
+    path: &Path,
+    reader: &mut Reader<'_>,
+    report: &mut Report,
+) -> Option<Process> {
+    match reader.text(path, report) {
+        Ok(text) => {
+            let defaults = config::Defaults {
+                host_name: host_name(),
+            };
+            let process = config::process(&source(path, &text?), &defaults, report);
+            Some(process.unwrap_or_else(|faulty| *faulty))
+        }
+        Err(Moving { before }) => Some(before.config.process.clone()),
     }
 }
 
-/// Reads `meridian.toml`; after a fault, what could be read of it, if it is text at all.
-pub(super) fn read_process(
+/// Keeps the settings that a running process cannot change as they are, and warns of those that were
+/// edited.
+pub(super) fn keep_fixed(
     path: &Path,
+    process: &mut Process,
+    running: &Process,
     report: &mut Report,
-) -> Result<Process, Option<Box<Process>>> {
-    let text = read_text(path, report).ok_or(None)?;
-    let defaults = config::Defaults {
-        host_name: host_name(),
+) {
+    let mut keep = |name: &str, is_same: bool| {
+        if !is_same {
+            let message = format!("`{name}` has changed: restart to apply");
+            report.warning(files::place(path), message);
+        }
     };
-    config::process(&source(path, &text), &defaults, report).map_err(Some)
+    let (new, old) = (&mut process.server, &running.server);
+    keep("[server] listen", new.listen == old.listen);
+    keep("[server] workers", new.workers == old.workers);
+    keep("[server] xdp", new.xdp == old.xdp);
+    keep(
+        "[server] tcp_idle_timeout",
+        new.tcp_idle_timeout == old.tcp_idle_timeout,
+    );
+    keep(
+        "[server] max_tcp_connections",
+        new.max_tcp_connections == old.max_tcp_connections,
+    );
+    keep(
+        "[server] max_tcp_connections_per_client",
+        new.max_tcp_connections_per_client == old.max_tcp_connections_per_client,
+    );
+    keep("[server.rate_limit]", new.rate_limit == old.rate_limit);
+    *new = config::model::Server {
+        max_udp_payload: new.max_udp_payload,
+        nsid: new.nsid.clone(),
+        version: new.version.clone(),
+        cookies: new.cookies.clone(),
+        ..old.clone()
+    };
+    keep("state_dir", process.state_dir == running.state_dir);
+    process.state_dir.clone_from(&running.state_dir);
+    keep("[admin]", process.admin == running.admin);
+    process.admin.clone_from(&running.admin);
+    keep("[cluster]", process.cluster == running.cluster);
+    process.cluster.clone_from(&running.cluster);
 }
 
 /// This machine's name, for `[health] vantage`.
@@ -55,11 +96,20 @@ pub(super) fn pools(
     let Some(path) = &process.pools else {
         return Ok(Pools::default());
     };
-    match reader.text(path, report) {
-        Ok(Some(text)) => config::pools(&source(path, &text), &process.safety, report),
-        Ok(None) => Err(Pools::default()),
-        Err(Moving { before }) => Ok(before.config.pools.clone()),
+    let text = match reader.text(path, report) {
+        Ok(Some(text)) => text,
+        Ok(None) => return Err(Pools::default()),
+        Err(Moving { before }) => return Ok(before.config.pools.clone()),
+    };
+    let pools = config::pools(&source(path, &text), &process.safety, report)?;
+    // A file that is being written begins so, and nobody means to steer nothing by it.
+    if pools == Pools::default() {
+        let fault = "is empty, expected pools and steered names; to have none, leave `pools` out of \
+                     meridian.toml";
+        report.error(files::place(path), fault);
+        return Err(pools);
     }
+    Ok(pools)
 }
 
 fn source<'a>(path: &'a Path, text: &'a str) -> config::Source<'a> {

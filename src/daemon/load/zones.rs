@@ -1,6 +1,8 @@
 //! The zone files.
 
 use std::collections::HashMap;
+use std::collections::HashSet;
+use std::collections::hash_map::Entry;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,10 +10,12 @@ use std::sync::Arc;
 use crate::base::diag::Report;
 use crate::base::name::Name;
 use crate::config::model::Pools;
-use crate::config::model::Process;
 use crate::daemon::files;
+use crate::daemon::files::Listing;
 use crate::daemon::files::MAX_DATA_LEN;
 use crate::daemon::files::ReadError;
+use crate::daemon::load::origins;
+use crate::daemon::load::origins::Origin;
 use crate::daemon::load::reader::Reader;
 use crate::daemon::load::reader::Source;
 use crate::state::plan::owners_by_zone;
@@ -30,50 +34,145 @@ pub(super) struct LoadedZone {
     warnings: Report,
 }
 
-/// The apexes of all zones of the folder, and the zones: those of before where they are still the same,
-/// without those at fault, which is reported; `None` if the folder cannot be listed.
+/// The zones of a folder.
+#[derive(Debug, Default)]
+pub(super) struct LoadedZones {
+    /// Without those at fault.
+    pub(super) zones: Vec<LoadedZone>,
+    /// With those at fault; `None` if the origins of some are not known.
+    pub(super) apexes: Option<HashSet<Name>>,
+}
+
+/// No zones, as none are configured: steered names are then at fault.
+pub(super) fn none(pools: &Pools, report: &mut Report) -> LoadedZones {
+    owners_by_zone(&pools.steered, &[], report);
+    LoadedZones {
+        zones: Vec::new(),
+        apexes: Some(HashSet::new()),
+    }
+}
+
+/// Loads every zone of the folder, and takes over those of before that are still the same.
 pub(super) fn load(
-    process: &Process,
+    folder: &Path,
     pools: &Pools,
     before: &HashMap<PathBuf, LoadedZone>,
     reader: &mut Reader<'_>,
     report: &mut Report,
-) -> Option<(Vec<Name>, Vec<LoadedZone>)> {
-    let paths = match &process.zones {
-        Some(folder) => match reader.list(folder) {
-            Ok(listing) => listing.zones,
-            Err(error) => {
-                let fault = ReadError::from(error).fault("folder of zone files");
-                report.error(files::place(folder), fault);
-                return None;
-            }
-        },
-        None => Vec::new(),
+) -> LoadedZones {
+    let listing = match reader.list(folder) {
+        Ok(listing) => listing,
+        Err(error) => {
+            let fault = ReadError::from(error).fault("folder of zone files");
+            report.error(files::place(folder), fault);
+            return LoadedZones::default();
+        }
     };
-    let named: Vec<(PathBuf, Name)> = paths
-        .into_iter()
-        .filter_map(|path| with_origin(path, report))
-        .collect();
-    let apexes: Vec<Name> = named.iter().map(|(_, apex)| apex.clone()).collect();
-    let owners = owners_by_zone(&pools.steered, &apexes, report);
-    let named = named.into_iter().zip(owners);
-    let zones = named.filter_map(|((path, apex), owners)| {
-        let known = before.get(&path);
-        zone(path, &apex, owners, known, reader, report)
-    });
-    let zones = zones.collect();
-    Some((apexes, zones))
+    if listing.zones.is_empty() {
+        let fault = "holds no zone file, expected at least one such as `example.com.zone`";
+        report.error(files::place(folder), fault);
+        return LoadedZones::default();
+    }
+    let n_files = listing.zones.len();
+    let named = with_origins(&listing, before, reader, report);
+    let apexes: Vec<Name> = by_apex(&named, report).into_keys().collect();
+    let all_are_known = named.len() == n_files;
+    let mut outside = Report::default();
+    let owners = owners_by_zone(&pools.steered, &apexes, &mut outside);
+    if all_are_known {
+        report.append(outside);
+    }
+    let owners: HashMap<&Name, Vec<SteeredOwner>> = apexes.iter().zip(owners).collect();
+    let mut zones = Vec::with_capacity(n_files);
+    for (path, apex) in &named {
+        let owners = owners.get(apex).cloned().unwrap_or_default();
+        zones.extend(zone(path, apex, owners, before.get(path), reader, report));
+    }
+    if zones.len() == n_files {
+        warn_of_others(folder, &listing, &zones, report);
+    }
+    LoadedZones {
+        zones,
+        apexes: all_are_known.then(|| apexes.into_iter().collect()),
+    }
+}
+
+/// Each zone file with its origin, without those that have none, which is reported.
+fn with_origins(
+    listing: &Listing,
+    before: &HashMap<PathBuf, LoadedZone>,
+    reader: &mut Reader<'_>,
+    report: &mut Report,
+) -> Vec<(PathBuf, Name)> {
+    let mut named = Vec::with_capacity(listing.zones.len());
+    for path in &listing.zones {
+        let apex = match origins::of_file_name(path) {
+            Ok(Origin::Named(apex)) => Ok(apex),
+            Ok(Origin::Inside) => origin_inside(path, before.get(path), reader, report),
+            Err(fault) => Err(fault),
+        };
+        match apex {
+            Ok(apex) => named.push((path.clone(), apex)),
+            Err(fault) => {
+                reader.note_unread(path);
+                report.error(files::place(path), fault);
+            }
+        }
+    }
+    named
+}
+
+/// The origin that a file's first line tells: that of before if the file is still the same.
+fn origin_inside(
+    path: &Path,
+    known: Option<&LoadedZone>,
+    reader: &mut Reader<'_>,
+    report: &mut Report,
+) -> Result<Name, String> {
+    if let Some(known) = known
+        && let Some((source, _)) = known.sources.split_first()
+        && reader
+            .unchanged(std::slice::from_ref(source), MAX_DATA_LEN, report)
+            .is_some()
+    {
+        return Ok(known.zone.apex().clone());
+    }
+    let read = reader.read(path, MAX_DATA_LEN);
+    let (octets, _) = read.map_err(|error| error.fault("file"))?;
+    origins::of_first_line(&octets)
+}
+
+/// The file of each zone; a zone with two files is reported.
+fn by_apex<'a>(named: &'a [(PathBuf, Name)], report: &mut Report) -> HashMap<Name, &'a Path> {
+    let mut files: HashMap<Name, &Path> = HashMap::with_capacity(named.len());
+    for (path, apex) in named {
+        match files.entry(apex.clone()) {
+            Entry::Vacant(entry) => {
+                entry.insert(path);
+            }
+            Entry::Occupied(entry) => {
+                let other = entry.get().display();
+                let message = format!(
+                    "holds zone `{apex}`, and so does `{other}`, expected one file for a zone"
+                );
+                report.error(files::place(path), message);
+            }
+        }
+    }
+    files
 }
 
 fn zone(
-    path: PathBuf,
+    path: &Path,
     apex: &Name,
     owners: Vec<SteeredOwner>,
     known: Option<&LoadedZone>,
     reader: &mut Reader<'_>,
     report: &mut Report,
 ) -> Option<LoadedZone> {
-    if let Some(known) = known.filter(|known| same_owners(&known.owners, &owners))
+    let is_for =
+        |known: &&LoadedZone| same_owners(&known.owners, &owners) && known.zone.apex() == apex;
+    if let Some(known) = known.filter(is_for)
         && let Some(sources) = reader.unchanged(&known.sources, MAX_DATA_LEN, report)
     {
         report.append(known.warnings.clone());
@@ -82,12 +181,18 @@ fn zone(
             ..known.clone()
         });
     }
+    if known.is_none() && owners.is_empty() && reader.is_moving(path) {
+        let message = "is being written, the zone is served when it holds still";
+        report.warning(files::place(path), message);
+        reader.note_for_later(path);
+        return None;
+    }
     let mut warnings = Report::default();
-    let compiled = compile(&path, apex, &owners, reader, &mut warnings);
+    let compiled = compile(path, apex, &owners, reader, &mut warnings);
     report.append(warnings.clone());
     let (zone, sources) = compiled?;
     Some(LoadedZone {
-        path,
+        path: path.to_owned(),
         sources,
         owners,
         zone: Arc::new(zone),
@@ -137,27 +242,38 @@ fn compile(
     let zone = Zone::compile(apex, &file, records, owners, report)?;
     (!report.has_errors()).then_some((zone, sources))
 }
-/// The origin that a zone file's name tells; `root.zone` is the root.
-fn with_origin(path: PathBuf, report: &mut Report) -> Option<(PathBuf, Name)> {
-    let stem = path
-        .file_stem()
-        .and_then(|stem| stem.to_str())
-        .unwrap_or_default();
-    let apex = if stem == "root" {
-        Ok(Name::root())
-    } else {
-        Name::parse(stem)
-    };
-    match apex {
-        Ok(apex) => Some((path, apex)),
-        Err(error) => {
-            report.error(
-                files::place(&path),
-                format!(
-                    "file name is no origin: {error}, expected a name such as `example.com.zone`"
-                ),
-            );
-            None
+
+/// How many files or names a warning lists.
+const MAX_LISTED: usize = 5;
+
+/// Names the files of the folder that are neither zones nor included by one.
+fn warn_of_others(folder: &Path, listing: &Listing, zones: &[LoadedZone], report: &mut Report) {
+    let sources = zones.iter().flat_map(|zone| &zone.sources);
+    let included: HashSet<&Path> = sources.map(|source| &*source.path).collect();
+    let others = listing.others.iter();
+    let others = others.filter(|path| !included.contains(path.as_path()));
+    let names = others.map(|path| path.file_name().unwrap_or_default().to_string_lossy());
+    if let Some(list) = list_of(names, MAX_LISTED) {
+        let message = format!("{list}: not loaded, as zone files end in `.zone`");
+        report.warning(files::place(folder), message);
+    }
+}
+
+/// The first of some names and the number of the others; `None` if there are none.
+pub(super) fn list_of(
+    names: impl Iterator<Item = impl std::fmt::Display>,
+    max: usize,
+) -> Option<String> {
+    let (mut list, mut n_others) = (Vec::new(), 0);
+    for name in names {
+        if list.len() < max {
+            list.push(format!("`{name}`"));
+        } else {
+            n_others += 1;
         }
     }
+    if n_others > 0 {
+        list.push(format!("and {n_others} more"));
+    }
+    (!list.is_empty()).then(|| list.join(", "))
 }
