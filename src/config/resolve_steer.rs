@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use crate::base::ix::PoolIx;
 use crate::base::name;
+use crate::base::prefix::Family;
 use crate::base::rank::Order;
 use crate::base::rank::Policy;
 use crate::config::defaults;
 use crate::config::keys;
+use crate::config::model::Endpoint;
 use crate::config::model::Pool;
 use crate::config::model::Rule;
 use crate::config::model::Steered;
@@ -24,6 +26,8 @@ use crate::steer::AllDown;
 const POOLS: &str = "a list of pools such as [\"us-west\", \"europe-west\"]";
 /// The largest TTL (RFC 2181 s8).
 const MAX_TTL: Duration = Duration::from_secs((1 << 31) - 1);
+/// The most records of an RRset that BIND takes (`max-records-per-type`).
+const MAX_RECORDS: usize = 100;
 /// Past it, caches hold on to a dead pool for longer than most outages last.
 const LONG_TTL: Duration = Duration::from_secs(300);
 
@@ -99,22 +103,73 @@ impl Context<'_> {
         let order = table.read_or("order", Order::default(), order);
         let all_down = self.all_down(table);
         let mut matched = resolve_match::Matched::default();
-        let rules: Vec<_> = table
-            .tables("rule", &keys::RULE, written.text)
+        let tables = table.tables("rule", &keys::RULE, written.text);
+        let rules: Vec<_> = tables
             .iter()
             .map(|table| self.rule(table, policy, &mut matched))
             .collect();
+        let pools = pools.unwrap_or_default();
+        let all: Vec<PoolIx> = std::iter::once(&pools)
+            .chain(rules.iter().flatten().map(|rule| &rule.pools))
+            .flatten()
+            .copied()
+            .collect();
+        self.warn_of_large_answers(table, max_addresses as usize, &all);
+        for (table, rule) in tables.iter().zip(&rules) {
+            if let Some(rule) = rule.as_ref().filter(|rule| rule.fence) {
+                self.warn_of_lacking_family(table, rule, &all);
+            }
+        }
         Some(Steered {
             owner: owner?,
             place: written.place(),
             policy,
-            pools: pools.unwrap_or_default(),
+            pools,
             ttl,
             order,
             max_addresses: max_addresses as usize,
             all_down: all_down.unwrap_or(AllDown::Nearest),
             rules: rules.into_iter().flatten().collect(),
         })
+    }
+
+    /// How many endpoints of a family a pool has; none if it is faulty.
+    fn n_endpoints(&self, pool: PoolIx, family: Family) -> usize {
+        let pool = self.pools[pool.index()].as_ref();
+        let endpoints = pool.map_or(&[][..], |pool| &pool.endpoints);
+        let of_family = |endpoint: &&Endpoint| Family::of(endpoint.address) == family;
+        endpoints.iter().filter(of_family).count()
+    }
+
+    /// Warns of answers that many resolvers do not take.
+    fn warn_of_large_answers(&self, table: &Table<'_>, max_addresses: usize, pools: &[PoolIx]) {
+        for family in Family::ALL {
+            let counts = pools.iter().map(|pool| self.n_endpoints(*pool, family));
+            let largest = counts.max().unwrap_or(0).min(max_addresses);
+            if let Some(item) = table.get("answers").filter(|_| largest > MAX_RECORDS) {
+                item.warn(&format!(
+                    "makes answers of {largest} {family} addresses: BIND's resolvers take at most \
+                     {MAX_RECORDS} records and fail"
+                ));
+            }
+        }
+    }
+
+    /// Warns of a family that the clients of a fence get no address of, though other pools of the name,
+    /// which are `all`, have some.
+    fn warn_of_lacking_family(&self, table: &Table<'_>, rule: &Rule, all: &[PoolIx]) {
+        for family in Family::ALL {
+            let has = |pools: &[PoolIx]| {
+                let mut pools = pools.iter();
+                pools.any(|pool| self.n_endpoints(*pool, family) > 0)
+            };
+            if let Some(item) = table.get("fence").filter(|_| has(all) && !has(&rule.pools)) {
+                item.warn(&format!(
+                    "keeps clients to pools without an {family} endpoint, while other pools of the name \
+                     have one: these clients get no {family} address"
+                ));
+            }
+        }
     }
 
     /// Reads a list of pools; none twice, and under policy weighted not all of weight 0.
