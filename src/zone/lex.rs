@@ -220,7 +220,7 @@ impl<'a> Lexer<'a> {
         let octets = self.octets.get(spot.offset..self.at.offset).unwrap_or(b"");
         if octets.contains(&0) {
             self.recover(open);
-            let message = "octets that are zero, expected text; was the file written to its end?";
+            let message = "octets that are zero, expected text: a file that was not written to its end, or UTF-16";
             return Err(Fault::new(spot, message));
         }
         Ok(Token {
@@ -382,7 +382,7 @@ mod tests {
             (
                 "a \0\0 \0\nc",
                 &[
-                    "1:3 !octets that are zero, expected text; was the file written to its end?",
+                    "1:3 !octets that are zero, expected text: a file that was not written to its end, or UTF-16",
                     "2:1 c",
                 ],
             ),
