@@ -323,7 +323,7 @@ fn a_digest_of_the_zone_is_left_out_beside_steered_names() {
 /// What master files are made of, whole and in pieces.
 const WORDS: &str = "; ( ) \" \\ \\# @ * . - = , a b.z $TTL $ORIGIN $INCLUDE IN CH 1h 60 0 4 255 99999999999 \
     A AAAA NS SOA CNAME DNAME MX TXT SRV CAA HTTPS NAPTR LOC URI APL HIP IPSECKEY \
-    NSEC NSEC3 RRSIG EUI48 TLSA TYPE65280 TYPE1 192.0.2.1 ::1 N E alpn port= \
+    NSEC NSEC3 RRSIG EUI48 TLSA A6 AMTRELAY ATMA DOA DSYNC KEY NID NSAP NXT WKS 0x47 NOKEY|ZONE TCP TYPE65280 TYPE1 192.0.2.1 ::1 N E alpn port= \
     mandatory=alpn !1: /8 AA== ff 20260731000000 \u{e4} \\300";
 
 /// Octets that look like a master file often enough to get far.
