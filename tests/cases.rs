@@ -314,11 +314,12 @@ fn check(plan: &Arc<Plan>, asked: &Asked) -> Result<(), String> {
         None => same("answers_total", &moved.len(), &0)?,
     }
     match question {
-        // An explanation for a subnet of length 0 cannot know the resolver.
+        // An explanation for a subnet cannot know the resolver, which counts for one of length 0, and for
+        // one of which nothing is known.
         Some((name, qtype))
             if asked.pool.is_some()
                 && qtype != RrType::ANY
-                && subnet.is_none_or(|subnet| subnet.len() > 0) =>
+                && subnet.is_none_or(|subnet| subnet.len() > 0 && asked.from.is_none()) =>
         {
             let client = subnet.map_or(Asker::Resolver(src), Asker::Subnet);
             explains(

@@ -4,6 +4,7 @@
 #[path = "support/mod.rs"]
 mod support;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -80,8 +81,11 @@ static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
 });
 
 fn ask(snapshot: &Snapshot, transport: Transport, message: &[u8]) -> Vec<u8> {
+    ask_from(snapshot, IpAddr::from([127, 0, 0, 1]), transport, message)
+}
+
+fn ask_from(snapshot: &Snapshot, src: IpAddr, transport: Transport, message: &[u8]) -> Vec<u8> {
     let mut scratch = Scratch::new(Arc::new(Counters::new(1)), 0);
-    let src = IpAddr::from([127, 0, 0, 1]);
     let mut out = vec![0; 65_535];
     let len = answer(
         snapshot,
@@ -171,9 +175,23 @@ proptest! {
             Evidence { endpoints: down.iter().map(health).collect(), ..Evidence::default() };
         let bare = Snapshot::build(plan.clone(), &evidence, 1, None);
         let merged = Snapshot::build(plan, &evidence, 2, None).with_merged_tables();
-        let of = |snapshot: &Snapshot, third: u8| steered(snapshot, [10, 0, third, 0]);
+        let of = |snapshot: &Snapshot, third: u8| steered(snapshot, [10, 0, third, 0], SOURCES[0]);
+        let located: BTreeSet<u8> = sorted(&networks).iter().map(|(third, ..)| *third).collect();
         for third in asked {
             let (address, scope) = of(&merged, third);
+            // The private /24s that the database does not know are passed over for the packet's source,
+            // unless all clients get the same.
+            let is_alike =
+                |other: u8| scope == 0 || located.contains(&other) == located.contains(&third);
+            if !located.contains(&third) && scope > 0 {
+                prop_assert!(scope >= 8, "no more than 10.0.0.0/8: {}", scope);
+                for src in SOURCES {
+                    let subnet = [10, 0, third, 0];
+                    let own = own_answer(&merged, src);
+                    prop_assert_eq!(steered(&merged, subnet, src), (own, scope), "passed over");
+                    prop_assert_eq!(steered(&bare, subnet, src).0, own, "before merging");
+                }
+            }
             let (same, finer) = of(&bare, third);
             prop_assert_eq!(address, same, "the answer does not wait for merging");
             if scope > 24 {
@@ -188,33 +206,40 @@ proptest! {
             for other in 0..64 {
                 if inside(scope, other) {
                     prop_assert_eq!(of(&merged, other), (address, scope), "safe");
+                    prop_assert!(is_alike(other), "safe for all sources");
                 }
                 if finer <= 24 && inside(finer, other) {
                     prop_assert_eq!(of(&bare, other).0, address, "safe before merging");
+                    prop_assert!(is_alike(other), "safe for all sources before merging");
                 }
             }
             // All 64 networks lie in 10.0.0.0/18; only there the parent can be looked through.
             if scope > 18 {
                 let is_uniform = (0..64)
                     .filter(|other| inside(scope - 1, *other))
-                    .all(|other| of(&merged, other).0 == address && of(&merged, other).1 <= 24);
+                    .all(|other| {
+                        let (same, scope) = of(&merged, other);
+                        same == address && scope <= 24 && is_alike(other)
+                    });
                 prop_assert!(!is_uniform, "short: {third} {scope}");
             }
         }
     }
 }
 
-/// The address and the scope that a client subnet gets.
-fn steered(snapshot: &Snapshot, subnet: [u8; 4]) -> (IpAddr, u8) {
-    let name = Name::parse("app.example.com").expect("a name");
+/// Resolvers in the United States and in France.
+const SOURCES: [[u8; 4]; 2] = [[100, 0, 0, 53], [100, 1, 0, 53]];
+
+/// The address that a resolver without ECS gets.
+fn own_answer(snapshot: &Snapshot, src: [u8; 4]) -> IpAddr {
+    address(&asked(snapshot, None, src))
+}
+
+/// The address and the scope that a client subnet gets from a resolver.
+fn steered(snapshot: &Snapshot, subnet: [u8; 4], src: [u8; 4]) -> (IpAddr, u8) {
     let subnet = Prefix::cut(IpAddr::V4(Ipv4Addr::from(subnet)), 24);
-    let query = support::query(&name, RrType::A, Some(1232), Some(subnet));
-    let response = ask(snapshot, Transport::Udp, &query);
-    let message = Message::from_vec(&response).expect("a response");
-    let address = match &message.answers[0].data {
-        hickory_proto::rr::RData::A(a) => IpAddr::V4(a.0),
-        other => unreachable!("{other}"),
-    };
+    let message = asked(snapshot, Some(subnet), src);
+    let address = address(&message);
     let edns = message.edns.as_ref().expect("an OPT");
     match edns.option(EdnsCode::Subnet) {
         Some(EdnsOption::Subnet(subnet)) => (address, subnet.scope_prefix()),
@@ -222,38 +247,58 @@ fn steered(snapshot: &Snapshot, subnet: [u8; 4]) -> (IpAddr, u8) {
     }
 }
 
-/// A database of networks in 10.0.0.0/18, each in one of four countries or nowhere.
+fn asked(snapshot: &Snapshot, subnet: Option<Prefix>, src: [u8; 4]) -> Message {
+    let name = Name::parse("app.example.com").expect("a name");
+    let query = support::query(&name, RrType::A, Some(1232), subnet);
+    let response = ask_from(snapshot, IpAddr::from(src), Transport::Udp, &query);
+    Message::from_vec(&response).expect("a response")
+}
+
+fn address(message: &Message) -> IpAddr {
+    match &message.answers[0].data {
+        hickory_proto::rr::RData::A(a) => IpAddr::V4(a.0),
+        other => unreachable!("{other}"),
+    }
+}
+
+const COUNTRIES: [&str; 4] = ["US", "FR", "JP", "BR"];
+
+/// The networks that are somewhere, ascending, one per /24.
+fn sorted(networks: &[(u8, u8, usize)]) -> Vec<(u8, u8, usize)> {
+    let mut sorted = networks.to_vec();
+    sorted.sort_unstable();
+    sorted.dedup_by_key(|(third, ..)| *third);
+    sorted.retain(|(.., country)| *country < COUNTRIES.len());
+    sorted
+}
+
+/// A database of networks in 10.0.0.0/18, each in one of four countries or nowhere, and of [`SOURCES`].
 fn atlas(networks: &[(u8, u8, usize)]) -> Atlas {
-    let countries_of = ["US", "FR", "JP", "BR"];
     let record = |code: &&str| {
         let country: Country = code.parse().expect("a country");
         assert!(countries::country(country).is_some());
         let iso = vec![("iso_code", Value::Text((*code).to_owned()))];
         Value::Map(vec![("country", Value::Map(iso))])
     };
-    let records: Vec<Value> = countries_of.iter().map(record).collect();
+    let records: Vec<Value> = COUNTRIES.iter().map(record).collect();
     let mut ranges: Vec<writer::Range> = Vec::new();
-    let mut sorted = networks.to_vec();
-    sorted.sort_unstable();
-    sorted.dedup_by_key(|(third, ..)| *third);
-    for (third, len, country) in sorted {
-        if country < countries_of.len() {
-            let first = u128::from(u32::from_be_bytes([10, 0, third, 0]));
-            let last = first + (1 << (32 - len)) - 1;
-            ranges.push(writer::Range {
-                first,
-                last,
-                record: country as u32,
-            });
-        }
+    for (third, len, country) in sorted(networks) {
+        let first = u128::from(u32::from_be_bytes([10, 0, third, 0]));
+        let last = first + (1 << (32 - len)) - 1;
+        ranges.push(writer::Range {
+            first,
+            last,
+            record: country as u32,
+        });
     }
-    // A database without any location is refused: one network far away.
-    let far = u128::from(u32::from_be_bytes([100, 0, 0, 0]));
-    ranges.push(writer::Range {
-        first: far,
-        last: far + 255,
-        record: 0,
-    });
+    for ([a, b, c, _], record) in SOURCES.into_iter().zip(0..) {
+        let first = u128::from(u32::from_be_bytes([a, b, c, 0]));
+        ranges.push(writer::Range {
+            first,
+            last: first + 255,
+            record,
+        });
+    }
     let header = writer::Header {
         database_type: "X-City",
         description: "test",

@@ -17,4 +17,5 @@ pub mod prefix;
 pub mod qname;
 pub mod rank;
 pub mod rr;
+pub mod special_purpose;
 pub mod transport;

@@ -171,6 +171,27 @@ impl Prefix {
         self.len <= other.len && other.family == self.family && other.truncated(self.len) == self
     }
 
+    /// The IPv4 network inside an IPv6 one, and how many bits stand before it: of a 6to4 site (RFC 3056),
+    /// and of an IPv4 host behind a translator with the well-known prefix (RFC 6052, RFC 7755).
+    pub fn embedded_v4(self) -> Option<(Self, u8)> {
+        let offset = self.v4_offset()?;
+        let len = self.len.checked_sub(offset).filter(|len| *len > 0)?;
+        Some((Self::of_bits(Family::V4, self.bits << offset, len), offset))
+    }
+
+    /// Whether all its addresses have an IPv4 address inside.
+    pub fn embeds_v4(self) -> bool {
+        self.v4_offset().is_some_and(|offset| self.len >= offset)
+    }
+
+    fn v4_offset(self) -> Option<u8> {
+        match self.family {
+            Family::V6 if self.bits >> 112 == 0x2002 => Some(16),
+            Family::V6 if self.bits >> 32 == 0x64_FF9B << 64 => Some(96),
+            _ => None,
+        }
+    }
+
     /// The highest address inside.
     pub fn last(self) -> IpAddr {
         self.family.address(self.bits | !mask128(self.len))
@@ -256,6 +277,28 @@ mod tests {
         assert!(p("192.0.2.0/24").contains("::ffff:192.0.2.9".parse().expect("address")));
         assert!(p("192.0.2.0/24").covers(p("192.0.2.128/25")));
         assert!(!p("192.0.2.128/25").covers(p("192.0.2.0/24")));
+    }
+
+    #[test]
+    fn ipv4_networks_are_found_inside_ipv6_ones() {
+        for (outer, inner) in [
+            ("2002:c000:200::/40", Some((p("192.0.2.0/24"), 16))),
+            ("2002:c000:201::/48", Some((p("192.0.2.1/32"), 16))),
+            ("2002:c000:201:1::/64", Some((p("192.0.2.1/32"), 16))),
+            ("2002:c000::/17", Some((p("128.0.0.0/1"), 16))),
+            ("2002::/16", None),
+            ("2003:c000::/40", None),
+            ("64:ff9b::c000:200/120", Some((p("192.0.2.0/24"), 96))),
+            ("64:ff9b::/96", None),
+            ("64:ff9b:1::c000:200/120", None),
+            ("2001:0:c000:200::/64", None),
+            ("32.2.0.0/16", None),
+        ] {
+            // Host bits in the way of a test's notation are cut.
+            let (addr, len) = outer.split_once('/').expect(outer);
+            let (addr, len) = (addr.parse().expect(outer), len.parse().expect(outer));
+            assert_eq!(Prefix::cut(addr, len).embedded_v4(), inner, "{outer}");
+        }
     }
 
     #[test]

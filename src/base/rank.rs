@@ -71,12 +71,23 @@ pub struct RankList {
     /// Whether these clients' location is known; only located addresses vote on the answer of a
     /// prefix that holds several.
     pub located: bool,
+    /// Whether these clients have special-purpose addresses that nothing is known of; a list of their own,
+    /// so that a block's scope ends where the block does.
+    pub special_purpose: bool,
     /// Whether the client must never leave these pools (`fence = true`).
     pub fenced: bool,
     /// Where the list's clients are, if groups are omitted: the complete list can be computed from it.
     pub truncated: Option<Point>,
     /// The groups, best first; no pool occurs twice.
     pub groups: Groups,
+}
+
+impl RankList {
+    /// Whether a client subnet here is passed over for the packet's source: neither the database nor a
+    /// rule knows it (RFC 7871 s10). Of clients that are not located, only rules by address match.
+    pub fn is_passed_over(&self) -> bool {
+        !self.located && self.rule.is_none()
+    }
 }
 
 /// Groups of pools; the pools of one are equally good for a client, and none is empty.

@@ -2,29 +2,26 @@
 
 use std::net::IpAddr;
 
-use crate::base::prefix::Prefix;
 use crate::config::model::Ecs;
 use crate::state::answers::Client;
 use crate::wire::ecs::ClientSubnet;
 
 /// Decides whom to steer for (RFC 7871 s7.2.1). A subnet is first cut to the configured longest
-/// scope; one of source length 0 asks for no tailoring, and the resolver's address decides.
+/// scope; one of source length 0 asks for no tailoring, and the resolver's address decides. A subnet of which
+/// nothing is known is passed over when the answer is looked up (`state/answers.rs`).
 pub fn of_query(ecs: &Ecs, subnet: Option<&ClientSubnet>, src: IpAddr) -> Client {
     match subnet
         .and_then(|subnet| subnet.prefix())
         .filter(|_| ecs.enabled)
     {
         Some(prefix) => {
-            let max = ecs.max_scope()[prefix.family()];
+            let max_scope = ecs.max_scope();
             Client {
-                prefix: prefix.truncated(max),
-                max_scope_len: Some(max),
+                prefix: prefix.truncated(max_scope[prefix.family()]),
+                max_scope: Some(max_scope),
             }
         }
-        None => Client {
-            prefix: Prefix::host(src),
-            max_scope_len: None,
-        },
+        None => Client::source(src),
     }
 }
 
@@ -51,18 +48,21 @@ mod tests {
             subnet(&[0, 1, 20, 0, 198, 51, 96]),
         );
         let v6_64 = subnet(&[0, 2, 64, 0, 0x20, 1, 0x0d, 0xb8, 0, 1, 2, 3]);
-        for (ecs, subnet, prefix, max) in [
-            (on, v4_32, "198.51.100.0/24", Some(24)),
-            (on, v4_20, "198.51.96.0/20", Some(24)),
-            (on, v6_64, "2001:db8:1:200::/56", Some(56)),
-            (on, zero(), "192.0.2.7/32", None),
-            (on, None, "192.0.2.7/32", None),
-            (off, v4_32, "192.0.2.7/32", None),
+        for (ecs, subnet, prefix, by_subnet) in [
+            (on, v4_32, "198.51.100.0/24", true),
+            (on, v4_20, "198.51.96.0/20", true),
+            (on, v6_64, "2001:db8:1:200::/56", true),
+            (on, zero(), "192.0.2.7/32", false),
+            (on, None, "192.0.2.7/32", false),
+            (off, v4_32, "192.0.2.7/32", false),
         ] {
             let client = of_query(&ecs, subnet.as_ref(), src);
             assert_eq!(
-                (client.prefix.to_string().as_str(), client.max_scope_len),
-                (prefix, max)
+                (
+                    client.prefix.to_string().as_str(),
+                    client.max_scope.is_some()
+                ),
+                (prefix, by_subnet)
             );
         }
     }

@@ -133,7 +133,7 @@ pub fn explain(snapshot: &Snapshot, question: Question, details: &Details<'_>) -
     let vote = ranking.as_ref().and_then(|ranking| ranking.vote);
     Explanation {
         by_subnet: match steered {
-            Some(steered) => steered.client.max_scope_len.is_some(),
+            Some(steered) => steered.client.max_scope.is_some(),
             None => subnet.is_some() && snapshot.plan.config.process.ecs.enabled,
         },
         question,
@@ -232,7 +232,7 @@ fn ranking<'a>(snapshot: &'a Snapshot, steered: &SteeredAnswer) -> Option<Rankin
     let answers = &snapshot.steered.get(steered.name.index())?.families[steered.family];
     let prefix = steered.client.prefix;
     let has_key = |rank: RankIx| answers.key_of_rank.get(rank.index()) == Some(&steered.key);
-    let (rank, vote) = match steered.client.max_scope_len {
+    let (rank, vote) = match steered.client.max_scope {
         None => (answers.table.rank_of(prefix.addr()), None),
         Some(_) => {
             let votes = answers.table.votes(prefix);

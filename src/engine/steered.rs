@@ -92,7 +92,7 @@ impl<'a> Composer<'a, '_> {
             return Found::ServFail;
         };
         let answers = &now.families[family];
-        let steered = answers.find(client, &mut self.scratch.majority);
+        let steered = answers.find(client, self.arrival.src, &mut self.scratch.majority);
         let pool = match steered.found {
             Found::Pools((pool, _)) => Some(pool),
             Found::NoData | Found::ServFail => None,
@@ -103,7 +103,7 @@ impl<'a> Composer<'a, '_> {
         self.draft.steered = Some(SteeredAnswer {
             name: ix,
             family,
-            client,
+            client: steered.client,
             pool: pool.map(|pool| pool.pool),
             key: steered.key,
             reason,

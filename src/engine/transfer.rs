@@ -13,7 +13,6 @@ use std::sync::Arc;
 use crate::base::ix::SteeredIx;
 use crate::base::name::Name;
 use crate::base::prefix::Family;
-use crate::base::prefix::Prefix;
 use crate::base::rr::Class;
 use crate::base::rr::Rcode;
 use crate::base::rr::RrType;
@@ -301,12 +300,10 @@ fn leaving_node<'a>(snapshot: &'a Snapshot, node: Node<'a>) -> impl Iterator<Ite
 
 /// What a client without a location gets.
 fn unlocated(snapshot: &Snapshot, ix: SteeredIx, family: Family) -> Option<&Records> {
-    let client = Client {
-        prefix: Prefix::host(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
-        max_scope_len: None,
-    };
+    let src = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     let answers = &snapshot.steered.get(ix.index())?.families[family];
-    match answers.find(client, &mut MajorityScratch::default()).found {
+    let mut scratch = MajorityScratch::default();
+    match answers.find(Client::source(src), src, &mut scratch).found {
         Found::Pools((_, records)) => Some(records),
         Found::NoData | Found::ServFail => None,
     }

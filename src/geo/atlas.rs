@@ -4,8 +4,9 @@
 //! (`registered_country`) is no place: an anycast address is registered in one country and used in all.
 //! Coordinates or a continent that the database lacks come from the country.
 //!
-//! IPv6 addresses that alias the IPv4 tree (::/96, ::ffff:0:0/96, 2002::/16, 2001::/32) stay
-//! unlocated.
+//! An IPv6 address with an IPv4 address inside ([`Prefix::embedded_v4`]) is located by that one alone. Some
+//! databases alias the IPv4 tree there, some say nothing, some say where the block was registered: all of
+//! it is skipped, as are aliases elsewhere (::ffff:0:0/96, 2001::/32).
 
 use std::net::IpAddr;
 
@@ -18,6 +19,7 @@ use crate::base::location::Point;
 use crate::base::location::Subdivision;
 use crate::base::prefix::Family;
 use crate::base::prefix::Prefix;
+use crate::base::special_purpose;
 use crate::geo::ranges::Address;
 use crate::geo::ranges::Builder;
 use crate::geo::table::PrefixTable;
@@ -127,7 +129,12 @@ impl Atlas {
         let mut location = self.locations[self.places.value(addr) as usize].clone();
         location.asn = Some(self.systems.value(addr)).filter(|asn| *asn != 0);
         if !location.is_located() {
-            return (location, None);
+            let Some((v4, _)) = Prefix::host(addr).embedded_v4() else {
+                return (location, None);
+            };
+            let (inside, network) = self.locate(v4.addr());
+            let asn = location.asn.or(inside.asn);
+            return (Location { asn, ..inside }, network);
         }
         let Some(entry) = self.database.lookup(addr) else {
             return (location, None);
@@ -255,9 +262,19 @@ fn walk(
             }
         }
     }
+    let embedding = special_purpose::blocks()
+        .iter()
+        .filter(|block| block.embeds_v4());
+    let embedding: Vec<_> = embedding.map(|block| (*block, 1)).collect();
+    let embedding = PrefixTable::longest_match(&embedding).v6;
     let table = PrefixTable {
         v4: v4.finish(),
-        v6: v6.finish(),
+        v6: v6
+            .finish()
+            .zip(&embedding, &mut |value, embeds| match embeds {
+                0 => value,
+                _ => 0,
+            }),
     };
     Ok((table, about))
 }

@@ -67,14 +67,30 @@ impl<'a> Ranker<'a> {
         known.unwrap_or_else(|| self.rank_anew(location, rule))
     }
 
+    /// The rank of clients at a location whose addresses are special-purpose and under no rule.
+    pub(super) fn rank_special_purpose(&mut self, location: u32) -> RankIx {
+        let at = &self.locations[location as usize];
+        if at.is_located() {
+            return self.rank(location, None);
+        }
+        let list = list(self.spec, None, at, self.n_kept);
+        self.intern(RankList {
+            special_purpose: true,
+            ..list
+        })
+    }
+
+    fn intern(&mut self, list: RankList) -> RankIx {
+        *self.interned.entry(list).or_insert_with_key(|list| {
+            self.lists.push(list.clone());
+            RankIx::new(self.lists.len() - 1)
+        })
+    }
+
     fn rank_anew(&mut self, location: u32, rule: Option<u32>) -> RankIx {
         let at = &self.locations[location as usize];
         let rule_for = rule.or_else(|| self.spec.rule_for(at));
-        let list = list(self.spec, rule_for, at, self.n_kept);
-        let rank = *self.interned.entry(list).or_insert_with_key(|list| {
-            self.lists.push(list.clone());
-            RankIx::new(self.lists.len() - 1)
-        });
+        let rank = self.intern(list(self.spec, rule_for, at, self.n_kept));
         match rule {
             None => self.by_location[location as usize] = Some(rank),
             Some(rule) => {
@@ -105,6 +121,7 @@ pub fn complete<'a>(spec: &Spec, list: &'a RankList) -> Cow<'a, RankList> {
         None => Cow::Borrowed(list),
         Some(point) => Cow::Owned(RankList {
             located: list.located,
+            special_purpose: list.special_purpose,
             ..ranked(spec, list.rule, Some(point), usize::MAX)
         }),
     }
@@ -133,6 +150,7 @@ fn ranked(spec: &Spec, rule: Option<u32>, point: Option<Point>, n_kept: usize) -
     RankList {
         rule,
         located: false,
+        special_purpose: false,
         fenced: rule.is_some_and(|rule| spec.rules[rule as usize].fence),
         truncated: point.filter(|_| n < n_pools),
         groups: kept

@@ -1,8 +1,9 @@
 //! The geo compiler: an atlas and a spec to the rank list of every address.
 //!
-//! Three tables are laid over each other: networks of rules, autonomous systems of rules, places.
-//! Network rules keep the full precision of their addresses, inside a database network and where
-//! the database knows nothing.
+//! Four tables are laid over each other: networks of rules, autonomous systems of rules, special-purpose
+//! blocks, places. Network rules keep the full precision of their addresses, inside a database network
+//! and where the database knows nothing. Special-purpose blocks that nothing is known of have a rank of
+//! their own.
 
 use std::net::IpAddr;
 
@@ -11,6 +12,7 @@ use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
 use crate::base::prefix::Prefix;
 use crate::base::rank::RankList;
+use crate::base::special_purpose;
 use crate::geo::answer_table::AnswerTable;
 use crate::geo::atlas::Atlas;
 use crate::geo::majority::Majority;
@@ -48,9 +50,21 @@ pub fn compile(spec: &Spec, atlas: &Atlas) -> RankTable {
             _ => rule,
         });
     }
+    let special: Vec<_> = special_purpose::blocks()
+        .iter()
+        .map(|p| (*p, SPECIAL))
+        .collect();
+    let rules = rules.zip(
+        &PrefixTable::longest_match(&special),
+        |rule, special| match rule {
+            0 => special,
+            _ => rule,
+        },
+    );
     let mut ranker = Ranker::new(spec, atlas.locations());
-    let table = atlas.places().zip(&rules, |location, rule| {
-        ranker.rank(location, rule.checked_sub(1)).0
+    let table = atlas.places().zip(&rules, |location, rule| match rule {
+        SPECIAL => ranker.rank_special_purpose(location).0,
+        _ => ranker.rank(location, rule.checked_sub(1)).0,
     });
     let lists = ranker.into_lists();
     RankTable {
@@ -62,15 +76,22 @@ pub fn compile(spec: &Spec, atlas: &Atlas) -> RankTable {
     }
 }
 
+/// Stands among rules for a special-purpose block that is under none.
+const SPECIAL: u32 = u32::MAX;
+
 impl RankTable {
     /// Every rank list in use, no two equal; a [`RankIx`] is a position in it.
     pub fn ranks(&self) -> &[RankList] {
         &self.lists
     }
 
-    /// The rank of one address.
+    /// The rank of one address: of one that nothing is known of, that of the IPv4 address inside.
     pub fn rank_of(&self, addr: IpAddr) -> RankIx {
-        RankIx(self.table.value(addr))
+        let rank = RankIx(self.table.value(addr));
+        match Prefix::host(addr).embedded_v4() {
+            Some((v4, _)) if self.lists[rank.index()].is_passed_over() => self.rank_of(v4.addr()),
+            _ => rank,
+        }
     }
 
     /// The key of a prefix whose addresses have one rank, in the scope of that rank: as safe as
@@ -356,13 +377,25 @@ mod tests {
             let table = compile(&spec, &atlas);
             let all = places.iter().chain(&systems).chain(&networks);
             for addr in all.flat_map(|(prefix, _)| [prefix.addr(), prefix.last()]) {
+                let (network, asn) = (Scan(&networks).value(addr), Scan(&systems).value(addr));
+                let inside = Prefix::host(addr).embedded_v4().map(|(v4, _)| v4.addr());
+                let asn_of = |addr| Scan(&systems).value(addr);
+                let known_asn = match inside {
+                    Some(v4) if asn == 0 => asn_of(v4),
+                    _ => asn,
+                };
                 let (location, _) = atlas.locate(addr);
-                let asn = Scan(&systems).value(addr);
-                prop_assert_eq!(location.asn.unwrap_or(0), asn, "{}", addr);
+                prop_assert_eq!(location.asn.unwrap_or(0), known_asn, "{}", addr);
+                // No place of this test holds an IPv4 address inside: only rules can know such an address.
+                let has_rule = network > 0 || asn == 2;
+                let (network, asn, location) = match inside {
+                    Some(_) if has_rule => (network, asn, Location::default()),
+                    Some(v4) => (Scan(&networks).value(v4), asn_of(v4), location),
+                    None => (network, asn, location),
+                };
                 let list = &table.ranks()[table.rank_of(addr).index()];
                 let first = list.groups.iter().next().expect("a group")[0];
                 let found = (first.pool.0, list.rule);
-                let network = Scan(&networks).value(addr);
                 prop_assert_eq!(found, expected(network, asn, &location), "{}", addr);
                 prop_assert_eq!(list.located, location.is_located());
             }

@@ -275,7 +275,7 @@ impl<'de, M: Deserialize<'de>> Visitor<'de> for ValueSeed<M> {
         let mut values = Vec::new();
         while !self.in_list
             && values.len() < MAX_LEN
-            && let Some(value) = list.next_element_seed(ValueSeed::new(true))?
+            && let Some(value) = list.next_element_seed(Self::new(true))?
         {
             values.push(value);
         }
@@ -286,99 +286,89 @@ impl<'de, M: Deserialize<'de>> Visitor<'de> for ValueSeed<M> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+
+    /// Vendor, record, and what it says: continent, country, subdivisions, coordinates, city, AS number.
+    const RECORDS: &[(&str, &str, &str)] = &[
+        (
+            "MaxMind City",
+            r#"{"city": {"geoname_id": 5391959, "names": {"de": "-", "en": "San Francisco"}},
+                "continent": {"code": "NA", "names": {"en": "North America"}},
+                "country": {"iso_code": "US", "names": {"en": "United States"}},
+                "location": {"accuracy_radius": 20, "latitude": 37.75, "longitude": -122.5},
+                "registered_country": {"iso_code": "FR"}, "subdivisions": [{"iso_code": "CA"},
+                {"iso_code": "075"}]}"#,
+            "NA US US-CA,US-075 37.75,-122.5 San Francisco -",
+        ),
+        (
+            "registered only",
+            r#"{"registered_country": {"iso_code": "FR"}}"#,
+            "- -  - - -",
+        ),
+        (
+            "MaxMind ASN",
+            r#"{"autonomous_system_number": 64496, "autonomous_system_organization": "X"}"#,
+            "- -  - - 64496",
+        ),
+        (
+            "IPinfo Lite",
+            r#"{"as_domain": "example.com", "as_name": "X", "asn": "AS64496",
+                "continent": "North America", "continent_code": "NA", "country": "United States",
+                "country_code": "US"}"#,
+            "NA US  - - 64496",
+        ),
+        (
+            "IPinfo country",
+            r#"{"continent": "NA", "continent_name": "North America", "country": "US",
+                "country_name": "United States"}"#,
+            "NA US  - - -",
+        ),
+        (
+            "IPinfo location, all text",
+            r#"{"city": "San Francisco", "country": "US", "lat": "37.75", "lng": "-122.5",
+                "region": "California", "region_code": "CA"}"#,
+            "- US US-CA 37.75,-122.5 San Francisco -",
+        ),
+        (
+            "IPLocate",
+            r#"{"asn": 64496, "continent_code": "NA", "country_code": "US"}"#,
+            "NA US  - - 64496",
+        ),
+        (
+            "flat City of ip-location-db",
+            r#"{"city": "San Francisco", "country_code": "US", "latitude": 37.75,
+                "longitude": -122.5, "state1": "California"}"#,
+            "- US  37.75,-122.5 San Francisco -",
+        ),
+        (
+            "whole numbers",
+            r#"{"location": {"latitude": 37, "longitude": -122}}"#,
+            "- -  37,-122 - -",
+        ),
+        (
+            "full subdivision code",
+            r#"{"country_code": "US", "region_code": "US-CA"}"#,
+            "- US US-CA - - -",
+        ),
+        (
+            "flat continent",
+            r#"{"continent_code": "EU"}"#,
+            "EU -  - - -",
+        ),
+        (
+            "nothing usable",
+            r#"{"asn": -1, "city": [["x"]], "continent": {"code": "XX"}, "country": "usa",
+                "lat": 91, "lng": true, "subdivisions": {"a": 1}, "location": {"latitude": "north",
+                "longitude": [1]}}"#,
+            "- -  - - -",
+        ),
+        ("text", r#""US""#, "- -  - - -"),
+    ];
 
     #[test]
     fn records_of_all_vendors_are_understood() {
-        for (vendor, record, expected) in [
-            (
-                "MaxMind City",
-                json!({
-                    "city": {"geoname_id": 5391959, "names": {"de": "-", "en": "San Francisco"}},
-                    "continent": {"code": "NA", "names": {"en": "North America"}},
-                    "country": {"iso_code": "US", "names": {"en": "United States"}},
-                    "location": {"accuracy_radius": 20, "latitude": 37.75, "longitude": -122.5},
-                    "registered_country": {"iso_code": "FR"},
-                    "subdivisions": [{"iso_code": "CA"}, {"iso_code": "075"}],
-                }),
-                "NA US US-CA,US-075 37.75,-122.5 San Francisco -",
-            ),
-            (
-                "registered only",
-                json!({"registered_country": {"iso_code": "FR"}}),
-                "- -  - - -",
-            ),
-            (
-                "MaxMind ASN",
-                json!({"autonomous_system_number": 64496, "autonomous_system_organization": "X"}),
-                "- -  - - 64496",
-            ),
-            (
-                "IPinfo Lite",
-                json!({
-                    "as_domain": "example.com", "as_name": "X", "asn": "AS64496",
-                    "continent": "North America", "continent_code": "NA",
-                    "country": "United States", "country_code": "US",
-                }),
-                "NA US  - - 64496",
-            ),
-            (
-                "IPinfo country",
-                json!({
-                    "continent": "NA", "continent_name": "North America",
-                    "country": "US", "country_name": "United States",
-                }),
-                "NA US  - - -",
-            ),
-            (
-                "IPinfo location, all text",
-                json!({
-                    "city": "San Francisco", "country": "US", "lat": "37.75", "lng": "-122.5",
-                    "region": "California", "region_code": "CA",
-                }),
-                "- US US-CA 37.75,-122.5 San Francisco -",
-            ),
-            (
-                "IPLocate",
-                json!({"asn": 64496, "continent_code": "NA", "country_code": "US"}),
-                "NA US  - - 64496",
-            ),
-            (
-                "flat City of ip-location-db",
-                json!({
-                    "city": "San Francisco", "country_code": "US", "latitude": 37.75,
-                    "longitude": -122.5, "state1": "California",
-                }),
-                "- US  37.75,-122.5 San Francisco -",
-            ),
-            (
-                "whole numbers",
-                json!({"location": {"latitude": 37, "longitude": -122}}),
-                "- -  37,-122 - -",
-            ),
-            (
-                "full subdivision code",
-                json!({"country_code": "US", "region_code": "US-CA"}),
-                "- US US-CA - - -",
-            ),
-            (
-                "flat continent",
-                json!({"continent_code": "EU"}),
-                "EU -  - - -",
-            ),
-            (
-                "nothing usable",
-                json!({
-                    "asn": -1, "city": [["x"]], "continent": {"code": "XX"}, "country": "usa",
-                    "lat": 91, "lng": true, "subdivisions": {"a": 1},
-                    "location": {"latitude": "north", "longitude": [1]},
-                }),
-                "- -  - - -",
-            ),
-            ("text", json!("US"), "- -  - - -"),
-        ] {
+        for (vendor, record, expected) in RECORDS {
+            let record: serde_json::Value = serde_json::from_str(record).expect(vendor);
             let value = Value::deserialize(record).expect("any value");
             let record = Record::from_value(value);
             let word = |word: Option<String>| word.unwrap_or_else(|| "-".into());
@@ -398,7 +388,7 @@ mod tests {
                 word(record.city().map(str::to_owned)),
                 word(record.asn().map(|asn| asn.to_string())),
             );
-            assert_eq!(found, expected, "{vendor}");
+            assert_eq!(found, *expected, "{vendor}");
         }
     }
 }

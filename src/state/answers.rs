@@ -9,9 +9,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::base::ix::PoolIx;
+use crate::base::per_family::PerFamily;
 use crate::base::prefix::Prefix;
 use crate::base::prefix::mask128;
 use crate::base::rank::Order;
+use crate::base::rank::RankList;
 use crate::base::rr::Class;
 use crate::base::rr::RrType;
 use crate::config::model::Endpoint;
@@ -37,8 +39,18 @@ const MAX_WIDENING: u8 = 6;
 pub struct Client {
     /// The client subnet cut to the configured granularity, or the resolver's whole address.
     pub prefix: Prefix,
-    /// For a client subnet the longest scope that may be answered; `None`: no scope is asked for.
-    pub max_scope_len: Option<u8>,
+    /// For a client subnet the longest scopes that may be answered; `None`: no scope is asked for.
+    pub max_scope: Option<PerFamily<u8>>,
+}
+
+impl Client {
+    /// The packet's source.
+    pub fn source(src: IpAddr) -> Self {
+        Self {
+            prefix: Prefix::host(src),
+            max_scope: None,
+        }
+    }
 }
 
 /// Address records ready to be copied behind a question: each owner is a pointer to the qname.
@@ -126,6 +138,8 @@ pub struct Steered<'a> {
     pub scope_len: u8,
     /// The key of the answer, for explanations.
     pub key: u32,
+    /// Who was answered: another client than the one asked for where that is passed over.
+    pub client: Client,
 }
 
 /// One steered name in one family.
@@ -139,65 +153,65 @@ pub struct FamilyAnswers {
     pub answer_table: Option<Arc<AnswerTable>>,
     /// The answers by key.
     pub answers: Arc<[Answer]>,
+    /// By key past those of `answers`: client subnets are passed over for the packet's source, as nothing is
+    /// known of them. A source of which nothing is known either has the answer of the key that is here.
+    pub passed_over: Arc<[u32]>,
 }
 
 impl FamilyAnswers {
-    /// Finds a client's answer. Allocates only where `scratch` must grow for a prefix that holds
-    /// several answers.
-    #[inline(always)] // On every answer's way: calls cost as much as what they call.
-    pub fn find(&self, client: Client, scratch: &mut MajorityScratch) -> Steered<'_> {
+    /// Finds a client's answer; `src` is the packet's source. Allocates only where `scratch` must grow for
+    /// a prefix that holds several answers.
+    #[inline(always)] // Hot path, once per query.
+    pub fn find(&self, client: Client, src: IpAddr, scratch: &mut MajorityScratch) -> Steered<'_> {
         let (key, scope_len) = self.key_of(client, scratch);
-        let pools = match self.answers.get(key as usize) {
-            Some(Choice::Pools(pools)) => pools,
-            other => {
-                let found = match other {
-                    Some(Choice::NoData) => Choice::NoData,
-                    _ => Choice::ServFail,
-                };
-                return Steered {
-                    found,
-                    scope_len,
-                    key,
-                };
-            }
-        };
-        if let [only] = &**pools
-            && let [records] = &*only.variants
-        {
-            return Steered {
-                found: Choice::Pools((only, records)),
-                scope_len,
-                key,
-            };
+        match self.answers.get(key as usize) {
+            Some(answer) => of_answer(answer, client, key, scope_len),
+            None => self.find_of_source(client, key, scope_len, src, scratch),
         }
-        let picked = pick(pools, ClientKey::of(client.prefix));
-        let found = match pools
-            .get(picked.0)
-            .map(|pool| (pool, pool.variants.get(picked.1)))
-        {
-            Some((pool, Some(records))) => Choice::Pools((pool, records)),
-            _ => Choice::ServFail,
+    }
+
+    /// The answer of a client of which nothing is known: of the IPv4 client inside, else of the packet's
+    /// source. The scope is that on which this is so.
+    #[cold]
+    fn find_of_source(
+        &self,
+        client: Client,
+        key: u32,
+        scope_len: u8,
+        src: IpAddr,
+        scratch: &mut MajorityScratch,
+    ) -> Steered<'_> {
+        let Some(max_scope) = client.max_scope else {
+            let own = self.passed_over.get(key as usize - self.answers.len());
+            let own = own.and_then(|own| self.answers.get(*own as usize));
+            return of_answer(own.unwrap_or(&Choice::ServFail), client, key, scope_len);
         };
-        let scope_len = match client.max_scope_len {
-            Some(max) => shared_scope_len(client.prefix, scope_len, max, |key| {
-                pick(pools, key) == picked
+        let Some((v4, offset)) = client.prefix.embedded_v4() else {
+            let found = self.find(Client::source(src), src, scratch);
+            return Steered { scope_len, ..found };
+        };
+        let max_v4 = max_scope.v4.min(max_scope.v6.saturating_sub(offset));
+        let inside = Client {
+            prefix: v4.truncated(max_v4),
+            max_scope: Some(PerFamily {
+                v4: max_v4,
+                ..max_scope
             }),
-            None => 0,
         };
+        let found = self.find(inside, src, scratch);
         Steered {
-            found,
-            scope_len,
-            key,
+            scope_len: scope_len.max(offset.saturating_add(found.scope_len)),
+            ..found
         }
     }
 
     /// The key of a client's answer, and the scope on which it holds.
-    #[inline(always)] // On every answer's way: calls cost as much as what they call.
+    #[inline(always)] // Hot path, once per query.
     fn key_of(&self, client: Client, scratch: &mut MajorityScratch) -> (u32, u8) {
         let prefix = client.prefix;
         // A query that names no subnet is answered for the resolver, whatever its prefix (RFC 7871
         // s7.2.1: scope 0 for source 0).
-        let Some(max_scope_len) = client.max_scope_len else {
+        let Some(max_scope) = client.max_scope else {
             let rank = self.table.rank_of(prefix.addr());
             return (self.key_of_rank[rank.index()], 0);
         };
@@ -213,10 +227,95 @@ impl FamilyAnswers {
                     return (vote.key, prefix.len());
                 }
                 // Longer than the prefix, so that caches keep the answer for the prefix alone.
+                let max_scope_len = max_scope[prefix.family()];
                 let longest = max_scope_len.max(prefix.len().saturating_add(1));
                 (vote.key, scope_len.min(longest))
             }
         }
+    }
+}
+
+/// What a client gets of an answer.
+#[inline(always)] // Hot path, once per query.
+fn of_answer(answer: &Answer, client: Client, key: u32, scope_len: u8) -> Steered<'_> {
+    let pools = match answer {
+        Choice::Pools(pools) => pools,
+        other => {
+            let found = match other {
+                Choice::NoData => Choice::NoData,
+                _ => Choice::ServFail,
+            };
+            return Steered {
+                found,
+                scope_len,
+                key,
+                client,
+            };
+        }
+    };
+    if let [only] = &**pools
+        && let [records] = &*only.variants
+    {
+        return Steered {
+            found: Choice::Pools((only, records)),
+            scope_len,
+            key,
+            client,
+        };
+    }
+    let picked = pick(pools, ClientKey::of(client.prefix));
+    let found = match pools
+        .get(picked.0)
+        .map(|pool| (pool, pool.variants.get(picked.1)))
+    {
+        Some((pool, Some(records))) => Choice::Pools((pool, records)),
+        _ => Choice::ServFail,
+    };
+    let scope_len = match client.max_scope {
+        Some(max) => {
+            let max = max[client.prefix.family()];
+            shared_scope_len(client.prefix, scope_len, max, |key| {
+                pick(pools, key) == picked
+            })
+        }
+        None => 0,
+    };
+    Steered {
+        found,
+        scope_len,
+        key,
+        client,
+    }
+}
+
+/// Gives the ranks that are passed over for the packet's source keys of their own, past those of `answers`:
+/// at most two, of special-purpose blocks and of addresses that are not located. Returns the keys that they
+/// had. Where all clients get the same, there is nothing to pass over.
+pub(super) fn pass_over(
+    ranks: &[RankList],
+    key_of_rank: &mut [u32],
+    answers: &[Answer],
+) -> Arc<[u32]> {
+    let mut passed_over = Vec::new();
+    if let [only] = answers
+        && !is_shared(only)
+    {
+        return passed_over.into();
+    }
+    for (rank, key) in ranks.iter().zip(key_of_rank) {
+        if rank.is_passed_over() {
+            passed_over.push(*key);
+            *key = (answers.len() + passed_over.len() - 1) as u32;
+        }
+    }
+    passed_over.into()
+}
+
+/// Whether the client's prefix picks one of several sets of addresses.
+fn is_shared(answer: &Answer) -> bool {
+    match answer {
+        Choice::Pools(pools) => pools.len() > 1 || pools.iter().any(|pool| pool.variants.len() > 1),
+        Choice::NoData | Choice::ServFail => false,
     }
 }
 

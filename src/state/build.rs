@@ -22,6 +22,7 @@ use crate::state::answers::Answer;
 use crate::state::answers::FamilyAnswers;
 use crate::state::answers::PoolAnswer;
 use crate::state::answers::Records;
+use crate::state::answers::pass_over;
 use crate::state::answers::variants_of;
 use crate::state::evidence::Evidence;
 use crate::state::evidence::PoolNow;
@@ -167,17 +168,20 @@ impl Builder<'_> {
                 choices.len() as u32 - 1
             })
         };
-        let key_of_rank: Arc<[u32]> = table.ranks().iter().map(choose).collect();
+        let mut key_of_rank: Vec<u32> = table.ranks().iter().map(choose).collect();
         let answers = choices.iter();
-        let answers = answers
+        let answers: Arc<[Answer]> = answers
             .map(|choice| self.answer(ix, family, choice))
             .collect();
+        let passed_over = pass_over(table.ranks(), &mut key_of_rank, &answers);
+        let key_of_rank: Arc<[u32]> = key_of_rank.into();
         let answer_table = self.known_answer_table(&table, &key_of_rank);
         FamilyAnswers {
             table,
             key_of_rank,
             answer_table,
             answers,
+            passed_over,
         }
     }
 

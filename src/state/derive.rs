@@ -91,6 +91,7 @@ fn with_table(
             key_of_rank: Arc::clone(&family.key_of_rank),
             answer_table: Some(Arc::clone(answer_table)),
             answers: Arc::clone(&family.answers),
+            passed_over: Arc::clone(&family.passed_over),
         }),
         _ => Arc::clone(family),
     }

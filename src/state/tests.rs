@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::base::health::Health;
 use crate::base::ix::PoolIx;
 use crate::base::ix::SteeredIx;
+use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
 use crate::base::prefix::Prefix;
 use crate::config::model::Endpoint;
@@ -47,17 +48,30 @@ fn shared() -> Plan {
     plan("", POOLS, &[("example.com", ZONE)], embedded_atlas())
 }
 
-/// The pool and the scope that a client subnet gets.
+/// The pool and the scope that an IPv4 client subnet gets.
 fn ask(snapshot: &Snapshot, address: u32, len: u8) -> (u32, u8) {
-    let prefix = Prefix::cut(IpAddr::V4(Ipv4Addr::from(address)), len);
+    let (pool, scope_len, _) = ask_for(
+        snapshot,
+        Prefix::cut(IpAddr::from(Ipv4Addr::from(address)), len),
+    );
+    (pool, scope_len)
+}
+
+/// The pool and the scope that a client subnet gets, and whether it was passed over for the source.
+fn ask_for(snapshot: &Snapshot, prefix: Prefix) -> (u32, u8, bool) {
     let client = Client {
         prefix,
-        max_scope_len: Some(24),
+        max_scope: Some(PerFamily { v4: 24, v6: 56 }),
     };
+    let src = IpAddr::from([90, 63, 0, 1]);
     let answers = &snapshot.steered[0].families[Family::V4];
-    let steered = answers.find(client, &mut MajorityScratch::default());
+    let steered = answers.find(client, src, &mut MajorityScratch::default());
     match steered.found {
-        Found::Pools((pool, _)) => (pool.pool.0, steered.scope_len),
+        Found::Pools((pool, _)) => (
+            pool.pool.0,
+            steered.scope_len,
+            steered.client == Client::source(src),
+        ),
         other => panic!("{other:?}"),
     }
 }
@@ -68,11 +82,21 @@ fn scopes_of_shared_answers_are_safe_and_as_short_as_the_bound_allows() {
     let mut n_widened = 0;
     for n in 0..400_u32 {
         let address = n.wrapping_mul(2_654_435_761) & 0xFFFF_FF00;
-        let (pool, scope) = ask(&snapshot, address, 24);
+        let of = |address: u32| {
+            ask_for(
+                &snapshot,
+                Prefix::cut(IpAddr::from(Ipv4Addr::from(address)), 24),
+            )
+        };
+        let (pool, scope, is_passed_over) = of(address);
+        if is_passed_over {
+            continue;
+        }
         assert!((18..=24).contains(&scope), "{scope}");
         let all_of = |len: u8| {
             let first = address & (u32::MAX << (32 - len));
-            (0..1_u32 << (24 - len)).all(|at| ask(&snapshot, first + (at << 8), 24).0 == pool)
+            let alike = |(other, _, passed_over): (u32, u8, bool)| other == pool && !passed_over;
+            (0..1_u32 << (24 - len)).all(|at| alike(of(first + (at << 8))))
         };
         assert!(all_of(scope), "{address:#x}/{scope} is not safe");
         assert!(
@@ -229,12 +253,10 @@ fn the_nearest_pool_up_answers_however_many_nearer_ones_are_down() {
 
 /// What an unlocated client of the first name gets: the addresses, or a word.
 fn addresses(snapshot: &Snapshot, family: Family) -> String {
-    let client = Client {
-        prefix: Prefix::host(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
-        max_scope_len: None,
-    };
+    let src = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     let answers = &snapshot.steered[0].families[family];
-    match answers.find(client, &mut MajorityScratch::default()).found {
+    let mut scratch = MajorityScratch::default();
+    match answers.find(Client::source(src), src, &mut scratch).found {
         Found::NoData => "nodata".into(),
         Found::ServFail => "servfail".into(),
         Found::Pools((_, records)) => {
@@ -367,4 +389,88 @@ fn the_pools_that_were_up_last_are_evidence() {
     let kept = evidence.last_up.after(&shifted, &pools);
     let steered = shifted.steered(SteeredIx(0));
     assert_eq!(*kept.of(&shifted, steered, Family::V4), [PoolIx(2)]);
+}
+
+/// Three pools by distance; sources in France get pool b.
+const NEAREST: &str = r#"
+[pool.a]
+location = [45.60, -121.18]
+endpoints = ["10.0.0.1"]
+[pool.b]
+location = [50.45, 3.82]
+endpoints = ["10.0.1.1"]
+[pool.c]
+location = [35.69, 139.69]
+endpoints = ["10.0.2.1"]
+[steer."app.example.com"]
+pools = ["a", "b", "c"]
+[[steer."app.example.com".rule]]
+network = ["10.8.0.0/16", "2002:a09::/32"]
+pools = ["c"]
+"#;
+
+#[test]
+fn subnets_that_nothing_is_known_of_are_passed_over_for_the_source() {
+    let zones = [("example.com", ZONE)];
+    let plan = plan("", NEAREST, &zones, embedded_atlas());
+    let fresh = Snapshot::build(Arc::new(plan), &Evidence::default(), 1, None);
+    let merged = Snapshot::build(Arc::clone(&fresh.plan), &Evidence::default(), 2, None);
+    let merged = merged.with_merged_tables();
+    for (subnet, pool, scope_len, is_passed_over) in [
+        // Special-purpose blocks, each for itself.
+        ("10.1.2.0/24", 1, 13, true),
+        ("10.128.0.0/24", 1, 9, true),
+        ("192.168.1.0/24", 1, 16, true),
+        ("172.31.0.0/16", 1, 12, true),
+        ("100.64.0.0/24", 1, 10, true),
+        ("127.0.0.0/24", 1, 8, true),
+        ("169.254.7.0/24", 1, 16, true),
+        ("192.0.2.0/24", 1, 24, true),
+        ("fd12:3456::/48", 1, 7, true),
+        ("fe80::/56", 1, 10, true),
+        ("2001:db8::/48", 1, 32, true),
+        // Teredo; the database knows other parts of 2001::/23.
+        ("2001:0:102:300::/56", 1, 31, true),
+        // A rule knows it.
+        ("10.8.7.0/24", 2, 16, false),
+        // Not located: between fe80::/10 and ff00::/8.
+        ("fec0::/56", 1, 10, true),
+        // 6to4: by the IPv4 address inside, in the United States, private, of a rule, and by a rule.
+        ("2002:c01:203::/48", 0, 0, false),
+        ("2002:c01:200::/40", 0, 0, false),
+        ("2002:a01:203::/48", 1, 16 + 13, true),
+        ("2002:a08:703::/48", 2, 16 + 16, false),
+        ("2002:a09:1::/48", 2, 32, false),
+        // Two bits of an IPv4 address hold many places.
+        ("2002::/18", 0, 0, false),
+    ] {
+        let prefix: Prefix = subnet.parse().expect(subnet);
+        let (finer_pool, finer, _) = ask_for(&fresh, prefix);
+        let (found, scope, passed_over) = ask_for(&merged, prefix);
+        assert_eq!((found, passed_over), (pool, is_passed_over), "{subnet}");
+        assert_eq!(finer_pool, pool, "{subnet} before merging");
+        assert!(finer >= scope, "{subnet} before merging");
+        if scope_len > 0 {
+            assert_eq!(scope, scope_len, "{subnet}");
+        }
+    }
+    // The scope of a 6to4 client is that of the IPv4 client, 16 bits longer.
+    let (_, v4_scope, _) = ask_for(&merged, "12.1.2.0/24".parse().expect("a prefix"));
+    let (_, scope, _) = ask_for(&merged, "2002:c01:203::/48".parse().expect("a prefix"));
+    assert_eq!(scope, 16 + v4_scope);
+}
+
+#[test]
+fn where_all_clients_get_the_same_none_is_passed_over() {
+    let (_, failover) = NEAREST.split_once("[steer").expect("a name");
+    let pools = NEAREST.replace(
+        failover,
+        ".\"app.example.com\"]\npolicy = \"failover\"\npools = [\"a\"]\n",
+    );
+    let plan = plan("", &pools, &[("example.com", ZONE)], embedded_atlas());
+    let snapshot = snapshot(plan, &Evidence::default());
+    for subnet in ["10.1.2.0/24", "12.1.2.0/24", "fd00::/56", "2002:a00::/40"] {
+        let prefix = subnet.parse().expect(subnet);
+        assert_eq!(ask_for(&snapshot, prefix), (0, 0, false), "{subnet}");
+    }
 }

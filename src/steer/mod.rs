@@ -189,6 +189,7 @@ mod tests {
         RankList {
             rule: None,
             located: true,
+            special_purpose: false,
             fenced,
             truncated: None,
             groups: groups.collect(),
