@@ -8,7 +8,7 @@ use axum::response::Response;
 use serde::Serialize;
 
 use crate::admin::auth::Denied;
-use crate::live::request::NotSaved;
+use crate::live::request::ChangeError;
 
 /// A call that failed.
 #[derive(Debug, Serialize)]
@@ -56,9 +56,13 @@ impl Failure {
     }
 }
 
-impl From<NotSaved> for Failure {
-    fn from(not_saved: NotSaved) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, not_saved.to_string())
+impl From<ChangeError> for Failure {
+    fn from(error: ChangeError) -> Self {
+        let status = match error {
+            ChangeError::NotSaved(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            ChangeError::Strands(_) => StatusCode::CONFLICT,
+        };
+        Self::new(status, error.to_string())
     }
 }
 

@@ -1,7 +1,8 @@
 //! `/api/v1/overrides/POOL`: takes pools out of the answers and back.
 //!
 //! Calls are judged in a fixed order: token (401, 403), pool (404), body (400, 408, 413); then they go to the
-//! control loop, and the answer comes once the change is served and on disk.
+//! control loop, which refuses drains that leave clients without a pool (409), and the answer comes once
+//! the change is served and on disk.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,10 +53,14 @@ struct OverrideBody {
     #[serde(rename = "for")]
     lasts: Option<String>,
     reason: Option<String>,
+    /// Drain also if that leaves clients without a pool.
+    #[serde(default)]
+    force: bool,
 }
 
 impl OverrideBody {
-    fn parse(bytes: &[u8], now: u64) -> Result<Override, Failure> {
+    /// The override, and whether it is forced.
+    fn parse(bytes: &[u8], now: u64) -> Result<(Override, bool), Failure> {
         let body: Self = serde_json::from_slice(bytes).map_err(|error| {
             Failure::bad(format!(
                 "{error}, expected an object such as \
@@ -84,12 +89,13 @@ impl OverrideBody {
                 "`reason` is not taken, expected at most {MAX_REASON} characters on one line"
             )));
         }
-        Ok(Override {
+        let override_ = Override {
             state,
             since: now,
             until,
             reason: reason.into(),
-        })
+        };
+        Ok((override_, body.force))
     }
 }
 
@@ -115,13 +121,14 @@ pub async fn set(
     if !shared.is_served(&pool) {
         return Err(Failure::no_pool(&pool));
     }
-    let override_ = OverrideBody::parse(&read_body(body).await?, unix())?;
+    let (override_, is_forced) = OverrideBody::parse(&read_body(body).await?, unix())?;
     let answer = json::override_(&override_);
     let name = pool.as_str().into();
     shared
         .ask(&client, |reply| Request::SetOverride {
             pool: name,
             override_,
+            is_forced,
             reply,
         })
         .await??;

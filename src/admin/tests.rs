@@ -48,6 +48,7 @@ use crate::live::Owner;
 use crate::live::Start;
 use crate::live::clock::Clock;
 use crate::live::meters::Meters;
+use crate::live::request::ChangeError;
 use crate::live::request::Request;
 use crate::state::counters::Counters;
 use crate::state::evidence::Evidence;
@@ -161,10 +162,13 @@ async fn run(token: Option<&str>) -> Running {
                 Request::SetOverride {
                     pool,
                     override_,
+                    is_forced,
                     reply,
                 } => {
+                    let strands = ChangeError::Strands("clients".into());
+                    let is_refused = &*override_.reason == "strands" && !is_forced;
                     overrides.set(&pool, override_);
-                    let _ = reply.send(Ok(true));
+                    let _ = reply.send(if is_refused { Err(strands) } else { Ok(true) });
                 }
             }
         }
@@ -471,6 +475,15 @@ async fn overrides_come_go_and_are_told() {
             (taken_back.status, &taken_back.json()["override"]),
             (200, &Value::Null)
         );
+    }
+    for (force, status) in [
+        ("", 409),
+        (",\"force\":false", 409),
+        (",\"force\":true", 200),
+    ] {
+        let body = format!("{{\"state\":\"drain\",\"reason\":\"strands\"{force}}}");
+        let answer = running.call("PUT", pool, BEARER, &body).await;
+        assert_eq!(answer.status, status, "{}", answer.body);
     }
     // One second is the least, and nobody needs to give an end.
     running

@@ -22,6 +22,9 @@ pub struct Options {
     /// Why, for the status page and the log
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    /// Drain it even if some clients have no other usable pool
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     server: remote::ServerOptions,
 }
@@ -44,6 +47,9 @@ pub fn drain(config: &Path, options: &Options) -> Result<ExitCode> {
     }
     if let Some(reason) = &options.reason {
         body["reason"] = reason.as_str().into();
+    }
+    if options.force {
+        body["force"] = true.into();
     }
     let _: Value = remote.change(Method::PUT, &path(&options.pool), Some(&body))?;
     out::print(&format!("{} is drained\n", options.pool))?;

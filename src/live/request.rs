@@ -14,7 +14,7 @@ pub enum Request {
         /// The pool's name.
         pool: Box<str>,
         /// Gets whether there was one, once the change is published and on disk.
-        reply: oneshot::Sender<Result<bool, NotSaved>>,
+        reply: oneshot::Sender<Result<bool, ChangeError>>,
     },
     /// Read all files again.
     Reload {
@@ -27,15 +27,23 @@ pub enum Request {
         pool: Box<str>,
         /// The override.
         override_: Override,
+        /// Whether a drain may leave clients without a pool.
+        is_forced: bool,
         /// Gets `true` once the change is published and on disk.
-        reply: oneshot::Sender<Result<bool, NotSaved>>,
+        reply: oneshot::Sender<Result<bool, ChangeError>>,
     },
 }
 
-/// A change is in force, but not on disk: it would not survive a restart.
+/// Why a change is not in force, or not for good.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("in force, but not saved: {0}; it would not survive a restart")]
-pub struct NotSaved(pub Box<str>);
+pub enum ChangeError {
+    /// It is in force, but not on disk: it would not survive a restart.
+    #[error("in force, but not saved: {0}; it would not survive a restart")]
+    NotSaved(Box<str>),
+    /// It would leave clients without a pool.
+    #[error("not drained: {0}; drain it with `force` nevertheless")]
+    Strands(Box<str>),
+}
 
 /// How requests reach the control loop.
 pub type Requests = mpsc::Sender<Request>;

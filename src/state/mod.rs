@@ -13,6 +13,7 @@ pub mod membership;
 pub mod plan;
 pub mod publish;
 pub mod snapshot;
+pub mod stranded;
 
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -195,6 +195,17 @@ impl Evidence {
         evidence
     }
 
+    /// The overrides of pools that are not configured.
+    pub(super) fn orphaned(&self, plan: &Plan) -> Vec<Event> {
+        let pools = plan.config.pools.pools.iter().map(|pool| &*pool.name);
+        let overrides = self.overrides.read();
+        let event = |(pool, override_): (&str, &Override)| Event::OverrideOrphaned {
+            pool: pool.into(),
+            state: override_.state,
+        };
+        overrides.orphaned(pools).map(event).collect()
+    }
+
     /// What is worth saving: copies, so that nobody waits for the disk.
     pub(super) fn overrides(&self) -> Overrides {
         self.overrides.read().clone()

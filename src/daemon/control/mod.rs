@@ -48,11 +48,12 @@ use crate::daemon::memory::retire;
 use crate::daemon::saved;
 use crate::health::health_table::HealthTable;
 use crate::health::observation::Observation;
+use crate::health::overrides::Forced;
 use crate::live::LastReload;
 use crate::live::Live;
 use crate::live::Owner;
 use crate::live::clock::unix;
-use crate::live::request::NotSaved;
+use crate::live::request::ChangeError;
 use crate::live::request::Request;
 use crate::live::shared::Owned;
 use crate::probe::pairs;
@@ -98,7 +99,7 @@ enum Finished {
 type WaitsForReload = oneshot::Sender<Result<Report, Report>>;
 
 /// Who waits until an override is on disk.
-type WaitsForSave = oneshot::Sender<Result<bool, NotSaved>>;
+type WaitsForSave = oneshot::Sender<Result<bool, ChangeError>>;
 
 /// The loop's state.
 pub struct Control {
@@ -201,7 +202,9 @@ impl Control {
             self.publish(started);
         }
         for waiting in self.persist.overdue(now.elapsed) {
-            let _ = waiting.send(Err(NotSaved("the disk does not answer".into())));
+            let _ = waiting.send(Err(ChangeError::NotSaved(
+                "the disk does not answer".into(),
+            )));
         }
     }
 
@@ -215,8 +218,16 @@ impl Control {
             Request::SetOverride {
                 pool,
                 override_,
+                is_forced,
                 reply,
             } => {
+                if override_.state == Forced::Drain
+                    && !is_forced
+                    && let Some(stranded) = self.publish.stranded_without(&pool)
+                {
+                    let _ = reply.send(Err(ChangeError::Strands(stranded.into())));
+                    return;
+                }
                 let now = self.live.clock.now();
                 let effects = self.evidence.set_override(&pool, override_, now);
                 self.carry_out(effects, Some(reply), started);
@@ -303,7 +314,7 @@ impl Control {
                 for waiting in finished.waiting {
                     let saved = finished.result.clone().map(|()| true);
                     // Nobody may be waiting any more.
-                    let _ = waiting.send(saved.map_err(NotSaved));
+                    let _ = waiting.send(saved.map_err(ChangeError::NotSaved));
                 }
             }
             Finished::Merged(merged) => {
@@ -397,13 +408,7 @@ impl Control {
         let pairs = pairs(&plan.config.pools, members, &process.vantages);
         self.prober.replace(pairs);
         self.notifier.notify(&plan);
-        let pools = plan.config.pools.pools.iter().map(|pool| &*pool.name);
-        for (pool, override_) in self.evidence.overrides().orphaned(pools) {
-            log(&[Event::OverrideOrphaned {
-                pool: pool.into(),
-                state: override_.state,
-            }]);
-        }
+        log(&self.evidence.orphaned(&plan));
         self.progress.write().is_ready = self.evidence.is_ready();
     }
 
