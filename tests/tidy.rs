@@ -451,6 +451,33 @@ fn documents_link_to_what_is_there() {
     report("documents link to what is there", &faults);
 }
 
+/// GitHub's anchor of a heading of one word is the word in lower case.
+#[test]
+fn every_alert_has_a_runbook() {
+    let read = |name| fs::read_to_string(Path::new(ROOT).join(name)).expect("UTF-8");
+    let (rules, tests) = (
+        read("deploy/alerts/meridian.yml"),
+        read("deploy/alerts/tests.yml"),
+    );
+    let runbooks = read("docs/operations.md");
+    let mut faults = Vec::new();
+    for alert in rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "))
+    {
+        let link = format!("docs/operations.md#{}", alert.to_lowercase());
+        let wanted = [
+            (&rules, format!("runbook_url: \"{link}\"")),
+            (&runbooks, format!("\n### {alert}\n")),
+            (&tests, format!("alertname: {alert}\n")),
+        ];
+        for (_, text) in wanted.iter().filter(|(file, text)| !file.contains(text)) {
+            faults.push(format!("{alert}: {}", text.trim()));
+        }
+    }
+    report("every alert has a runbook and a test", &faults);
+}
+
 #[test]
 fn the_map_names_files_that_are_there() {
     let text = fs::read_to_string(Path::new(ROOT).join("ARCHITECTURE.md")).expect("UTF-8");

@@ -217,7 +217,7 @@ pub struct Database {
     pub built: u64,
     /// The same as a day.
     pub build_date: String,
-    /// Whether it is older than `[geoip] max_age`.
+    /// Whether it is older than `[geoip] max_age`, which the embedded one never is.
     pub is_old: bool,
     /// Networks that have a record.
     pub networks: usize,
@@ -345,8 +345,6 @@ pub fn status(live: &Live) -> Status {
     let process = &plan.config.process;
     let now = live.clock.now();
     let waiting_for = waiting_for(live);
-    let max_age = process.geoip.max_age.as_secs();
-    let about = std::iter::once(plan.atlas.about()).chain(plan.atlas.about_asn());
     let reload = live.last_reload.read();
     let steered = plan.config.pools.steered.iter().map(|steered| Steered {
         name: steered.owner.plain(),
@@ -375,8 +373,9 @@ pub fn status(live: &Live) -> Status {
                 names: zone.n_names(),
             })
             .collect(),
-        databases: about
-            .map(|about| database(about, now.unix, max_age))
+        databases: plan
+            .databases(now.unix)
+            .map(|(about, is_old)| database(about, is_old))
             .collect(),
         vantages: process
             .vantages
@@ -395,12 +394,12 @@ pub fn status(live: &Live) -> Status {
     }
 }
 
-fn database(about: &DatabaseInfo, now: u64, max_age: u64) -> Database {
+fn database(about: &DatabaseInfo, is_old: bool) -> Database {
     Database {
         r#type: about.database_type.clone(),
         built: about.build_epoch,
         build_date: Date::from_epoch(about.build_epoch).to_string(),
-        is_old: now.saturating_sub(about.build_epoch) > max_age,
+        is_old,
         networks: about.n_networks.iter().sum(),
     }
 }

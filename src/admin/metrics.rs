@@ -267,6 +267,19 @@ impl Page {
                 .into_iter()
                 .map(|(name, built)| ([name], built as f64)),
         );
+        let now = live.clock.now().unix;
+        self.gauge(
+            "meridian_geoip_old",
+            "Whether a GeoIP database is older than max_age; the embedded one never is.",
+            ["database"],
+            snapshot
+                .plan
+                .databases(now)
+                .map(|(about, is_old)| (&about.database_type, is_old))
+                .collect::<BTreeMap<_, _>>()
+                .into_iter()
+                .map(|(name, is_old)| ([name], f64::from(u8::from(is_old)))),
+        );
         let is_refused = live.last_reload.read().refused;
         self.gauge(
             "meridian_reload_failed",

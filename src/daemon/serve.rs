@@ -345,12 +345,11 @@ fn announce(live: &Live) {
     let plan = &live.snapshots.current().plan;
     let about = plan.atlas.about();
     let now = unix();
-    let age = Duration::from_secs(now.saturating_sub(about.build_epoch));
-    if age > plan.config.process.geoip.max_age {
-        let days = age.as_secs() / 86_400;
+    for (about, _) in plan.databases(now).filter(|(_, is_old)| *is_old) {
+        let days = now.saturating_sub(about.build_epoch) / 86_400;
         warn!(
             database = about.database_type,
-            days, "GeoIP database is old"
+            days, "GeoIP database is older than [geoip] max_age: replace its file"
         );
     }
     let dns: Vec<String> = addresses.dns.iter().map(ToString::to_string).collect();

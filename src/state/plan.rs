@@ -16,6 +16,7 @@ use crate::geo::rank_table::RankTable;
 use crate::geo::rules::Rule;
 use crate::geo::rules::Site;
 use crate::geo::rules::Spec;
+use crate::mmdb::database::DatabaseInfo;
 use crate::state::correspondence::Correspondence;
 use crate::state::counters::AnswerCounters;
 use crate::steer::rendezvous::name_hash;
@@ -48,6 +49,19 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The databases, each with whether it is older than `[geoip] max_age` at `now`, in seconds since 1970.
+    /// The embedded one never is: its age is the program's, and no operator can replace it alone.
+    pub fn databases(&self, now: u64) -> impl Iterator<Item = (&DatabaseInfo, bool)> {
+        let geoip = &self.config.process.geoip;
+        let is_old = move |about: &DatabaseInfo| {
+            now.saturating_sub(about.build_epoch) > geoip.max_age.as_secs()
+        };
+        let locations = self.atlas.about();
+        let locations = (locations, geoip.database.is_some() && is_old(locations));
+        let systems = self.atlas.about_asn();
+        std::iter::once(locations).chain(systems.map(move |about| (about, is_old(about))))
+    }
+
     /// Compiles; without secrets and keys, which the caller adds. Tables of the plan before are kept where
     /// spec and databases are the same.
     pub fn compile(
