@@ -112,6 +112,8 @@ struct Asked {
     error: Option<String>,
     /// What `explain` says of a subnet that holds several answers, to four places.
     vote: Option<f64>,
+    /// Where `explain` sees the client.
+    country: Option<String>,
     /// The rule that `explain` names.
     rule: Option<String>,
 }
@@ -422,6 +424,13 @@ fn explains(
     let shown = json::explanation(&explained, snapshot);
     if asked.vote.is_some() {
         same("explained vote", &shown.vote, &asked.vote)?;
+    }
+    if let Some(country) = &asked.country {
+        same(
+            "explained country",
+            &shown.location.country.as_ref(),
+            &Some(country),
+        )?;
     }
     if asked.rule.is_some() {
         same("explained rule", &shown.rule, &asked.rule)?;

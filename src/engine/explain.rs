@@ -42,7 +42,8 @@ pub struct Explanation {
     pub question: Question,
     /// Whether the client subnet decided; otherwise the resolver's address did.
     pub by_subnet: bool,
-    /// What the databases say about the client's address: of a subnet, the one it was given by.
+    /// What the databases say about the client's address: of a subnet its first one, or of one that holds
+    /// several answers the first that `rule` and `candidates` are about.
     pub location: Location,
     /// The database network that says so.
     pub network: Option<Prefix>,
@@ -105,9 +106,9 @@ pub fn explain(snapshot: &Snapshot, question: Question, details: &Details<'_>) -
     let outcome = answer_uncounted(snapshot, &mut scratch, arrival, &message, &mut out);
     let wire = read(out.get(..outcome.response_len()).unwrap_or_default());
     let steered = outcome.steered().copied();
-    // Of a prefix that holds several places, the one that was asked about tells most.
-    let (location, network) = snapshot.plan.atlas.locate(src);
     let ranking = steered.and_then(|steered| ranking(snapshot, &steered));
+    let at = ranking.as_ref().and_then(|ranking| ranking.at);
+    let (location, network) = snapshot.plan.atlas.locate(at.unwrap_or(src));
     let rank = ranking.as_ref().map(|ranking| &*ranking.rank);
     let rule = match (steered, rank.and_then(|rank| rank.rule)) {
         (Some(steered), Some(rule)) => snapshot
@@ -224,6 +225,8 @@ fn read(response: &[u8]) -> Wire {
 struct Ranking<'a> {
     rank: Cow<'a, RankList>,
     vote: Option<f64>,
+    /// The first address that is ranked so, where others are answered otherwise.
+    at: Option<IpAddr>,
 }
 
 /// How the answer's client is ranked. Of a subnet with several rank lists it is the one of most addresses
@@ -245,9 +248,10 @@ fn ranking<'a>(snapshot: &'a Snapshot, steered: &SteeredAnswer) -> Option<Rankin
             (rank, is_divided.then(|| sum(&has_key) / sum(&|_| true)))
         }
     };
+    let at = vote.and_then(|_| answers.table.first_of(prefix, rank));
     let spec = snapshot.plan.specs.get(steered.name.index())?;
     let rank = complete(spec, answers.table.ranks().get(rank.index())?);
-    Some(Ranking { rank, vote })
+    Some(Ranking { rank, vote, at })
 }
 
 /// What candidates are explained from.

@@ -166,6 +166,13 @@ impl<A: Address> Flat<A> {
         self.index.find(&self.starts, addr)
     }
 
+    /// The first address from `first` to `last` that has a value.
+    pub(super) fn first_of(&self, (first, last): (A, A), value: u32) -> Option<A> {
+        let mut positions = self.find(first)..=self.find(last);
+        let at = positions.find(|at| self.values[*at] == value)?;
+        Some(self.starts[at].max(first))
+    }
+
     /// The value of the addresses `first` to `last`, a prefix, and its scope.
     pub(super) fn lookup(&self, (first, last): (A, A)) -> Hit {
         let at = self.find(first);

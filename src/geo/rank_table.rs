@@ -136,6 +136,21 @@ impl RankTable {
         by_rank.collect()
     }
 
+    /// The first address of a prefix that has a rank, in time proportional to the ranges in it.
+    pub fn first_of(&self, prefix: Prefix, rank: RankIx) -> Option<IpAddr> {
+        let RankIx(rank) = rank;
+        match prefix.family() {
+            Family::V4 => {
+                let first = self.table.v4.first_of(Address::ends(prefix), rank)?;
+                Some(IpAddr::V4(first.into()))
+            }
+            Family::V6 => {
+                let first = self.table.v6.first_of(Address::ends(prefix), rank)?;
+                Some(IpAddr::V6(first.into()))
+            }
+        }
+    }
+
     fn v4_vote<'a>(&'a self, prefix: Prefix, key_of: &'a [u32]) -> Vote<'a, u32> {
         let (first, last) = Address::ends(prefix);
         Vote {
