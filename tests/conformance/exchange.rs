@@ -26,8 +26,9 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 /// How often a question is asked before the server counts as silent.
 const TRIES: usize = 4;
 
-/// After this a server that has not answered is silent.
-const SILENCE: Duration = Duration::from_secs(2);
+/// How long a server may be silent before what it has not answered is asked again, and then before it
+/// counts as silent: on a busy machine it may not have run for a while.
+const SILENCE: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(4)];
 
 /// The least that a socket can be told to wait.
 const MOMENT: Duration = Duration::from_millis(1);
@@ -161,9 +162,29 @@ pub fn once(server: SocketAddr, message: &[u8], patience: Duration) -> Option<Ve
 }
 
 /// Sends each message by itself, from its own port, and waits for all responses together; `None` is
-/// silence, or over TCP the end of the connection.
+/// silence, also when asked again, or over TCP the end of the connection.
 pub fn singly(server: SocketAddr, messages: &[Vec<u8>], over_tcp: bool) -> Vec<Option<Vec<u8>>> {
-    let deadline = Instant::now() + SILENCE;
+    let mut responses = vec![None; messages.len()];
+    for patience in SILENCE {
+        let missing: Vec<usize> = (0..messages.len())
+            .filter(|at| responses[*at].is_none())
+            .collect();
+        let asked: Vec<&[u8]> = missing.iter().map(|at| &messages[*at][..]).collect();
+        let found = singly_once(server, &asked, over_tcp, patience);
+        for (at, response) in missing.into_iter().zip(found) {
+            responses[at] = response;
+        }
+    }
+    responses
+}
+
+fn singly_once(
+    server: SocketAddr,
+    messages: &[&[u8]],
+    over_tcp: bool,
+    patience: Duration,
+) -> Vec<Option<Vec<u8>>> {
+    let deadline = Instant::now() + patience;
     let left = || {
         deadline
             .saturating_duration_since(Instant::now())

@@ -349,6 +349,9 @@ pub fn query(name: &str, rtype: RecordType, subnet: Option<&str>) -> Vec<u8> {
     message.to_vec().expect("an encodable query")
 }
 
+/// After so long without a response, a datagram counts as lost and is sent again.
+const RESEND: Duration = Duration::from_secs(2);
+
 /// Sends a message over UDP and waits for its response.
 pub fn exchange(server: SocketAddr, query: &[u8]) -> Reply {
     let local: SocketAddr = match server {
@@ -356,11 +359,13 @@ pub fn exchange(server: SocketAddr, query: &[u8]) -> Reply {
         SocketAddr::V6(_) => (std::net::Ipv6Addr::UNSPECIFIED, 0).into(),
     };
     let socket = UdpSocket::bind(local).expect("a socket");
-    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    socket.set_read_timeout(Some(RESEND)).expect("a timeout");
     socket.connect(server).expect("a route");
-    socket.send(query).expect("sent");
     let mut buffer = vec![0; 4096];
-    let len = socket.recv(&mut buffer).expect("a response");
+    let len = eventually("a response", || {
+        socket.send(query).expect("sent");
+        socket.recv(&mut buffer).ok()
+    });
     buffer.truncate(len);
     assert_eq!(buffer[..2], query[..2], "the response's id");
     reply(buffer)
