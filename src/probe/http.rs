@@ -35,8 +35,8 @@ use crate::health::failure::Phase;
 use crate::health::failure::ProbeFailure;
 use crate::health::failure::VantageFault;
 use crate::health::monitor::HttpCheck;
-use crate::probe::Deadline;
-use crate::probe::Missed;
+use crate::probe::deadline::Deadline;
+use crate::probe::deadline::Missed;
 use crate::probe::tls::tls_error;
 
 /// The most octets that are read up to the end of the response's head; a readiness page needs a fraction

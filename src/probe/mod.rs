@@ -9,6 +9,7 @@
 //! endpoint. Trouble on this side ends as [`ProbeResult::NoEvidence`].
 
 mod connect;
+mod deadline;
 mod http;
 mod late;
 mod peers;
@@ -27,20 +28,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-use tokio::time::timeout_at;
-
 use crate::base::ix::PoolIx;
 use crate::config::model::Egress;
 use crate::config::model::Pools;
 use crate::config::model::Vantage;
-use crate::health::failure::Phase;
-use crate::health::failure::ProbeFailure;
 use crate::health::failure::VantageFault;
 use crate::health::monitor::MonitorKind;
 use crate::health::observation::ProbeResult;
 use crate::health::observation::Target;
 use crate::probe::connect::Proxies;
+use crate::probe::deadline::Deadline;
+use crate::probe::deadline::Missed;
 use crate::probe::tls::Tls;
 use crate::state::membership::Membership;
 
@@ -147,56 +145,5 @@ async fn attempt(
             http::exchange(stream, request, check, deadline).await
         }
         MonitorKind::Tcp => Ok(()),
-    }
-}
-
-/// Why a probe is no success.
-#[derive(Debug)]
-enum Missed {
-    /// The endpoint's doing.
-    Failure(ProbeFailure),
-    /// Ours, or the proxy's.
-    NoEvidence(VantageFault),
-}
-
-impl From<ProbeFailure> for Missed {
-    fn from(failure: ProbeFailure) -> Self {
-        Self::Failure(failure)
-    }
-}
-
-impl From<VantageFault> for Missed {
-    fn from(fault: VantageFault) -> Self {
-        Self::NoEvidence(fault)
-    }
-}
-
-/// When a probe must be over: one point in time for all its steps, so that no peer can stretch it by
-/// sending slowly.
-#[derive(Clone, Copy, Debug)]
-struct Deadline {
-    at: Instant,
-    timeout: Duration,
-}
-
-impl Deadline {
-    fn after(timeout: Duration) -> Self {
-        Self {
-            at: Instant::now() + timeout,
-            timeout,
-        }
-    }
-
-    /// Runs one step; a step that does not end in time is the endpoint's failure.
-    async fn within<T>(
-        self,
-        phase: Phase,
-        step: impl Future<Output = T>,
-    ) -> Result<T, ProbeFailure> {
-        let late = || ProbeFailure::Timeout {
-            after: self.timeout,
-            phase,
-        };
-        timeout_at(self.at, step).await.map_err(|_| late())
     }
 }

@@ -26,8 +26,8 @@ use crate::health::failure::Phase;
 use crate::health::failure::ProbeFailure;
 use crate::health::failure::ProxyReply;
 use crate::health::failure::VantageFault;
-use crate::probe::Deadline;
-use crate::probe::Missed;
+use crate::probe::deadline::Deadline;
+use crate::probe::deadline::Missed;
 
 /// The longest CONNECT response that is read, interim responses included.
 const MAX_HEAD: usize = 8 * 1024;

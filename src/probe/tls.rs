@@ -31,8 +31,8 @@ use crate::health::failure::Phase;
 use crate::health::failure::ProbeFailure;
 use crate::health::failure::VantageFault;
 use crate::health::monitor::HttpCheck;
-use crate::probe::Deadline;
-use crate::probe::Missed;
+use crate::probe::deadline::Deadline;
+use crate::probe::deadline::Missed;
 
 /// How often certificates are read again without a reload.
 const READ_INTERVAL: Duration = Duration::from_secs(60);
