@@ -166,20 +166,20 @@ struct LeftOut {
 
 impl Report {
     /// Adds an error.
-    pub fn error(&mut self, place: Place, message: impl Into<String>) {
-        self.push(Severity::Error, place, message.into());
+    pub fn error(&mut self, place: Place, message: impl AsRef<str>) {
+        self.push(Severity::Error, place, message.as_ref());
     }
 
     /// Adds a warning.
-    pub fn warning(&mut self, place: Place, message: impl Into<String>) {
-        self.push(Severity::Warning, place, message.into());
+    pub fn warning(&mut self, place: Place, message: impl AsRef<str>) {
+        self.push(Severity::Warning, place, message.as_ref());
     }
 
-    fn push(&mut self, severity: Severity, place: Place, message: String) {
+    fn push(&mut self, severity: Severity, place: Place, message: &str) {
         let diagnostic = Diagnostic {
             severity,
             place,
-            message: cut(&one_line(&message), MAX_MESSAGE).into_owned(),
+            message: cut(&one_line(message), MAX_MESSAGE).into_owned(),
         };
         if self.seen.contains(&diagnostic) {
             return;
@@ -199,7 +199,7 @@ impl Report {
     /// Takes over everything another report holds.
     pub fn append(&mut self, other: Self) {
         for d in other.diagnostics {
-            self.push(d.severity, d.place, d.message);
+            self.push(d.severity, d.place, &d.message);
         }
         self.left_out.errors += other.left_out.errors;
         self.left_out.warnings += other.left_out.warnings;
