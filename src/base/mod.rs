@@ -17,5 +17,6 @@ pub mod prefix;
 pub mod qname;
 pub mod rank;
 pub mod rr;
+pub mod serial;
 pub mod special_purpose;
 pub mod transport;

@@ -27,7 +27,6 @@ use crate::live::random;
 use crate::state::plan::Plan;
 use crate::wire::tsig::Key;
 use crate::wire::tsig::Signer;
-use crate::zone::Zone;
 
 /// How many seconds each try waits for its answer: a minute in all (RFC 1996 s3.6).
 const WAITS: [u64; 5] = [2, 4, 8, 16, 32];
@@ -117,23 +116,6 @@ impl Notifier {
 impl Drop for Notifier {
     fn drop(&mut self) {
         self.notified.values().for_each(|(_, task)| task.abort());
-    }
-}
-
-/// Warns of zones whose secondaries will not notice a change.
-pub fn warn_of_stale_serials(before: &Plan, after: &Plan) {
-    let secondaries = &after.config.process.secondaries;
-    let known: HashMap<&Name, &Arc<Zone>> = before.zones.iter().map(|z| (z.apex(), z)).collect();
-    for zone in after.zones.iter() {
-        let is_copied = secondaries.iter().any(|s| s.has_zone(zone.apex()));
-        if let (true, Some(known)) = (is_copied, known.get(zone.apex()))
-            && known.serial() == zone.serial()
-            && !Arc::ptr_eq(known, zone)
-            && !known.has_same_records(zone)
-        {
-            let (zone, serial) = (zone.apex(), zone.serial());
-            warn!(%zone, serial, "zone changed but its SOA serial did not; secondaries will not transfer it");
-        }
     }
 }
 

@@ -64,7 +64,6 @@ use crate::state::membership::Membership;
 use crate::state::plan::Plan;
 use crate::state::publish::Publisher;
 use crate::transport::notify::Notifier;
-use crate::transport::notify::warn_of_stale_serials;
 
 /// How often files are looked at: an edit is in force within a second.
 const WATCH_INTERVAL: Duration = Duration::from_millis(400);
@@ -380,7 +379,6 @@ impl Control {
         report: &Report,
         started: Instant,
     ) {
-        warn_of_stale_serials(&self.publish.served().plan, &plan);
         self.evidence
             .adopt(correspondence, |members| health_table(&plan, members));
         let evidence = self.evidence.of(&plan);

@@ -173,6 +173,7 @@ impl Loader {
         let zones = zones.zones;
         if let Some(before) = before {
             warn_of_removals(&self.path, &process, &pools, &zones, before, &mut report);
+            zones::check_serials(&process, &before.zones, &zones, &mut report);
         }
         let set = zones.iter().map(|loaded| Arc::clone(&loaded.zone));
         let set = ZoneSet::new(set.collect());

@@ -1,5 +1,6 @@
 //! The zone files.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::collections::HashSet;
 use std::collections::hash_map::Entry;
@@ -7,9 +8,12 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::base::diag::Place;
 use crate::base::diag::Report;
 use crate::base::name::Name;
+use crate::base::serial;
 use crate::config::model::Pools;
+use crate::config::model::Process;
 use crate::daemon::files;
 use crate::daemon::files::Listing;
 use crate::daemon::files::MAX_DATA_LEN;
@@ -22,6 +26,7 @@ use crate::state::plan::owners_by_zone;
 use crate::zone::SteeredOwner;
 use crate::zone::Zone;
 use crate::zone::master;
+use crate::zone::set::ZoneSet;
 
 /// A zone and what it was compiled from.
 #[derive(Clone, Debug)]
@@ -32,6 +37,38 @@ pub(super) struct LoadedZone {
     owners: Vec<SteeredOwner>,
     pub(super) zone: Arc<Zone>,
     warnings: Report,
+}
+
+/// Warns of zones whose secondaries will not fetch a change, because the serial does not tell of it.
+pub(super) fn check_serials(
+    process: &Process,
+    before: &ZoneSet,
+    zones: &[LoadedZone],
+    report: &mut Report,
+) {
+    let known: HashMap<&Name, &Arc<Zone>> = before.iter().map(|zone| (zone.apex(), zone)).collect();
+    let secondaries = &process.secondaries;
+    for LoadedZone { path, zone, .. } in zones {
+        let is_copied = secondaries.iter().any(|s| s.has_zone(zone.apex()));
+        let Some(known) = known.get(zone.apex()).filter(|_| is_copied) else {
+            continue;
+        };
+        let (old, new) = (known.serial(), zone.serial());
+        let message = match serial::compare(old, new) {
+            Some(Ordering::Less) => continue,
+            Some(Ordering::Equal) if Arc::ptr_eq(known, zone) || known.has_same_records(zone) => {
+                continue;
+            }
+            Some(Ordering::Equal) => format!(
+                "zone changed but its SOA serial {new} did not; secondaries will not transfer it"
+            ),
+            Some(Ordering::Greater) | None => format!(
+                "SOA serial went from {old} to {new}, which is not newer (RFC 1982); secondaries \
+                 will not transfer the zone until it is above {old}"
+            ),
+        };
+        report.warning(Place::file(&path.to_string_lossy().into()), message);
+    }
 }
 
 /// The zones of a folder.
