@@ -47,6 +47,32 @@ fn check_reports_every_fault_of_every_file() {
     assert_eq!(folder.meridian(&["no-such-command"]).status.code(), Some(2));
 }
 
+#[test]
+fn check_warns_of_network_rules_that_no_client_subnet_matches() {
+    let folder = Folder::usual(&still_world(78), "");
+    let rule = |network: &str| {
+        format!("[[steer.\"app.example.com\".rule]]\nnetwork = [\"{network}\"]\npools = [\"eu\"]\n")
+    };
+    for (network, warned_of) in [
+        ("10.1.0.0/16", false),
+        ("10.1.2.0/24", false),
+        ("10.1.2.0/25", true),
+        ("fd00::/56", false),
+        ("fd00::/57", true),
+    ] {
+        folder.write("pools.toml", still_world(78) + &rule(network));
+        let output = folder.meridian(&["check"]);
+        let warnings = text(&output.stderr);
+        let wanted = format!("warning: `{network}` is longer than [ecs] max_scope_ipv");
+        assert_eq!(
+            warnings.contains(&wanted),
+            warned_of,
+            "{network}: {warnings}"
+        );
+        assert_eq!(output.status.code(), Some(0), "{warnings}");
+    }
+}
+
 /// Whatever file a fault is in, those of all others are found in the same run, and nothing is said that
 /// only the fault made look wrong.
 #[test]

@@ -21,7 +21,9 @@ use std::sync::Arc;
 
 use crate::base::diag::Report;
 use crate::base::name::Name;
+use crate::base::prefix::Prefix;
 use crate::config::model::Config;
+use crate::config::model::Ecs;
 use crate::config::model::Pools;
 use crate::config::model::Process;
 use crate::config::model::ZoneRef;
@@ -165,7 +167,7 @@ impl Loader {
             return Err(report);
         };
         if is_sound {
-            warn_of_idle_rules(&pools, &atlas.atlas, &mut report);
+            warn_of_idle_rules(&pools, &process.ecs, &atlas.atlas, &mut report);
         }
         if report.has_errors() {
             return Err(report);
@@ -250,8 +252,8 @@ fn warn_of_removals(
     warn(&process.zones, "zones", list_of(removed, MAX_REMOVALS));
 }
 
-/// Warns of rules that the databases can never match.
-fn warn_of_idle_rules(pools: &Pools, atlas: &Atlas, report: &mut Report) {
+/// Warns of rules that the databases, or client subnets as they are cut, can never match.
+fn warn_of_idle_rules(pools: &Pools, ecs: &Ecs, atlas: &Atlas, report: &mut Report) {
     let has_subdivisions = atlas
         .locations()
         .iter()
@@ -260,14 +262,32 @@ fn warn_of_idle_rules(pools: &Pools, atlas: &Atlas, report: &mut Report) {
         for rule in &steered.rules {
             let missing = match &rule.matcher {
                 Matcher::Asn(_) if atlas.about_asn().is_none() => {
-                    "rules by asn match nobody without [geoip] asn_database"
+                    "rules by asn match nobody without [geoip] asn_database".to_owned()
                 }
                 Matcher::Subdivision(_) if !has_subdivisions => {
                     "rules by subdivision match nobody: the GeoIP database has no subdivisions"
+                        .to_owned()
                 }
+                Matcher::Network(networks) => match too_long_for(ecs, networks) {
+                    Some(network) => format!(
+                        "`{network}` is longer than [ecs] max_scope_{}, {}, that client subnets are \
+                         cut to: the rule decides for resolvers that send none, and for no client \
+                         subnet unless it holds most of one",
+                        network.family(),
+                        ecs.max_scope()[network.family()],
+                    ),
+                    None => continue,
+                },
                 _ => continue,
             };
             report.warning(rule.place.clone(), missing);
         }
     }
+}
+
+/// The first network that is longer than the granularity of client subnets.
+fn too_long_for(ecs: &Ecs, networks: &[Prefix]) -> Option<Prefix> {
+    let max_scope = ecs.max_scope();
+    let mut networks = networks.iter().copied().filter(|_| ecs.enabled);
+    networks.find(|network| network.len() > max_scope[network.family()])
 }
