@@ -205,6 +205,17 @@ impl Report {
         self.left_out.warnings += other.left_out.warnings;
     }
 
+    /// The same with its errors as warnings: of something that is not taken, but refuses nothing.
+    #[must_use]
+    pub fn into_warnings(self) -> Self {
+        let mut warnings = Self::default();
+        for d in self.diagnostics {
+            warnings.warning(d.place, d.message);
+        }
+        warnings.left_out.warnings += self.left_out.errors + self.left_out.warnings;
+        warnings
+    }
+
     /// The same without its warnings.
     #[must_use]
     pub fn without_warnings(mut self) -> Self {

@@ -124,7 +124,7 @@ pub(super) const CLUSTER: Keys = Keys {
 
 pub(super) const SAFETY: Keys = Keys {
     title: "[safety]",
-    values: &["deny", "allow"],
+    values: &["deny", "allow", "isolate_zones", "on_faulty_start"],
     tables: &[],
 };
 

@@ -18,6 +18,7 @@ use crate::config::model::RateLimit;
 use crate::config::model::Server;
 use crate::config::model::Vantage;
 use crate::config::resolve_transfer;
+use crate::config::safety::OnFaultyStart;
 use crate::config::safety::Safety;
 use crate::config::units;
 use crate::config::written::Item;
@@ -308,6 +309,13 @@ fn safety(table: &Table<'_>) -> Safety {
     Safety {
         deny: table.read_or("deny", default.deny, networks),
         allow: table.read_or("allow", default.allow, networks),
+        isolate_zones: table.read_or("isolate_zones", default.isolate_zones, Item::boolean),
+        on_faulty_start: table.read_or("on_faulty_start", default.on_faulty_start, |item| {
+            item.word(&[
+                ("last_good", OnFaultyStart::LastGood),
+                ("refuse", OnFaultyStart::Refuse),
+            ])
+        }),
     }
 }
 

@@ -1,4 +1,4 @@
-//! `[safety]`: which addresses may be endpoints, wherever they come from.
+//! `[safety]`: which addresses may be endpoints, wherever they come from, and what faulty files may do.
 //!
 //! Addresses of the IANA special-purpose registries that no packet reaches, and so no endpoint can have,
 //! are refused: "this network", the reserved class E, the discard prefix and their like. Loopback,
@@ -19,6 +19,19 @@ pub struct Safety {
     pub deny: Vec<Prefix>,
     /// Networks that may, although they are denied or special.
     pub allow: Vec<Prefix>,
+    /// Whether a faulty zone keeps its last good content while the others change.
+    pub isolate_zones: bool,
+    /// What `serve` does when a file is faulty.
+    pub on_faulty_start: OnFaultyStart,
+}
+
+/// What `serve` does when a file is faulty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFaultyStart {
+    /// It starts from the last good copy of all files, if there is one.
+    LastGood,
+    /// It does not start.
+    Refuse,
 }
 
 impl Default for Safety {
@@ -28,6 +41,8 @@ impl Default for Safety {
         Self {
             deny: vec![Prefix::cut(link_local, 16)],
             allow: Vec::new(),
+            isolate_zones: false,
+            on_faulty_start: OnFaultyStart::LastGood,
         }
     }
 }
@@ -242,6 +257,7 @@ mod tests {
         let safety = Safety {
             deny: vec![prefix("10.0.0.0/8"), prefix("fd00::/8")],
             allow: vec![prefix("10.1.0.0/16"), prefix("240.0.0.0/4")],
+            ..Safety::default()
         };
         for (text, is_taken) in [
             ("10.0.0.1", false),

@@ -8,6 +8,7 @@ pub mod admin_token;
 pub mod control;
 mod file_limit;
 pub mod files;
+pub mod last_good;
 pub mod load;
 pub mod log;
 mod log_queue;

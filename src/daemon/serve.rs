@@ -14,6 +14,7 @@ use std::sync::RwLock;
 use std::thread;
 use std::thread::available_parallelism;
 use std::time::Duration;
+use std::time::UNIX_EPOCH;
 
 use tokio::runtime;
 use tokio::signal::unix::Signal;
@@ -23,6 +24,7 @@ use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
 use tokio::time::timeout;
+use tracing::error;
 use tracing::info;
 use tracing::warn;
 
@@ -33,15 +35,18 @@ use crate::base::date::Date;
 use crate::base::diag::Report;
 use crate::base::transport::Transport;
 use crate::config::model::Process;
+use crate::config::safety::OnFaultyStart;
 use crate::daemon::admin_token;
-use crate::daemon::control;
 use crate::daemon::control::Control;
 use crate::daemon::control::Events;
+use crate::daemon::control::event::log_report;
 use crate::daemon::control::evidence;
+use crate::daemon::control::keeper::Keeper;
 use crate::daemon::file_limit;
-use crate::daemon::load::Loaded;
+use crate::daemon::last_good;
+use crate::daemon::last_good::TakenFiles;
+use crate::daemon::load;
 use crate::daemon::load::Loader;
-use crate::daemon::load::Trigger;
 use crate::daemon::log;
 use crate::daemon::memory::memory_sys;
 use crate::daemon::memory::pages;
@@ -140,6 +145,8 @@ pub fn run(path: &Path, running: impl FnOnce(&Addresses)) -> Result<(), ServeErr
 /// A server that is ready to answer.
 struct Started {
     loader: Loader,
+    /// What it was made from.
+    files: TakenFiles,
     live: Arc<Live>,
     owner: Owner,
     evidence: evidence::Start,
@@ -151,20 +158,32 @@ struct Started {
 /// Reads the files, opens the sockets and builds the first snapshot.
 fn start(path: &Path) -> Result<Started, ServeError> {
     let mut loader = Loader::new(path, n_shards);
-    let result = loader.load(None, &Trigger::Asked);
-    let (Ok(Loaded { report, .. }) | Err(report)) = &result;
-    let mut report = report.clone();
+    let started = loader.start();
+    let mut report = match &started {
+        Ok(load::Start::Sound(loaded)) => loaded.report.clone(),
+        Ok(load::Start::LastGood { faults, .. }) | Err(faults) => faults.clone(),
+    };
     let access = match loader.process() {
         Some(process) => admin_token::read(process, &mut report),
         None => Access::Unusable,
     };
-    let loaded = match result {
-        Ok(loaded) if !report.has_errors() => loaded,
+    let loaded = match started {
+        Ok(load::Start::Sound(loaded)) if !report.has_errors() => loaded,
+        // A faulty token only keeps changes out.
+        Ok(load::Start::Sound(loaded)) if has_copy(&loaded.plan.config.process) => loaded,
+        Ok(load::Start::LastGood { loaded, copy, .. }) => {
+            let made = copy.made.duration_since(UNIX_EPOCH).unwrap_or_default();
+            error!(
+                copy = %copy.path.display(),
+                made = %Date::from_epoch(made.as_secs()),
+                "files are faulty: started from the last good copy; they are taken as soon as they \
+                 are mended"
+            );
+            loaded
+        }
         _ => return Err(ServeError::Config(report)),
     };
-    for warning in report.sorted() {
-        warn!("{warning}");
-    }
+    log_report(&report);
     let process = &loaded.plan.config.process;
     let server = &process.server;
     let bound = transport::bind(&server.listen, server.workers)?.with_xdp(&server.xdp);
@@ -182,6 +201,7 @@ fn start(path: &Path) -> Result<Started, ServeError> {
     memory_sys::return_free_pages();
     Ok(Started {
         loader,
+        files: loaded.files,
         live,
         owner,
         evidence,
@@ -189,6 +209,15 @@ fn start(path: &Path) -> Result<Started, ServeError> {
         admin,
         access,
     })
+}
+
+/// Whether a server with these settings starts in spite of a fault.
+fn has_copy(process: &Process) -> bool {
+    process.safety.on_faulty_start == OnFaultyStart::LastGood
+        && process
+            .state_dir
+            .as_deref()
+            .is_some_and(|dir| last_good::latest(dir).is_some())
 }
 
 /// Counter shards: one for each UDP thread, one for TCP and one for each thread of AF_XDP.
@@ -237,6 +266,8 @@ async fn serve(
         requests: requested,
         stop: stopping.clone(),
     };
+    let keeper = Keeper::start()?;
+    keeper.keep(&config.process, started.files);
     let (owner, loader) = (started.owner, started.loader);
     let control = Control::start(
         Arc::clone(&live),
@@ -244,6 +275,7 @@ async fn serve(
         &started.evidence,
         prober,
         loader,
+        keeper,
         events,
     );
     let admin = match (started.admin, &config.process.admin) {
@@ -298,7 +330,7 @@ fn live(
     let clock = Clock::start();
     let state_dir = plan.config.process.state_dir.as_deref();
     let state = state_dir.map(saved::read).unwrap_or_default();
-    let mut health_table = control::health_table(&plan, &Membership::default());
+    let mut health_table = evidence::health_table(&plan, &Membership::default());
     health_table.restore(&state.verdicts, clock.now());
     let start = evidence::Start {
         is_fresh: state.verdicts.endpoints.is_empty(),
@@ -318,7 +350,7 @@ fn live(
         overrides: state.overrides,
         last_reload: LastReload {
             at: unix(),
-            refused: false,
+            refused: report.has_errors(),
             report,
         },
         meters: Meters {

@@ -90,7 +90,10 @@ fn faults_in_one_file_hide_none_in_others_and_make_none() {
     let faults = |folder: &Folder| {
         let output = folder.meridian(&["check"]);
         assert_eq!(output.status.code(), Some(1));
-        text(&output.stderr)
+        // What is said of the token has nothing to do with the other files.
+        let stderr = text(&output.stderr);
+        let lines = stderr.lines().filter(|line| !line.starts_with("token:"));
+        lines.collect::<Vec<_>>().join("\n")
     };
     let found = faults(&folder);
     for wanted in [

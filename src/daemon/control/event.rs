@@ -81,7 +81,7 @@ pub(super) enum Event {
 
 impl Event {
     /// Writes the log line.
-    pub(super) fn log(&self) {
+    fn log(&self) {
         match self {
             Self::EndpointDown {
                 pool,
@@ -151,8 +151,15 @@ impl Event {
     }
 }
 
+/// Logs events, in their order.
+pub(super) fn log(events: &[Event]) {
+    for event in events {
+        event.log();
+    }
+}
+
 /// Logs the first faults and warnings, faults before warnings.
-fn log_report(report: &Report) {
+pub(in crate::daemon) fn log_report(report: &Report) {
     let mut sorted = report.sorted();
     sorted.sort_by_key(|diagnostic| diagnostic.severity);
     for diagnostic in sorted.into_iter().take(MAX_LOGGED) {

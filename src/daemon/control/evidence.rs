@@ -17,6 +17,7 @@ use crate::health::overrides::Overrides;
 use crate::health::saved::Saved;
 use crate::live::meters::Meters;
 use crate::live::shared::Owned;
+use crate::probe::pairs;
 use crate::state::correspondence::Correspondence;
 use crate::state::evidence;
 use crate::state::evidence::LastUp;
@@ -24,6 +25,14 @@ use crate::state::evidence::PoolNow;
 use crate::state::membership::Membership;
 use crate::state::plan::Plan;
 use crate::steer::PoolStatus;
+
+/// A health table for a plan: every endpoint that has a monitor, by the vantages that can reach it.
+pub fn health_table(plan: &Plan, members: &Membership) -> HealthTable {
+    let process = &plan.config.process;
+    let pairs = pairs(&plan.config.pools, members, &process.vantages);
+    let watched = pairs.into_iter().map(|pair| (pair.target, pair.vantage));
+    HealthTable::new(watched, process.report_max_age)
+}
 
 /// What the loop is to do after a change of evidence.
 #[derive(Debug, Default, PartialEq)]
@@ -315,7 +324,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::daemon::control::health_table;
     use crate::health::failure::ProbeFailure;
     use crate::health::observation::Target;
     use crate::health::overrides::Forced;

@@ -9,8 +9,9 @@
 //! to be done: [`evidence`] (what is known of the pools), [`reload`] (when files are loaded),
 //! [`publish`] (what is served), [`persist`] (when state is written).
 
-mod event;
+pub(super) mod event;
 pub mod evidence;
+pub mod keeper;
 mod persist;
 mod publish;
 mod reload;
@@ -31,8 +32,10 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use self::event::Event;
+use self::event::log;
 use self::evidence::Effects;
 use self::evidence::Evidence;
+use self::keeper::Keeper;
 use self::persist::Persist;
 use self::persist::Write;
 use self::publish::Merged;
@@ -46,7 +49,6 @@ use crate::daemon::load::Loader;
 use crate::daemon::load::Trigger;
 use crate::daemon::memory::retire;
 use crate::daemon::saved;
-use crate::health::health_table::HealthTable;
 use crate::health::observation::Observation;
 use crate::health::overrides::Forced;
 use crate::live::LastReload;
@@ -60,7 +62,6 @@ use crate::probe::pairs;
 use crate::probe::schedule::Prober;
 use crate::state::correspondence::Correspondence;
 use crate::state::derive::merge_tables;
-use crate::state::membership::Membership;
 use crate::state::plan::Plan;
 use crate::state::publish::Publisher;
 use crate::transport::notify::Notifier;
@@ -73,14 +74,6 @@ const TICK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long the last write may take when the process ends.
 const LAST_SAVE_DEADLINE: Duration = Duration::from_secs(1);
-
-/// A health table for a plan: every endpoint that has a monitor, by the vantages that can reach it.
-pub fn health_table(plan: &Plan, members: &Membership) -> HealthTable {
-    let process = &plan.config.process;
-    let pairs = pairs(&plan.config.pools, members, &process.vantages);
-    let watched = pairs.into_iter().map(|pair| (pair.target, pair.vantage));
-    HealthTable::new(watched, process.report_max_age)
-}
 
 /// Something that a blocking thread has finished.
 enum Finished {
@@ -115,6 +108,7 @@ pub struct Control {
     prober: Prober,
     /// `None` while a load runs.
     loader: Option<Box<Loader>>,
+    keeper: Keeper,
     finished: mpsc::UnboundedSender<Finished>,
     notifier: Notifier,
 }
@@ -137,6 +131,7 @@ impl Control {
         start: &evidence::Start,
         prober: Prober,
         loader: Loader,
+        keeper: Keeper,
         events: Events,
     ) -> JoinHandle<()> {
         let (finished, finishing) = mpsc::unbounded_channel();
@@ -153,6 +148,7 @@ impl Control {
             live,
             prober,
             loader: Some(Box::new(loader)),
+            keeper,
             finished,
         };
         control.follow_plan();
@@ -345,9 +341,11 @@ impl Control {
             Ok(Loaded {
                 plan,
                 correspondence,
+                files,
                 report,
                 ..
             }) => {
+                self.keeper.keep(&plan.config.process, files);
                 self.adopt(Arc::new(plan), &correspondence, &report, started);
                 Ok(report)
             }
@@ -379,8 +377,9 @@ impl Control {
         report: &Report,
         started: Instant,
     ) {
-        self.evidence
-            .adopt(correspondence, |members| health_table(&plan, members));
+        self.evidence.adopt(correspondence, |members| {
+            evidence::health_table(&plan, members)
+        });
         let evidence = self.evidence.of(&plan);
         let published = self
             .publish
@@ -481,12 +480,6 @@ impl Control {
             // The loop may have ended meanwhile.
             let _ = finished.send(work());
         });
-    }
-}
-
-fn log(events: &[Event]) {
-    for event in events {
-        event.log();
     }
 }
 

@@ -27,10 +27,15 @@ use crate::config::model::Ecs;
 use crate::config::model::Pools;
 use crate::config::model::Process;
 use crate::config::model::ZoneRef;
+use crate::config::safety::OnFaultyStart;
 use crate::daemon::files;
 use crate::daemon::files::FileSet;
+use crate::daemon::last_good;
+use crate::daemon::last_good::Copy;
+use crate::daemon::last_good::TakenFiles;
 use crate::daemon::load::databases::LoadedAtlas;
 use crate::daemon::load::reader::Reader;
+use crate::daemon::load::zones::Before;
 use crate::daemon::load::zones::LoadedZone;
 use crate::daemon::load::zones::LoadedZones;
 use crate::daemon::load::zones::list_of;
@@ -75,8 +80,26 @@ pub struct Loaded {
     pub correspondence: Correspondence,
     /// In how many shards the process counts.
     pub n_shards: usize,
+    /// What it was made from; empty for the last good copy.
+    pub files: TakenFiles,
     /// Warnings.
     pub report: Report,
+}
+
+/// What a server starts with.
+#[derive(Debug)]
+pub enum Start {
+    /// The operator's files.
+    Sound(Loaded),
+    /// The last good copy, as the files are at fault.
+    LastGood {
+        /// The load of the copy.
+        loaded: Loaded,
+        /// The copy.
+        copy: Copy,
+        /// The faults of the files.
+        faults: Report,
+    },
 }
 
 impl Loader {
@@ -114,13 +137,50 @@ impl Loader {
     pub fn load(&mut self, before: Option<&Plan>, trigger: &Trigger) -> Result<Loaded, Report> {
         let hashes = self.hashes.clone();
         let mut reader = Reader::new(trigger, before, &hashes);
-        let result = self.load_with(&mut reader, before);
-        self.seen = reader.finish();
-        if result.is_err() {
+        let mut result = self.load_with(&mut reader, before);
+        let (seen, taken) = reader.finish();
+        self.seen = seen;
+        match &mut result {
+            Ok(loaded) => loaded.files = taken,
             // What was made of refused files can be several times as long as they are.
-            memory_sys::return_free_pages();
+            Err(_) => memory_sys::return_free_pages(),
         }
         result
+    }
+
+    /// The first load of a server. If it finds a fault, that of the last good copy, as `[safety]
+    /// on_faulty_start` asks for; the operator's files are those that are watched nevertheless.
+    ///
+    /// # Errors
+    /// Every fault of every file, and of the copy.
+    pub fn start(&mut self) -> Result<Start, Report> {
+        let mut faults = match self.load(None, &Trigger::Asked) {
+            Ok(loaded) => return Ok(Start::Sound(loaded)),
+            Err(faults) => faults,
+        };
+        let refuses = |process: &Process| process.safety.on_faulty_start == OnFaultyStart::Refuse;
+        let state_dir = settings::state_dir(&self.path, self.process.as_ref());
+        let copy = match state_dir.as_deref().and_then(last_good::latest) {
+            Some(copy) if !self.process.as_ref().is_some_and(refuses) => copy,
+            _ => return Err(faults),
+        };
+        let hashes = self.hashes.clone();
+        match self.load_with(&mut Reader::of_copy(&copy.path, &hashes), None) {
+            Ok(loaded) if refuses(&loaded.plan.config.process) => Err(faults),
+            Ok(loaded) => Ok(Start::LastGood {
+                loaded,
+                copy,
+                faults,
+            }),
+            Err(of_copy) => {
+                let n = of_copy.n_errors();
+                let first = of_copy.sorted().first().map(ToString::to_string);
+                let first = first.unwrap_or_default();
+                let message = format!("last good copy has {n} faults as well, the first: {first}");
+                faults.error(files::place(&copy.path), message);
+                Err(faults)
+            }
+        }
     }
 
     fn load_with(
@@ -148,7 +208,16 @@ impl Loader {
         let mut of_zones = Report::default();
         let known_pools = pools.as_ref().unwrap_or_else(|faulty| faulty);
         let zones = match &process.zones {
-            Some(folder) => zones::load(folder, known_pools, &self.zones, reader, &mut of_zones),
+            Some(folder) => {
+                let state_dir = process.state_dir.as_deref();
+                let before = Before {
+                    zones: &self.zones,
+                    copy: state_dir.and_then(last_good::latest),
+                    hashes: &self.hashes,
+                    isolate: process.safety.isolate_zones && before.is_some(),
+                };
+                zones::load(folder, known_pools, &before, reader, &mut of_zones)
+            }
             None if is_sound => zones::none(known_pools, &mut of_zones),
             None => LoadedZones::default(),
         };
@@ -198,6 +267,7 @@ impl Loader {
             plan,
             correspondence,
             n_shards,
+            files: TakenFiles::new(),
             report,
         })
     }

@@ -13,6 +13,9 @@ use crate::daemon::files::MAX_SETTINGS_LEN;
 use crate::daemon::files::ReadError;
 use crate::daemon::files::Reading;
 use crate::daemon::files::Stamp;
+use crate::daemon::last_good;
+use crate::daemon::last_good::Taken;
+use crate::daemon::last_good::TakenFiles;
 use crate::state::plan::Plan;
 
 /// What starts a load.
@@ -42,7 +45,10 @@ pub(super) struct Reader<'a> {
     /// What is served, if anything is.
     before: Option<&'a Plan>,
     hashes: &'a RandomState,
+    /// The last good copy, if that is read instead of the files.
+    copy: Option<&'a Path>,
     seen: FileSet,
+    taken: TakenFiles,
 }
 
 impl<'a> Reader<'a> {
@@ -55,13 +61,23 @@ impl<'a> Reader<'a> {
             trigger,
             before,
             hashes,
+            copy: None,
             seen: FileSet::default(),
+            taken: TakenFiles::new(),
         }
     }
 
-    /// Everything that was looked at.
-    pub(super) fn finish(self) -> FileSet {
-        self.seen
+    /// A reader of the last good copy of the files.
+    pub(super) fn of_copy(copy: &'a Path, hashes: &'a RandomState) -> Self {
+        Self {
+            copy: Some(copy),
+            ..Self::new(&Trigger::Asked, None, hashes)
+        }
+    }
+
+    /// Everything that was looked at, and what of it was taken.
+    pub(super) fn finish(self) -> (FileSet, TakenFiles) {
+        (self.seen, self.taken)
     }
 
     /// Reads a file of at most `max_len` octets.
@@ -79,7 +95,7 @@ impl<'a> Reader<'a> {
                 content: Err(ReadError::Moving),
             }
         } else {
-            files::read_whole(path, max_len)
+            files::read_whole(&self.locate(path), max_len)
         };
         // Whatever it is when it holds still, it is to be read then.
         let is_read = self.is_asked() || !matches!(content, Err(ReadError::Moving));
@@ -90,6 +106,7 @@ impl<'a> Reader<'a> {
             stamp,
             hash: self.hashes.hash_one(&bytes),
         };
+        self.note(&source);
         Ok((bytes, source))
     }
 
@@ -105,6 +122,7 @@ impl<'a> Reader<'a> {
         match (self.read(path, MAX_SETTINGS_LEN), self.before) {
             (Ok((bytes, _)), _) => Ok(files::text(bytes, path, report)),
             (Err(ReadError::Moving), Some(before)) if !self.is_asked() => {
+                self.keep(path);
                 self.warn_of_moving(path, report);
                 Err(Moving { before })
             }
@@ -121,7 +139,11 @@ impl<'a> Reader<'a> {
     /// If that cannot be done.
     pub(super) fn list(&mut self, folder: &Path) -> std::io::Result<files::Listing> {
         self.seen.note_folder(folder);
-        files::list(folder)
+        let mut listing = files::list(&self.locate(folder))?;
+        for path in listing.zones.iter_mut().chain(&mut listing.others) {
+            *path = folder.join(path.file_name().unwrap_or_default());
+        }
+        Ok(listing)
     }
 
     /// The sources as they are now, if what was made from them is still to be used: they hold what they
@@ -133,10 +155,14 @@ impl<'a> Reader<'a> {
         report: &mut Report,
     ) -> Option<Vec<Source>> {
         if let Some(moving) = sources.iter().find(|source| self.is_moving(&source.path)) {
-            self.keep(sources, &moving.path, report);
+            for source in sources {
+                self.seen.note(&source.path, source.stamp);
+                self.keep(&source.path);
+            }
+            self.warn_of_moving(&moving.path, report);
             return Some(sources.to_vec());
         }
-        let is_same = |source: &Source| Stamp::of(&source.path) == source.stamp;
+        let is_same = |source: &Source| Stamp::of(&self.locate(&source.path)) == source.stamp;
         if !self.is_asked() && sources.iter().all(is_same) {
             for source in sources {
                 self.note(source);
@@ -145,11 +171,12 @@ impl<'a> Reader<'a> {
         }
         let mut now = Vec::with_capacity(sources.len());
         for source in sources {
+            let located = self.locate(&source.path);
             let has_len = |stamp: Stamp| source.stamp.is_some_and(|s| s.len() == stamp.len());
-            if !Stamp::of(&source.path).is_some_and(has_len) {
+            if !Stamp::of(&located).is_some_and(has_len) {
                 return None;
             }
-            let Reading { stamp, content } = files::read_whole(&source.path, max_len);
+            let Reading { stamp, content } = files::read_whole(&located, max_len);
             if self.hashes.hash_one(&content.ok()?) != source.hash {
                 return None;
             }
@@ -166,23 +193,14 @@ impl<'a> Reader<'a> {
         Some(now)
     }
 
-    /// Notes that what was made from these is used on, because of one that is being written. They are
-    /// taken up when they hold still.
-    pub(super) fn keep(&mut self, sources: &[Source], moving: &Path, report: &mut Report) {
-        for source in sources {
-            self.note(source);
-        }
-        self.warn_of_moving(moving, report);
+    /// Notes that the content that a file had before is used on.
+    pub(super) fn keep(&mut self, path: &Path) {
+        self.taken.insert(path.to_owned(), Taken::Before);
     }
 
     /// Notes a file that is at fault before it is read.
     pub(super) fn note_unread(&mut self, path: &Path) {
-        self.seen.note(path, Stamp::of(path));
-    }
-
-    /// Notes a file that is to be read when it holds still.
-    pub(super) fn note_for_later(&mut self, path: &Path) {
-        self.seen.note(path, None);
+        self.seen.note(path, Stamp::of(&self.locate(path)));
     }
 
     fn is_asked(&self) -> bool {
@@ -199,6 +217,16 @@ impl<'a> Reader<'a> {
 
     fn note(&mut self, source: &Source) {
         self.seen.note(&source.path, source.stamp);
+        let taken = source.stamp.map_or(Taken::Before, Taken::Read);
+        self.taken.insert(source.path.clone(), taken);
+    }
+
+    /// Where a file is read.
+    fn locate(&self, path: &Path) -> PathBuf {
+        match self.copy {
+            Some(copy) => last_good::mirrored(copy, path),
+            None => path.to_owned(),
+        }
     }
 
     fn warn_of_moving(&self, path: &Path, report: &mut Report) {
@@ -279,7 +307,8 @@ mod tests {
         let mut report = Report::default();
         assert!(reader.unchanged(&[source], 2, &mut report).is_some());
         assert!(report.to_string().contains("is being written"), "{report}");
-        let seen = reader.finish();
+        let (seen, taken) = reader.finish();
         assert_ne!(seen.now(), seen, "it is taken up when it holds still");
+        assert_eq!(taken, TakenFiles::from([(path, Taken::Before)]));
     }
 }

@@ -1,6 +1,7 @@
 //! The two files of settings, `meridian.toml` and `pools.toml`.
 
 use std::path::Path;
+use std::path::PathBuf;
 
 use crate::base::diag::Report;
 use crate::config;
@@ -22,7 +23,14 @@ pub(super) fn process(
             let defaults = config::Defaults {
                 host_name: host_name(),
             };
-            let process = config::process(&source(path, &text?), &defaults, report);
+            let text = text?;
+            let is_blank =
+                |line: &str| matches!(line.trim_start().chars().next(), None | Some('#'));
+            // A file that is being written begins so, and nobody means to serve nothing by it.
+            if text.lines().all(is_blank) {
+                report.error(files::place(path), "is empty, expected at least `zones`");
+            }
+            let process = config::process(&source(path, &text), &defaults, report);
             Some(process.unwrap_or_else(|faulty| *faulty))
         }
         Err(Moving { before }) => Some(before.config.process.clone()),
@@ -73,6 +81,18 @@ pub(super) fn keep_fixed(
     process.admin.clone_from(&running.admin);
     keep("[cluster]", process.cluster == running.cluster);
     process.cluster.clone_from(&running.cluster);
+}
+
+/// Where the last good copy is looked for. If `meridian.toml` is so faulty that it does not tell, where
+/// systemd keeps a service's state, or in `state` beside it.
+pub(super) fn state_dir(path: &Path, process: Option<&Process>) -> Option<PathBuf> {
+    let told = process.and_then(|process| process.state_dir.clone());
+    told.or_else(|| {
+        let systemd = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
+        let beside = path.parent().unwrap_or(Path::new("")).join("state");
+        let folders = systemd.into_iter().chain([beside]);
+        folders.into_iter().find(|folder| folder.is_dir())
+    })
 }
 
 /// This machine's name, for `[health] vantage`.

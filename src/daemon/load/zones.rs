@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::collections::HashSet;
 use std::collections::hash_map::Entry;
+use std::hash::RandomState;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::daemon::files;
 use crate::daemon::files::Listing;
 use crate::daemon::files::MAX_DATA_LEN;
 use crate::daemon::files::ReadError;
+use crate::daemon::last_good::Copy;
 use crate::daemon::load::origins;
 use crate::daemon::load::origins::Origin;
 use crate::daemon::load::reader::Reader;
@@ -93,7 +95,7 @@ pub(super) fn none(pools: &Pools, report: &mut Report) -> LoadedZones {
 pub(super) fn load(
     folder: &Path,
     pools: &Pools,
-    before: &HashMap<PathBuf, LoadedZone>,
+    before: &Before<'_>,
     reader: &mut Reader<'_>,
     report: &mut Report,
 ) -> LoadedZones {
@@ -111,7 +113,7 @@ pub(super) fn load(
         return LoadedZones::default();
     }
     let n_files = listing.zones.len();
-    let named = with_origins(&listing, before, reader, report);
+    let named = with_origins(&listing, before.zones, reader, report);
     let apexes: Vec<Name> = by_apex(&named, report).into_keys().collect();
     let all_are_known = named.len() == n_files;
     let mut outside = Report::default();
@@ -123,7 +125,7 @@ pub(super) fn load(
     let mut zones = Vec::with_capacity(n_files);
     for (path, apex) in &named {
         let owners = owners.get(apex).cloned().unwrap_or_default();
-        zones.extend(zone(path, apex, owners, before.get(path), reader, report));
+        zones.extend(zone(path, apex, owners, before, reader, report));
     }
     if zones.len() == n_files {
         warn_of_others(folder, &listing, &zones, report);
@@ -203,13 +205,12 @@ fn zone(
     path: &Path,
     apex: &Name,
     owners: Vec<SteeredOwner>,
-    known: Option<&LoadedZone>,
+    before: &Before<'_>,
     reader: &mut Reader<'_>,
     report: &mut Report,
 ) -> Option<LoadedZone> {
-    let is_for =
-        |known: &&LoadedZone| same_owners(&known.owners, &owners) && known.zone.apex() == apex;
-    if let Some(known) = known.filter(is_for)
+    let known = before.of(path, apex, &owners);
+    if let Some(known) = known
         && let Some(sources) = reader.unchanged(&known.sources, MAX_DATA_LEN, report)
     {
         report.append(known.warnings.clone());
@@ -218,23 +219,82 @@ fn zone(
             ..known.clone()
         });
     }
-    if known.is_none() && owners.is_empty() && reader.is_moving(path) {
-        let message = "is being written, the zone is served when it holds still";
-        report.warning(files::place(path), message);
-        reader.note_for_later(path);
+    let is_moving = reader.is_moving(path);
+    let mut warnings = Report::default();
+    if let Some((zone, sources)) = compile(path, apex, &owners, reader, &mut warnings) {
+        report.append(warnings.clone());
+        return Some(LoadedZone {
+            path: path.to_owned(),
+            sources,
+            owners,
+            zone: Arc::new(zone),
+            warnings,
+        });
+    }
+    if !is_moving && !before.isolate {
+        report.append(warnings);
         return None;
     }
-    let mut warnings = Report::default();
-    let compiled = compile(path, apex, &owners, reader, &mut warnings);
-    report.append(warnings.clone());
-    let (zone, sources) = compiled?;
-    Some(LoadedZone {
-        path: path.to_owned(),
-        sources,
-        owners,
-        zone: Arc::new(zone),
-        warnings,
-    })
+    let kept = before.recover(path, apex, &owners);
+    if kept.is_none() && !owners.is_empty() {
+        report.append(warnings);
+        return None;
+    }
+    let why = if is_moving {
+        "is being written"
+    } else {
+        "is faulty"
+    };
+    let outcome = match &kept {
+        Some(_) => "the zone keeps its last good content",
+        None => "the zone is left out, as there is no last good content",
+    };
+    report.warning(files::place(path), format!("{why}: {outcome}"));
+    if !is_moving {
+        report.append(warnings.into_warnings());
+    }
+    for source in kept.iter().flat_map(|kept| &kept.sources) {
+        reader.keep(&source.path);
+    }
+    kept
+}
+
+/// What there was before, for zones that are still the same, and for those that are at fault.
+#[derive(Debug)]
+pub(super) struct Before<'a> {
+    /// The zones of the load before, by path.
+    pub(super) zones: &'a HashMap<PathBuf, LoadedZone>,
+    /// The last good copy of all files.
+    pub(super) copy: Option<Copy>,
+    pub(super) hashes: &'a RandomState,
+    /// Whether faulty zones keep their last good content.
+    pub(super) isolate: bool,
+}
+
+impl Before<'_> {
+    /// The zone of a file as it was compiled for these owners.
+    fn of(&self, path: &Path, apex: &Name, owners: &[SteeredOwner]) -> Option<&LoadedZone> {
+        let known = self.zones.get(path)?;
+        (known.zone.apex() == apex && same_owners(&known.owners, owners)).then_some(known)
+    }
+
+    /// The last good content of a zone: from memory, or compiled again from the copy if other names are
+    /// steered.
+    fn recover(&self, path: &Path, apex: &Name, owners: &[SteeredOwner]) -> Option<LoadedZone> {
+        if let Some(known) = self.of(path, apex, owners) {
+            return Some(known.clone());
+        }
+        let mut reader = Reader::of_copy(&self.copy.as_ref()?.path, self.hashes);
+        let mut warnings = Report::default();
+        let (zone, sources) = compile(path, apex, owners, &mut reader, &mut warnings)?;
+        Some(LoadedZone {
+            path: path.to_owned(),
+            sources,
+            owners: owners.to_vec(),
+            zone: Arc::new(zone),
+            warnings,
+        })
+    }
 }
 
 /// Whether a zone compiled for some owners serves for others; where they were written is no matter.
