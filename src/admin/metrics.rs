@@ -22,6 +22,7 @@ use crate::health::overrides::Forced;
 use crate::live::Live;
 use crate::state::counters::Dropped;
 use crate::state::counters::Transferred;
+use crate::state::counters::XdpStatistic;
 use crate::state::snapshot::Snapshot;
 
 /// The content type of [`text`].
@@ -132,6 +133,12 @@ impl Page {
             "Messages over UDP that came by AF_XDP.",
             [],
             [([""; 0], counters.xdp_queries() as f64)],
+        );
+        self.counter(
+            "meridian_xdp_statistics_total",
+            "What the kernel counted of AF_XDP sockets' packets.",
+            ["statistic"],
+            XdpStatistic::ALL.map(|s| ([s.as_str()], counters.xdp_statistic(s) as f64)),
         );
         self.counter(
             "meridian_responses_total",

@@ -87,6 +87,31 @@ impl Transferred {
     }
 }
 
+/// What the kernel counts of an AF_XDP socket's packets (`XDP_STATISTICS`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum XdpStatistic {
+    /// Packets that were dropped for want of a frame, or for their length.
+    Dropped,
+    /// How often there was no frame in the fill ring.
+    FillRingEmpty,
+    /// Packets that were dropped because the receive ring was full.
+    RingFull,
+}
+
+impl XdpStatistic {
+    /// All, in index order.
+    pub const ALL: [Self; 3] = [Self::Dropped, Self::FillRingEmpty, Self::RingFull];
+
+    /// The metric label: the kernel's own name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dropped => "rx_dropped",
+            Self::FillRingEmpty => "rx_fill_ring_empty_descs",
+            Self::RingFull => "rx_ring_full",
+        }
+    }
+}
+
 /// The last shard, however many there are: the one that several threads may count in.
 pub const SHARED_SHARD: usize = usize::MAX;
 
@@ -97,6 +122,7 @@ pub struct Shard {
     is_shared: bool,
     queries: [AtomicU64; Transport::ALL.len()],
     xdp: AtomicU64,
+    xdp_statistics: [AtomicU64; XdpStatistic::ALL.len()],
     responses: [AtomicU64; Rcode::ALL.len()],
     dropped: [AtomicU64; Dropped::ALL.len()],
     transfers: [AtomicU64; Transferred::ALL.len()],
@@ -111,6 +137,11 @@ impl Shard {
     /// Counts a datagram that came by AF_XDP; its message is counted as well, as one over UDP.
     pub fn came_by_xdp(&self) {
         self.add(&self.xdp);
+    }
+
+    /// Takes over what the kernel has counted of the thread's AF_XDP socket.
+    pub fn set_xdp_statistic(&self, statistic: XdpStatistic, n: u64) {
+        self.xdp_statistics[statistic as usize].store(n, Relaxed);
     }
 
     /// Counts a response by its code.
@@ -180,6 +211,14 @@ impl Counters {
     /// Datagrams that came by AF_XDP; all of them are among the messages over UDP.
     pub fn xdp_queries(&self) -> u64 {
         self.shards.iter().map(|s| s.xdp.load(Relaxed)).sum()
+    }
+
+    /// What the kernel has counted of all AF_XDP sockets.
+    pub fn xdp_statistic(&self, statistic: XdpStatistic) -> u64 {
+        self.shards
+            .iter()
+            .map(|s| s.xdp_statistics[statistic as usize].load(Relaxed))
+            .sum()
     }
 
     /// Responses with a code.

@@ -8,6 +8,7 @@
 use libc::xdp_desc;
 use libc::xdp_mmap_offsets;
 use libc::xdp_options;
+use libc::xdp_statistics;
 use libc::xdp_umem_reg;
 
 /// Integers, or a structure of them as C lays it out.
@@ -27,6 +28,8 @@ unsafe impl Pod for xdp_desc {}
 unsafe impl Pod for xdp_mmap_offsets {}
 // SAFETY: a `u32`.
 unsafe impl Pod for xdp_options {}
+// SAFETY: six `u64`s.
+unsafe impl Pod for xdp_statistics {}
 // SAFETY: two `u64`s and four `u32`s, which fill it.
 unsafe impl Pod for xdp_umem_reg {}
 
@@ -34,4 +37,5 @@ unsafe impl Pod for xdp_umem_reg {}
 const _: () = assert!(size_of::<xdp_desc>() == 16);
 const _: () = assert!(size_of::<xdp_mmap_offsets>() == 128);
 const _: () = assert!(size_of::<xdp_options>() == 4);
+const _: () = assert!(size_of::<xdp_statistics>() == 48);
 const _: () = assert!(size_of::<xdp_umem_reg>() == 32);

@@ -28,6 +28,7 @@ use socket2::SockAddr;
 use socket2::Socket;
 use socket2::Type;
 
+use crate::state::counters::XdpStatistic;
 use crate::transport::responder::PREFETCH_DISTANCE;
 use crate::transport::xdp::pod_sys::Pod;
 use crate::transport::xdp::ring_sys::Mapping;
@@ -167,6 +168,27 @@ impl XdpSocket {
             0 => Copying::Copy,
             _ => Copying::ZeroCopy,
         })
+    }
+
+    /// What the kernel has counted of the socket's packets since it was opened.
+    pub(in crate::transport) fn statistics(&self) -> io::Result<[(XdpStatistic, u64); 3]> {
+        let mut statistics = libc::xdp_statistics {
+            rx_dropped: 0,
+            rx_invalid_descs: 0,
+            tx_invalid_descs: 0,
+            rx_ring_full: 0,
+            rx_fill_ring_empty_descs: 0,
+            tx_ring_empty_descs: 0,
+        };
+        option(self.as_fd(), libc::XDP_STATISTICS, &mut statistics)?;
+        Ok([
+            (XdpStatistic::Dropped, statistics.rx_dropped),
+            (
+                XdpStatistic::FillRingEmpty,
+                statistics.rx_fill_ring_empty_descs,
+            ),
+            (XdpStatistic::RingFull, statistics.rx_ring_full),
+        ])
     }
 
     /// Waits until a packet is there, at most for `timeout`, and tells whether one is. Gets on with

@@ -51,7 +51,8 @@ const BATCH: usize = 64;
 /// How long a thread sleeps at most while replies wait for the device.
 const SENDING_WAIT: Duration = Duration::from_millis(5);
 
-/// How often the interface's addresses are looked at. Until then, queries to a new one take the sockets.
+/// How often the interface's addresses and the kernel's counters are looked at. Until then, queries to a new
+/// address take the sockets.
 const LOOK_EVERY_MS: u64 = 2_000;
 
 /// Addresses and ports that the program knows at most; those beyond stay with the sockets.
@@ -324,6 +325,8 @@ pub(in crate::transport) struct XdpWorker<A> {
     /// The query, while its frame is overwritten with the reply.
     message: Box<[u8; PACKET_LEN as usize]>,
     responder: A,
+    /// When the kernel's counters were last read.
+    counted_ms: u64,
 }
 
 impl<A: Responder> XdpWorker<A> {
@@ -333,6 +336,7 @@ impl<A: Responder> XdpWorker<A> {
             queue,
             message: Box::new([0; PACKET_LEN as usize]),
             responder,
+            counted_ms: 0,
         }
     }
 
@@ -353,8 +357,13 @@ impl<A: Responder> XdpWorker<A> {
                     }
                 }
             }
+            let now_ms = now_ms();
+            if now_ms.abs_diff(self.counted_ms) >= LOOK_EVERY_MS {
+                self.counted_ms = now_ms;
+                self.count_losses(counters);
+            }
             if let Some(interface_watch) = &mut self.queue.interface_watch {
-                interface_watch.follow_addresses_at(now_ms());
+                interface_watch.follow_addresses_at(now_ms);
             }
         }
         let end = Instant::now() + DRAIN_TIME;
@@ -381,6 +390,15 @@ impl<A: Responder> XdpWorker<A> {
             counters.dropped(Dropped::Send);
         }
         answered.n_received
+    }
+
+    /// Passes on what the kernel has counted.
+    fn count_losses(&self, counters: &Shard) {
+        if let Ok(statistics) = self.queue.socket.statistics() {
+            for (statistic, n) in statistics {
+                counters.set_xdp_statistic(statistic, n);
+            }
+        }
     }
 
     /// Whether the interface still exists.
