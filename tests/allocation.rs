@@ -192,7 +192,7 @@ fn every_answer_is_of_one_generation() {
     thread::scope(|scope| {
         for seed in 0..2 {
             let (publisher, stop) = (&publisher, &stop);
-            scope.spawn(move || ask(publisher.reader(), stop, seed));
+            scope.spawn(move || ask(&publisher.reader(), stop, seed));
         }
         for generation in 1..=N_SWAPS {
             let before = publisher.current();
@@ -211,7 +211,7 @@ fn every_answer_is_of_one_generation() {
 }
 
 /// Asks for client after client until there were enough answers and no more swaps.
-fn ask(snapshots: SnapshotReader, stop: &AtomicBool, seed: u32) {
+fn ask(snapshots: &SnapshotReader, stop: &AtomicBool, seed: u32) {
     let mut reader = snapshots.cached();
     let mut scratch = Scratch::new(Arc::new(Counters::new(1)), 0);
     let arrival = Arrival {

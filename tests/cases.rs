@@ -292,7 +292,7 @@ fn check(plan: &Arc<Plan>, asked: &Asked) -> Result<(), String> {
     )?;
     compare(asked, &response)?;
     if let Some(text) = &asked.error {
-        let error = outcome.response.ok().and_then(|r| r.extended_error);
+        let error = outcome.extended_error;
         same(
             "extended error",
             &error.map(|error| error.text),

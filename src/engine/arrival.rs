@@ -100,7 +100,7 @@ impl Scratch {
         if outcome.refusal == Some(Refusal::Transfer) {
             counters.transfer(Transferred::Refused);
         }
-        if let Some(steered) = outcome.steered() {
+        if let Some(steered) = &outcome.steered {
             snapshot.plan.counters.count(self.shard, steered.counter);
             self.last_steered = (steered.name, steered.family);
         }

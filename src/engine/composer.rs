@@ -9,8 +9,7 @@ use crate::base::rr::Rcode;
 use crate::base::rr::RrSet;
 use crate::engine::arrival::Arrival;
 use crate::engine::arrival::Scratch;
-use crate::engine::outcome::Refusal;
-use crate::engine::outcome::SteeredAnswer;
+use crate::engine::outcome::Outcome;
 use crate::engine::rate_limit::ResponseClass;
 use crate::state::snapshot::Snapshot;
 use crate::wire::edns::ExtendedError;
@@ -31,36 +30,13 @@ pub(super) struct Composer<'a, 'b> {
     pub encoder: &'a mut Encoder<'b>,
     /// Whether `scratch.qname` is no longer the question's name.
     pub followed: bool,
-    /// What has been found out about the response so far.
-    pub draft: Draft,
-}
-
-/// What there is to say of a response besides its records and RCODE.
-#[derive(Clone, Copy)]
-pub(super) struct Draft {
     /// The ECS scope of the answer, in the family that the client was looked up in; `None` for all that
     /// does not depend on the client.
     pub scope_len: Option<u8>,
     /// What the response counts as for the rate limit, unless its RCODE says error.
     pub class: ResponseClass,
-    /// What an operator who asks should know of the answer (RFC 8914).
-    pub extended_error: Option<ExtendedError<'static>>,
-    /// How a steered name was answered.
-    pub steered: Option<SteeredAnswer>,
-    /// What the operator of this server should hear of.
-    pub refusal: Option<Refusal>,
-}
-
-impl Default for Draft {
-    fn default() -> Self {
-        Self {
-            scope_len: None,
-            class: ResponseClass::Answer,
-            extended_error: None,
-            steered: None,
-            refusal: None,
-        }
-    }
+    /// What there is to say of the response besides its records and RCODE.
+    pub outcome: &'a mut Outcome,
 }
 
 /// What following one name led to.
@@ -74,7 +50,7 @@ pub(super) enum Next {
 impl<'a> Composer<'a, '_> {
     /// REFUSED, because this server is not authoritative for what is asked (RFC 8914 s4.21).
     pub fn refused(&mut self, text: &'static str) -> Rcode {
-        self.draft.extended_error = Some(ExtendedError { code: 20, text });
+        self.outcome.extended_error = Some(ExtendedError { code: 20, text });
         Rcode::Refused
     }
 

@@ -22,7 +22,7 @@ impl<'a> Composer<'a, '_> {
     }
 
     fn deny(&mut self, zone: &'a Zone, rcode: Rcode, ttl: u32) -> Next {
-        self.draft.class = ResponseClass::Negative;
+        self.class = ResponseClass::Negative;
         self.encoder.set_authoritative();
         let rdata = zone.soa().rdatas().next().unwrap_or_default();
         let apex = Owner::Name(zone.apex());

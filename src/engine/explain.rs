@@ -105,7 +105,7 @@ pub fn explain(snapshot: &Snapshot, question: Question, details: &Details<'_>) -
     };
     let outcome = answer_uncounted(snapshot, &mut scratch, arrival, &message, &mut out);
     let wire = read(out.get(..outcome.response_len()).unwrap_or_default());
-    let steered = outcome.steered().copied();
+    let steered = outcome.steered;
     let ranking = steered.and_then(|steered| ranking(snapshot, &steered));
     let at = ranking.as_ref().and_then(|ranking| ranking.at);
     let (location, network) = snapshot.plan.atlas.locate(at.unwrap_or(src));

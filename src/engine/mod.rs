@@ -51,7 +51,6 @@ use crate::base::rr::RrType;
 use crate::base::transport::Transport;
 use crate::config::model::Process;
 use crate::engine::composer::Composer;
-use crate::engine::composer::Draft;
 use crate::engine::outcome::Response;
 use crate::engine::rate_limit::RateDecision;
 use crate::engine::rate_limit::ResponseClass;
@@ -92,35 +91,56 @@ fn answer_uncounted(
     message: &[u8],
     out: &mut [u8],
 ) -> Outcome {
+    let mut outcome = Outcome::new();
+    outcome.response = write(snapshot, scratch, arrival, message, out, &mut outcome);
+    outcome
+}
+
+/// Writes the response, and into `outcome` what else there is to say of it.
+fn write(
+    snapshot: &Snapshot,
+    scratch: &mut Scratch,
+    arrival: Arrival,
+    message: &[u8],
+    out: &mut [u8],
+    outcome: &mut Outcome,
+) -> Result<Response, Dropped> {
     let process = &snapshot.plan.config.process;
     let mut query = Query::unread();
     match query.read(message, &mut scratch.qname) {
         Ok(()) if query.has_tsig => {
-            signed::answer(snapshot, scratch, arrival, message, &query, out)
+            signed::answer(snapshot, scratch, arrival, message, &query, out, outcome)
         }
-        Ok(()) => respond(snapshot, scratch, arrival, &query, None, out),
+        Ok(()) => respond(snapshot, scratch, arrival, &query, None, out, outcome),
         Err(Malformed::Reject(reject)) => match scratch.decide(arrival, ResponseClass::Error) {
-            RateDecision::Drop => Outcome::silence(Dropped::RateLimit),
-            _ => refuse(process, &reject, out),
+            RateDecision::Drop => Err(Dropped::RateLimit),
+            _ => Ok(refuse(process, &reject, out, outcome)),
         },
-        Err(Malformed::Drop(Fault::Response)) => Outcome::silence(Dropped::Response),
-        Err(Malformed::Drop(_)) => Outcome::silence(Dropped::Short),
+        Err(Malformed::Drop(Fault::Response)) => Err(Dropped::Response),
+        Err(Malformed::Drop(_)) => Err(Dropped::Short),
     }
 }
 
 /// Answers a message that is no query.
-fn refuse(process: &Process, reject: &Reject<'_>, out: &mut [u8]) -> Outcome {
+fn refuse(
+    process: &Process,
+    reject: &Reject<'_>,
+    out: &mut [u8],
+    outcome: &mut Outcome,
+) -> Response {
+    outcome.extended_error = Some(ExtendedError {
+        code: 0,
+        text: reject.fault.as_str(),
+    });
     let opt = reject.has_opt.then(|| Opt {
-        extended_error: Some(ExtendedError {
-            code: 0,
-            text: reject.fault.as_str(),
-        }),
+        extended_error: outcome.extended_error,
         ..Opt::new(process.server.max_udp_payload)
     });
-    let extended_error = opt.as_ref().and_then(|opt| opt.extended_error);
     let mut encoder = Encoder::begin(out, usize::from(MIN_UDP_PAYLOAD), &reject.echo);
-    let len = encoder.finish(reject.rcode, opt.as_ref());
-    Outcome::plain(len, reject.rcode, extended_error)
+    Response {
+        len: encoder.finish(reject.rcode, opt.as_ref()),
+        rcode: reject.rcode,
+    }
 }
 
 /// Answers a query that was signed with `key`, if with any, and leaves room for a signature.
@@ -131,7 +151,8 @@ fn respond(
     query: &Query<'_>,
     key: Option<&Key>,
     out: &mut [u8],
-) -> Outcome {
+    outcome: &mut Outcome,
+) -> Result<Response, Dropped> {
     let cookie = cookie(snapshot, arrival, query);
     let mut opt = query
         .edns
@@ -151,12 +172,14 @@ fn respond(
         key: key.map(Key::name),
         encoder: &mut encoder,
         followed: false,
-        draft: Draft::default(),
+        scope_len: None,
+        class: ResponseClass::Answer,
+        outcome: &mut *outcome,
     };
     let rcode = dispatch(&mut composer);
-    let draft = composer.draft;
+    let scope_len = composer.scope_len;
     let class = match rcode {
-        Rcode::NoError | Rcode::NxDomain | Rcode::YxDomain => draft.class,
+        Rcode::NoError | Rcode::NxDomain | Rcode::YxDomain => composer.class,
         _ => ResponseClass::Error,
     };
     // Nobody is flooded by a client that is where, or who, it says it is.
@@ -165,32 +188,31 @@ fn respond(
         true => RateDecision::Send,
         false => scratch.decide(arrival, class),
     };
-    let response = match decision {
-        RateDecision::Drop => Err(Dropped::RateLimit),
-        // An error is short as it is, and truncated it would say nothing.
-        RateDecision::Slip if class != ResponseClass::Error => Ok(slip(query, opt, out)),
-        RateDecision::Slip | RateDecision::Send => {
-            // Other classes may hold more than ours (RFC 1035 s6.2).
-            if query.qclass == Class::ANY {
-                encoder.clear_authoritative();
-            }
-            if let Some(opt) = &mut opt {
-                opt.extended_error = draft.extended_error;
-                let scope = opt.subnet.zip(draft.scope_len);
-                opt.scope_len = scope.map_or(0, |(subnet, len)| subnet.scope_len(len));
-            }
-            Ok(Response {
-                len: encoder.finish(rcode, opt.as_ref()),
-                rcode,
-                extended_error: draft.extended_error,
-                steered: draft.steered,
-            })
+    match decision {
+        RateDecision::Drop => {
+            outcome.steered = None;
+            return Err(Dropped::RateLimit);
         }
-    };
-    Outcome {
-        response,
-        refusal: draft.refusal,
+        // An error is short as it is, and truncated it would say nothing.
+        RateDecision::Slip if class != ResponseClass::Error => {
+            outcome.steered = None;
+            return Ok(slip(query, opt, out));
+        }
+        RateDecision::Slip | RateDecision::Send => {}
     }
+    // Other classes may hold more than ours (RFC 1035 s6.2).
+    if query.qclass == Class::ANY {
+        encoder.clear_authoritative();
+    }
+    if let Some(opt) = &mut opt {
+        opt.extended_error = outcome.extended_error;
+        let scope = opt.subnet.zip(scope_len);
+        opt.scope_len = scope.map_or(0, |(subnet, len)| subnet.scope_len(len));
+    }
+    Ok(Response {
+        len: encoder.finish(rcode, opt.as_ref()),
+        rcode,
+    })
 }
 
 /// What goes in place of a response that the rate limit keeps back, and is hardly longer than the
@@ -208,8 +230,6 @@ fn slip(query: &Query<'_>, opt: Option<Opt<'_>>, out: &mut [u8]) -> Response {
     Response {
         len: encoder.finish(rcode, opt.as_ref()),
         rcode,
-        extended_error: None,
-        steered: None,
     }
 }
 

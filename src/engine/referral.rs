@@ -15,7 +15,7 @@ impl<'a> Composer<'a, '_> {
     pub(super) fn referral(&mut self, zone: &'a Zone, cut: Node<'a>) -> Next {
         match self.followed {
             true => self.encoder.set_authoritative(),
-            false => self.draft.class = ResponseClass::Referral,
+            false => self.class = ResponseClass::Referral,
         }
         let Some(ns) = cut.rrset(RrType::NS) else {
             return Next::Done(Rcode::ServFail);

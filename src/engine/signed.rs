@@ -5,6 +5,7 @@ use crate::engine::arrival::Arrival;
 use crate::engine::arrival::Scratch;
 use crate::engine::outcome::Outcome;
 use crate::engine::outcome::Refusal;
+use crate::engine::outcome::Response;
 use crate::engine::rate_limit::RateDecision;
 use crate::engine::rate_limit::ResponseClass;
 use crate::engine::respond;
@@ -26,32 +27,26 @@ pub(super) fn answer(
     message: &[u8],
     query: &Query<'_>,
     out: &mut [u8],
-) -> Outcome {
+    outcome: &mut Outcome,
+) -> Result<Response, Dropped> {
     let now = arrival.now_ms / 1000;
     // The query's reader has seen it.
-    let Some(tsig) = Tsig::of(message) else {
-        return Outcome::silence(Dropped::Short);
-    };
+    let tsig = Tsig::of(message).ok_or(Dropped::Short)?;
     let mut signer = match snapshot.plan.keyring.verify(&tsig, now) {
         Ok(signer) => signer,
         Err(refused) => {
-            let refusal = Some(Refusal::Tsig(refused.error));
-            let outcome = match scratch.decide(arrival, ResponseClass::Error) {
-                RateDecision::Drop => Outcome::silence(Dropped::RateLimit),
-                _ => refuse(snapshot, query, &tsig, refused, now, out),
+            outcome.refusal = Some(Refusal::Tsig(refused.error));
+            return match scratch.decide(arrival, ResponseClass::Error) {
+                RateDecision::Drop => Err(Dropped::RateLimit),
+                _ => Ok(refuse(snapshot, query, &tsig, refused, now, out)),
             };
-            return Outcome { refusal, ..outcome };
         }
     };
-    let mut outcome = respond(snapshot, scratch, arrival, query, Some(signer.key()), out);
-    if let Ok(response) = &mut outcome.response {
-        match signer.sign(out, response.len, now) {
-            Some(len) => response.len = len,
-            // The response was kept short enough, so that there is always room.
-            None => outcome.response = Err(Dropped::Send),
-        }
-    }
-    outcome
+    let key = Some(signer.key());
+    let response = respond(snapshot, scratch, arrival, query, key, out, outcome)?;
+    // The response was kept short enough, so that there is always room.
+    let len = signer.sign(out, response.len, now).ok_or(Dropped::Send)?;
+    Ok(Response { len, ..response })
 }
 
 /// NOTAUTH with a TSIG that says why; a response that would be too long for it goes without.
@@ -62,7 +57,7 @@ fn refuse(
     refused: Refused,
     now: u64,
     out: &mut [u8],
-) -> Outcome {
+) -> Response {
     let max_udp_payload = snapshot.plan.config.process.server.max_udp_payload;
     let opt = query.edns.as_ref().map(|_| Opt::new(max_udp_payload));
     let limit = out.len().min(usize::from(MIN_UDP_PAYLOAD));
@@ -77,5 +72,8 @@ fn refuse(
         (error, Some(mut signer)) => signer.refuse(error, out, len, now),
         (error, None) => tsig.refuse(error, out, len),
     };
-    Outcome::plain(with_tsig.unwrap_or(len), rcode, None)
+    Response {
+        len: with_tsig.unwrap_or(len),
+        rcode,
+    }
 }

@@ -8,7 +8,6 @@ use crate::base::rr::Rcode;
 use crate::base::rr::RrType;
 use crate::engine::client;
 use crate::engine::composer::Composer;
-use crate::engine::composer::Draft;
 use crate::engine::composer::Next;
 use crate::engine::outcome::SteerReason;
 use crate::engine::outcome::SteeredAnswer;
@@ -57,13 +56,11 @@ impl<'a> Composer<'a, '_> {
                 Found::ServFail => 2,
                 Found::NoData => u8::from(self.has_family(ix, family)),
             };
-            (merit, family, found, self.draft)
+            (merit, family, found, self.scope_len, *self.outcome)
         });
-        let (_, family, found, draft) = if v6.0 > v4.0 { v6 } else { v4 };
-        self.draft = Draft {
-            scope_len: v4.3.scope_len.max(v6.3.scope_len),
-            ..draft
-        };
+        self.scope_len = v4.3.max(v6.3);
+        let (_, family, found, _, outcome) = if v6.0 > v4.0 { v6 } else { v4 };
+        *self.outcome = outcome;
         self.put_found(zone, ix, family, found)
     }
 
@@ -98,9 +95,9 @@ impl<'a> Composer<'a, '_> {
             Found::NoData | Found::ServFail => None,
         };
         let reason = self.reason(pool, family);
-        self.draft.scope_len = Some(steered.scope_len);
-        self.draft.extended_error = extended_error(reason, &steered.found);
-        self.draft.steered = Some(SteeredAnswer {
+        self.scope_len = Some(steered.scope_len);
+        self.outcome.extended_error = extended_error(reason, &steered.found);
+        self.outcome.steered = Some(SteeredAnswer {
             name: ix,
             family,
             client: steered.client,
@@ -152,7 +149,7 @@ impl<'a> Composer<'a, '_> {
 
     /// Where the addresses of the client's answer start, by its prefix.
     fn hashed_start(&self) -> u32 {
-        let client = self.draft.steered.map(|steered| steered.client.prefix);
+        let client = self.outcome.steered.map(|steered| steered.client.prefix);
         // The low bits say already which selection of many endpoints it gets.
         client.map_or(0, |prefix| (ClientKey::of(prefix).spread() >> 32) as u32)
     }

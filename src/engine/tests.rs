@@ -287,10 +287,10 @@ fn shown(snapshot: &Snapshot, outcome: &Outcome) -> String {
         Err(reason) => return format!("silence: {}", reason.as_str()),
     };
     let mut text = response.rcode.to_string();
-    if let Some(error) = response.extended_error {
+    if let Some(error) = outcome.extended_error {
         text += &format!(" ({})", error.text);
     }
-    if let Some(steered) = response.steered {
+    if let Some(steered) = outcome.steered {
         let pools = &snapshot.plan.config.pools.pools;
         let pool = steered
             .pool
