@@ -121,7 +121,6 @@ impl<'a> Composer<'a, '_> {
         }
     }
 
-    #[inline(always)] // On every answer's way: calls cost as much as what they call.
     fn put_steered(
         &mut self,
         ix: SteeredIx,
