@@ -52,6 +52,7 @@ use crate::daemon::memory::memory_sys;
 use crate::daemon::memory::pages;
 use crate::daemon::saved;
 use crate::engine::rate_limit::RateLimiter;
+use crate::health::observation::Observation;
 use crate::live::Addresses;
 use crate::live::LastReload;
 use crate::live::Live;
@@ -251,16 +252,7 @@ async fn serve(
     // Large tables are joined to huge pages while queries are answered.
     drop(tokio::task::spawn_blocking(pages::join));
     let (observed, observations) = mpsc::channel(OBSERVATIONS);
-    let (tls, faults) = Tls::system();
-    for fault in faults {
-        warn!(fault, "certificate store");
-    }
-    let prober = Prober::new(
-        tls,
-        file_limit::max_probes_in_flight(),
-        observed,
-        live.meters.probes_late.clone(),
-    );
+    let prober = prober(&live, observed);
     let events = Events {
         observations,
         requests: requested,
@@ -305,6 +297,15 @@ async fn serve(
     })
     .await;
     Ok(())
+}
+
+fn prober(live: &Live, observed: mpsc::Sender<Observation>) -> Prober {
+    let (tls, faults) = Tls::system();
+    for fault in faults {
+        warn!(fault, "certificate store");
+    }
+    let late = live.meters.probes_late.clone();
+    Prober::new(tls, file_limit::max_probes_in_flight(), observed, late)
 }
 
 fn limiter(process: &Process) -> Option<Arc<RateLimiter>> {

@@ -89,7 +89,7 @@ pub struct VantageView<'a> {
 }
 
 impl HealthTable {
-    /// A health_table without evidence for these pairs of target and vantage name; endpoints keep the order
+    /// A health table without evidence for these pairs of target and vantage name; endpoints keep the order
     /// in which they first occur.
     pub fn new(
         pairs: impl IntoIterator<Item = (Arc<Target>, Arc<str>)>,
@@ -121,14 +121,14 @@ impl HealthTable {
         health_table
     }
 
-    /// Whether an observation is about an endpoint of this health_table, probed by the monitor it has now.
+    /// Whether an observation is about an endpoint of this health table, probed by the monitor it has now.
     pub fn watches(&self, observation: &Observation) -> bool {
         let seen = &observation.target;
         let endpoint = self.find(&seen.pool, seen.address);
         endpoint.is_some_and(|endpoint| endpoint.target == *seen)
     }
 
-    /// Takes one finished probe; returns the change it made, if any. What is not on the health_table, or
+    /// Takes one finished probe; returns the change it made, if any. What is not on the health table, or
     /// was probed by another monitor than now (in flight over a reload), is passed over.
     pub fn observe(&mut self, observation: &Observation, now: Moment) -> Option<Flip> {
         let seen = &observation.target;
@@ -158,7 +158,7 @@ impl HealthTable {
         flips
     }
 
-    /// The health of an endpoint; unknown for one that is not on the health_table (no monitor).
+    /// The health of an endpoint; unknown for one that is not on the health table (no monitor).
     pub fn health(&self, pool: &str, address: IpAddr) -> Health {
         self.find(pool, address)
             .map_or(Health::Unknown, |endpoint| endpoint.health)

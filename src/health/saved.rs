@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::base::health::Health;
 use crate::health::streak::Note;
 
-/// Every endpoint of a health_table, in the health_table's order.
+/// Every endpoint of a health table, in the health table's order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Saved {
     /// No pair of pool and address occurs twice.

@@ -533,7 +533,7 @@ mod tests {
         while seen.recv().await.is_some() {}
     }
 
-    /// The contract's promise, with the real schedule and the real health_table: an endpoint that begins to
+    /// The contract's promise, with the real schedule and the real health table: an endpoint that begins to
     /// hang is down within `failure_threshold × interval + timeout + 1 s`, and one that recovers is
     /// up within the same time.
     #[tokio::test(start_paused = true)]

@@ -21,8 +21,8 @@ impl Correspondence {
         let pools = |pools: &Pools| pools.pools.iter().map(|pool| pool.name.clone()).collect();
         let steered = |pools: &Pools| pools.steered.iter().map(|s| s.owner.clone()).collect();
         Self {
-            pools: matches(pools(old), pools(new), PoolIx::new),
-            steered: matches(steered(old), steered(new), SteeredIx::new),
+            pools: matches(pools(old), &pools(new), PoolIx::new),
+            steered: matches(steered(old), &steered(new), SteeredIx::new),
         }
     }
 
@@ -43,11 +43,7 @@ impl Correspondence {
     }
 }
 
-fn matches<K: Eq + Hash, T: Copy>(
-    old: Vec<K>,
-    new: Vec<K>,
-    index: fn(usize) -> T,
-) -> Vec<Option<T>> {
+fn matches<K: Eq + Hash, T: Copy>(old: Vec<K>, new: &[K], index: fn(usize) -> T) -> Vec<Option<T>> {
     let old: HashMap<K, T> = old.into_iter().zip((0..).map(index)).collect();
     new.iter().map(|name| old.get(name).copied()).collect()
 }

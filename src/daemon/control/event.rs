@@ -17,6 +17,14 @@ use crate::health::overrides::Forced;
 /// The most faults and warnings of a reload that are logged; all of them are on the status page.
 const MAX_LOGGED: usize = 20;
 
+/// The message for a state folder that cannot be written to.
+const NOT_SAVED: &str = "state cannot be saved, trying again every few seconds: verdicts and \
+     overrides would not survive a restart";
+
+/// The message for an override without a pool.
+const ORPHANED: &str = "override of a pool that does not exist: it would hold if one of that name \
+     came; `meridian undrain` clears it";
+
 /// Something that an operator reads in the log.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Event {
@@ -112,18 +120,11 @@ impl Event {
                 seconds,
             } => info!(%pool, state = state.as_str(), %reason, ?seconds, "override set"),
             Self::OverrideCleared { pool } => info!(%pool, "override cleared"),
-            Self::OverrideOrphaned { pool, state } => warn!(
-                %pool,
-                state = state.as_str(),
-                "override of a pool that does not exist: it would hold if one of that name came; \
-                 `meridian undrain` clears it"
-            ),
+            Self::OverrideOrphaned { pool, state } => {
+                warn!(%pool, state = state.as_str(), "{ORPHANED}");
+            }
             Self::OverrideExpired { pool } => info!(%pool, "override expired"),
-            Self::StateNotSaved { error } => warn!(
-                %error,
-                "state cannot be saved, trying again every few seconds: verdicts and overrides \
-                 would not survive a restart"
-            ),
+            Self::StateNotSaved { error } => warn!(%error, "{NOT_SAVED}"),
             Self::StateSavedAgain => info!("state can be saved again"),
             Self::FileRestless { path } => warn!(
                 path = %path.display(),

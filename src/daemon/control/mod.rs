@@ -346,7 +346,7 @@ impl Control {
                 ..
             }) => {
                 self.keeper.keep(&plan.config.process, files);
-                self.adopt(Arc::new(plan), &correspondence, &report, started);
+                self.adopt(&Arc::new(plan), &correspondence, &report, started);
                 Ok(report)
             }
             Err(report) => {
@@ -372,18 +372,18 @@ impl Control {
     /// Makes a new plan the one that is served and probed.
     fn adopt(
         &mut self,
-        plan: Arc<Plan>,
+        plan: &Arc<Plan>,
         correspondence: &Correspondence,
         report: &Report,
         started: Instant,
     ) {
         self.evidence.adopt(correspondence, |members| {
-            evidence::health_table(&plan, members)
+            evidence::health_table(plan, members)
         });
-        let evidence = self.evidence.of(&plan);
+        let evidence = self.evidence.of(plan);
         let published = self
             .publish
-            .adopt(Arc::clone(&plan), correspondence, &evidence);
+            .adopt(Arc::clone(plan), correspondence, &evidence);
         self.serve(published);
         self.published(started);
         self.follow_plan();
