@@ -81,7 +81,7 @@ impl AbsentWatch {
         match starter.start(listener) {
             Ok(()) => info!(%address, "listening address has appeared"),
             Err(error) => {
-                warn!(%address, %error, "listening address has appeared but cannot be served")
+                warn!(%address, %error, "listening address has appeared but cannot be served");
             }
         }
         Some(address)

@@ -173,7 +173,7 @@ impl Bound {
     }
 
     /// Takes UDP queries to the listening addresses by AF_XDP from these interfaces, as far as that can
-    /// be had; a line in the log tells for each what it got or why not, and what to do.
+    /// be had; a line in the log says for each what it got, or why not and what to do.
     #[must_use]
     pub fn with_xdp(mut self, interfaces: &[Box<str>]) -> Self {
         let mut addresses = self.addresses();

@@ -43,7 +43,7 @@ const TROUBLE_PAUSE: Duration = Duration::from_millis(10);
 pub(super) struct UdpWorker<A> {
     /// Blocking, with [`RECEIVE_WAIT`] and [`SEND_WAIT`] as its timeouts.
     pub(super) socket: UdpSocket,
-    /// Whether it was bound to an unspecified address and tells which one was asked.
+    /// Whether it was bound to an unspecified address and passes the local address of each message.
     pub(super) is_wildcard: bool,
     /// This thread's own.
     pub(super) responder: A,

@@ -69,12 +69,12 @@ pub(super) struct Batch {
     messages: Box<[u8]>,
     /// The replies, one behind the other: as many octets at most as messages have.
     replies: Box<[u8]>,
-    /// What the kernel is told in one call; means nothing between calls.
+    /// The kernel's arguments for one call; mean nothing between calls.
     headers: Box<[libc::mmsghdr]>,
     /// The same.
     vectors: Box<[libc::iovec]>,
     n_received: usize,
-    /// Whether the socket tells which address a message was sent to.
+    /// Whether the socket passes the local address of each message.
     with_local: bool,
 }
 

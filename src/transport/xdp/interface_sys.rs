@@ -1,4 +1,4 @@
-//! What the system tells of a network interface: its number, MAC address, MTU, receive queues and
+//! Properties of a network interface: its number, MAC address, MTU, receive queues and
 //! addresses.
 
 #![expect(unsafe_code, reason = "getifaddrs has no safe wrapper")]

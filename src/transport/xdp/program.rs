@@ -361,7 +361,7 @@ mod tests {
             panic!("it does not end");
         }
 
-        /// Carries out an instruction and tells whether it jumps.
+        /// Carries out an instruction and returns whether it jumps.
         fn does_jump(&mut self, instruction: Instruction) -> bool {
             let (to, from) = halves(instruction);
             let offset = instruction.offset;

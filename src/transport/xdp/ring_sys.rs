@@ -1,7 +1,7 @@
 //! A ring of AF_XDP: memory in which the kernel and we pass entries to one another without a call.
 //!
 //! One side produces and the other consumes. Each side writes its own index alone, after the entries that
-//! it speaks of have been written or read. Linux only.
+//! it covers have been written or read. Linux only.
 
 #![expect(
     unsafe_code,
@@ -133,7 +133,7 @@ impl<T: Pod> Ring<T> {
         self.ours.wrapping_sub(theirs)
     }
 
-    /// Whether the kernel wants to be told of new entries.
+    /// Whether the kernel needs a system call to notice new entries (`XDP_RING_NEED_WAKEUP`).
     pub(in crate::transport) fn needs_wakeup(&self) -> bool {
         // SAFETY: it points into the mapping, is aligned, and both sides access it atomically.
         unsafe { self.flags.as_ref() }.load(Relaxed) & libc::XDP_RING_NEED_WAKEUP != 0

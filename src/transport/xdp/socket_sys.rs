@@ -191,7 +191,7 @@ impl XdpSocket {
         ])
     }
 
-    /// Waits until a packet is there, at most for `timeout`, and tells whether one is. Gets on with
+    /// Waits until a packet is there, at most for `timeout`, and returns whether one is. Gets on with
     /// sending meanwhile, as far as the kernel needs to be asked to.
     pub(in crate::transport) fn wait(&mut self, timeout: Duration) -> io::Result<bool> {
         if self.received.has_more() {

@@ -1,9 +1,9 @@
 //! AF_XDP: queries taken from an interface's receive queues and answered in their own frames, past the
 //! kernel's network stack.
 //!
-//! A program on the interface (`xdp_prog.rs`) sends queries to us to the socket of their queue, one
+//! A program on the interface (`program.rs`) sends queries to us to the socket of their queue, one
 //! thread each; everything else goes to the kernel, where the usual sockets are open as well. So whatever
-//! fails here costs speed and no answers: an interface that cannot be had is told of once and left to
+//! fails here costs speed and no answers: an interface that cannot be had is logged once and left to
 //! them. Replies go back by the MAC address that the query came from: no route is looked up.
 
 use std::collections::BTreeSet;
@@ -224,7 +224,7 @@ fn attach(ethernet: &Ethernet, keys: &Map, sockets: &Map) -> Result<(OwnedFd, Mo
             .map(|link| (link, mode))
             .map_err(XdpError::at("attach its BPF program"))
     };
-    // An interface that is taken or forbidden is so in both modes; the error of the second is told.
+    // An interface that is taken or forbidden is so in both modes; the error of the second is returned.
     attach(Mode::Native).or_else(|_| attach(Mode::Generic))
 }
 
@@ -242,8 +242,8 @@ fn open_socket(interface: u32, queue: u32, mode: Mode) -> Result<XdpSocket, XdpE
     socket.map_err(|(step, cause)| XdpError::Refused { step, cause })
 }
 
-/// What is done once for all queues of an interface: telling of it, and telling the program which
-/// addresses and ports are ours.
+/// What is done once for all queues of an interface: logging its state, and giving the program the addresses
+/// and ports that are ours.
 #[derive(Debug)]
 struct InterfaceWatch {
     interface: Box<str>,
