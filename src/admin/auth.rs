@@ -62,7 +62,7 @@ impl Token {
         self.0.len() < MIN_LEN
     }
 
-    /// Whether this is it. The time taken tells the length, and nothing else of the secret.
+    /// Whether this is it. The time taken reveals its length, and nothing else.
     fn is(&self, presented: &[u8]) -> bool {
         self.0.as_bytes().ct_eq(presented).into()
     }
@@ -139,7 +139,7 @@ struct Unlogged {
 }
 
 impl RefusalLog {
-    /// Notes a refused call; the line tells how many there were since the one before.
+    /// Notes a refused call; a line has the number of calls since the line before.
     pub fn refused(&self, client: IpAddr, reason: Denied) {
         let mut unlogged = lock(&self.0);
         unlogged.calls += 1;

@@ -290,7 +290,7 @@ pub struct Vantage {
     pub report_age_seconds: Option<f64>,
     /// Its latest failure, also after recovery.
     pub last_failure: Option<Note>,
-    /// Why its latest probe told nothing.
+    /// Why its latest probe was no evidence.
     pub no_evidence: Option<Note>,
 }
 

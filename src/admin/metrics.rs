@@ -28,8 +28,8 @@ use crate::state::snapshot::Snapshot;
 /// The content type of [`text`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Pairs of steered name and pool of which each is told before it has been answered; of more than
-/// these, most of which stay at zero for ever, only those that have been.
+/// With more pairs of steered name and pool than this, those that have never been answered have no
+/// series: most would stay at zero for ever.
 const MAX_ZERO_PAIRS: usize = 10_000;
 
 /// All metrics now.
@@ -124,13 +124,13 @@ impl Page {
         let counters = &live.counters;
         self.counter(
             "meridian_queries_total",
-            "Messages that arrived.",
+            "DNS messages received.",
             ["transport"],
             Transport::ALL.map(|t| ([t.as_str()], counters.queries(t) as f64)),
         );
         self.counter(
             "meridian_xdp_queries_total",
-            "Messages over UDP that came by AF_XDP.",
+            "DNS messages received over UDP by AF_XDP.",
             [],
             [([""; 0], counters.xdp_queries() as f64)],
         );
@@ -142,13 +142,13 @@ impl Page {
         );
         self.counter(
             "meridian_responses_total",
-            "Responses sent, by response code.",
+            "DNS responses sent, by response code.",
             ["rcode"],
             Rcode::ALL.map(|r| ([r.as_str()], counters.responses(r) as f64)),
         );
         self.counter(
             "meridian_dropped_total",
-            "What arrived and got no response, or one that could not be sent.",
+            "DNS messages that were not answered, or whose response could not be sent.",
             ["reason"],
             Dropped::ALL.map(|d| ([d.as_str()], counters.dropped(d) as f64)),
         );
@@ -162,7 +162,7 @@ impl Page {
         let tells_zeros = snapshot.plan.counters.n_pairs() <= MAX_ZERO_PAIRS;
         self.counter(
             "meridian_answers_total",
-            "Answers with addresses of a pool.",
+            "Answers with the addresses of a pool, by steered name.",
             ["name", "pool"],
             answers
                 .filter(|(_, n)| *n > 0 || tells_zeros)
@@ -182,7 +182,7 @@ impl Page {
         });
         self.gauge(
             "meridian_pool_up",
-            "Whether a pool counts as up in a family it has endpoints of, overrides included.",
+            "Whether a pool is up in an address family, overrides included.",
             ["family", "pool"],
             families,
         );
@@ -195,7 +195,7 @@ impl Page {
         });
         self.gauge(
             "meridian_endpoint_up",
-            "Whether an endpoint is up in the judgement of its vantages; unknown counts as up.",
+            "Whether an endpoint is up by the quorum of its vantages; unknown counts as up.",
             ["endpoint", "pool"],
             endpoints,
         );
@@ -241,13 +241,13 @@ impl Page {
         }
         self.gauge(
             "meridian_vantage_endpoint_up",
-            "Whether an endpoint is up as one vantage sees it; unknown counts as up.",
+            "Whether an endpoint is up by the verdict of one vantage; unknown counts as up.",
             ["endpoint", "pool", "vantage"],
             verdicts,
         );
         self.gauge(
             "meridian_vantage_report_age_seconds",
-            "The age of a vantage's newest report about any endpoint.",
+            "The age of a vantage's latest report about any endpoint.",
             ["vantage"],
             ages.into_iter()
                 .map(|(name, age)| ([name], age.as_secs_f64())),
@@ -258,7 +258,7 @@ impl Page {
     fn state(&mut self, live: &Live, snapshot: &Snapshot) {
         self.gauge(
             "meridian_table_generation",
-            "The number of the snapshot that is served.",
+            "The generation of the snapshot that is served.",
             [],
             [([""; 0], snapshot.generation as f64)],
         );
@@ -290,13 +290,13 @@ impl Page {
         let is_refused = live.last_reload.read().refused;
         self.gauge(
             "meridian_reload_failed",
-            "Whether the latest reload was refused, so that older files are served.",
+            "Whether the latest reload was refused, so that the previous files are still served.",
             [],
             [([""; 0], f64::from(u8::from(is_refused)))],
         );
         self.gauge(
             "meridian_build_info",
-            "Always 1; the label tells the version.",
+            "Always 1; the version is a label.",
             ["version"],
             [([env!("CARGO_PKG_VERSION")], 1.0)],
         );
@@ -309,23 +309,27 @@ impl Page {
         for (name, help, value) in [
             (
                 "process_max_fds",
-                "The most files that may be open.",
+                "Maximum number of open file descriptors.",
                 now.max_fds,
             ),
-            ("process_open_fds", "Open files.", now.open_fds),
+            (
+                "process_open_fds",
+                "Number of open file descriptors.",
+                now.open_fds,
+            ),
             (
                 "process_resident_memory_bytes",
-                "Memory in RAM.",
+                "Resident memory size in bytes.",
                 now.resident_bytes,
             ),
             (
                 "process_start_time_seconds",
-                "When the process started.",
+                "Start time of the process since unix epoch in seconds.",
                 started,
             ),
             (
                 "process_virtual_memory_bytes",
-                "Address space.",
+                "Virtual memory size in bytes.",
                 now.virtual_bytes,
             ),
         ] {
@@ -333,7 +337,7 @@ impl Page {
         }
         self.counter(
             "process_cpu_seconds_total",
-            "User and system time.",
+            "Total user and system CPU time spent in seconds.",
             [],
             now.cpu_seconds.map(|value| ([""; 0], value)),
         );

@@ -292,13 +292,13 @@ impl Display for Text<'_> {
     }
 }
 
-/// A word on the colour of a class.
+/// A label in the colour of a class.
 struct Badge<'a>(&'a str, &'a str);
 
 impl Display for Badge<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (class, word) = (Text(self.0), Text(self.1));
-        write!(f, "<span class=\"badge {class}\">{word}</span>")
+        let (class, label) = (Text(self.0), Text(self.1));
+        write!(f, "<span class=\"badge {class}\">{label}</span>")
     }
 }
 

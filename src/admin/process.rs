@@ -1,4 +1,4 @@
-//! What the kernel says of this process, read from `/proc/self`.
+//! The kernel's numbers of this process, read from `/proc/self`.
 //!
 //! Whatever cannot be read or understood is left out: a number that is missing is better than one
 //! that is wrong.
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn this_process_is_told() {
+    fn this_process_has_numbers() {
         let now = ProcessNow::read();
         assert!(now.resident_bytes.is_some_and(|octets| octets > 1e5));
         assert!(now.virtual_bytes >= now.resident_bytes);

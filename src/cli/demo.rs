@@ -158,7 +158,7 @@ fn serve_backends(listeners: Vec<TcpListener>) {
     });
 }
 
-/// One region's application: ready until it is told to fail.
+/// One region's application: ready until it is switched off.
 fn backend(pool: &'static str) -> Router {
     let fails = Arc::new(AtomicBool::new(false));
     let (failing, recovering) = (Arc::clone(&fails), Arc::clone(&fails));

@@ -45,7 +45,8 @@ pub struct Options {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Ask the running server, which knows what is up, instead of reading the files; --server does so too
+    /// Ask the running server, with its current health and overrides, instead of reading the files; implied by
+    /// --server
     #[arg(long)]
     live: bool,
     #[command(flatten)]

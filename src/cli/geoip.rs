@@ -19,7 +19,7 @@ use crate::mmdb::info;
 /// What to do with a database.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Tell what a database holds
+    /// Show what a database holds
     Info {
         /// An MMDB file
         file: PathBuf,
@@ -35,7 +35,7 @@ pub enum Command {
         /// The MMDB file to write
         #[arg(long, value_name = "FILE")]
         output: PathBuf,
-        /// The build date [default: what the IPv4 file says, else today]
+        /// The build date [default: that of the IPv4 file, else today]
         #[arg(long, value_name = "YYYY-MM-DD", value_parser = parse_date)]
         date: Option<Date>,
     },

@@ -1,4 +1,4 @@
-//! Floor 9: words for people.
+//! Floor 9: the command line.
 //!
 //! One file per command. Results go to stdout, errors to stderr; the exit code is 0 for fine, 1 for
 //! "the answer is no", 2 for usage, 78 for refused configuration.
@@ -53,9 +53,9 @@ enum Command {
     Demo(demo::Options),
     /// Load everything as `serve` would and report every fault
     Check,
-    /// Tell why a client gets its answer
+    /// Explain why a client gets its answer
     Explain(explain::Options),
-    /// Show what the running server knows: pools, vantages, since when and why
+    /// Show the running server's pools, endpoints, vantages and overrides
     Status(status::Options),
     /// Take a pool out of the answers; its probes go on
     Drain(drain::Options),

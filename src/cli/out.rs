@@ -12,7 +12,7 @@ pub fn print(text: &str) -> std::io::Result<()> {
     stdout.flush()
 }
 
-/// Writes a line to stderr; nobody can be told if that fails.
+/// Writes a line to stderr; if that fails, there is nowhere to report it.
 pub fn complain(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{}", line.trim_end());
 }

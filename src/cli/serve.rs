@@ -16,7 +16,7 @@ use crate::daemon::serve::ServeError;
 pub fn run(config: &Path) -> Result<ExitCode> {
     let log = Log::start().context("cannot start the logger")?;
     let result = serve::run(config, |_| {});
-    // What was logged stands before what is said of the end.
+    // Log lines come before the error that ended it.
     drop(log);
     match result {
         Ok(()) => Ok(ExitCode::SUCCESS),

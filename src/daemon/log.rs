@@ -113,7 +113,7 @@ fn is_set(variable: &str) -> bool {
     env::var_os(variable).is_some_and(|value| !value.is_empty())
 }
 
-/// The time, where nobody else tells it.
+/// The time, unless the journal adds its own.
 struct Timer;
 
 impl FormatTime for Timer {

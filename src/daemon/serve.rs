@@ -1,6 +1,6 @@
 //! `serve`: everything started in order, supervised, and stopped in reverse.
 //!
-//! Configuration is judged before any socket is opened, so that a bad file is told as such also while
+//! Configuration is judged before any socket is opened, so that a bad file is reported as such also while
 //! another server holds the port. Queries are answered from the first moment with the verdicts of the
 //! last run; readiness waits for the first round of probes.
 
@@ -99,7 +99,7 @@ pub enum ServeError {
     Admin {
         /// Which address.
         address: SocketAddr,
-        /// What the kernel said.
+        /// The kernel's error.
         cause: io::Error,
     },
     /// The files are at fault.

@@ -54,12 +54,14 @@ impl Meters {
         let counter = |name: &str, help: &str, labels: &[&str]| {
             IntCounterVec::new(Opts::new(name, help), labels).expect("constant name and labels")
         };
-        let probe_opts =
-            HistogramOpts::new("meridian_probe_duration_seconds", "How long probes took.")
-                .buckets(PROBE_BUCKETS.into());
+        let probe_opts = HistogramOpts::new(
+            "meridian_probe_duration_seconds",
+            "Duration of probes, failed ones included.",
+        )
+        .buckets(PROBE_BUCKETS.into());
         let publish_opts = HistogramOpts::new(
             "meridian_table_publish_seconds",
-            "From a change of health, override or plan to its snapshot being served.",
+            "Time from a change of health, overrides or files to its snapshot being served.",
         )
         .buckets(PUBLISH_BUCKETS.into());
         let meters = Self {
@@ -78,7 +80,7 @@ impl Meters {
             publish: Histogram::with_opts(publish_opts).expect("constant name"),
             notifies: counter(
                 "meridian_notifies_total",
-                "NOTIFYs to secondaries by what came of them.",
+                "NOTIFY messages to secondaries by result.",
                 &["result"],
             ),
             admin_refused: counter(
@@ -93,7 +95,7 @@ impl Meters {
             .expect("constant name"),
             reloads: counter(
                 "meridian_reloads_total",
-                "Loads of the operator's files by result.",
+                "Reloads of the configuration by result.",
                 &["result"],
             ),
         };
@@ -123,8 +125,8 @@ impl Meters {
         self.probes_late.with_label_values(&[pool]);
     }
 
-    /// Drops the series of all pools but these: those that a reload took away must not be told for
-    /// ever.
+    /// Drops the series of all pools but these: those that a reload took away must not be
+    /// exported for ever.
     pub fn forget_all_but(&self, pools: &HashSet<&str>) {
         for labels in stale(&self.probes, ["pool", "vantage", "result"], pools) {
             // Another thread may have dropped it already.

@@ -122,7 +122,7 @@ pub struct Progress {
     /// Whether zones, database and the first round of probes are in.
     pub is_ready: bool,
     /// When the loop last began to wait for events, by [`Live::clock`]. One that is older than a few
-    /// seconds tells that the loop hangs: it wakes at least once per second.
+    /// seconds means that the loop hangs: it wakes at least once per second.
     pub last_turn: Duration,
 }
 

@@ -12,6 +12,7 @@ mod health;
 mod limits;
 mod log;
 mod messages;
+mod operators;
 mod protocol;
 mod reload;
 mod restart;

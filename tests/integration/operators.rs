@@ -1,0 +1,245 @@
+//! What operators do most, from the command to the DNS answer, the metric and what is shown.
+
+use std::process::Output;
+
+use serde_json::Value;
+
+use crate::harness::Backends;
+use crate::harness::FRANCE;
+use crate::harness::Folder;
+use crate::harness::Mood;
+use crate::harness::Server;
+use crate::harness::eventually;
+use crate::harness::http;
+use crate::harness::http_with;
+use crate::harness::world;
+
+const APP: &str = "app.example.com";
+
+/// Four pools that are up, and what fails them; clients in France get `eu`, and `us` without it.
+struct World {
+    block: u8,
+    backends: Backends,
+    server: Server,
+}
+
+impl World {
+    fn start(block: u8) -> Self {
+        let backends = Backends::start(block, 4);
+        let server = Folder::usual(&world(block, backends.port), "")
+            .serve()
+            .ready();
+        Self {
+            block,
+            backends,
+            server,
+        }
+    }
+
+    /// Runs a command against the server; its exit code, and what it prints.
+    fn run(&self, arguments: &[&str]) -> (i32, String) {
+        let admin = self.server.admin.to_string();
+        let mut all = arguments.to_vec();
+        all.extend(["--server", &admin, "--token-file", "token"]);
+        printed(&self.server.folder.meridian(&all))
+    }
+
+    fn status(&self) -> Value {
+        let (code, text) = self.run(&["status", "--json"]);
+        assert_eq!(code, 0, "{text}");
+        serde_json::from_str(&text).expect("JSON")
+    }
+
+    /// Why a client in France gets its answer: the pool, and what is said of `eu`.
+    fn explain(&self) -> (String, String) {
+        let arguments = ["explain", APP, "--client", FRANCE, "--live", "--json"];
+        let (code, text) = self.run(&arguments);
+        assert_eq!(code, 0, "{text}");
+        let told: Value = serde_json::from_str(&text).expect("JSON");
+        let candidates = told["candidates"].as_array().expect("a list");
+        let eu = candidates.iter().find(|c| c["pool"] == "eu").expect("eu");
+        let text = |value: &Value| value.as_str().expect("text").to_owned();
+        (text(&told["pool"]), text(&eu["reason"]))
+    }
+
+    /// Whether this line is in `/metrics`.
+    fn has_metric(&self, line: &str) -> bool {
+        let metrics = http(self.server.admin, "GET", "/metrics").1;
+        metrics.lines().any(|other| other == line)
+    }
+
+    /// Waits until a client in France gets backend `at`.
+    fn moves_to(&self, at: u8) {
+        let address = format!("127.0.{}.{at}", self.block);
+        self.server.moves_to(APP, FRANCE, &address);
+    }
+
+    /// Calls the API about the override of `eu`.
+    fn call(&self, method: &str, body: &str) {
+        let bearer = "Authorization: Bearer s3cret\r\n";
+        let path = "/api/v1/overrides/eu";
+        let answer = http_with(self.server.admin, method, path, bearer, body);
+        assert_eq!(answer.0, 200, "{}", answer.1);
+    }
+}
+
+fn printed(output: &Output) -> (i32, String) {
+    let text = [&output.stdout[..], &output.stderr].concat();
+    let code = output.status.code().expect("an exit code");
+    (code, String::from_utf8(text).expect("UTF-8"))
+}
+
+const DRAINED: &str = "meridian_override_active{pool=\"eu\",state=\"drain\"} 1";
+
+#[test]
+fn a_drain_is_answered_counted_shown_and_undone() {
+    let world = World::start(77);
+    // What answers is what is shown, from the first moment on.
+    for pool in world.status()["pools"].as_array().expect("pools") {
+        let shown = (&pool["ipv4"], &pool["endpoints"][0]["health"]);
+        assert_eq!(shown, (&"up".into(), &"up".into()));
+    }
+    world.moves_to(2);
+    assert_eq!(world.explain().0, "eu");
+
+    let (code, text) = world.run(&["drain", "eu", "--reason", "new kernel"]);
+    assert_eq!((code, &*text), (0, "eu is drained\n"));
+    world.moves_to(1);
+    assert!(world.has_metric(DRAINED));
+    assert!(world.has_metric("meridian_pool_up{family=\"ipv4\",pool=\"eu\"} 1"));
+    let (code, text) = world.run(&["status"]);
+    assert!(code == 0 && text.contains("eu [drain]"), "{text}");
+    assert_eq!(
+        world.status()["pools"][1]["override"]["reason"],
+        "new kernel"
+    );
+    let (pool, why) = world.explain();
+    assert_eq!(pool, "us");
+    assert_eq!(why, "drained (until it is cleared: new kernel)");
+
+    let (code, text) = world.run(&["undrain", "eu"]);
+    assert_eq!((code, &*text), (0, "eu is no longer drained\n"));
+    world.moves_to(2);
+    assert!(!world.has_metric(DRAINED));
+    assert_eq!(world.status()["pools"][1]["override"], Value::Null);
+
+    let (code, text) = world.run(&["drain", "eu", "--for", "2s"]);
+    assert_eq!(code, 0, "{text}");
+    world.moves_to(1);
+    world.moves_to(2);
+    world.server.wait_for_log("override expired");
+    assert!(!world.has_metric(DRAINED));
+
+    assert_eq!(world.run(&["drain", "nowhere"]).0, 1);
+    assert_eq!(world.run(&["undrain", "nowhere"]).0, 1);
+}
+
+#[test]
+fn up_and_down_hold_against_the_probes() {
+    let world = World::start(78);
+    let pool_up = |n| format!("meridian_pool_up{{family=\"ipv4\",pool=\"eu\"}} {n}");
+    world.call("PUT", r#"{"state":"down"}"#);
+    world.moves_to(1);
+    assert!(world.has_metric(&pool_up(0)));
+    assert_eq!(world.status()["pools"][1]["ipv4"], "down");
+    world.call("DELETE", "");
+    world.moves_to(2);
+    assert!(world.has_metric(&pool_up(1)));
+
+    world.backends.set(2, Mood::Unavailable);
+    world.moves_to(1);
+    let (pool, why) = world.explain();
+    assert_eq!(pool, "us");
+    let failed = "127.0.78.2 at ";
+    assert!(why.contains(failed) && why.contains("status 503"), "{why}");
+    world.call("PUT", r#"{"state":"up"}"#);
+    world.moves_to(2);
+    assert!(world.has_metric(&pool_up(1)));
+    world.call("DELETE", "");
+    world.moves_to(1);
+    world.backends.set(2, Mood::Ready);
+    world.moves_to(2);
+}
+
+#[test]
+fn the_last_pool_is_drained_only_by_force() {
+    let world = World::start(79);
+    for pool in ["us", "jp", "br"] {
+        assert_eq!(world.run(&["drain", pool]).0, 0, "{pool}");
+    }
+    let (code, text) = world.run(&["drain", "eu"]);
+    assert_eq!(code, 1);
+    let expected = "clients of `app.example.com` would have no usable pool left for ipv4";
+    assert!(text.contains(expected), "{text}");
+    assert_eq!(world.status()["pools"][1]["override"], Value::Null);
+    world.moves_to(2);
+    assert_eq!(world.run(&["drain", "eu", "--force"]).0, 0);
+    assert!(world.has_metric(DRAINED));
+}
+
+#[test]
+fn an_override_outlives_its_pool_visibly() {
+    let world = World::start(80);
+    assert_eq!(world.run(&["drain", "eu"]).0, 0);
+    let pools = std::fs::read_to_string(world.server.folder.path("pools.toml")).expect("the file");
+    let renamed = pools
+        .replace("pool.eu", "pool.europe")
+        .replace("\"eu\"", "\"europe\"");
+    world.server.folder.write("pools.toml", renamed);
+    world
+        .server
+        .wait_for_log("override of a pool that does not exist");
+    assert_eq!(world.status()["orphaned_overrides"][0]["pool"], "eu");
+    let (_, text) = world.run(&["status"]);
+    assert!(
+        text.contains("overrides of pools that do not exist"),
+        "{text}"
+    );
+    assert!(world.has_metric("meridian_override_orphaned{pool=\"eu\",state=\"drain\"} 1"));
+    assert_eq!(world.run(&["undrain", "eu"]).0, 0);
+    assert_eq!(
+        world.status()["orphaned_overrides"],
+        Value::Array(Vec::new())
+    );
+}
+
+#[test]
+fn a_configuration_that_is_broken_elsewhere_is_no_obstacle() {
+    let world = World::start(81);
+    let admin = world.server.admin;
+    let text =
+        format!("nonsense = [\n[admin]\nlisten = \"{admin}\"\ntoken_file = \"token\"\n[[x\n");
+    let folder = &world.server.folder;
+    folder.write("broken.toml", text);
+    for arguments in [&["status"][..], &["drain", "eu"], &["undrain", "eu"]] {
+        let all = [&["-c", "broken.toml"], arguments].concat();
+        let (code, text) = printed(&folder.meridian(&all));
+        assert_eq!(code, 0, "{text}");
+    }
+    for (file, text) in [
+        ("none.toml", "zones = \"zones\"\n"),
+        ("zero.toml", "[admin]\nlisten = \"[::]:0\"\n"),
+    ] {
+        folder.write(file, text);
+        let (code, text) = printed(&folder.meridian(&["-c", file, "status"]));
+        assert_eq!(code, 78, "{text}");
+        assert!(text.contains("--server"), "{text}");
+    }
+}
+
+#[test]
+fn a_token_that_was_replaced_is_void_within_seconds() {
+    let world = World::start(82);
+    let status = |token: &str| {
+        let bearer = format!("Authorization: Bearer {token}\r\n");
+        let admin = world.server.admin;
+        http_with(admin, "DELETE", "/api/v1/overrides/eu", &bearer, "").0
+    };
+    assert_eq!(status("s3cret"), 200);
+    world.server.folder.write("token", "another\n");
+    eventually("the new token", || (status("another") == 200).then_some(()));
+    assert_eq!(status("s3cret"), 401);
+    std::fs::remove_file(world.server.folder.path("token")).expect("removed");
+    eventually("no token", || (status("another") == 403).then_some(()));
+    assert!(!world.has_metric("meridian_admin_refused_total{reason=\"wrong_token\"} 0"));
+}
