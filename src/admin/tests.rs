@@ -588,26 +588,6 @@ async fn explanations_have_the_contracts_fields() {
         .expect("a distance");
     assert!((km * 10.0 - (km * 10.0).round()).abs() < 1e-6, "{km}");
 
-    // What a snapshot does not hold: until when an override holds, and why.
-    let mut override_ = drain();
-    (override_.until, override_.reason) = (Some(1_795_229_338), "kernel".into());
-    running
-        .owner
-        .overrides
-        .write()
-        .set("europe-west", override_);
-    let snapshot = running.live.snapshots.current();
-    let details = details::of(&running.live, &snapshot, PoolIx::new(1), Family::V4);
-    assert_eq!(
-        details.as_deref(),
-        Some("until 2026-11-21T02:48:58Z: kernel")
-    );
-    see_failures(&running.live, &running.owner);
-    see_failures(&running.live, &running.owner);
-    let details = details::of(&running.live, &snapshot, PoolIx::new(0), Family::V4);
-    let expected = "192.0.2.10 at ns1: status 503, expected 200-399";
-    assert_eq!(details.as_deref(), Some(expected));
-
     // Without a client the HTTP peer asks, and nothing is known of loopback.
     let told = running
         .get("/api/v1/explain?name=ns1.example.com&type=&client=")
@@ -621,6 +601,25 @@ async fn explanations_have_the_contracts_fields() {
     for key in ["rule", "pool", "scope"] {
         assert_eq!(told[key], Value::Null, "{key}");
     }
+}
+
+#[test]
+fn details_are_what_a_snapshot_does_not_hold() {
+    let (live, owner) = live();
+    let mut override_ = drain();
+    (override_.until, override_.reason) = (Some(1_795_229_338), "kernel".into());
+    owner.overrides.write().set("europe-west", override_);
+    let snapshot = live.snapshots.current();
+    let details = details::of(&live, &snapshot, PoolIx::new(1), Family::V4);
+    assert_eq!(
+        details.as_deref(),
+        Some("until 2026-11-21T02:48:58Z: kernel")
+    );
+    see_failures(&live, &owner);
+    see_failures(&live, &owner);
+    let details = details::of(&live, &snapshot, PoolIx::new(0), Family::V4);
+    let expected = "192.0.2.10 at ns1: status 503, expected 200-399";
+    assert_eq!(details.as_deref(), Some(expected));
 }
 
 /// The paths of all keys, items of lists under `[]`.

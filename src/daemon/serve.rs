@@ -23,6 +23,7 @@ use tokio::signal::unix::signal;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::error;
 use tracing::info;
@@ -289,13 +290,7 @@ async fn serve(
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     serving.stop(STOP_DEADLINE).await;
     stop.send_replace(true);
-    let _ = timeout(LOOP_DEADLINE, async {
-        let _ = control.await;
-        if let Some(admin) = admin {
-            let _ = admin.await;
-        }
-    })
-    .await;
+    let _ = timeout(LOOP_DEADLINE, ended(control, admin)).await;
     Ok(())
 }
 
@@ -306,6 +301,15 @@ fn prober(live: &Live, observed: mpsc::Sender<Observation>) -> Prober {
     }
     let late = live.meters.probes_late.clone();
     Prober::new(tls, file_limit::max_probes_in_flight(), observed, late)
+}
+
+/// Waits for the control loop and the admin API, which have been stopped.
+async fn ended(control: JoinHandle<()>, admin: Option<oneshot::Receiver<()>>) {
+    // An error is an end as well.
+    let _ = control.await;
+    if let Some(admin) = admin {
+        let _ = admin.await;
+    }
 }
 
 fn limiter(process: &Process) -> Option<Arc<RateLimiter>> {

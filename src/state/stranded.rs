@@ -115,6 +115,7 @@ endpoints = ["192.0.2.30"]
         Some(stranded.to_string())
     }
 
+    #[expect(clippy::too_many_lines, reason = "one table of all cases")]
     #[test]
     fn a_drain_strands_those_whose_last_pool_it_takes() {
         use Forced::Down;
