@@ -34,7 +34,7 @@ const WITH_DATABASE: &str = "[geoip]\ndatabase = \"geo.mmdb\"";
 
 /// Asks for a reload and gives its status and faults.
 fn reload(server: &Server) -> (u16, String) {
-    let auth = "Authorization: Bearer s3cret\r\n";
+    let auth = "Authorization: Bearer s3cret-of-16-octets\r\n";
     http_with(server.admin, "POST", "/api/v1/reload", auth, "")
 }
 

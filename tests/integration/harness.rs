@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::net::TcpStream;
 use std::net::UdpSocket;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Child;
 use std::process::Command;
@@ -97,7 +98,9 @@ impl Folder {
                  [admin]\nlisten = \"127.0.0.1:0\"\ntoken_file = \"token\"\n"
                 ),
             );
-        folder.write("token", "s3cret\n");
+        folder.write("token", "s3cret-of-16-octets\n");
+        let mode = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(folder.path("token"), mode).expect("a mode");
         folder
     }
 

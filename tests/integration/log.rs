@@ -16,7 +16,7 @@ use crate::harness::http;
 use crate::harness::http_with;
 use crate::harness::still_world;
 
-const BEARER: &str = "Authorization: Bearer s3cret\r\n";
+const BEARER: &str = "Authorization: Bearer s3cret-of-16-octets\r\n";
 
 /// A server whose `pools.toml` was then given a fault on each of many lines.
 fn server_with_much_to_log() -> Server {

@@ -69,7 +69,7 @@ fn edits_are_in_force_within_two_seconds() {
 #[test]
 fn bad_edits_change_nothing_and_are_reported() {
     let server = Folder::usual(&still_world(52), "").serve();
-    let auth = "Authorization: Bearer s3cret\r\n";
+    let auth = "Authorization: Bearer s3cret-of-16-octets\r\n";
     let reload = || http_with(server.admin, "POST", "/api/v1/reload", auth, "");
     server.folder.write(
         "pools.toml",
@@ -135,7 +135,7 @@ fn a_hang_up_reloads() {
 
 /// Asks for a reload and gives its status and faults.
 fn reload(server: &Server) -> (u16, String) {
-    let auth = "Authorization: Bearer s3cret\r\n";
+    let auth = "Authorization: Bearer s3cret-of-16-octets\r\n";
     http_with(server.admin, "POST", "/api/v1/reload", auth, "")
 }
 

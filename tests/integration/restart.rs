@@ -197,7 +197,7 @@ fn an_isolated_zone_keeps_its_content_while_others_change() {
     let server = folder.serve();
     copied(&server.folder, "zones/one.example.zone", "192.0.2.31");
     let reload = || {
-        let auth = "Authorization: Bearer s3cret\r\n";
+        let auth = "Authorization: Bearer s3cret-of-16-octets\r\n";
         http_with(server.admin, "POST", "/api/v1/reload", auth, "")
     };
     let mx = |zone: &str| {

@@ -71,7 +71,7 @@ fn a_state_dir_that_hangs_does_not_hold_up_the_end() {
         let made = Command::new("mkfifo").arg(pipe).status();
         assert!(made.expect("mkfifo runs").success());
     }
-    let bearer = "Authorization: Bearer s3cret\r\n";
+    let bearer = "Authorization: Bearer s3cret-of-16-octets\r\n";
     let body = r#"{"state":"drain"}"#;
     let (status, body) = http_with(server.admin, "PUT", "/api/v1/overrides/eu", bearer, body);
     assert_eq!(status, 500, "{body}");
