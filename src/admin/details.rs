@@ -4,8 +4,8 @@ use crate::admin::time::Utc;
 use crate::base::health::Health;
 use crate::base::ix::PoolIx;
 use crate::base::prefix::Family;
-use crate::health::health_table::EndpointView;
 use crate::health::overrides::Override;
+use crate::health::view::EndpointView;
 use crate::live::Live;
 use crate::state::snapshot::Snapshot;
 

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fmt::Display;
 use std::fmt::Write;
-use std::time::Duration;
 
 use prometheus::TextEncoder;
 use prometheus::core::Collector;
@@ -224,19 +223,14 @@ impl Page {
 
     /// What each vantage says.
     fn vantages(&mut self, live: &Live) {
-        let health_table = live.health_table.read();
+        let (health_table, now) = (live.health_table.read(), live.clock.now());
         let mut verdicts = Vec::new();
-        let mut ages: BTreeMap<&str, Duration> = BTreeMap::new();
-        for endpoint in health_table.view(live.clock.now()) {
+        for endpoint in health_table.view(now) {
             let target = endpoint.target;
             for vantage in &endpoint.vantages {
                 let (address, pool, name) = (&target.address, &target.pool, vantage.name);
                 let labels: [&dyn Display; 3] = [address, pool, name];
                 verdicts.push((labels, up(vantage.verdict)));
-                if let Some(age) = vantage.report_age {
-                    let youngest = ages.entry(vantage.name).or_insert(age);
-                    *youngest = age.min(*youngest);
-                }
             }
         }
         self.gauge(
@@ -247,10 +241,24 @@ impl Page {
         );
         self.gauge(
             "meridian_vantage_report_age_seconds",
-            "The age of a vantage's latest report about any endpoint.",
+            "The age of a vantage's newest report about any endpoint; before the first, the time \
+             since the start.",
             ["vantage"],
-            ages.into_iter()
-                .map(|(name, age)| ([name], age.as_secs_f64())),
+            health_table
+                .vantages(now)
+                .map(|vantage| ([vantage.name], vantage.report_age.as_secs_f64())),
+        );
+        let blind = health_table.vantages(now).flat_map(|vantage| {
+            Family::ALL.map(|family| {
+                let is_blind = f64::from(u8::from(vantage.is_blind[family]));
+                ([family.as_str(), &**vantage.name], is_blind)
+            })
+        });
+        self.gauge(
+            "meridian_vantage_blind",
+            "Whether a vantage has lost contact with all pools at once, so that it has no vote.",
+            ["family", "vantage"],
+            blind,
         );
     }
 

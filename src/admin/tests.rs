@@ -34,6 +34,7 @@ use crate::base::prefix::Family;
 use crate::base::transport::Transport;
 use crate::health::failure::ProbeFailure;
 use crate::health::health_table::HealthTable;
+use crate::health::health_table::Limits;
 use crate::health::observation::Moment;
 use crate::health::observation::Observation;
 use crate::health::observation::ProbeResult;
@@ -91,7 +92,13 @@ fn live() -> (Arc<Live>, Owner) {
         };
         (Arc::new(target), "ns1".into())
     });
-    let health_table = HealthTable::new(targets, Duration::from_secs(30));
+    let health_table = HealthTable::new(
+        targets,
+        Limits {
+            report_max_age: Duration::from_secs(30),
+            blind_max: Duration::ZERO,
+        },
+    );
     Live::start(Start {
         first: fixture::snapshot(plan, &Evidence::default()),
         counters: Arc::new(Counters::new(1)),

@@ -7,6 +7,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::health::monitor::Quorum;
+use crate::health::monitor::Unproven;
 use crate::wire::tsig::Algorithm;
 
 /// Loopback and an unprivileged port: serving the Internet is something the operator writes down.
@@ -45,6 +46,9 @@ pub const ADMIN_LISTEN: SocketAddr = loopback(9353);
 /// Several probe intervals, so that one late report changes nothing.
 pub const REPORT_MAX_AGE: Duration = Duration::from_secs(30);
 
+/// Several probe intervals: an uplink that is rerouted or a router that restarts is back by then.
+pub const BLIND_MAX: Duration = Duration::from_secs(30);
+
 /// One bucket per installation is the usual case.
 pub const CLUSTER_BUCKET: &str = "meridian";
 
@@ -71,6 +75,9 @@ pub const FAILURE_THRESHOLD: NonZeroU32 = NonZeroU32::new(2).expect("two is not 
 pub const SUCCESS_THRESHOLD: NonZeroU32 = NonZeroU32::new(2).expect("two is not zero");
 /// A vantage with a broken uplink is outvoted.
 pub const QUORUM: Quorum = Quorum::Majority;
+
+/// Better a proven pool than one that nobody has seen serve.
+pub const UNPROVEN: Unproven = Unproven::Behind;
 
 /// A pool serves while anything in it does.
 pub const MIN_HEALTHY: u32 = 1;

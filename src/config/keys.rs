@@ -106,7 +106,7 @@ pub(super) const ADMIN: Keys = Keys {
 
 pub(super) const HEALTH: Keys = Keys {
     title: "[health]",
-    values: &["vantage", "report_max_age"],
+    values: &["vantage", "report_max_age", "blind_max"],
     tables: &[],
 };
 
@@ -160,6 +160,7 @@ pub(super) const MONITOR: Keys = Keys {
         "failure_threshold",
         "success_threshold",
         "quorum",
+        "unproven",
     ],
     tables: &[],
 };

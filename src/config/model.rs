@@ -52,6 +52,8 @@ pub struct Process {
     pub admin: Option<Admin>,
     /// `[health] report_max_age`.
     pub report_max_age: Duration,
+    /// `[health] blind_max`; zero: vantages are always believed.
+    pub blind_max: Duration,
     /// Index 0 is the local vantage (`[health] vantage`), then each `[[vantage]]`; names differ.
     pub vantages: Vec<Vantage>,
     /// `[cluster]`; `None`: a single machine.

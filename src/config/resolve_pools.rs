@@ -24,6 +24,7 @@ use crate::health::monitor::HttpCheck;
 use crate::health::monitor::Monitor;
 use crate::health::monitor::MonitorKind;
 use crate::health::monitor::Quorum;
+use crate::health::monitor::Unproven;
 
 /// What `location` looks like.
 const LOCATION: &str = "latitude (-90 to 90) and longitude (-180 to 180) such as [45.60, -121.18]";
@@ -95,6 +96,13 @@ fn monitor(name: &Name<'_>, table: &Table<'_>) -> Option<Monitor> {
     let success_threshold =
         table.read_or("success_threshold", defaults::SUCCESS_THRESHOLD, threshold);
     let quorum = table.read_or("quorum", defaults::QUORUM, quorum);
+    let unproven = table.read_or("unproven", defaults::UNPROVEN, |item| {
+        item.word(&[
+            ("behind", Unproven::Behind),
+            ("up", Unproven::Up),
+            ("down", Unproven::Down),
+        ])
+    });
     Some(Monitor {
         name: name?,
         kind: kind?,
@@ -104,6 +112,7 @@ fn monitor(name: &Name<'_>, table: &Table<'_>) -> Option<Monitor> {
         failure_threshold,
         success_threshold,
         quorum,
+        unproven,
     })
 }
 

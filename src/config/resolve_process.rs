@@ -48,6 +48,9 @@ pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Process {
     let report_max_age = health.read_or("report_max_age", defaults::REPORT_MAX_AGE, |item| {
         item.duration(Duration::from_millis(100)..=seconds(30 * 86_400))
     });
+    let blind_max = health.read_or("blind_max", defaults::BLIND_MAX, |item| {
+        item.duration(Duration::ZERO..=seconds(3_600))
+    });
     let vantages = vantages(top, &health, machine);
     let cluster = top
         .optional_table("cluster", &keys::CLUSTER)
@@ -63,6 +66,7 @@ pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Process {
         ecs,
         admin,
         report_max_age,
+        blind_max,
         vantages,
         cluster: cluster.flatten(),
         safety: safety(&top.table("safety", &keys::SAFETY)),

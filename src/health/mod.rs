@@ -2,9 +2,11 @@
 //!
 //! A [`streak`] is what one vantage makes of one endpoint, [`quorum`] what the fresh vantages make of
 //! it together, and the [`health_table`] holds both for all endpoints. Results come in as
-//! [`observation::Observation`]s, in the words of [`failure`]. Health is evidence: a probe that tells
+//! [`observation::Observation`]s, in the words of [`failure`]. A [`vantage`] that reports nothing, or that
+//! lost sight of everything at once, decides nothing. Health is evidence: a probe that tells
 //! nothing about the endpoint, or a vantage that falls silent, freezes and never kills.
 
+mod carry_over;
 pub mod failure;
 pub mod health_table;
 pub mod monitor;
@@ -12,7 +14,10 @@ pub mod observation;
 pub mod overrides;
 pub mod quorum;
 pub mod saved;
+mod sight;
 pub mod streak;
+pub mod vantage;
+pub mod view;
 
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,37 @@ pub struct Monitor {
     pub success_threshold: NonZeroU32,
     /// How many fresh vantages must say down.
     pub quorum: Quorum,
+    /// What an endpoint without any evidence counts as.
+    pub unproven: Unproven,
+}
+
+/// What an endpoint counts as before its first result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unproven {
+    /// As up, but behind those that are known to be up.
+    #[default]
+    Behind,
+    /// As down.
+    Down,
+    /// As up.
+    Up,
+}
+
+impl Monitor {
+    /// Whether two monitors, of whatever name, probe and judge alike.
+    pub fn is_same_check(&self, other: &Self) -> bool {
+        let name = self.name.clone();
+        *self
+            == Self {
+                name,
+                ..other.clone()
+            }
+    }
+
+    /// The longest time between two reports of an undisturbed schedule.
+    pub fn longest_gap(&self) -> Duration {
+        self.interval + self.interval / 10 + self.timeout + Duration::from_secs(1)
+    }
 }
 
 /// What a probe does.

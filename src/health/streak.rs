@@ -1,9 +1,9 @@
 //! `Streak`: what one vantage makes of one endpoint.
 //!
-//! A verdict changes only after `threshold` consecutive identical results. A vantage
-//! without a verdict of its own reads its results against the endpoint's health: one
-//! success is enough where nothing bad is known, but an endpoint that stands as down (from the last
-//! run, or by the other vantages) has to earn its way up.
+//! A verdict changes only after `threshold` consecutive identical results. A vantage without a verdict
+//! of its own reads its results against the endpoint's health: where nothing is known, its first result
+//! decides; where nothing bad is known, one success does; but an endpoint that is down (from the last
+//! run, or by the other vantages) needs as many successes as any other.
 
 use std::time::Duration;
 
@@ -31,6 +31,12 @@ pub struct Streak {
     reported: Option<Duration>,
     /// Whether any probe has finished, with evidence or without.
     probed: bool,
+    /// The latest contact with the endpoint; `None`: never had any, or not since it is down.
+    pub(super) contact: Option<Duration>,
+    /// When the first of the latest failures without contact came in; `None` after contact.
+    pub(super) lost: Option<Duration>,
+    /// Whether it has failed often enough for down, and waits until the vantage is known to see.
+    pub(super) is_held: bool,
 }
 
 /// A reason and when it was given.
@@ -60,20 +66,32 @@ impl Streak {
         }
     }
 
+    /// One that has had contact with the endpoint at this time.
+    pub(super) fn in_contact(contact: Duration) -> Self {
+        Self {
+            contact: Some(contact),
+            ..Self::default()
+        }
+    }
+
     /// The same verdict with no run of results behind it, for a monitor that now asks otherwise.
     pub fn start_over(&self) -> Self {
         let last_failure = self.last_failure.clone();
-        Self::resume(self.verdict, self.since, last_failure, self.reported)
+        Self {
+            contact: self.contact,
+            ..Self::resume(self.verdict, self.since, last_failure, self.reported)
+        }
     }
 
-    /// Takes one result; `previous` is the endpoint's health before it.
+    /// Takes one result; `previous` is the endpoint's health before it. Returns the verdict that the
+    /// results now call for, if it is another than before.
     pub fn record(
         &mut self,
         result: &ProbeResult,
         monitor: &Monitor,
         previous: Health,
         now: Moment,
-    ) {
+    ) -> Option<Health> {
         self.probed = true;
         self.no_evidence = None;
         let says = match result {
@@ -84,21 +102,46 @@ impl Streak {
             ProbeResult::NoEvidence(fault) => {
                 // Neither continues nor breaks the run: it is as if the probe had not been sent.
                 self.no_evidence = Some(Note::new(fault, now));
-                return;
+                return None;
             }
             ProbeResult::Success => Health::Up,
         };
         self.reported = Some(now.elapsed);
+        if result.contact() == Some(true) {
+            self.contact = Some(now.elapsed);
+            self.lost = None;
+        } else {
+            self.lost.get_or_insert(now.elapsed);
+        }
         self.run = if self.latest == says {
             self.run.saturating_add(1)
         } else {
             1
         };
         self.latest = says;
-        if self.verdict != says && self.run >= self.threshold(says, monitor, previous) {
-            self.verdict = says;
-            self.since = Some(now.unix);
-        }
+        self.is_held = false;
+        let is_reached = self.run >= self.threshold(says, monitor, previous);
+        (self.verdict != says && is_reached).then_some(says)
+    }
+
+    /// Makes this the verdict.
+    pub fn decide(&mut self, verdict: Health, now: Moment) {
+        self.verdict = verdict;
+        self.since = Some(now.unix);
+        self.is_held = false;
+    }
+
+    /// Forgets the failures without contact that have not made a verdict.
+    pub(super) fn void(&mut self) {
+        (self.latest, self.run) = (Health::Unknown, 0);
+        (self.lost, self.is_held) = (None, false);
+    }
+
+    /// Why the latest probe did not succeed.
+    pub fn reason(&self) -> Option<&Note> {
+        let failure = self.last_failure.as_ref();
+        let failure = failure.filter(|_| self.latest == Health::Down);
+        self.no_evidence.as_ref().or(failure)
     }
 
     fn threshold(&self, says: Health, monitor: &Monitor, previous: Health) -> u32 {
@@ -108,7 +151,7 @@ impl Streak {
         };
         match (says, before) {
             (Health::Up, Health::Down) => monitor.success_threshold.get(),
-            (Health::Up, _) => 1,
+            (Health::Up, _) | (_, Health::Unknown) => 1,
             (_, _) => monitor.failure_threshold.get(),
         }
     }

@@ -11,20 +11,28 @@ use crate::base::health::Health;
 use crate::base::health::Health::Down;
 use crate::base::health::Health::Unknown;
 use crate::base::health::Health::Up;
+use crate::base::prefix::Family;
+use crate::health::failure::Phase;
 use crate::health::failure::ProbeFailure;
 use crate::health::failure::VantageFault;
 use crate::health::health_table::Flip;
 use crate::health::health_table::HealthTable;
+use crate::health::health_table::Limits;
 use crate::health::monitor::Monitor;
 use crate::health::monitor::MonitorKind;
 use crate::health::monitor::Quorum;
+use crate::health::monitor::Unproven;
 use crate::health::observation::Moment;
 use crate::health::observation::Observation;
 use crate::health::observation::ProbeResult;
 use crate::health::observation::Target;
+use crate::health::vantage::VantageChange;
 
 const INTERVAL: u64 = 5;
-const MAX_AGE: Duration = Duration::from_secs(30);
+const LIMITS: Limits = Limits {
+    report_max_age: Duration::from_secs(30),
+    blind_max: Duration::from_secs(30),
+};
 
 fn n(number: u32) -> NonZeroU32 {
     NonZeroU32::new(number).expect("not zero")
@@ -40,6 +48,7 @@ fn monitor(quorum: Quorum, failure_threshold: u32, success_threshold: u32) -> Mo
         failure_threshold: n(failure_threshold),
         success_threshold: n(success_threshold),
         quorum,
+        unproven: Unproven::Behind,
     }
 }
 
@@ -76,7 +85,7 @@ impl Simulation {
             monitor: Arc::new(monitor),
         });
         let pairs = vantages.iter().map(|v| (Arc::clone(&target), v.clone()));
-        let health_table = HealthTable::new(pairs, MAX_AGE);
+        let health_table = HealthTable::new(pairs, LIMITS);
         Self {
             health_table,
             target,
@@ -99,7 +108,19 @@ impl Simulation {
             result,
             took: Duration::ZERO,
         };
-        self.health_table.observe(&observation, self.now())
+        let mut flips = self.health_table.observe(&observation, self.now());
+        assert!(flips.len() <= 1, "{flips:?}");
+        flips.pop()
+    }
+
+    /// Lets `seconds` pass without any report.
+    fn wait(&mut self, seconds: u64) -> Vec<Flip> {
+        let mut flips = Vec::new();
+        for _ in 0..seconds {
+            self.second += 1;
+            flips.extend(self.health_table.tick(self.now()));
+        }
+        flips
     }
 
     /// Lets `seconds` pass; each vantage probes at its own second of each interval, and sees what
@@ -136,7 +157,7 @@ impl Simulation {
         let saved = self.health_table.saved(self.now());
         let pairs = self.vantages.iter();
         let pairs = pairs.map(|v| (Arc::clone(&self.target), v.clone()));
-        self.health_table = HealthTable::new(pairs, MAX_AGE);
+        self.health_table = HealthTable::new(pairs, LIMITS);
         self.second = 0;
         self.health_table.restore(&saved, self.now());
     }
@@ -147,25 +168,42 @@ fn an_endpoint_falls_and_rises_by_the_thresholds() {
     let mut sim = Simulation::new(1, monitor(Quorum::Majority, 2, 3));
     assert_eq!(sim.health(), Unknown);
     let first = sim.see(0, good()).expect("a flip");
-    assert!(!first.moves_traffic());
+    assert_eq!((first.from, first.to), (Unknown, Up));
     assert_eq!(sim.health(), Up);
     assert_eq!(sim.see(0, bad()), None);
     assert_eq!(sim.see(0, good()), None);
     assert_eq!(sim.see(0, bad()), None);
     let fall = sim.see(0, bad()).expect("a flip");
-    assert_eq!((fall.from, fall.to, fall.moves_traffic()), (Up, Down, true));
+    assert_eq!((fall.from, fall.to), (Up, Down));
+    let cause = fall.cause.expect("a probe");
+    assert_eq!(&*cause.vantage, "v0");
+    assert_eq!(cause.reason.as_deref(), Some("connection refused"));
     for result in [good(), good(), bad(), good(), good()] {
         assert_eq!(sim.see(0, result), None);
     }
-    assert!(sim.see(0, good()).expect("a flip").moves_traffic());
+    assert_eq!(sim.see(0, good()).expect("a flip").to, Up);
 }
 
 #[test]
-fn one_failure_of_an_unknown_endpoint_decides_nothing() {
-    let mut sim = Simulation::new(1, monitor(Quorum::Any, 2, 2));
-    assert_eq!(sim.see(0, bad()), None);
-    assert_eq!(sim.health(), Unknown);
-    assert!(sim.see(0, bad()).expect("a flip").moves_traffic());
+fn the_first_result_of_a_new_endpoint_decides_alone() {
+    for (result, expected) in [(good(), Up), (bad(), Down)] {
+        for quorum in [
+            Quorum::Any,
+            Quorum::Majority,
+            Quorum::All,
+            Quorum::Count(n(2)),
+        ] {
+            let mut sim = Simulation::new(3, monitor(quorum, 3, 3));
+            assert_eq!(sim.health(), Unknown);
+            let flip = sim.see(1, result.clone()).expect("a flip");
+            assert_eq!((flip.from, flip.to), (Unknown, expected), "{quorum:?}");
+        }
+    }
+    // A vantage that is new to a known endpoint decides by the thresholds.
+    let mut sim = Simulation::new(2, monitor(Quorum::Any, 2, 2));
+    sim.see(0, good());
+    assert_eq!(sim.see(1, bad()), None);
+    assert_eq!(sim.see(1, bad()).expect("a flip").to, Down);
 }
 
 #[test]
@@ -254,8 +292,7 @@ fn slow_monitors_keep_their_vantages_in_the_vote_between_probes() {
     let mut sim = Simulation::new(3, slow);
     for _ in 0..4 {
         for (vantage, result) in [good(), good(), bad()].into_iter().enumerate() {
-            sim.second += 40;
-            assert!(sim.health_table.tick(sim.now()).is_empty());
+            assert!(sim.wait(40).is_empty());
             sim.see(vantage, result);
         }
     }
@@ -289,7 +326,7 @@ fn a_new_vantage_has_to_earn_a_down_endpoint_its_way_up() {
     sim.restart();
     assert_eq!((sim.health(), sim.verdict(0)), (Down, Unknown));
     assert_eq!(sim.see(0, good()), None);
-    assert!(sim.see(0, good()).expect("a flip").moves_traffic());
+    assert_eq!(sim.see(0, good()).expect("a flip").to, Up);
 }
 
 #[test]
@@ -351,6 +388,415 @@ fn the_last_failure_is_shown_after_recovery() {
     assert_eq!(&*fault.reason, "proxy: connection refused");
 }
 
+/// Pools of one endpoint each, their vantages, and a clock that counts milliseconds.
+struct World {
+    table: HealthTable,
+    pairs: Vec<Probing>,
+    now: u64,
+    flips: Vec<(u64, String, Health)>,
+    changes: Vec<VantageChange>,
+}
+
+/// A pair of endpoint and vantage.
+struct Probing {
+    target: Arc<Target>,
+    vantage: Arc<str>,
+    due: u64,
+    /// When the probe that runs will be finished, how long it will have taken, and its result.
+    running: Option<(u64, u64, ProbeResult)>,
+}
+
+/// A probe of a pool from a vantage.
+#[derive(Clone, Copy)]
+struct Probe<'a> {
+    pool: &'a str,
+    vantage: &'a str,
+}
+
+/// How long a probe takes, and its result; `None`: it is never heard of again.
+type Outcome = Option<(u64, ProbeResult)>;
+
+const STEP: u64 = 10;
+
+fn well() -> Outcome {
+    Some((20, good()))
+}
+
+fn times_out() -> Outcome {
+    let (after, phase) = (Duration::from_secs(4), Phase::Connect);
+    let timeout = ProbeFailure::Timeout { after, phase };
+    Some((4_000, ProbeResult::Failure(timeout)))
+}
+
+fn refuses() -> Outcome {
+    Some((20, bad()))
+}
+
+fn answers_503() -> Outcome {
+    let status = ProbeFailure::Status {
+        status: 503,
+        expected: Box::from([(200, 399)]),
+    };
+    Some((20, ProbeResult::Failure(status)))
+}
+
+impl World {
+    fn new(pools: &[&str], vantages: &[&str], monitor: &Monitor) -> Self {
+        let monitor = Arc::new(monitor.clone());
+        let target = |(at, pool): (usize, &&str)| {
+            // A pool that ends in 6 has IPv6.
+            let address = match pool.ends_with('6') {
+                true => IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, at as u16]),
+                false => IpAddr::from([192, 0, 2, at as u8]),
+            };
+            Arc::new(Target {
+                pool: (*pool).into(),
+                address,
+                monitor: Arc::clone(&monitor),
+            })
+        };
+        let targets: Vec<_> = pools.iter().enumerate().map(target).collect();
+        let mut pairs = Vec::new();
+        for target in &targets {
+            for vantage in vantages {
+                pairs.push(Probing {
+                    target: Arc::clone(target),
+                    vantage: (*vantage).into(),
+                    due: pairs.len() as u64 * 1_730 % (INTERVAL * 1_000),
+                    running: None,
+                });
+            }
+        }
+        let keys = pairs.iter().map(|p| (p.target.clone(), p.vantage.clone()));
+        Self {
+            table: HealthTable::new(keys, LIMITS),
+            pairs,
+            now: 0,
+            flips: Vec::new(),
+            changes: Vec::new(),
+        }
+    }
+
+    fn moment(&self) -> Moment {
+        Moment {
+            elapsed: Duration::from_millis(self.now),
+            unix: 1_700_000_000 + self.now / 1_000,
+        }
+    }
+
+    fn run(&mut self, seconds: u64, network: impl Fn(Probe<'_>) -> Outcome) {
+        let end = self.now + seconds * 1_000;
+        while self.now < end {
+            self.now += STEP;
+            let mut flips = Vec::new();
+            let now = self.moment();
+            for pair in &mut self.pairs {
+                if let Some((_, took, result)) = pair.running.take_if(|(at, ..)| *at <= self.now) {
+                    let observation = Observation {
+                        target: Arc::clone(&pair.target),
+                        vantage: Arc::clone(&pair.vantage),
+                        result,
+                        took: Duration::from_millis(took),
+                    };
+                    flips.extend(self.table.observe(&observation, now));
+                }
+                if pair.due <= self.now {
+                    pair.due = self.now + INTERVAL * 1_000;
+                    let (pool, vantage) = (&*pair.target.pool, &*pair.vantage);
+                    let seen = network(Probe { pool, vantage });
+                    pair.running = seen.map(|(took, result)| (self.now + took, took, result));
+                }
+            }
+            if self.now.is_multiple_of(1_000) {
+                flips.extend(self.table.tick(now));
+                self.changes.extend(self.table.take_changes());
+            }
+            let flips = flips.into_iter();
+            let flips = flips.map(|flip| (self.now, flip.target.pool.to_string(), flip.to));
+            self.flips.extend(flips);
+        }
+    }
+
+    fn health(&self, pool: &str) -> Health {
+        let mut pairs = self.pairs.iter();
+        let pair = pairs.find(|p| &*p.target.pool == pool).expect("a pool");
+        self.table.health(pool, pair.target.address)
+    }
+
+    /// Everything well for a while, and nothing to say about it.
+    fn settled(pools: &[&str], vantages: &[&str], monitor: &Monitor) -> Self {
+        let mut world = Self::new(pools, vantages, monitor);
+        world.run(30, |_| well());
+        assert!(world.flips.iter().all(|(_, _, to)| *to == Up));
+        assert!(world.changes.is_empty(), "{:?}", world.changes);
+        world.flips.clear();
+        world
+    }
+}
+
+#[test]
+fn a_vantage_that_loses_everything_at_once_moves_nothing() {
+    for threshold in 1..=3 {
+        for failure in [times_out(), refuses()] {
+            let monitor = monitor(Quorum::Majority, threshold, 2);
+            let mut world = World::settled(&["eu", "us", "jp"], &["only"], &monitor);
+            world.run(24, |_| failure.clone());
+            let (vantage, family) = (Arc::from("only"), Family::V4);
+            assert_eq!(
+                std::mem::take(&mut world.changes),
+                [VantageChange::Blind { vantage, family }]
+            );
+            world.run(30, |_| well());
+            assert!(world.flips.is_empty(), "{threshold}: {:?}", world.flips);
+            let vantage = Arc::from("only");
+            assert_eq!(world.changes, [VantageChange::Sees { vantage, family }]);
+        }
+    }
+}
+
+#[test]
+fn all_pools_are_down_when_the_vantage_has_been_blind_for_long() {
+    let mut world = World::settled(&["eu", "us"], &["only"], &monitor(Quorum::Any, 2, 2));
+    let start = world.now;
+    world.run(60, |_| times_out());
+    assert_eq!((world.health("eu"), world.health("us")), (Down, Down));
+    for (at, pool, _) in &world.flips {
+        let after = (at - start) / 1_000;
+        assert!((30..45).contains(&after), "{pool} after {after} s");
+    }
+    let (vantage, family) = (Arc::from("only"), Family::V4);
+    assert_eq!(
+        world.changes,
+        [
+            VantageChange::Blind {
+                vantage: Arc::clone(&vantage),
+                family
+            },
+            VantageChange::Believed { vantage, family }
+        ]
+    );
+    // One that answers again is up by its own successes.
+    world.run(20, |probe| {
+        if probe.pool == "eu" {
+            well()
+        } else {
+            times_out()
+        }
+    });
+    assert_eq!((world.health("eu"), world.health("us")), (Up, Down));
+}
+
+#[test]
+fn what_answers_proves_that_another_pool_is_down() {
+    for (what, dead, n_pools) in [
+        ("silent beside one that is well", &["eu"][..], 2),
+        ("two of three at once", &["eu", "us"], 3),
+        ("the only pool", &["eu"], 1),
+    ] {
+        for failure in [times_out(), refuses()] {
+            let pools = &["eu", "us", "jp"][..n_pools];
+            let mut world = World::settled(pools, &["only"], &monitor(Quorum::Any, 2, 2));
+            let start = world.now;
+            world.run(30, |probe| match dead.contains(&probe.pool) {
+                true => failure.clone(),
+                false => well(),
+            });
+            assert_eq!(world.flips.len(), dead.len(), "{what}");
+            for (at, pool, to) in &world.flips {
+                assert!(dead.contains(&&**pool) && *to == Down, "{what}");
+                assert!(at - start <= 15_000, "{what}: after {} ms", at - start);
+            }
+            assert!(world.changes.is_empty(), "{what}: {:?}", world.changes);
+        }
+    }
+}
+
+#[test]
+fn any_response_is_contact() {
+    let mut world = World::settled(&["eu", "us"], &["only"], &monitor(Quorum::Any, 2, 2));
+    let start = world.now;
+    world.run(15, |_| answers_503());
+    assert_eq!((world.health("eu"), world.health("us")), (Down, Down));
+    assert!(world.flips.iter().all(|(at, ..)| at - start <= 11_000));
+    assert!(world.changes.is_empty());
+}
+
+#[test]
+fn a_pool_that_was_dead_before_is_no_company() {
+    // The first dies, and the other one long after it: two failures, not one of the vantage.
+    let mut world = World::settled(&["eu", "us"], &["only"], &monitor(Quorum::Any, 2, 2));
+    world.run(30, |probe| {
+        if probe.pool == "eu" {
+            times_out()
+        } else {
+            well()
+        }
+    });
+    let start = world.now;
+    world.run(20, |_| times_out());
+    assert_eq!(world.flips.len(), 2);
+    assert!(world.flips[1].0 - start <= 15_000, "{:?}", world.flips);
+}
+
+#[test]
+fn a_pool_that_comes_back_voids_no_failure_of_another() {
+    let mut world = World::settled(&["eu", "us", "jp"], &["only"], &monitor(Quorum::Any, 2, 2));
+    world.run(60, |probe| {
+        if probe.pool == "eu" {
+            refuses()
+        } else {
+            well()
+        }
+    });
+    // The one comes back when the other dies.
+    let start = world.now;
+    world.run(30, |probe| {
+        if probe.pool == "us" {
+            refuses()
+        } else {
+            well()
+        }
+    });
+    assert_eq!((world.health("eu"), world.health("us")), (Up, Down));
+    let (at, ..) = world
+        .flips
+        .iter()
+        .find(|(_, pool, _)| pool == "us")
+        .expect("a flip");
+    assert!(at - start <= 11_000, "{:?}", world.flips);
+}
+
+#[test]
+fn others_decide_while_one_vantage_is_blind() {
+    let vantages = ["a", "b", "c"];
+    let mut world = World::settled(&["eu", "us"], &vantages, &monitor(Quorum::Majority, 2, 2));
+    let blind = |probe: Probe<'_>, dead: &str| match probe.vantage {
+        "a" => times_out(),
+        _ if probe.pool == dead => refuses(),
+        _ => well(),
+    };
+    world.run(20, |probe| blind(probe, ""));
+    assert!(world.flips.is_empty());
+    let (vantage, family) = (Arc::from("a"), Family::V4);
+    assert_eq!(world.changes, [VantageChange::Blind { vantage, family }]);
+    world.run(4, |probe| blind(probe, "us"));
+    assert_eq!((world.health("eu"), world.health("us")), (Up, Up));
+    world.run(7, |probe| blind(probe, "us"));
+    assert_eq!((world.health("eu"), world.health("us")), (Up, Down));
+}
+
+#[test]
+fn each_family_is_lost_for_itself() {
+    let pools = ["eu", "us", "eu6", "us6"];
+    let mut world = World::settled(&pools, &["only"], &monitor(Quorum::Any, 2, 2));
+    world.run(24, |probe| match probe.pool.ends_with('6') {
+        true => times_out(),
+        false => well(),
+    });
+    let (vantage, family) = (Arc::from("only"), Family::V6);
+    assert_eq!(world.changes, [VantageChange::Blind { vantage, family }]);
+    world.run(20, |_| well());
+    assert!(world.flips.is_empty(), "{:?}", world.flips);
+}
+
+#[test]
+fn a_start_without_an_uplink_moves_nothing() {
+    let mut world = World::new(&["eu", "us"], &["only"], &monitor(Quorum::Any, 2, 2));
+    world.run(20, |_| times_out());
+    assert!(world.flips.is_empty(), "{:?}", world.flips);
+    world.run(10, |_| well());
+    assert_eq!((world.health("eu"), world.health("us")), (Up, Up));
+}
+
+#[test]
+fn a_process_that_was_frozen_lets_no_minority_decide() {
+    let vantages = ["a", "b", "c"];
+    let mut world = World::settled(&["eu", "us"], &vantages, &monitor(Quorum::Majority, 2, 2));
+    let split = |probe: Probe<'_>| match (probe.vantage, probe.pool) {
+        ("a", "eu") => refuses(),
+        _ => well(),
+    };
+    world.run(30, split);
+    assert_eq!(world.health("eu"), Up);
+    // Stopped for two minutes; then the vantage that cannot reach it reports first, and twice.
+    world.now += 120_000;
+    for _ in 0..2 {
+        world.now += 10;
+        let observation = Observation {
+            target: Arc::clone(&world.pairs[0].target),
+            vantage: "a".into(),
+            result: bad(),
+            took: Duration::ZERO,
+        };
+        assert!(world.table.observe(&observation, world.moment()).is_empty());
+    }
+    world.run(30, split);
+    assert!(world.flips.is_empty(), "{:?}", world.flips);
+    assert!(world.changes.is_empty(), "{:?}", world.changes);
+    // Where the others are silent without a gap, they leave the vote.
+    world.run(40, |probe| {
+        if probe.vantage == "a" {
+            split(probe)
+        } else {
+            None
+        }
+    });
+    assert_eq!(world.health("eu"), Down);
+}
+
+#[test]
+fn a_vantage_that_does_not_report_is_noticed_once() {
+    let no_proxy = || Some((20, nothing()));
+    let mut world = World::new(&["eu"], &["a", "lost"], &monitor(Quorum::Any, 2, 2));
+    let lost = |probe: Probe<'_>| {
+        if probe.vantage == "a" {
+            well()
+        } else {
+            no_proxy()
+        }
+    };
+    world.run(60, lost);
+    let vantage: Arc<str> = "lost".into();
+    let changes = std::mem::take(&mut world.changes);
+    let [VantageChange::Silent { vantage: name, age }] = &changes[..] else {
+        panic!("{changes:?}");
+    };
+    assert_eq!((name, age.as_secs()), (&vantage, 31));
+    let vantages: Vec<_> = world.table.vantages(world.moment()).collect();
+    assert_eq!(vantages.len(), 2);
+    assert!(vantages[0].report_age < Duration::from_secs(6));
+    assert_eq!(vantages[1].report_age, Duration::from_secs(60));
+    world.run(10, |_| well());
+    assert_eq!(world.changes, [VantageChange::Reports { vantage }]);
+}
+
+#[test]
+fn a_renamed_pool_keeps_what_is_known_of_its_endpoints() {
+    let before = monitor(Quorum::Any, 2, 2);
+    let renamed = Monitor {
+        name: "renamed".into(),
+        ..before.clone()
+    };
+    let other = Monitor {
+        port: 81,
+        ..before.clone()
+    };
+    for (monitor, expected) in [(&before, Down), (&renamed, Down), (&other, Unknown)] {
+        let mut old = World::settled(&["eu", "us"], &["only"], &before);
+        old.run(20, |probe| {
+            if probe.pool == "eu" {
+                refuses()
+            } else {
+                well()
+            }
+        });
+        let mut new = World::new(&["europe", "us"], &["only"], monitor);
+        new.table.adopt(&old.table);
+        assert_eq!(new.health("europe"), expected);
+        assert_eq!(new.health("us"), Up);
+    }
+}
+
 /// Results of one or more vantages: which vantage, and what it saw.
 fn history(n_vantages: usize) -> impl Strategy<Value = Vec<(usize, Option<bool>)>> {
     let result = prop_oneof![4 => Just(Some(true)), 4 => Just(Some(false)), 1 => Just(None)];
@@ -375,6 +821,27 @@ fn quorum() -> impl Strategy<Value = Quorum> {
 }
 
 proptest! {
+    /// Whatever the phases of the probes: an uplink that is back within `blind_max` moves nothing.
+    #[test]
+    fn short_outages_of_the_only_uplink_move_nothing(
+        phases in prop::collection::vec(0..INTERVAL * 1_000, 6),
+        length in 1..28u64,
+        // Where one failure decides, a single lost probe is one.
+        threshold in 2..4u32,
+        is_refused: bool,
+    ) {
+        let pools = ["a", "b", "c", "d", "e", "f"];
+        let mut world = World::new(&pools, &["only"], &monitor(Quorum::Any, threshold, 2));
+        for (pair, phase) in world.pairs.iter_mut().zip(phases) {
+            pair.due = phase;
+        }
+        world.run(30, |_| well());
+        world.flips.clear();
+        world.run(length, |_| if is_refused { refuses() } else { times_out() });
+        world.run(30, |_| well());
+        prop_assert!(world.flips.is_empty(), "{:?}", world.flips);
+    }
+
     #[test]
     fn a_verdict_is_what_the_last_full_run_said(
         history in history(1), fall in 1..4u32, rise in 1..4u32
@@ -385,6 +852,9 @@ proptest! {
         for (_, seen) in history {
             sim.see(0, result(seen));
             evidence.extend(seen);
+            if let (Unknown, [only]) = (expected, &evidence[..]) {
+                expected = if *only { Up } else { Down };
+            }
             let ends_in = |good: bool, count: u32| {
                 let run = evidence.iter().rev().take(count as usize);
                 run.clone().count() == count as usize && run.into_iter().all(|seen| *seen == good)
@@ -414,7 +884,7 @@ proptest! {
     fn silence_never_turns_an_endpoint_down(history in history(3), quorum in quorum()) {
         let mut sim = Simulation::new(3, monitor(quorum, 2, 2));
         for (vantage, seen) in history {
-            sim.second += 3;
+            sim.wait(3);
             sim.see(vantage, result(seen));
         }
         for _ in 0..100 {
@@ -428,7 +898,7 @@ proptest! {
     fn a_restart_changes_no_verdict(history in history(3), quorum in quorum()) {
         let mut sim = Simulation::new(3, monitor(quorum, 2, 2));
         for (vantage, seen) in history {
-            sim.second += 3;
+            sim.wait(3);
             sim.see(vantage, result(seen));
             sim.health_table.tick(sim.now());
         }

@@ -41,6 +41,7 @@ use crate::health::monitor::HttpCheck;
 use crate::health::monitor::Monitor;
 use crate::health::monitor::MonitorKind;
 use crate::health::monitor::Quorum;
+use crate::health::monitor::Unproven;
 use crate::health::observation::ProbeResult;
 use crate::health::observation::Target;
 use crate::live::meters::Meters;
@@ -162,6 +163,7 @@ fn target(kind: MonitorKind, endpoint: SocketAddr, timeout: Duration) -> Target 
         failure_threshold: two,
         success_threshold: two,
         quorum: Quorum::Majority,
+        unproven: Unproven::Behind,
     };
     Target {
         pool: "west".into(),

@@ -13,6 +13,7 @@ use crate::base::diag::Report;
 use crate::base::diag::Severity;
 use crate::base::prefix::Family;
 use crate::health::overrides::Forced;
+use crate::health::vantage::VantageChange;
 
 /// The most faults and warnings of a reload that are logged; all of them are on the status page.
 const MAX_LOGGED: usize = 20;
@@ -54,6 +55,8 @@ pub(super) enum Event {
     },
     /// A pool serves a family again.
     PoolUp { pool: Box<str>, family: Family },
+    /// A vantage stopped or began to report, or to see.
+    Vantage(VantageChange),
     /// The first round of probes is in.
     Ready,
     /// An operator set an override.
@@ -113,6 +116,7 @@ impl Event {
                 n,
             } => warn!(%pool, %family, up = n_up, of = n, "pool is down"),
             Self::PoolUp { pool, family } => info!(%pool, %family, "pool is up"),
+            Self::Vantage(change) => log_vantage(change),
             Self::Ready => info!("ready: the first round of probes is in"),
             Self::OverrideSet {
                 pool,
@@ -169,5 +173,27 @@ pub(in crate::daemon) fn log_report(report: &Report) {
             Severity::Error => error!("{diagnostic}"),
             Severity::Warning => warn!("{diagnostic}"),
         }
+    }
+}
+
+fn log_vantage(change: &VantageChange) {
+    match change {
+        VantageChange::Blind { vantage, family } => warn!(
+            %vantage, %family,
+            "vantage lost contact with all pools at once: its verdicts do not count for up to \
+             [health] blind_max, check its uplink"
+        ),
+        VantageChange::Believed { vantage, family } => warn!(
+            %vantage, %family,
+            "vantage had no contact for [health] blind_max: all its endpoints count as down"
+        ),
+        VantageChange::Sees { vantage, family } => {
+            info!(%vantage, %family, "vantage has contact again");
+        }
+        VantageChange::Silent { vantage, age } => warn!(
+            %vantage, seconds = age.as_secs(),
+            "vantage does not report: it has no vote, check its proxy or source address"
+        ),
+        VantageChange::Reports { vantage } => info!(%vantage, "vantage reports again"),
     }
 }

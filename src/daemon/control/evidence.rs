@@ -9,9 +9,9 @@ use crate::config::model::Endpoint;
 use crate::daemon::control::event::Event;
 use crate::health::health_table::Flip;
 use crate::health::health_table::HealthTable;
+use crate::health::health_table::Limits;
 use crate::health::observation::Moment;
 use crate::health::observation::Observation;
-use crate::health::observation::ProbeResult;
 use crate::health::overrides::Override;
 use crate::health::overrides::Overrides;
 use crate::health::saved::Saved;
@@ -31,7 +31,11 @@ pub fn health_table(plan: &Plan, members: &Membership) -> HealthTable {
     let process = &plan.config.process;
     let pairs = pairs(&plan.config.pools, members, &process.vantages);
     let watched = pairs.into_iter().map(|pair| (pair.target, pair.vantage));
-    HealthTable::new(watched, process.report_max_age)
+    let limits = Limits {
+        report_max_age: process.report_max_age,
+        blind_max: process.blind_max,
+    };
+    HealthTable::new(watched, limits)
 }
 
 /// What the loop is to do after a change of evidence.
@@ -114,8 +118,8 @@ impl Evidence {
             if health_table.watches(observation) {
                 meters.probe(observation);
             }
-            if let Some(flip) = health_table.observe(observation, now) {
-                effects.flipped(&flip, Some(observation), self.urgency(&flip));
+            for flip in health_table.observe(observation, now) {
+                effects.flipped(&flip, self.urgency(&flip));
             }
         }
         // Counted only until it is known: thousands of endpoints report every few milliseconds.
@@ -142,10 +146,15 @@ impl Evidence {
     /// Lets old reports and overrides expire.
     pub(super) fn tick(&mut self, now: Moment) -> Effects {
         let mut effects = Effects::default();
-        let flips = self.health_table.write().tick(now);
-        for flip in flips {
-            effects.flipped(&flip, None, self.urgency(&flip));
+        let mut health_table = self.health_table.write();
+        for flip in health_table.tick(now) {
+            effects.flipped(&flip, self.urgency(&flip));
         }
+        let changes = health_table.take_changes();
+        drop(health_table);
+        effects
+            .events
+            .extend(changes.into_iter().map(Event::Vantage));
         let expired = self.overrides.write().expire(now.unix);
         for pool in expired {
             effects.overridden(Event::OverrideExpired { pool });
@@ -278,18 +287,19 @@ pub fn of(
 }
 
 impl Effects {
-    /// Adds those of a change of an endpoint's verdict; `cause` is the probe that decided, if one did.
-    fn flipped(&mut self, flip: &Flip, cause: Option<&Observation>, publish: Publish) {
+    /// Adds those of a change of an endpoint's verdict.
+    fn flipped(&mut self, flip: &Flip, publish: Publish) {
         self.save_verdicts = true;
         self.publish = self.publish.max(publish);
         let (pool, endpoint) = (Arc::clone(&flip.target.pool), flip.target.address);
-        let vantage = cause.map(|observation| Arc::clone(&observation.vantage));
+        let vantage = flip.cause.as_ref().map(|cause| Arc::clone(&cause.vantage));
+        let reason = flip.cause.as_ref().and_then(|cause| cause.reason.clone());
         let event = match (flip.from, flip.to, vantage) {
             (_, Health::Down, Some(vantage)) => Event::EndpointDown {
                 pool,
                 endpoint,
                 vantage,
-                reason: reason(cause),
+                reason: reason.unwrap_or_else(|| "the vote of the other vantages".into()),
             },
             (Health::Down, Health::Up, vantage) => Event::EndpointUp {
                 pool,
@@ -309,15 +319,6 @@ impl Effects {
     }
 }
 
-/// Why a probe failed.
-fn reason(cause: Option<&Observation>) -> Box<str> {
-    match cause.map(|observation| &observation.result) {
-        Some(ProbeResult::Failure(failure)) => failure.to_string().into(),
-        Some(ProbeResult::NoEvidence(fault)) => fault.to_string().into(),
-        Some(ProbeResult::Success) | None => "the vote of the other vantages".into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
@@ -325,6 +326,7 @@ mod tests {
 
     use super::*;
     use crate::health::failure::ProbeFailure;
+    use crate::health::observation::ProbeResult;
     use crate::health::observation::Target;
     use crate::health::overrides::Forced;
     use crate::state::fixture;
@@ -385,8 +387,9 @@ pools = ["a", "b"]
         }
     }
 
-    fn refused() -> ProbeResult {
-        ProbeResult::Failure(ProbeFailure::Refused)
+    /// A response all the same: what fails everywhere at once without one is the vantage's failure.
+    fn unfit() -> ProbeResult {
+        ProbeResult::Failure(ProbeFailure::Protocol("response is not HTTP/1.1"))
     }
 
     fn drain(until: Option<u64>) -> Override {
@@ -403,7 +406,7 @@ pools = ["a", "b"]
         let plan = plan(POOLS);
         let mut evidence = start(&plan);
         let meters = Meters::new();
-        let fail = |pool| observation(&plan, pool, refused());
+        let fail = |pool| observation(&plan, pool, unfit());
         let up = [0, 1].map(|pool| observation(&plan, pool, ProbeResult::Success));
         let effects = evidence.observe(&up, at(0), &meters);
         assert_eq!(effects.publish, Publish::Soon, "no answer changes");
@@ -419,7 +422,7 @@ pools = ["a", "b"]
             pool: pool.into(),
             endpoint: endpoint.parse::<IpAddr>().expect("address"),
             vantage: "v".into(),
-            reason: "connection refused".into(),
+            reason: "response is not HTTP/1.1".into(),
         };
         assert_eq!(
             effects.events,
@@ -471,7 +474,7 @@ pools = ["a", "b"]
         let mut evidence = start(&before);
         let meters = Meters::new();
         for seconds in [5, 10] {
-            let failure = observation(&before, 0, refused());
+            let failure = observation(&before, 0, unfit());
             evidence.observe(&[failure], at(seconds), &meters);
         }
         let renamed = plan(&POOLS.replace("pool.a", "pool.c").replace("\"a\"", "\"c\""));
@@ -486,7 +489,7 @@ pools = ["a", "b"]
         let before = plan(POOLS);
         let mut evidence = start(&before);
         let meters = Meters::new();
-        let stale = observation(&before, 0, refused());
+        let stale = observation(&before, 0, unfit());
         let renamed = plan(&POOLS.replace("pool.a", "pool.c").replace("\"a\"", "\"c\""));
         let correspondence = Correspondence::between(&before.config.pools, &renamed.config.pools);
         evidence.adopt(&correspondence, |members| health_table(&renamed, members));

@@ -1,0 +1,101 @@
+//! What a new health table takes over: from the table before a reload, or from the last run.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use crate::base::health::Health;
+use crate::health::health_table::Endpoint;
+use crate::health::health_table::HealthTable;
+use crate::health::observation::Moment;
+use crate::health::observation::Target;
+use crate::health::saved::Saved;
+use crate::health::streak::Streak;
+use crate::health::vantage::Vantage;
+
+impl HealthTable {
+    /// Takes over the verdicts of the last run, by pool name, address and vantage name. Vantages that
+    /// were fresh then count as fresh now: otherwise the first one to report would decide alone, and
+    /// an endpoint that most call down would come back as up.
+    pub fn restore(&mut self, saved: &Saved, now: Moment) {
+        let now = self.advance(now);
+        for old in &saved.endpoints {
+            let of_pool = self.positions.get(&*old.pool);
+            let Some(at) = of_pool.and_then(|addresses| addresses.get(&old.address)) else {
+                continue;
+            };
+            let endpoint = &mut self.endpoints[*at];
+            (endpoint.health, endpoint.since) = (old.health, old.since);
+            for (index, streak) in &mut endpoint.vantages {
+                let name = &self.vantages[*index].name;
+                if let Some(old) = old.vantages.iter().find(|v| *v.name == **name) {
+                    let reported = old.is_fresh.then_some(now.elapsed);
+                    let last_failure = old.last_failure.clone();
+                    *streak = Streak::resume(old.verdict, old.since, last_failure, reported);
+                }
+                streak.contact = (old.health != Health::Down).then_some(now.elapsed);
+            }
+        }
+    }
+
+    /// Takes over what the table before a reload knew, by address and vantage name: of the pool of the same
+    /// name, else of any that was probed in the same way, as after a pool was renamed. Where the monitor
+    /// has changed, verdicts stay but runs of results start over.
+    pub fn adopt(&mut self, old: &Self) {
+        (self.latest, self.skipped) = (old.latest, old.skipped);
+        let now = old.latest.saturating_sub(old.skipped);
+        for vantage in &mut self.vantages {
+            match old.vantages.iter().find(|v| v.name == vantage.name) {
+                Some(old) => vantage.adopt(old),
+                None => vantage.wait_from(now),
+            }
+        }
+        let elsewhere = by_address(&old.endpoints);
+        for endpoint in &mut self.endpoints {
+            let target = &endpoint.target;
+            let of_pool = old.find(&target.pool, target.address);
+            let known = of_pool.or_else(|| probed_alike(&elsewhere, target));
+            if let Some(known) = known {
+                (endpoint.health, endpoint.since) = (known.health, known.since);
+            }
+            for (index, streak) in &mut endpoint.vantages {
+                let known = known.and_then(|known| old.known(known, &self.vantages[*index]));
+                *streak = match known {
+                    Some((old, streak)) if old.monitor.is_same_check(&target.monitor) => {
+                        streak.clone()
+                    }
+                    Some((_, streak)) => streak.start_over(),
+                    None => Streak::default(),
+                };
+            }
+        }
+    }
+
+    /// What a vantage knows of an endpoint, and how that is probed.
+    fn known<'a>(
+        &self,
+        endpoint: &'a Endpoint,
+        vantage: &Vantage,
+    ) -> Option<(&'a Target, &'a Streak)> {
+        let mut streaks = endpoint.vantages.iter();
+        let (_, streak) = streaks.find(|(v, _)| self.vantages[*v].name == vantage.name)?;
+        Some((&endpoint.target, streak))
+    }
+}
+
+fn by_address(endpoints: &[Endpoint]) -> HashMap<IpAddr, Vec<&Endpoint>> {
+    let mut found: HashMap<_, Vec<_>> = HashMap::new();
+    for endpoint in endpoints {
+        let of_address = found.entry(endpoint.target.address).or_default();
+        of_address.push(endpoint);
+    }
+    found
+}
+
+fn probed_alike<'a>(
+    endpoints: &HashMap<IpAddr, Vec<&'a Endpoint>>,
+    target: &Target,
+) -> Option<&'a Endpoint> {
+    let mut endpoints = endpoints.get(&target.address)?.iter();
+    let is_alike = |e: &&&Endpoint| e.target.monitor.is_same_check(&target.monitor);
+    endpoints.find(is_alike).copied()
+}

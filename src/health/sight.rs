@@ -1,0 +1,70 @@
+//! `Sight`: whether a vantage still sees anything of an address family.
+//!
+//! When the uplink of a vantage fails, every endpoint falls silent within one interval, one after
+//! another, and each looks dead. So a verdict of down for want of any response is held until the
+//! vantage has had contact with some endpoint after the first of those failures: then the others were
+//! there, and it was the endpoint. With no contact, all pools lost at once, the vantage is *blind* and
+//! does not vote for the family. After `blind_max` that all are down is taken for the truth.
+//!
+//! When an endpoint answers that had failed together with one of another pool, the vantage has *regained*
+//! its sight: those failures, and those of probes that began before, were its own and are void.
+//!
+//! Contact is any response at all (`ProbeFailure::is_contact`). Losing a single pool is never
+//! blindness: there is nothing to compare it with.
+
+use std::time::Duration;
+
+/// What one vantage sees of one family. Times are those of the health table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sight {
+    /// The latest contact with any endpoint, or when the table was made.
+    contact: Duration,
+    /// The first failure without contact since then.
+    lost: Option<Duration>,
+    /// When it last saw again after it had lost two pools at once.
+    regained: Duration,
+    /// Whether every endpoint that it had contact with has been lost since then.
+    pub(super) is_blind: bool,
+    /// Whether any verdict is held.
+    pub(super) has_held: bool,
+}
+
+impl Sight {
+    /// Takes contact with an endpoint; whether the vantage was blind.
+    pub(super) fn reached(&mut self, now: Duration) -> bool {
+        self.contact = now;
+        self.lost = None;
+        std::mem::take(&mut self.is_blind)
+    }
+
+    /// Notes that the failures before now were the vantage's own.
+    pub(super) fn regained(&mut self, now: Duration) {
+        self.regained = now;
+    }
+
+    /// Whether a probe that began then began before the vantage saw again.
+    pub(super) fn was_lost_at(&self, start: Duration) -> bool {
+        start < self.regained
+    }
+
+    /// Takes a failure without contact.
+    pub(super) fn missed(&mut self, now: Duration) {
+        self.lost.get_or_insert(now);
+    }
+
+    /// When the vantage last had contact with anything.
+    pub(super) fn contact(&self) -> Duration {
+        self.contact
+    }
+
+    /// Whether nothing has answered since some failure, and not yet for so long that it is believed.
+    pub(super) fn is_in_doubt(&self, now: Duration, blind_max: Duration) -> bool {
+        self.lost
+            .is_some_and(|lost| now.saturating_sub(lost) < blind_max)
+    }
+
+    /// Whether something has answered after an endpoint began to fail.
+    pub(super) fn was_reached_after(&self, failing_since: Duration) -> bool {
+        self.contact > failing_since
+    }
+}

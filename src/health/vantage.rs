@@ -1,0 +1,115 @@
+//! One vantage over all its endpoints: whether it reports, and whether it sees.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::per_family::PerFamily;
+use crate::base::prefix::Family;
+use crate::health::sight::Sight;
+
+/// What is known of a vantage itself. Times are those of the health table.
+#[derive(Clone, Debug)]
+pub(super) struct Vantage {
+    pub(super) name: Arc<str>,
+    /// When it last had evidence about any endpoint.
+    reported: Option<Duration>,
+    /// Since when it is waited for.
+    since: Duration,
+    /// How long it may go without a report: what the most frequently probed endpoint allows.
+    max_silence: Duration,
+    is_silent: bool,
+    pub(super) sight: PerFamily<Sight>,
+}
+
+/// Something about a vantage that an operator should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VantageChange {
+    /// It has lost contact with all endpoints of a family at once: its verdicts do not count.
+    Blind {
+        /// Its name.
+        vantage: Arc<str>,
+        /// Of which it sees nothing.
+        family: Family,
+    },
+    /// It has been blind for so long that all being down is taken for the truth.
+    Believed {
+        /// Its name.
+        vantage: Arc<str>,
+        /// Of which it sees nothing.
+        family: Family,
+    },
+    /// It has contact again after it was blind.
+    Sees {
+        /// Its name.
+        vantage: Arc<str>,
+        /// Of which it sees something.
+        family: Family,
+    },
+    /// It has had no evidence about any endpoint for too long.
+    Silent {
+        /// Its name.
+        vantage: Arc<str>,
+        /// For how long.
+        age: Duration,
+    },
+    /// It reports again after it was silent.
+    Reports {
+        /// Its name.
+        vantage: Arc<str>,
+    },
+}
+
+impl Vantage {
+    /// One that is waited for from time zero.
+    pub(super) fn new(name: Arc<str>) -> Self {
+        Self {
+            name,
+            reported: None,
+            since: Duration::ZERO,
+            max_silence: Duration::MAX,
+            is_silent: false,
+            sight: PerFamily::default(),
+        }
+    }
+
+    /// Probes an endpoint that allows so much silence.
+    pub(super) fn probes(&mut self, max_age: Duration) {
+        self.max_silence = self.max_silence.min(max_age);
+    }
+
+    /// What was known of this vantage before a reload, with the endpoints that it has now.
+    pub(super) fn adopt(&mut self, old: &Self) {
+        *self = Self {
+            max_silence: self.max_silence,
+            ..old.clone()
+        };
+    }
+
+    /// Is waited for from now on only.
+    pub(super) fn wait_from(&mut self, now: Duration) {
+        self.since = now;
+    }
+
+    /// Takes evidence about an endpoint.
+    pub(super) fn report(&mut self, now: Duration) -> Option<VantageChange> {
+        self.reported = Some(now);
+        let vantage = Arc::clone(&self.name);
+        std::mem::take(&mut self.is_silent).then_some(VantageChange::Reports { vantage })
+    }
+
+    /// The time since its latest evidence, or since it is waited for.
+    pub(super) fn report_age(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.reported.unwrap_or(self.since))
+    }
+
+    /// Notices, once, that it has been silent for too long.
+    pub(super) fn tick(&mut self, now: Duration) -> Option<VantageChange> {
+        let age = self.report_age(now);
+        if self.is_silent || age <= self.max_silence {
+            return None;
+        }
+        self.is_silent = true;
+        let vantage = Arc::clone(&self.name);
+        Some(VantageChange::Silent { vantage, age })
+    }
+}

@@ -1,0 +1,122 @@
+//! The health table as people, metrics and the saved state see it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::health::Health;
+use crate::base::per_family::PerFamily;
+use crate::health::health_table::Endpoint;
+use crate::health::health_table::HealthTable;
+use crate::health::observation::Moment;
+use crate::health::observation::Target;
+use crate::health::saved::Saved;
+use crate::health::saved::SavedEndpoint;
+use crate::health::saved::SavedVantage;
+use crate::health::streak::Note;
+
+/// An endpoint as shown to people and metrics.
+#[derive(Clone, Debug)]
+pub struct EndpointView<'a> {
+    /// Which endpoint.
+    pub target: &'a Arc<Target>,
+    /// The verdict of its vantages together.
+    pub health: Health,
+    /// Since when, in Unix seconds.
+    pub since: Option<u64>,
+    /// The vantages that probe it.
+    pub vantages: Vec<VantageView<'a>>,
+}
+
+/// One vantage's opinion of one endpoint.
+#[derive(Clone, Debug)]
+pub struct VantageView<'a> {
+    /// The vantage's name.
+    pub name: &'a Arc<str>,
+    /// Its verdict.
+    pub verdict: Health,
+    /// Since when, in Unix seconds.
+    pub since: Option<u64>,
+    /// Whether it takes part in the vote: it has reported lately, and is not blind.
+    pub is_fresh: bool,
+    /// The age of its latest evidence; `None` if there is none.
+    pub report_age: Option<Duration>,
+    /// Its latest failure, also after recovery.
+    pub last_failure: Option<&'a Note>,
+    /// Why its latest probe told nothing; `None` if it told something.
+    pub no_evidence: Option<&'a Note>,
+}
+
+/// A vantage as shown in metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VantageSummary<'a> {
+    /// Its name.
+    pub name: &'a Arc<str>,
+    /// The age of its latest evidence about any endpoint; without any, the time it has been waited for.
+    pub report_age: Duration,
+    /// Whether it has lost contact with everything of a family, and does not vote.
+    pub is_blind: PerFamily<bool>,
+}
+
+impl HealthTable {
+    /// All vantages that probe anything.
+    pub fn vantages(&self, now: Moment) -> impl Iterator<Item = VantageSummary<'_>> {
+        let now = self.at(now);
+        self.vantages.iter().map(move |vantage| VantageSummary {
+            name: &vantage.name,
+            report_age: vantage.report_age(now.elapsed),
+            is_blind: vantage.sight.map(|sight| sight.is_blind),
+        })
+    }
+
+    /// All endpoints with what each vantage says.
+    pub fn view(&self, now: Moment) -> impl Iterator<Item = EndpointView<'_>> {
+        let now = self.at(now);
+        let endpoints = self.endpoints.iter();
+        endpoints.map(move |endpoint| self.endpoint_view(endpoint, now))
+    }
+
+    /// Everything that is worth keeping over a restart.
+    pub fn saved(&self, now: Moment) -> Saved {
+        let endpoints = self.view(now).map(|endpoint| endpoint.saved());
+        Saved {
+            endpoints: endpoints.collect(),
+        }
+    }
+
+    fn endpoint_view<'a>(&'a self, endpoint: &'a Endpoint, now: Moment) -> EndpointView<'a> {
+        let vantages = endpoint.vantages.iter().map(|(index, streak)| VantageView {
+            name: &self.vantages[*index].name,
+            verdict: streak.verdict,
+            since: streak.since,
+            is_fresh: self.is_voting(endpoint, *index, streak, now),
+            report_age: streak.report_age(now),
+            last_failure: streak.last_failure.as_ref(),
+            no_evidence: streak.no_evidence.as_ref(),
+        });
+        EndpointView {
+            target: &endpoint.target,
+            health: endpoint.health,
+            since: endpoint.since,
+            vantages: vantages.collect(),
+        }
+    }
+}
+
+impl EndpointView<'_> {
+    fn saved(&self) -> SavedEndpoint {
+        let vantages = self.vantages.iter().map(|vantage| SavedVantage {
+            name: (&**vantage.name).into(),
+            verdict: vantage.verdict,
+            since: vantage.since,
+            is_fresh: vantage.is_fresh,
+            last_failure: vantage.last_failure.cloned(),
+        });
+        SavedEndpoint {
+            pool: (&*self.target.pool).into(),
+            address: self.target.address,
+            health: self.health,
+            since: self.since,
+            vantages: vantages.collect(),
+        }
+    }
+}
