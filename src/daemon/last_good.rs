@@ -175,7 +175,7 @@ fn copy_file(path: &Path, stamp: Stamp, target: &Path) -> Result<(), CopyError> 
         .mode(0o600)
         .open(target)?;
     let len = io::copy(&mut source, &mut file)?;
-    if len != stamp.len() || Stamp::of(path) != Some(stamp) {
+    if len != stamp.len || Stamp::of(path) != Some(stamp) {
         return Err(changed());
     }
     Ok(())

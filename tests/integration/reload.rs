@@ -1,6 +1,7 @@
 //! Edits, good and bad, while the server runs.
 
 use std::fs;
+use std::io::Write;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
@@ -266,6 +267,36 @@ fn a_zone_that_never_holds_still_delays_no_other_edit() {
     });
     let soa = server.ask("busy.example.", RecordType::SOA, None);
     assert_eq!(soa.message.answers.len(), 1);
+}
+
+#[test]
+fn a_database_that_is_copied_slowly_delays_no_other_edit() {
+    let database = include_bytes!("../../geoip/world-country.mmdb");
+    let folder = Folder::usual(&still_world(135), "[geoip]\ndatabase = \"geo.mmdb\"");
+    folder.write("geo.mmdb", database);
+    let server = folder.serve();
+    let (is_edited, is_copied) = (AtomicBool::new(false), AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut file = fs::File::create(server.folder.path("geo.mmdb")).expect("a file");
+            let mut pieces = database.chunks(1000);
+            // Until the edit is in force, and then the rest at once.
+            while !is_edited.load(SeqCst) {
+                let piece = pieces.next().expect("enough of it");
+                file.write_all(piece).expect("written");
+                thread::sleep(Duration::from_millis(50));
+            }
+            file.write_all(&pieces.collect::<Vec<_>>().concat())
+                .expect("written");
+            is_copied.store(true, SeqCst);
+        });
+        server.folder.write("pools.toml", still_world(136));
+        server.moves_to(APP, FRANCE, "127.0.136.2");
+        assert!(!is_copied.load(SeqCst));
+        is_edited.store(true, SeqCst);
+    });
+    server.folder.write("pools.toml", still_world(137));
+    server.moves_to(APP, FRANCE, "127.0.137.2");
 }
 
 #[test]

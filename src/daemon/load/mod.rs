@@ -195,37 +195,13 @@ impl Loader {
             return Err(report);
         };
         if let Some(before) = before {
-            settings::keep_fixed(
-                &self.path,
-                &mut process,
-                &before.config.process,
-                &mut report,
-            );
+            let running = &before.config.process;
+            settings::keep_fixed(&self.path, &mut process, running, &mut report);
         }
         // What is checked against settings that are at fault would only be told to be wrong as well.
         let is_sound = !report.has_errors();
         let pools = settings::pools(&process, reader, &mut report);
-        let mut of_zones = Report::default();
-        let known_pools = pools.as_ref().unwrap_or_else(|faulty| faulty);
-        let zones = match &process.zones {
-            Some(folder) => {
-                let state_dir = process.state_dir.as_deref();
-                let before = Before {
-                    zones: &self.zones,
-                    copy: state_dir.and_then(last_good::latest),
-                    hashes: &self.hashes,
-                    isolate: process.safety.isolate_zones && before.is_some(),
-                };
-                zones::load(folder, known_pools, &before, reader, &mut of_zones)
-            }
-            None if is_sound => zones::none(known_pools, &mut of_zones),
-            None => LoadedZones::default(),
-        };
-        // Steered names may be missing from faulty pools, and zones are warned of what points at them.
-        report.append(match pools {
-            Ok(_) => of_zones,
-            Err(_) => of_zones.without_warnings(),
-        });
+        let zones = self.load_zones(&process, is_sound, &pools, before, reader, &mut report);
         let atlas = databases::atlas(&process, self.atlas.as_ref(), reader, &mut report);
         let cookie_secrets = secrets::cookies(&process, self.own_secret, reader, &mut report);
         let keyring = secrets::keyring(&process, reader, &mut report);
@@ -246,10 +222,58 @@ impl Loader {
             warn_of_removals(&self.path, &process, &pools, &zones, before, &mut report);
             zones::check_serials(&process, &before.zones, &zones, &mut report);
         }
+        let config = Arc::new(Config { process, pools });
+        let mut loaded = self.compile(config, zones, atlas, before);
+        loaded.plan.cookie_secrets = cookie_secrets;
+        loaded.plan.keyring = keyring;
+        loaded.report = report;
+        Ok(loaded)
+    }
+
+    fn load_zones(
+        &self,
+        process: &Process,
+        is_sound: bool,
+        pools: &Result<Pools, Pools>,
+        before: Option<&Plan>,
+        reader: &mut Reader<'_>,
+        report: &mut Report,
+    ) -> LoadedZones {
+        let mut found = Report::default();
+        let (Ok(known_pools) | Err(known_pools)) = pools;
+        let zones = match &process.zones {
+            Some(folder) => {
+                let state_dir = process.state_dir.as_deref();
+                let before = Before {
+                    zones: &self.zones,
+                    copy: state_dir.and_then(last_good::latest),
+                    hashes: &self.hashes,
+                    isolate: process.safety.isolate_zones && before.is_some(),
+                };
+                zones::load(folder, known_pools, &before, reader, &mut found)
+            }
+            None if is_sound => zones::none(known_pools, &mut found),
+            None => LoadedZones::default(),
+        };
+        // Steered names may be missing from faulty pools, and zones are warned of what points at them.
+        report.append(match pools {
+            Ok(_) => found,
+            Err(_) => found.without_warnings(),
+        });
+        zones
+    }
+
+    /// Compiles the plan, without secrets and keys, and remembers what it was made from.
+    fn compile(
+        &mut self,
+        config: Arc<Config>,
+        zones: Vec<LoadedZone>,
+        atlas: LoadedAtlas,
+        before: Option<&Plan>,
+    ) -> Loaded {
         let set = zones.iter().map(|loaded| Arc::clone(&loaded.zone));
         let set = ZoneSet::new(set.collect());
         self.zones = zones.into_iter().map(|z| (z.path.clone(), z)).collect();
-        let config = Arc::new(Config { process, pools });
         let atlas = Arc::clone(&self.atlas.insert(atlas).atlas);
         let n_shards = *self
             .n_shards
@@ -258,18 +282,13 @@ impl Loader {
         let old = before.map_or(&nothing, |before| &before.config.pools);
         let correspondence = Correspondence::between(old, &config.pools);
         let before = before.map(|before| (before, &correspondence));
-        let plan = Plan {
-            cookie_secrets,
-            keyring,
-            ..Plan::compile(config, set, atlas, n_shards, before)
-        };
-        Ok(Loaded {
-            plan,
+        Loaded {
+            plan: Plan::compile(config, set, atlas, n_shards, before),
             correspondence,
             n_shards,
             files: TakenFiles::new(),
-            report,
-        })
+            report: Report::default(),
+        }
     }
 }
 

@@ -172,7 +172,7 @@ impl<'a> Reader<'a> {
         let mut now = Vec::with_capacity(sources.len());
         for source in sources {
             let located = self.locate(&source.path);
-            let has_len = |stamp: Stamp| source.stamp.is_some_and(|s| s.len() == stamp.len());
+            let has_len = |stamp: Stamp| source.stamp.is_some_and(|s| s.len == stamp.len);
             if !Stamp::of(&located).is_some_and(has_len) {
                 return None;
             }
