@@ -41,7 +41,7 @@ pub enum ChangeError {
     #[error("in force, but not saved: {0}; it would not survive a restart")]
     NotSaved(Box<str>),
     /// It would leave clients without a pool.
-    #[error("not drained: {0}; drain it with `force` nevertheless")]
+    #[error("not drained: {0}; `force` drains it anyway")]
     Strands(Box<str>),
 }
 
