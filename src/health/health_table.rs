@@ -147,7 +147,7 @@ impl HealthTable {
             return Vec::new();
         };
         let (at, index, family) = (*at, *index, Family::of(seen.address));
-        let result = self.believable(&observation, index, family, now);
+        let result = self.believable(observation, index, family, now);
         let contact = result.contact();
         let endpoint = &mut self.endpoints[at];
         let streak = &mut endpoint.vantages[slot].1;

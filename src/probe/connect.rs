@@ -35,9 +35,11 @@ use crate::probe::source_sys::bind_without_port;
 #[derive(Clone, Debug)]
 pub(super) struct Proxies {
     resolver: Resolver,
-    /// By host and port. They are the operator's, and few.
-    opened: Arc<Mutex<HashMap<(Box<str>, u16), Arc<Opened>>>>,
+    opened: Arc<Mutex<OpenedByProxy>>,
 }
+
+/// By host and port. They are the operator's, and few.
+type OpenedByProxy = HashMap<(Box<str>, u16), Arc<Opened>>;
 
 impl Proxies {
     /// Nothing known; names are looked up by the system's resolver.

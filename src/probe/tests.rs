@@ -750,6 +750,11 @@ async fn an_http_proxys_answer_decides_whose_failure_it_is() {
             expected
         );
     }
+}
+
+#[tokio::test]
+async fn silence_of_an_http_proxy_is_the_endpoints_until_it_begins_to_answer() {
+    let endpoint = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 80));
     for (sent, expected) in [
         (&b""[..], "timeout: timed out after 100ms while connecting"),
         // Who has begun to answer is not waiting for the endpoint.
