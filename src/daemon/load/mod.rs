@@ -243,10 +243,9 @@ impl Loader {
         let (Ok(known_pools) | Err(known_pools)) = pools;
         let zones = match &process.zones {
             Some(folder) => {
-                let state_dir = process.state_dir.as_deref();
                 let before = Before {
                     zones: &self.zones,
-                    copy: state_dir.and_then(last_good::latest),
+                    state_dir: process.state_dir.as_deref(),
                     hashes: &self.hashes,
                     isolate: process.safety.isolate_zones && before.is_some(),
                 };

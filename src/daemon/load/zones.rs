@@ -19,7 +19,7 @@ use crate::daemon::files;
 use crate::daemon::files::Listing;
 use crate::daemon::files::MAX_DATA_LEN;
 use crate::daemon::files::ReadError;
-use crate::daemon::last_good::Copy;
+use crate::daemon::last_good;
 use crate::daemon::load::origins;
 use crate::daemon::load::origins::Origin;
 use crate::daemon::load::reader::Reader;
@@ -264,8 +264,8 @@ fn zone(
 pub(super) struct Before<'a> {
     /// The zones of the load before, by path.
     pub(super) zones: &'a HashMap<PathBuf, LoadedZone>,
-    /// The last good copy of all files.
-    pub(super) copy: Option<Copy>,
+    /// Where the last good copy of all files is. It is looked at only if it is needed: the disk may hang.
+    pub(super) state_dir: Option<&'a Path>,
     pub(super) hashes: &'a RandomState,
     /// Whether faulty zones keep their last good content.
     pub(super) isolate: bool,
@@ -284,7 +284,8 @@ impl Before<'_> {
         if let Some(known) = self.of(path, apex, owners) {
             return Some(known.clone());
         }
-        let mut reader = Reader::of_copy(&self.copy.as_ref()?.path, self.hashes);
+        let copy = last_good::latest(self.state_dir?)?;
+        let mut reader = Reader::of_copy(&copy.path, self.hashes);
         let mut warnings = Report::default();
         let (zone, sources) = compile(path, apex, owners, &mut reader, &mut warnings)?;
         Some(LoadedZone {
