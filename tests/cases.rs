@@ -31,6 +31,7 @@ use meridian::base::prefix::Prefix;
 use meridian::base::rr::Rcode;
 use meridian::base::rr::RrType;
 use meridian::base::transport::Transport;
+use meridian::base::word;
 use meridian::daemon::load::embedded_atlas;
 use meridian::engine::Arrival;
 use meridian::engine::Scratch;
@@ -218,9 +219,7 @@ fn snapshot(plan: &Arc<Plan>, asked: &Asked) -> Snapshot {
     };
     let forced = |name: &str| {
         let word = asked.forced.get(name)?;
-        Forced::ALL
-            .into_iter()
-            .find(|forced| forced.as_str() == word)
+        Some(word.parse::<Forced>().expect("a known override"))
     };
     let evidence = Evidence {
         endpoints: pools
@@ -282,14 +281,8 @@ fn check(plan: &Arc<Plan>, asked: &Asked) -> Result<(), String> {
     }
     let response =
         Message::from_vec(&out[..len]).map_err(|error| format!("unreadable: {error}"))?;
-    let rcode = Rcode::ALL
-        .into_iter()
-        .find(|rcode| rcode.as_str() == wanted);
-    same(
-        "responses",
-        &counters.responses(rcode.expect("a known rcode")),
-        &1,
-    )?;
+    let rcode = known_rcode(wanted);
+    same("responses", &counters.responses(rcode), &1)?;
     compare(asked, &response)?;
     if let Some(text) = &asked.error {
         let error = outcome.extended_error;
@@ -346,13 +339,14 @@ fn answers(plan: &Plan) -> BTreeMap<(String, String), u64> {
         .collect()
 }
 
+fn known_rcode(mnemonic: &str) -> Rcode {
+    word::parse(Rcode::ALL, Rcode::as_str, mnemonic).expect("a known rcode")
+}
+
 fn compare(asked: &Asked, response: &Message) -> Result<(), String> {
     let rcode = asked.rcode.as_deref().unwrap_or("NOERROR");
     let low = response.metadata.response_code.low();
-    let wanted = Rcode::ALL
-        .into_iter()
-        .find(|r| r.as_str() == rcode)
-        .expect("a known rcode");
+    let wanted = known_rcode(rcode);
     same("rcode", &low, &wanted.low())?;
     let mut flags = Vec::new();
     flags.extend(response.metadata.authoritative.then_some("aa"));

@@ -4,6 +4,10 @@
 //! other.
 
 use std::fmt;
+use std::str::FromStr;
+
+use crate::base::word;
+use crate::base::word::UnknownWord;
 
 /// The combined judgement about an endpoint, or about a pool in one address family.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -18,6 +22,9 @@ pub enum Health {
 }
 
 impl Health {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Unknown, Self::Up, Self::Down];
+
     /// Whether traffic may be sent there; unknown counts as up.
     pub fn is_usable(self) -> bool {
         self != Self::Down
@@ -30,6 +37,14 @@ impl Health {
             Self::Up => "up",
             Self::Down => "down",
         }
+    }
+}
+
+impl FromStr for Health {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, UnknownWord> {
+        word::parse(Self::ALL, Self::as_str, word)
     }
 }
 

@@ -7,6 +7,9 @@ use std::hash::Hash;
 use std::hash::Hasher;
 use std::str::FromStr;
 
+use crate::base::word;
+use crate::base::word::UnknownWord;
+
 /// The mean radius of the Earth in kilometres (IUGG, R1).
 pub const EARTH_RADIUS_KM: f64 = 6_371.008_8;
 
@@ -122,10 +125,10 @@ impl fmt::Display for Continent {
 }
 
 impl FromStr for Continent {
-    type Err = ();
+    type Err = UnknownWord;
 
-    fn from_str(text: &str) -> Result<Self, ()> {
-        Self::ALL.into_iter().find(|c| c.as_str() == text).ok_or(())
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
+        word::parse(Self::ALL, Self::as_str, text)
     }
 }
 

@@ -20,3 +20,4 @@ pub mod rr;
 pub mod serial;
 pub mod special_purpose;
 pub mod transport;
+pub mod word;

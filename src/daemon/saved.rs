@@ -240,10 +240,7 @@ fn overrides(records: Vec<OverrideRecord>) -> Result<Overrides, String> {
 }
 
 fn health(word: &str) -> Result<Health, String> {
-    [Health::Unknown, Health::Up, Health::Down]
-        .into_iter()
-        .find(|health| health.as_str() == word)
-        .ok_or_else(|| format!("unknown health `{word}`"))
+    word.parse().map_err(|_| format!("unknown health `{word}`"))
 }
 
 impl Endpoint {

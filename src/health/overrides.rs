@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::collections::HashSet;
 use std::str::FromStr;
 
+use crate::base::word;
+use crate::base::word::UnknownWord;
+
 /// The state that an operator puts a pool into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forced {
@@ -29,17 +32,11 @@ impl Forced {
     }
 }
 
-/// A word that is none of [`Forced::as_str`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnknownForced;
-
 impl FromStr for Forced {
-    type Err = UnknownForced;
+    type Err = UnknownWord;
 
-    fn from_str(word: &str) -> Result<Self, UnknownForced> {
-        let mut all = Self::ALL.into_iter();
-        all.find(|forced| forced.as_str() == word)
-            .ok_or(UnknownForced)
+    fn from_str(word: &str) -> Result<Self, UnknownWord> {
+        word::parse(Self::ALL, Self::as_str, word)
     }
 }
 
@@ -114,7 +111,7 @@ mod tests {
         for forced in Forced::ALL {
             assert_eq!(forced.as_str().parse(), Ok(forced));
         }
-        assert_eq!("Drain".parse::<Forced>(), Err(UnknownForced));
+        assert_eq!("Drain".parse::<Forced>(), Err(UnknownWord));
     }
 
     #[test]
