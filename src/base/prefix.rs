@@ -18,7 +18,7 @@ pub enum Family {
 }
 
 impl Family {
-    /// Both families, in index order.
+    /// Both families, IPv4 first.
     pub const ALL: [Self; 2] = [Self::V4, Self::V6];
 
     /// The family of an address (IPv4-mapped addresses are IPv4).
@@ -26,14 +26,6 @@ impl Family {
         match addr.to_canonical() {
             IpAddr::V4(_) => Self::V4,
             IpAddr::V6(_) => Self::V6,
-        }
-    }
-
-    /// Position in an array with one entry per family.
-    pub fn ix(self) -> usize {
-        match self {
-            Self::V4 => 0,
-            Self::V6 => 1,
         }
     }
 

@@ -365,7 +365,7 @@ fn shared_scope_len(
     same: impl Fn(ClientKey) -> bool,
 ) -> u8 {
     let family = prefix.family();
-    let granule = CLIENT_LEN[family.ix()].min(max_scope_len);
+    let granule = CLIENT_LEN[family].min(max_scope_len);
     let first = prefix.bits();
     let mut scope_len = granule;
     while scope_len > table_scope_len && granule - scope_len < MAX_WIDENING {

@@ -8,10 +8,11 @@
 use std::net::IpAddr;
 
 use crate::base::fnv::fnv1a;
+use crate::base::per_family::PerFamily;
 use crate::base::prefix::Prefix;
 
-/// The length to which clients are told apart, for IPv4 and IPv6.
-pub const CLIENT_LEN: [u8; 2] = [24, 56];
+/// The length of a client prefix: all addresses in one get the same candidate.
+pub const CLIENT_LEN: PerFamily<u8> = PerFamily { v4: 24, v6: 56 };
 
 /// A client prefix as the hash sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +21,7 @@ pub struct ClientKey(u64);
 impl ClientKey {
     /// The key of the client prefix around the first address of `prefix`: its /24 or /56.
     pub fn of(prefix: Prefix) -> Self {
-        match Prefix::cut(prefix.addr(), CLIENT_LEN[prefix.family().ix()]).addr() {
+        match Prefix::cut(prefix.addr(), CLIENT_LEN[prefix.family()]).addr() {
             IpAddr::V4(v4) => Self(mix(u64::from(v4.to_bits()), 4)),
             // The low half of a /56 is zero.
             IpAddr::V6(v6) => Self(mix((v6.to_bits() >> 64) as u64, 6)),
