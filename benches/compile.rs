@@ -38,15 +38,12 @@ fn spec() -> Spec {
     let sites = places
         .into_iter()
         .zip(0..)
-        .map(|((latitude, longitude), at)| Site {
-            pool: PoolIx(at),
-            direction: Point {
+        .map(|((latitude, longitude), at)| {
+            let point = Point {
                 latitude,
                 longitude,
-            }
-            .direction(),
-            weight: 1,
-            bias_km: 0.0,
+            };
+            Site::new(PoolIx(at), point)
         });
     Spec {
         policy: Policy::Nearest,

@@ -235,11 +235,8 @@ mod tests {
 
     /// Pools along the equator by longitude, with weight 1 and no bias.
     fn sites(longitudes: &[f64]) -> Vec<Site> {
-        let site = |(longitude, at): (&f64, u32)| Site {
-            pool: PoolIx(at),
-            direction: Point::new(0.0, *longitude).expect("in range").direction(),
-            weight: 1,
-            bias_km: 0.0,
+        let site = |(longitude, at): (&f64, u32)| {
+            Site::new(PoolIx(at), Point::new(0.0, *longitude).expect("in range"))
         };
         longitudes.iter().zip(0..).map(site).collect()
     }
@@ -343,8 +340,7 @@ mod tests {
             for ((longitude, in_rule, _), pool) in pools.iter().zip(0..) {
                 // A hundredth of a degree is 1.1 km, so that there are ties and chains of them.
                 let point = Point::new(0.0, f64::from(*longitude) / 200.0).expect("in range");
-                let direction = point.direction();
-                let site = Site { pool: PoolIx(pool), direction, weight: 1, bias_km: 0.0 };
+                let site = Site::new(PoolIx(pool), point);
                 spec.sites.push(site);
                 of_rule.extend(in_rule.then_some(site));
             }

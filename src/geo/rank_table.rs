@@ -223,14 +223,8 @@ mod tests {
     }
 
     fn site(pool: u32, latitude: f64, longitude: f64) -> Site {
-        Site {
-            pool: PoolIx(pool),
-            direction: Point::new(latitude, longitude)
-                .expect("in range")
-                .direction(),
-            weight: 1,
-            bias_km: 0.0,
-        }
+        let point = Point::new(latitude, longitude).expect("in range");
+        Site::new(PoolIx(pool), point)
     }
 
     /// One rule of each kind, each with a pool of its own: 0 and 1 are the name's.

@@ -1,4 +1,4 @@
-//! What the compiler is told: pools as sites, and rules by network, AS, subdivision, country, continent.
+//! What the geography is compiled from: pools as sites, and rules by network, AS, subdivision, country, continent.
 
 use std::hash::Hash;
 use std::hash::Hasher;
@@ -10,6 +10,7 @@ use crate::base::location::Continent;
 use crate::base::location::Country;
 use crate::base::location::Direction;
 use crate::base::location::Location;
+use crate::base::location::Point;
 use crate::base::location::Subdivision;
 use crate::base::prefix::Prefix;
 use crate::base::rank::Policy;
@@ -37,6 +38,18 @@ pub struct Site {
     pub weight: u32,
     /// Subtracted from the distance, in kilometres.
     pub bias_km: f64,
+}
+
+impl Site {
+    /// A pool of weight 1, without a bias.
+    pub fn new(pool: PoolIx, at: Point) -> Self {
+        Self {
+            pool,
+            direction: at.direction(),
+            weight: 1,
+            bias_km: 0.0,
+        }
+    }
 }
 
 /// Directions and biases are made of checked numbers: none is a NaN.

@@ -126,10 +126,9 @@ fn spec_of(config: &Config, steered: &Steered) -> Spec {
         let site = |&pool: &PoolIx| {
             let p = &config.pools.pools[pool.index()];
             Site {
-                pool,
-                direction: p.location.direction(),
                 weight: p.weight,
                 bias_km: p.bias_km,
+                ..Site::new(pool, p.location)
             }
         };
         pools.iter().map(site).collect()

@@ -50,15 +50,12 @@ fn check(bytes: Vec<u8>) {
     let Ok(atlas) = Atlas::read(bytes, None, &|_| None) else {
         return;
     };
-    let site = |pool, latitude, longitude| Site {
-        pool: PoolIx(pool),
-        direction: Point {
+    let site = |pool, latitude, longitude| {
+        let point = Point {
             latitude,
             longitude,
-        }
-        .direction(),
-        weight: 1,
-        bias_km: 0.0,
+        };
+        Site::new(PoolIx(pool), point)
     };
     let spec = Spec {
         policy: Policy::Nearest,
