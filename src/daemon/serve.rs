@@ -222,16 +222,9 @@ fn has_copy(process: &Process) -> bool {
             .is_some_and(|dir| last_good::latest(dir).is_some())
 }
 
-/// Counter shards: one for each UDP thread, one for TCP and one for each thread of AF_XDP.
 fn n_shards(process: &Process) -> usize {
-    let workers = match process.server.workers {
-        0 => available_parallelism().map_or(1, usize::from),
-        n => n,
-    };
-    workers
-        .saturating_mul(process.server.listen.len())
-        .saturating_add(1)
-        .saturating_add(transport::n_xdp_threads(&process.server.xdp))
+    let server = &process.server;
+    transport::n_shards(server.listen.len(), server.workers, &server.xdp)
 }
 
 async fn serve(

@@ -112,14 +112,28 @@ pub(super) struct Listener {
     pub(super) tcp: TcpListener,
 }
 
+/// How many counter shards are needed: one per UDP thread, one that all TCP tasks share, and one per
+/// receive queue of AF_XDP. Known before anything is opened: what fails to open leaves its shards empty.
+pub fn n_shards(n_addresses: usize, workers: usize, xdp: &[Box<str>]) -> usize {
+    workers_of(workers)
+        .saturating_mul(n_addresses)
+        .saturating_add(1)
+        .saturating_add(xdp::n_threads(xdp))
+}
+
+/// UDP sockets per address, as configured; 0: one per core.
+fn workers_of(workers: usize) -> usize {
+    match workers {
+        0 => thread::available_parallelism().map_or(1, NonZero::get),
+        n => n,
+    }
+}
+
 /// Opens UDP and TCP on each address, `workers` UDP sockets per address (0: one per core). Port 0 takes
 /// one that is free for both. An address that the machine does not have is left for later, with a warning,
 /// if there is another one to listen on.
 pub fn bind(listen: &[SocketAddr], workers: usize) -> Result<Bound, TransportError> {
-    let workers = match workers {
-        0 => thread::available_parallelism().map_or(1, NonZero::get),
-        n => n,
-    };
+    let workers = workers_of(workers);
     let mut listeners: Vec<Listener> = Vec::with_capacity(listen.len());
     let mut absent: Vec<(ListenAddress, TransportError)> = Vec::new();
     for (nth, &address) in listen.iter().enumerate() {
@@ -163,13 +177,6 @@ impl Bound {
     /// How many UDP threads there will be when all addresses are there; number i counts in shard i.
     pub fn n_udp_threads(&self) -> usize {
         self.workers * (self.listeners.len() + self.absent.len())
-    }
-
-    /// How many counter shards are needed: one per UDP thread, one that all TCP tasks share, and one
-    /// per receive queue of AF_XDP.
-    pub fn n_shards(&self) -> usize {
-        let n_queues: usize = self.xdp.iter().map(Interface::n_queues).sum();
-        self.n_udp_threads() + 1 + n_queues
     }
 
     /// Takes UDP queries to the listening addresses by AF_XDP from these interfaces, as far as that can

@@ -2,9 +2,10 @@
 //! answered by the one engine.
 //!
 //! [`bind()`] opens every socket, so that a busy port is found before anything is served; only an address
-//! that the machine does not have yet is left for later. [`Bound::serve`] starts the threads and tasks; [`Serving::stop`] ends them after they have answered
-//! what was received. A query sees one snapshot, a batch as a whole the same one. What clients send
-//! cannot fill the log: refused secondaries are logged a bounded number of times, all else is counted.
+//! that the machine does not have yet is left for later. [`Bound::serve`] starts the threads and tasks;
+//! [`Serving::stop`] ends them after they have answered what was received. A query sees one snapshot, a
+//! batch as a whole the same one. What clients send cannot fill the log: refused secondaries are logged
+//! a bounded number of times, all else is counted.
 
 #![deny(
     clippy::expect_used,
@@ -35,6 +36,6 @@ pub use self::bind::Bound;
 pub use self::bind::TransportError;
 pub use self::bind::advice;
 pub use self::bind::bind;
+pub use self::bind::n_shards;
 pub use self::connections::TcpLimits;
 pub use self::serving::Serving;
-pub use self::xdp::n_threads as n_xdp_threads;

@@ -29,7 +29,7 @@ use crate::transport::xdp::XdpWorker;
 impl Bound {
     /// Starts answering from the current snapshot. UDP threads are named `udp-0` and so on, those of
     /// AF_XDP `xdp-0` and so on; TCP runs on `runtime`, which needs I/O and time. `counters` should have
-    /// [`Bound::n_shards`] shards; `limiter` is for UDP.
+    /// as many shards as [`super::n_shards`] counts; `limiter` is for UDP.
     pub fn serve(
         self,
         snapshots: &SnapshotReader,

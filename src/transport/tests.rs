@@ -35,6 +35,7 @@ use crate::transport::TransportError;
 use crate::transport::bind;
 use crate::transport::bind::ListenAddress;
 use crate::transport::bind::is_absent;
+use crate::transport::n_shards;
 use crate::transport::responder::BatchResponder;
 use crate::transport::responder::Responder;
 
@@ -79,7 +80,7 @@ impl Server {
             .build()
             .unwrap();
         let addresses = bound.addresses();
-        let counters = Arc::new(Counters::new(bound.n_shards()));
+        let counters = Arc::new(Counters::new(bound.n_udp_threads() + 1));
         let serving = bound
             .serve_with(|_| Echo, || Echo, &counters, limits, runtime.handle())
             .unwrap();
@@ -199,7 +200,7 @@ fn clients_are_spread_over_the_threads() {
     let listen = ["127.0.0.1:0", "[::1]:0"].map(|a| a.parse().unwrap());
     let bound = bind(&listen, 2).unwrap();
     let addresses = bound.addresses();
-    let counters = Arc::new(Counters::new(bound.n_shards()));
+    let counters = Arc::new(Counters::new(bound.n_udp_threads() + 1));
     let serving = bound
         .serve_with(Teller, || Echo, &counters, LIMITS, runtime.handle())
         .unwrap();
@@ -263,7 +264,8 @@ fn both_families_listen_side_by_side_on_one_port() {
     });
     let (four, six) = both.unwrap();
     assert_eq!(four.addresses()[0].port(), six.addresses()[0].port());
-    assert_eq!((four.n_udp_threads(), four.n_shards()), (2, 3));
+    assert_eq!(four.n_udp_threads(), 2);
+    assert_eq!(n_shards(1, 2, &[]), 3);
 }
 
 #[test]
@@ -350,7 +352,8 @@ fn addresses_that_the_machine_lacks_are_left_for_later() {
     let bound = open(&["240.0.0.1:53", "127.0.0.1:0", "[2001:db8::1]:53"]).unwrap();
     let absent: Vec<_> = bound.absent.iter().map(|a| a.address.to_string()).collect();
     assert_eq!(absent, ["240.0.0.1:53", "[2001:db8::1]:53"]);
-    assert_eq!((bound.addresses().len(), bound.n_shards()), (1, 7));
+    assert_eq!((bound.addresses().len(), bound.n_udp_threads()), (1, 6));
+    assert_eq!(n_shards(3, 2, &[]), 7);
     assert_eq!(bound.listeners[0].first_shard, 2);
     let none = open(&["240.0.0.1:53", "240.0.0.2:53"])
         .unwrap_err()
@@ -579,7 +582,7 @@ fn the_engine_is_asked_over_both_transports() {
         .unwrap();
     let bound = open("127.0.0.1:0");
     let address = bound.addresses()[0];
-    let counters = Arc::new(Counters::new(bound.n_shards()));
+    let counters = Arc::new(Counters::new(bound.n_udp_threads() + 1));
     let publisher = Publisher::new(empty_snapshot());
     let serving = bound
         .serve(

@@ -203,11 +203,6 @@ impl Interface {
     pub(in crate::transport) fn into_queues(self) -> Vec<Queue> {
         self.queues
     }
-
-    /// How many there are.
-    pub(in crate::transport) fn n_queues(&self) -> usize {
-        self.queues.len()
-    }
 }
 
 /// Puts the program on the interface: in the driver, else behind it.
