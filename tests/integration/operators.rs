@@ -1,7 +1,10 @@
 //! What operators do most, from the command to the DNS answer, the metric and what is shown.
 
+use std::fs;
+use std::net::IpAddr;
 use std::process::Output;
 
+use hickory_proto::rr::RecordType;
 use serde_json::Value;
 
 use crate::harness::Backends;
@@ -183,7 +186,7 @@ fn the_last_pool_is_drained_only_by_force() {
 fn an_override_outlives_its_pool_visibly() {
     let world = World::start(80);
     assert_eq!(world.run(&["drain", "eu"]).0, 0);
-    let pools = std::fs::read_to_string(world.server.folder.path("pools.toml")).expect("the file");
+    let pools = fs::read_to_string(world.server.folder.path("pools.toml")).expect("the file");
     let renamed = pools
         .replace("pool.eu", "pool.europe")
         .replace("\"eu\"", "\"europe\"");
@@ -241,7 +244,58 @@ fn a_token_that_was_replaced_is_void_within_seconds() {
     world.server.folder.write("token", "another\n");
     eventually("the new token", || (status("another") == 200).then_some(()));
     assert_eq!(status("s3cret-of-16-octets"), 401);
-    std::fs::remove_file(world.server.folder.path("token")).expect("removed");
+    fs::remove_file(world.server.folder.path("token")).expect("removed");
     eventually("no token", || (status("another") == 403).then_some(()));
     assert!(!world.has_metric("meridian_admin_refused_total{reason=\"wrong_token\"} 0"));
+}
+
+#[test]
+fn the_last_good_pool_answers_over_reload_and_restart() {
+    let backends = Backends::start(83, 4);
+    let pools = world(83, backends.port) + "all_down = \"last_good\"\n";
+    let server = Folder::usual(&pools, "").serve().ready();
+    let wait_for_n_up = |server: &Server, n: usize| {
+        eventually(&format!("{n} pools up"), || {
+            let metrics = http(server.admin, "GET", "/metrics").1;
+            let up = metrics.lines().filter(|line| {
+                line.starts_with("meridian_pool_up{family=\"ipv4\"") && line.ends_with(" 1")
+            });
+            (up.count() == n).then_some(())
+        });
+    };
+    // `us` is the last that is up: as if nothing were known, clients in France would get `eu`.
+    for at in [2, 3, 4] {
+        backends.set(at, Mood::Unavailable);
+    }
+    wait_for_n_up(&server, 1);
+    backends.set(1, Mood::Unavailable);
+    wait_for_n_up(&server, 0);
+    let gets_us = |server: &Server, when: &str| {
+        let us = [IpAddr::from([127, 0, 83, 1])];
+        assert_eq!(server.steer(APP, FRANCE), us, "{when}");
+    };
+    gets_us(&server, "all down");
+
+    let edited = format!("{pools}ttl = \"7s\"\n");
+    server.folder.write("pools.toml", edited);
+    eventually("the reload", || {
+        let reply = server.ask(APP, RecordType::A, Some(FRANCE));
+        (reply.message.answers[0].ttl == 7).then_some(())
+    });
+    gets_us(&server, "after a reload");
+
+    let state = server.folder.path("state/state.json");
+    eventually("the verdicts on disk", || {
+        let text = fs::read_to_string(&state).ok()?;
+        (text.matches("\"health\":\"down\"").count() == 4).then_some(())
+    });
+    server.signal("-KILL");
+    let (_, folder, _) = server.ended();
+    let server = folder.serve();
+    gets_us(&server, "right after a restart");
+    let server = server.ready();
+    wait_for_n_up(&server, 0);
+    gets_us(&server, "once probed again");
+    backends.set(2, Mood::Ready);
+    server.moves_to(APP, FRANCE, "127.0.83.2");
 }
