@@ -179,25 +179,17 @@ fn modules_import_only_from_lower_floors() {
     report("a module imports only from lower floors", &faults);
 }
 
-/// An item counts for the file that defines it, wherever its name is re-exported; a `mod.rs` that only
-/// declares modules imports nothing.
-#[test]
-fn no_files_import_one_another_in_a_circle() {
-    let sources: Vec<Source> = sources().into_iter().filter(|s| !s.is_test()).collect();
-    let modules: HashMap<String, usize> = sources.iter().map(Source::module).zip(0..).collect();
-    // Re-exports: the name that others import, and the path that is meant.
+/// What files re-export: by the path that others import, the one that is meant.
+fn re_exports(sources: &[Source]) -> HashMap<String, String> {
     let mut re_exports = HashMap::new();
-    for source in &sources {
+    for source in sources {
+        let module = source.module();
         for (_, line) in source.lines() {
             let Some(path) = line.trim().strip_prefix("pub use ") else {
                 continue;
             };
-            let module = source.module();
-            let path = path
-                .trim_end_matches(';')
-                .split(" as ")
-                .next()
-                .unwrap_or("");
+            let path = path.trim_end_matches(';');
+            let path = path.split(" as ").next().unwrap_or("");
             let path = match path.strip_prefix("self::") {
                 Some(inner) => format!("{module}::{inner}"),
                 None => path.trim_start_matches("crate::").to_owned(),
@@ -206,6 +198,16 @@ fn no_files_import_one_another_in_a_circle() {
             re_exports.insert(format!("{module}::{name}"), path);
         }
     }
+    re_exports
+}
+
+/// An item counts for the file that defines it, wherever its name is re-exported; a `mod.rs` that only
+/// declares modules imports nothing.
+#[test]
+fn no_files_import_one_another_in_a_circle() {
+    let sources: Vec<Source> = sources().into_iter().filter(|s| !s.is_test()).collect();
+    let modules: HashMap<String, usize> = sources.iter().map(Source::module).zip(0..).collect();
+    let re_exports = re_exports(&sources);
     let file_of = |path: &str| {
         let mut path = re_exports.get(path).map_or(path, String::as_str);
         loop {

@@ -1,7 +1,7 @@
 //! Floor 7: HTTP for people and machines.
 //!
-//! Reads go straight to what is shared ([`Live`]); whatever changes something is a [`Request`] to the
-//! one loop that owns it, so that nothing here publishes or judges.
+//! Reads go straight to what is shared ([`crate::live::Live`]); whatever changes something is a request
+//! ([`crate::live::request`]) to the one loop that owns it, so that nothing here publishes or judges.
 
 pub mod api;
 pub mod auth;

@@ -1,6 +1,6 @@
 //! Floor 5: query in, answer out.
 //!
-//! [`answer`] is the table of contents: parse, decide who answers (the protocol, CHAOS, a zone), write.
+//! [`answer()`] is the table of contents: parse, decide who answers (the protocol, CHAOS, a zone), write.
 //! It is one function for every transport and for `explain`, it cannot fail, and on the steered and
 //! static path it allocates nothing, takes no lock and reads no clock. What strangers may not have of
 //! it, or only so often, is decided here too, when the response is known

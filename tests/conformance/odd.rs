@@ -77,6 +77,7 @@ pub fn messages() -> Vec<(String, Vec<u8>)> {
     questions(&mut add);
     types_and_classes(&mut add);
     records(&mut add);
+    signatures(&mut add);
     edns(&mut add);
     options(&mut add);
     all
@@ -271,7 +272,10 @@ fn records(add: &mut dyn FnMut(&str, Vec<u8>)) {
         message(0, [1, 0, 1, 0], &[&ixfr, &soa]),
     );
     add("IXFR without its SOA", message(0, [1, 0, 0, 0], &[&ixfr]));
-    let t = tsig();
+}
+
+fn signatures(add: &mut dyn FnMut(&str, Vec<u8>)) {
+    let (q, t) = (question(), tsig());
     add(
         "TSIG by an unknown key",
         message(0, [1, 0, 0, 1], &[&q, &t]),

@@ -92,7 +92,6 @@ pub(super) enum Event {
 
 impl Event {
     /// Writes the log line.
-    #[expect(clippy::too_many_lines, reason = "a few lines for each kind of event")]
     fn log(&self) {
         match self {
             Self::EndpointDown {

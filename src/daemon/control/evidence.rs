@@ -1,5 +1,5 @@
 //! What is known of pools and endpoints now: the health table and the operators' overrides. No clock and
-//! no disk: observations, requests and times come in, [`Effects`] go out.
+//! no disk: observations, requests and times come in, `Effects` go out.
 
 use std::sync::Arc;
 

@@ -6,8 +6,8 @@
 //! state) runs on blocking threads and comes back as an event.
 //!
 //! The loop decides nothing. Four state machines do, without tokio, clock or disk, and return what is
-//! to be done: [`evidence`] (what is known of the pools), [`reload`] (when files are loaded),
-//! [`publish`] (what is served), [`persist`] (when state is written).
+//! to be done: `evidence` (what is known of the pools), `reload` (when files are loaded),
+//! `publish` (what is served), `persist` (when state is written).
 
 pub(super) mod event;
 pub mod evidence;
