@@ -112,7 +112,7 @@ impl Reader<'_, '_> {
     ) -> Result<(), Fault> {
         let first = entry.tokens[0];
         if !entry.indented && !first.quoted && first.octets.starts_with(b"$") {
-            return self.directive(file, entry, scope);
+            return self.directive(file, octets, entry, scope);
         }
         let origin = scope.origin.clone();
         let mut fields = Fields::new(&entry.tokens, entry.end, &origin);
@@ -126,10 +126,10 @@ impl Reader<'_, '_> {
             let message = "no owner name yet, expected one in the first column";
             return Err(Fault::new(first.spot, message));
         };
-        let (ttl, rtype) = prefix(&mut fields)?;
+        let (ttl, rtype) = self.prefix(&mut fields, file, octets)?;
         let rdata = rdata::read(rtype, &mut fields)?;
         if rtype == RrType::SOA && self.soa_minimum.is_none() {
-            self.soa_minimum = soa_minimum(&rdata);
+            self.soa_minimum = soa_minimum(&rdata).map(effective);
         }
         let inherited = self.default_ttl.or(self.last_ttl).or(self.soa_minimum);
         self.last_ttl = ttl.or(self.last_ttl);
@@ -140,7 +140,7 @@ impl Reader<'_, '_> {
         self.records.push(Record {
             owner,
             rtype,
-            ttl: ttl.min(MAX_TTL),
+            ttl,
             rdata,
             place: first.spot.place(file, octets),
         });
@@ -150,6 +150,7 @@ impl Reader<'_, '_> {
     fn directive(
         &mut self,
         file: &Arc<str>,
+        octets: &[u8],
         entry: &Entry<'_>,
         scope: &mut Scope,
     ) -> Result<(), Fault> {
@@ -164,7 +165,7 @@ impl Reader<'_, '_> {
                 Ok(())
             }
             "$TTL" => {
-                let ttl = ttl(fields.word("a TTL")?)?;
+                let ttl = self.ttl(fields.word("a TTL")?, file, octets)?;
                 fields.finish()?;
                 self.default_ttl = Some(ttl);
                 Ok(())
@@ -220,28 +221,51 @@ impl Reader<'_, '_> {
         self.file(&name, &octets, origin, owner);
         Ok(())
     }
-}
 
-/// Reads `[TTL] [class] type`, with TTL and class in either order.
-fn prefix(fields: &mut Fields<'_>) -> Result<(Option<u32>, RrType), Fault> {
-    let mut seen_ttl = None;
-    let mut seen_class = false;
-    loop {
-        let token = fields.word("a type, such as `A`")?;
-        if seen_ttl.is_none() && token.octets.first().is_some_and(u8::is_ascii_digit) {
-            seen_ttl = Some(ttl(token)?);
-        } else if !seen_class && is_class(token.text()) {
-            if !["IN", "CLASS1"]
-                .iter()
-                .any(|in_| in_.eq_ignore_ascii_case(token.text()))
-            {
-                let message = format!("class {} is not served, expected IN", token.excerpt());
-                return Err(Fault::new(token.spot, message));
+    /// Reads `[TTL] [class] type`, with TTL and class in either order.
+    fn prefix(
+        &mut self,
+        fields: &mut Fields<'_>,
+        file: &Arc<str>,
+        octets: &[u8],
+    ) -> Result<(Option<u32>, RrType), Fault> {
+        let mut seen_ttl = None;
+        let mut seen_class = false;
+        loop {
+            let token = fields.word("a type, such as `A`")?;
+            if seen_ttl.is_none() && token.octets.first().is_some_and(u8::is_ascii_digit) {
+                seen_ttl = Some(self.ttl(token, file, octets)?);
+            } else if !seen_class && is_class(token.text()) {
+                if !["IN", "CLASS1"]
+                    .iter()
+                    .any(|in_| in_.eq_ignore_ascii_case(token.text()))
+                {
+                    let message = format!("class {} is not served, expected IN", token.excerpt());
+                    return Err(Fault::new(token.spot, message));
+                }
+                seen_class = true;
+            } else {
+                return rtype(token).map(|rtype| (seen_ttl, rtype));
             }
-            seen_class = true;
-        } else {
-            return rtype(token).map(|rtype| (seen_ttl, rtype));
         }
+    }
+
+    fn ttl(&mut self, token: Token<'_>, file: &Arc<str>, octets: &[u8]) -> Result<u32, Fault> {
+        let Some(ttl) = rdata::ttl(token.text()) else {
+            let message = format!(
+                "bad TTL `{}`, expected seconds or a time such as `1h30m`, below 2^31 s",
+                token.excerpt()
+            );
+            return Err(Fault::new(token.spot, message));
+        };
+        if ttl > MAX_TTL {
+            let message = format!(
+                "TTL `{}` is 2^31 s or more, which counts as 0 (RFC 2181 s8)",
+                token.excerpt()
+            );
+            self.report.warning(token.spot.place(file, octets), message);
+        }
+        Ok(effective(ttl))
     }
 }
 
@@ -272,16 +296,9 @@ fn rtype(token: Token<'_>) -> Result<RrType, Fault> {
     Ok(rtype)
 }
 
-fn ttl(token: Token<'_>) -> Result<u32, Fault> {
-    rdata::ttl(token.text())
-        .filter(|ttl| *ttl <= MAX_TTL)
-        .ok_or_else(|| {
-            let message = format!(
-                "bad TTL `{}`, expected seconds or a time such as `1h30m`, below 2^31 s",
-                token.excerpt()
-            );
-            Fault::new(token.spot, message)
-        })
+/// The TTL that a stated one means: those with the highest bit set mean 0 (RFC 2181 s8).
+fn effective(ttl: u32) -> u32 {
+    if ttl <= MAX_TTL { ttl } else { 0 }
 }
 
 /// The MINIMUM field: the last four octets of an SOA's RDATA.
@@ -351,6 +368,38 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(shown(text, ""), *expected, "{text}");
             assert_eq!(shown(&text.replace('\n', "\r\n"), ""), *expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_ttl_of_2_to_the_31_or_more_is_0() {
+        let warning = |at: &str, ttl: &str| {
+            format!(
+                "z.zone:{at}: warning: TTL `{ttl}` is 2^31 s or more, which counts as 0 (RFC 2181 s8)"
+            )
+        };
+        for ttl in ["2147483648", "4294967295", "3551w"] {
+            assert_eq!(
+                shown(&format!("a {ttl} A 1.1.1.1\nb A 1.1.1.1"), ""),
+                ["a.z. 0 A", "b.z. 0 A", &warning("1:3", ttl)]
+            );
+            assert_eq!(
+                shown(&format!("$TTL {ttl}\na A 1.1.1.1\nb 1 A 1.1.1.1"), ""),
+                ["a.z. 0 A", "b.z. 1 A", &warning("1:6", ttl)]
+            );
+        }
+        assert_eq!(
+            shown("@ SOA . . 1 2 3 4 2147483648\na A 1.1.1.1", ""),
+            ["z. 0 SOA", "a.z. 0 A"]
+        );
+        assert_eq!(shown("a 2147483647 A 1.1.1.1", ""), ["a.z. 2147483647 A"]);
+        for ttl in ["4294967296", "99999999999", "7102w"] {
+            assert_eq!(
+                shown(&format!("a {ttl} A 1.1.1.1"), ""),
+                [format!(
+                    "z.zone:1:3: bad TTL `{ttl}`, expected seconds or a time such as `1h30m`, below 2^31 s"
+                )]
+            );
         }
     }
 

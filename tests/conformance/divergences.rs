@@ -7,12 +7,6 @@ use crate::peers::say;
 /// One row: a zone or message, and why.
 type Row = (&'static str, &'static str);
 
-/// Zones that we refuse and all others load, by what follows the head.
-pub const FAULTY: [Row; 1] = [(
-    "a 2147483648 A 192.0.2.1",
-    "RFC 2181 s8 ends TTLs at 2^31 - 1; BIND loads more as 0, NSD as 3600: a fault is better told",
-)];
-
 /// Messages that get another RCODE.
 pub const MESSAGES: [Row; 2] = [("opcode 4", NOTIFY), ("EDNS version 1 for NOTIFY", NOTIFY)];
 
