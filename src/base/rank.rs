@@ -36,7 +36,7 @@ pub enum Order {
     Fixed,
     /// From one on that the client prefix is hashed to, the same for a client each time.
     Hash,
-    /// From the next one on with each answer.
+    /// From another one on with each answer, so that all come first equally often.
     #[default]
     Rotate,
 }

@@ -18,6 +18,14 @@ use crate::state::counters::Counters;
 use crate::state::counters::Transferred;
 use crate::state::snapshot::Snapshot;
 
+/// 2^32 over the golden ratio.
+const GOLDEN_RATIO: u32 = 0x9E37_79B9;
+
+/// The number below `n` that lies where `fraction` lies below 2^32; 0 if there is none.
+pub(super) fn scaled(fraction: u32, n: usize) -> usize {
+    ((u64::from(fraction) * n as u64) >> 32) as usize
+}
+
 /// How, when and from where a message came.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival {
@@ -42,7 +50,7 @@ pub struct Scratch {
     pub(super) majority: MajorityScratch,
     /// The steered name that was answered last, and in which family: what to prefetch.
     pub(super) last_steered: (SteeredIx, Family),
-    /// Counts answers of several records: where the next one starts.
+    /// Where the next answer of several records starts, in parts of 2^32.
     turn: u32,
     limiter: Option<Arc<RateLimiter>>,
     /// Responses that the limiter kept back.
@@ -82,11 +90,15 @@ impl Scratch {
         }
     }
 
-    /// Where the records of the next answer of several start, for those that rotate.
-    pub(super) fn next_turn(&mut self) -> u32 {
+    /// Which of an answer's `n` records comes first, for those that rotate.
+    ///
+    /// The turns are multiples of the golden ratio, which any regular pick of them spreads evenly. Of a
+    /// counter's numbers, who asks for A and AAAA by turns gets every second one, and of two addresses
+    /// always the same.
+    pub(super) fn next_turn(&mut self, n: usize) -> usize {
         let turn = self.turn;
-        self.turn = turn.wrapping_add(1);
-        turn
+        self.turn = turn.wrapping_add(GOLDEN_RATIO);
+        scaled(turn, n)
     }
 
     /// Counts a message by what became of it.

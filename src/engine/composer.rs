@@ -56,9 +56,9 @@ impl<'a> Composer<'a, '_> {
 
     /// Writes an RRset under the name that is looked for now, its records in turn (RFC 1794).
     pub fn put_answer(&mut self, set: RrSet<'_>) -> Result<(), Full> {
-        let start = match set.is_single() {
-            true => 0,
-            false => self.scratch.next_turn(),
+        let start = match set.rdatas().count() {
+            1 => 0,
+            n => self.scratch.next_turn(n),
         };
         let owner = match self.followed {
             true => Owner::Wire(self.scratch.qname.wire()),

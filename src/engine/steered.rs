@@ -6,6 +6,7 @@ use crate::base::prefix::Family;
 use crate::base::rank::Order;
 use crate::base::rr::Rcode;
 use crate::base::rr::RrType;
+use crate::engine::arrival::scaled;
 use crate::engine::client;
 use crate::engine::composer::Composer;
 use crate::engine::composer::Next;
@@ -129,11 +130,12 @@ impl<'a> Composer<'a, '_> {
         records: &Records,
     ) -> Next {
         self.encoder.set_authoritative();
+        let n = usize::from(records.n());
         let start = match pool.order {
-            _ if records.n() == 1 => 0,
+            _ if n == 1 => 0,
             Order::Fixed => 0,
-            Order::Hash => self.hashed_start(),
-            Order::Rotate => self.scratch.next_turn(),
+            Order::Hash => self.hashed_start(n),
+            Order::Rotate => self.scratch.next_turn(n),
         };
         let put = match self.followed {
             // Behind the question the records can be copied as they are.
@@ -146,11 +148,12 @@ impl<'a> Composer<'a, '_> {
         }
     }
 
-    /// Where the addresses of the client's answer start, by its prefix.
-    fn hashed_start(&self) -> u32 {
+    /// Which of the `n` addresses of the client's answer comes first, by its prefix.
+    fn hashed_start(&self, n: usize) -> usize {
         let client = self.outcome.steered.map(|steered| steered.client.prefix);
         // The low bits say already which selection of many endpoints it gets.
-        client.map_or(0, |prefix| (ClientKey::of(prefix).spread() >> 32) as u32)
+        let fraction = client.map(|prefix| (ClientKey::of(prefix).spread() >> 32) as u32);
+        scaled(fraction.unwrap_or(0), n)
     }
 
     /// The same records at the end of an alias, where the owner is not the question's name.
@@ -159,7 +162,7 @@ impl<'a> Composer<'a, '_> {
         ix: SteeredIx,
         family: Family,
         records: &Records,
-        start: u32,
+        start: usize,
     ) -> Result<(), Full> {
         let rtype = match family {
             Family::V4 => RrType::A,

@@ -161,12 +161,33 @@ fn records_take_turns_unless_the_order_is_fixed_or_the_clients() {
     };
     let rotated = [[1, 2, 3], [2, 3, 1], [3, 1, 2]];
     for name in [APP, b"\x04many", b"\x05alias"] {
-        assert_eq!(first_three("rotate", name), rotated, "{name:?}");
+        let orders = first_three("rotate", name);
+        assert_eq!(orders, [rotated[0], rotated[1], rotated[0]], "{name:?}");
     }
     assert_eq!(first_three("fixed", APP), [[1, 2, 3]; 3]);
     let [first, second, third] = first_three("hash", APP);
     assert!(first == second && second == third, "the same client");
     assert!(rotated.iter().any(|order| *order == *first));
+}
+
+#[test]
+fn all_records_come_first_equally_often_whatever_is_asked_between() {
+    for n in [2, 3, 4, 8] {
+        for n_between in 0..12 {
+            let mut scratch = Scratch::new(Arc::new(Counters::new(1)), 0);
+            let mut n_first = [0_u32; 8];
+            for _ in 0..400 {
+                n_first[scratch.next_turn(n)] += 1;
+                for _ in 0..n_between {
+                    scratch.next_turn(2);
+                }
+            }
+            let mean = 400 / n as u32;
+            let close = mean * 9 / 10..=mean * 11 / 10;
+            let all_close = n_first[..n].iter().all(|n| close.contains(n));
+            assert!(all_close, "{n} records, {n_between} between: {n_first:?}");
+        }
+    }
 }
 
 #[test]

@@ -83,12 +83,11 @@ impl Records {
         }
     }
 
-    /// The records in wire form, in two parts: from the `start`th on, counted modulo their number, and
-    /// those before it.
-    pub fn rotated(&self, start: u32) -> [&[u8]; 2] {
-        let n = u32::from(self.n.max(1));
-        let len = self.wire.len() / n as usize;
-        let (last, first) = self.wire.split_at((start % n) as usize * len);
+    /// The records in wire form, in two parts: from the `start`th on, and those before it.
+    pub fn rotated(&self, start: usize) -> [&[u8]; 2] {
+        let n = usize::from(self.n.max(1));
+        let len = self.wire.len() / n;
+        let (last, first) = self.wire.split_at(start.min(n) * len);
         [first, last]
     }
 
@@ -98,7 +97,7 @@ impl Records {
     }
 
     /// The addresses in wire form, one per record, in the same order.
-    pub fn rdatas(&self, start: u32) -> impl Iterator<Item = &[u8]> {
+    pub fn rdatas(&self, start: usize) -> impl Iterator<Item = &[u8]> {
         let len = self.wire.len() / usize::from(self.n.max(1));
         let [first, last] = self.rotated(start);
         let records = [first, last].map(|part| part.chunks_exact(len.max(1)));
