@@ -359,59 +359,77 @@ fn ip(arguments: &str) {
     assert!(status.expect("ip runs").success(), "{arguments}");
 }
 
+/// An interface with the address 192.0.2.1.
+fn plug_in() {
+    ip("link add cable0 type veth peer name cable1");
+    ip("link set cable0 up");
+    ip("addr add 192.0.2.1/24 dev cable0");
+}
+
+/// A server's files, with these listening addresses.
+fn listening(block: u8, listen: &str) -> Folder {
+    let folder = Folder::usual(&still_world(block), "");
+    let text = fs::read_to_string(folder.path("meridian.toml")).expect("a file");
+    folder.write("meridian.toml", text.replacen("\"127.0.0.1:0\"", listen, 1));
+    folder
+}
+
+/// Asks over TCP and UDP.
+fn answers(address: SocketAddr) {
+    let question = query("mail.example.com.", RecordType::MX, None);
+    let by_tcp = exchange_tcp(address, std::slice::from_ref(&question));
+    assert_eq!(by_tcp[0].message.answers.len(), 1);
+    assert_eq!(exchange(address, &question).message.answers.len(), 1);
+}
+
+fn ends_well(server: Server) {
+    server.signal("-TERM");
+    let (code, _, log) = server.ended();
+    assert_eq!(code, Some(0), "{log}");
+}
+
 #[test]
 fn an_address_may_vanish_and_come_back() {
     in_own_network("an_address_may_vanish_and_come_back", || {
-        let plug = || {
-            ip("link add cable0 type veth peer name cable1");
-            ip("link set cable0 up");
-            ip("addr add 192.0.2.1/24 dev cable0");
-        };
         ip("link set lo up");
-        plug();
-        let folder = Folder::usual(&still_world(93), "");
-        let text = fs::read_to_string(folder.path("meridian.toml")).expect("a file");
-        let text = text.replacen("\"127.0.0.1:0\"", "\"127.0.0.1:0\", \"192.0.2.1:53\"", 1);
-        folder.write("meridian.toml", text);
-        let server = folder.serve();
+        plug_in();
+        let server = listening(93, "\"127.0.0.1:0\", \"192.0.2.1:53\"").serve();
         let other: SocketAddr = ([192, 0, 2, 1], 53).into();
-        let question = query("mail.example.com.", RecordType::MX, None);
-        let answers = |address| {
-            let by_tcp = exchange_tcp(address, std::slice::from_ref(&question));
-            assert_eq!(by_tcp[0].message.answers.len(), 1);
-            assert_eq!(exchange(address, &question).message.answers.len(), 1);
-        };
-        let told = |n: usize, what: &str| {
+        let logged = |n: usize, what: &str| {
             eventually(what, || {
                 (server.log().matches(what).count() == n).then_some(())
             });
         };
         answers(other);
         ip("addr del 192.0.2.1/24 dev cable0");
-        told(1, "listening address has gone");
+        logged(1, "listening address has gone");
         answers(server.dns);
         ip("addr add 192.0.2.1/24 dev cable0");
-        told(1, "listening address is back");
+        logged(1, "listening address is back");
         answers(other);
         ip("link del cable0");
-        told(2, "listening address has gone");
+        logged(2, "listening address has gone");
         answers(server.dns);
-        plug();
-        told(2, "listening address is back");
+        plug_in();
+        logged(2, "listening address is back");
         answers(other);
         answers(server.dns);
 
         ip("addr del 192.0.2.1/24 dev cable0");
-        told(3, "listening address has gone");
-        server.signal("-TERM");
-        let (code, folder, log) = server.ended();
-        assert_eq!(code, Some(0), "{log}");
+        logged(3, "listening address has gone");
+        ends_well(server);
+    });
+}
 
-        // Missing at start: the others serve.
-        let text = fs::read_to_string(folder.path("meridian.toml")).expect("a file");
-        let more = "\"192.0.2.1:53\", \"[2001:db8::1]:53\"";
-        folder.write("meridian.toml", text.replacen("\"192.0.2.1:53\"", more, 1));
-        let server = folder.serve();
+#[test]
+fn an_address_may_be_missing_at_start() {
+    in_own_network("an_address_may_be_missing_at_start", || {
+        ip("link set lo up");
+        plug_in();
+        ip("addr del 192.0.2.1/24 dev cable0");
+        let other: SocketAddr = ([192, 0, 2, 1], 53).into();
+        let listen = "\"127.0.0.1:0\", \"192.0.2.1:53\", \"[2001:db8::1]:53\"";
+        let server = listening(95, listen).serve();
         answers(server.dns);
         for address in ["192.0.2.1:53", "[2001:db8::1]:53"] {
             server.wait_for_log(&format!("cannot listen on udp {address}: no interface"));
@@ -420,14 +438,11 @@ fn an_address_may_vanish_and_come_back() {
         server.wait_for_log("listening address has appeared");
         answers(other);
         answers(server.dns);
-        server.signal("-TERM");
-        let (code, folder, log) = server.ended();
-        assert_eq!(code, Some(0), "{log}");
+        ends_well(server);
 
-        // None is left.
+        // None is there.
         ip("addr del 192.0.2.1/24 dev cable0");
-        folder.write("meridian.toml", text.replacen("\"127.0.0.1:0\", ", "", 1));
-        let output = folder.meridian(&["serve"]);
+        let output = listening(95, "\"192.0.2.1:53\"").meridian(&["serve"]);
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{stderr}");
         assert!(

@@ -151,8 +151,14 @@ fn a_faulty_file_does_not_keep_the_server_from_starting() {
         server.wait_for_log("reloaded");
         folder = kill(server);
     }
+}
 
-    // Without a copy, or if that is not wanted.
+#[test]
+fn a_faulty_file_is_refused_without_a_copy_or_where_that_is_wanted() {
+    let server = Folder::usual(&still_world(67), "").serve();
+    copied(&server.folder, "pools.toml", "127.0.67.2");
+    let folder = kill(server);
+    let meridian_toml = fs::read_to_string(folder.path("meridian.toml")).expect("a file");
     folder.write("pools.toml", "");
     let refuse = meridian_toml.clone() + "[safety]\non_faulty_start = \"refuse\"\n";
     folder.write("meridian.toml", refuse);
@@ -187,6 +193,12 @@ fn a_copy_that_is_cut_off_leaves_the_one_before() {
     }
 }
 
+/// Asks for a reload and waits for its result.
+fn reload(server: &Server) -> (u16, String) {
+    let auth = "Authorization: Bearer s3cret-of-16-octets\r\n";
+    http_with(server.admin, "POST", "/api/v1/reload", auth, "")
+}
+
 #[test]
 fn an_isolated_zone_keeps_its_content_while_others_change() {
     let folder = Folder::usual(&still_world(65), "[safety]\nisolate_zones = true\n");
@@ -196,17 +208,10 @@ fn an_isolated_zone_keeps_its_content_while_others_change() {
         .write("zones/two.example.zone", zone("192.0.2.32"));
     let server = folder.serve();
     copied(&server.folder, "zones/one.example.zone", "192.0.2.31");
-    let reload = || {
-        let auth = "Authorization: Bearer s3cret-of-16-octets\r\n";
-        http_with(server.admin, "POST", "/api/v1/reload", auth, "")
-    };
     let mx = |zone: &str| {
         let reply = server.ask(&format!("mx.{zone}."), RecordType::A, None);
-        reply
-            .addresses()
-            .first()
-            .map(ToString::to_string)
-            .unwrap_or_default()
+        let address = reply.addresses().first().map(ToString::to_string);
+        address.unwrap_or_default()
     };
     let broken = |text: &str| text.replace("mx     A", "mx     B");
     server
@@ -215,7 +220,7 @@ fn an_isolated_zone_keeps_its_content_while_others_change() {
         .write("zones/new.example.zone", broken(ZONE))
         .write("zones/example.com.zone", broken(ZONE))
         .write("zones/two.example.zone", zone("192.0.2.42"));
-    let (status, body) = reload();
+    let (status, body) = reload(&server);
     assert_eq!(status, 200, "{body}");
     assert_eq!(
         (&*mx("one.example"), &*mx("two.example")),
@@ -236,7 +241,7 @@ fn an_isolated_zone_keeps_its_content_while_others_change() {
     let more = "[steer.\"extra.example.com\"]\npools = [\"us\"]\n";
     let pools = still_world(66).replace("[steer.", &format!("{more}[steer."));
     server.folder.write("pools.toml", pools);
-    let (status, body) = reload();
+    let (status, body) = reload(&server);
     assert_eq!(status, 200, "{body}");
     assert_eq!(
         server.steer("extra.example.com.", FRANCE),
@@ -251,12 +256,12 @@ fn an_isolated_zone_keeps_its_content_while_others_change() {
     server
         .folder
         .write("zones/one.example.zone", zone("192.0.2.41"));
-    assert_eq!(reload().0, 200);
+    assert_eq!(reload(&server).0, 200);
     assert_eq!(mx("one.example"), "192.0.2.41");
     let output = server.folder.meridian(&["check"]);
     assert_eq!(
         output.status.code(),
         Some(1),
-        "check tells faults as faults"
+        "to `check`, faults are faults"
     );
 }
