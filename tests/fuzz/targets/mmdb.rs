@@ -8,7 +8,6 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use meridian::base::ix::PoolIx;
 use meridian::base::location::Point;
-use meridian::base::per_family::PerFamily;
 use meridian::base::rank::Policy;
 use meridian::geo::rank_table::compile;
 use meridian::geo::atlas::Atlas;
