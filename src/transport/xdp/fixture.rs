@@ -1,4 +1,4 @@
-//! Frames for the tests of `packet.rs` and `xdp_prog.rs`, made without the code under test.
+//! Frames for the tests of `packet.rs` and `program.rs`, made without the code under test.
 
 use std::net::IpAddr;
 use std::net::SocketAddr;

@@ -1,6 +1,6 @@
 //! UDP datagrams in Ethernet frames: reads a query's headers and turns them round for its reply.
 //!
-//! Only what `transport/xdp_prog.rs` lets through is read: Ethernet without a tag, IPv4 without options
+//! Only what `program.rs` lets through is read: Ethernet without a tag, IPv4 without options
 //! or IPv6 without extension headers, whole packets. What the kernel would drop before a socket saw it is
 //! nothing here either: wrong lengths and checksums (RFC 768, RFC 1071, RFC 8200 s8.1), and sources that
 //! no packet can be sent to. A reply leaves with the addresses, ports and MAC addresses swapped, in one
