@@ -64,6 +64,8 @@ pub struct Loader {
     process: Option<Process>,
     /// By path.
     zones: HashMap<PathBuf, LoadedZone>,
+    /// The newest that each zone was served with.
+    newest_serials: HashMap<Name, u32>,
     atlas: Option<LoadedAtlas>,
     /// What cookies are made with where no file is configured.
     own_secret: Secret,
@@ -112,6 +114,7 @@ impl Loader {
             seen: FileSet::default(),
             process: None,
             zones: HashMap::new(),
+            newest_serials: HashMap::new(),
             atlas: None,
             own_secret: random::octets(),
             hashes: RandomState::new(),
@@ -220,8 +223,10 @@ impl Loader {
         let zones = zones.zones;
         if let Some(before) = before {
             warn_of_removals(&self.path, &process, &pools, &zones, before, &mut report);
-            zones::check_serials(&process, &before.zones, &zones, &mut report);
         }
+        let zones_before = before.map(|before| &before.zones);
+        let newest = &mut self.newest_serials;
+        zones::check_serials(&process, zones_before, &zones, newest, &mut report);
         let config = Arc::new(Config { process, pools });
         let mut loaded = self.compile(config, zones, atlas, before);
         loaded.plan.cookie_secrets = cookie_secrets;

@@ -42,34 +42,51 @@ pub(super) struct LoadedZone {
 }
 
 /// Warns of zones whose secondaries will not fetch a change, because the serial does not tell of it.
+///
+/// `newest` holds the newest serial that each zone was served with since the start: secondaries that have
+/// fetched it stay there, however often the zone is edited at a lower one.
 pub(super) fn check_serials(
     process: &Process,
-    before: &ZoneSet,
+    before: Option<&ZoneSet>,
     zones: &[LoadedZone],
+    newest: &mut HashMap<Name, u32>,
     report: &mut Report,
 ) {
-    let known: HashMap<&Name, &Arc<Zone>> = before.iter().map(|zone| (zone.apex(), zone)).collect();
+    let before = before.into_iter().flat_map(ZoneSet::iter);
+    let known: HashMap<&Name, &Arc<Zone>> = before.map(|zone| (zone.apex(), zone)).collect();
     let secondaries = &process.secondaries;
     for LoadedZone { path, zone, .. } in zones {
-        let is_copied = secondaries.iter().any(|s| s.has_zone(zone.apex()));
-        let Some(known) = known.get(zone.apex()).filter(|_| is_copied) else {
-            continue;
-        };
-        let (old, new) = (known.serial(), zone.serial());
-        let message = match serial::compare(old, new) {
-            Some(Ordering::Less) => continue,
-            Some(Ordering::Equal) if Arc::ptr_eq(known, zone) || known.has_same_records(zone) => {
+        let new = zone.serial();
+        let mut newest = match newest.entry(zone.apex().clone()) {
+            Entry::Occupied(newest) => newest,
+            Entry::Vacant(entry) => {
+                entry.insert(new);
                 continue;
             }
+        };
+        let same_as_before = |known: &&Arc<Zone>| {
+            known.serial() != new || Arc::ptr_eq(known, zone) || known.has_same_records(zone)
+        };
+        let message = match serial::compare(*newest.get(), new) {
+            Some(Ordering::Less) => {
+                newest.insert(new);
+                continue;
+            }
+            Some(Ordering::Equal) if known.get(zone.apex()).is_none_or(same_as_before) => continue,
             Some(Ordering::Equal) => format!(
                 "zone changed but its SOA serial {new} did not; secondaries will not transfer it"
             ),
-            Some(Ordering::Greater) | None => format!(
-                "SOA serial went from {old} to {new}, which is not newer (RFC 1982); secondaries \
-                 will not transfer the zone until it is above {old}"
-            ),
+            Some(Ordering::Greater) | None => {
+                let newest = newest.get();
+                format!(
+                    "SOA serial {new} is not newer than {newest}, which was served before (RFC 1982); \
+                     secondaries will not transfer the zone until it is above {newest}"
+                )
+            }
         };
-        report.warning(Place::file(&path.to_string_lossy().into()), message);
+        if secondaries.iter().any(|s| s.has_zone(zone.apex())) {
+            report.warning(Place::file(&path.to_string_lossy().into()), message);
+        }
     }
 }
 
