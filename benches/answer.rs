@@ -184,7 +184,7 @@ fn ask_prefetched(c: &mut Criterion, id: BenchmarkId, snapshot: &Snapshot, messa
     });
 }
 
-/// Tells the median of single answers, without what looking at the clock twice takes.
+/// Prints the median of single answers, without what looking at the clock twice takes.
 #[expect(clippy::print_stderr, reason = "criterion knows means only")]
 fn tell_median(what: &str, snapshot: &Snapshot, messages: &[Vec<u8>]) {
     let messages = Messages::of(messages);

@@ -36,7 +36,7 @@ mod support;
 /// Questions asked in one round.
 const N_ASKED: usize = 1 << 16;
 
-/// Rounds, of which the median is told.
+/// Rounds, of which the median is printed.
 const N_ROUNDS: usize = 9;
 
 /// No larger step follows behind one that took so long.
@@ -209,7 +209,7 @@ fn answer_time(snapshot: &Snapshot, qname: &dyn Fn(usize) -> String) -> Duration
     rounds[N_ROUNDS / 2]
 }
 
-/// Times one step and prints its row; tells how long loading took.
+/// Times one step and prints its row; returns how long loading took.
 fn run(n: usize, step: &Step, atlas: &Arc<Atlas>) -> Duration {
     let zones: Vec<_> = step
         .zones

@@ -135,7 +135,7 @@ impl Page {
         );
         self.counter(
             "meridian_xdp_statistics_total",
-            "What the kernel counted of AF_XDP sockets' packets.",
+            "The kernel's statistics of AF_XDP sockets: packets dropped, rings full or empty.",
             ["statistic"],
             XdpStatistic::ALL.map(|s| ([s.as_str()], counters.xdp_statistic(s) as f64)),
         );

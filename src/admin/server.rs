@@ -104,7 +104,7 @@ pub async fn serve(listener: TcpListener, site: Site, mut stop: watch::Receiver<
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) => connections.open(stream, address, &router, &stop),
                 Err(error) => {
-                    debug!(%error, "accept on the admin port");
+                    debug!(%error, "admin port: accept failed; retrying");
                     // Out of file descriptors, most likely: trying at once would only burn a core.
                     sleep(Duration::from_millis(100)).await;
                 }

@@ -137,7 +137,7 @@ fn see_failures(live: &Live, owner: &Owner) {
     }
 }
 
-/// A running server and a control loop that does as it is told, save that reloads are refused.
+/// A running server and a control loop that carries out requests, save that reloads are refused.
 struct Running {
     address: SocketAddr,
     live: Arc<Live>,
@@ -672,7 +672,7 @@ fn every_field_of_status_is_documented_and_no_other() {
     let told = serde_json::to_value(json::status(&live)).expect("JSON");
     let mut found = BTreeSet::new();
     paths(&told, "", &mut found);
-    // Null or absent in this state, told in others.
+    // Null or absent in this state, present in others.
     found.retain(|path| !["pools[].override", "pools[].endpoints[].vantages"].contains(&&**path));
     let text = include_str!("../../docs/admin-api.md");
     assert_eq!(found, documented(text, "## GET /api/v1/status"));

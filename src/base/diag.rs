@@ -79,7 +79,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// One thing to tell the operator.
+/// One fault or warning for the operator.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Diagnostic {
     /// Error or warning.

@@ -3,10 +3,7 @@
 //! A hint: nothing is read that the program could see, so nothing but speed depends on it. Processors
 //! other than x86-64 and AArch64 are asked nothing.
 
-#![expect(
-    unsafe_code,
-    reason = "no safe function tells the processor what comes"
-)]
+#![expect(unsafe_code, reason = "no safe function prefetches")]
 
 use std::ptr;
 

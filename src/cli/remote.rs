@@ -43,7 +43,7 @@ impl ServerOptions {
     /// The server that is named, else the one of a configuration, of which only `[admin]` is read.
     ///
     /// # Errors
-    /// If that does not tell where the server is.
+    /// If that does not say where the server is.
     pub fn remote(&self, config: &Path) -> Result<Remote> {
         let found = reach(config);
         let authority = match &self.server {

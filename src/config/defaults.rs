@@ -1,4 +1,4 @@
-//! Every default, with its reason. docs/config.md tells them to operators.
+//! Every default, with its reason. docs/config.md lists them for operators.
 
 use std::net::IpAddr;
 use std::net::Ipv4Addr;

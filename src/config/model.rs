@@ -83,7 +83,7 @@ pub struct Server {
     pub max_tcp_connections: usize,
     /// TCP connections from one client address.
     pub max_tcp_connections_per_client: usize,
-    /// NSID and CHAOS `id.server`; empty: not told.
+    /// NSID and CHAOS `id.server`; empty: not disclosed.
     pub nsid: Box<str>,
     /// CHAOS `version.bind` and `version.server`; empty: refused.
     pub version: Box<str>,
@@ -216,14 +216,14 @@ pub struct TsigKey {
     pub secret_file: PathBuf,
 }
 
-/// `[[secondary]]`: who may copy zones, and who is told of their changes.
+/// `[[secondary]]`: who may copy zones, and who is notified of their changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Secondary {
     /// Who may ask.
     pub addresses: Vec<Prefix>,
     /// The key that queries must be and NOTIFYs are signed with; one of the `[[tsig_key]]`.
     pub key: Option<Name>,
-    /// Who is told of each new serial.
+    /// Who is notified of each new serial.
     pub notify: Vec<SocketAddr>,
     /// The zones that this is about; `None`: all.
     pub zones: Option<Vec<ZoneRef>>,

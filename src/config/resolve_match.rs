@@ -69,7 +69,7 @@ impl Matched {
     ) -> Option<Vec<T>> {
         item.list(expected, |entry| {
             let value = read(entry)?;
-            // The description of the list tells apart an AS number and a subdivision of one name.
+            // An AS number and a subdivision of one name differ in the description of the list.
             match self.0.entry(format!("{expected} {value}")) {
                 Entry::Occupied(first) => entry.warn(&format!(
                     "is {value}, which line {} has already: the first rule counts",

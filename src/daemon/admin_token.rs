@@ -83,7 +83,7 @@ fn adopt(sender: &watch::Sender<Access>, path: &Path, found: &Result<Token, Stri
     let file = path.display();
     match found {
         Ok(token) => {
-            info!(%file, "admin token changed: the old one is void");
+            info!(%file, "admin token changed; the old one is no longer accepted");
             for weakness in weaknesses(path, token) {
                 warn!(%file, weakness, "admin token");
             }

@@ -37,8 +37,8 @@ const READ_ATTEMPTS: usize = 5;
 
 /// What `stat` says of a file; equal stamps mean the same content, as far as a file system can tell.
 ///
-/// The time of the last change of the inode is what no program sets: it tells a file that was unpacked
-/// over another of the same length with the same time of modification, and one whose permissions were
+/// The time of the last change of the inode is what no program sets: it also changes when a file is
+/// unpacked over another of the same length with the same time of modification, and when permissions are
 /// mended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {

@@ -290,7 +290,10 @@ async fn serve(
 fn prober(live: &Live, observed: mpsc::Sender<Observation>) -> Prober {
     let (tls, faults) = Tls::system();
     for fault in faults {
-        warn!(fault, "certificate store");
+        warn!(
+            fault,
+            "certificate store is faulty: HTTPS probes may be unable to verify"
+        );
     }
     let late = live.meters.probes_late.clone();
     Prober::new(tls, file_limit::max_probes_in_flight(), observed, late)

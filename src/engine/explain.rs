@@ -1,7 +1,7 @@
 //! Why a client gets its answer: the same engine call as on the wire, and its outcome.
 //!
 //! [`explain`] makes a query message, has it answered without counting it, and reads rcode,
-//! addresses, TTL and scope back from the response's bytes. Only what no wire can tell (location,
+//! addresses, TTL and scope back from the response's bytes. Only what no response holds (location,
 //! rule, candidates) is added from the snapshot that answered.
 
 use std::borrow::Cow;

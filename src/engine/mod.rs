@@ -279,7 +279,7 @@ fn keepalive(timeout: Duration) -> u16 {
 /// Finds who answers a well-formed query by EDNS version, class, type and zone.
 fn dispatch(composer: &mut Composer<'_, '_>) -> Rcode {
     match composer.query.edns {
-        // RFC 6891 s6.1.3: tell the version that we speak, whatever the question.
+        // RFC 6891 s6.1.3: respond with the version that we speak, whatever the question.
         Some(edns) if edns.version > 0 => return Rcode::BadVers,
         Some(_) if composer.query.is_for_cookie() => return Rcode::NoError,
         _ => {}

@@ -247,7 +247,7 @@ impl<A: Address> Default for Builder<A> {
 }
 
 impl<A: Address> Builder<A> {
-    /// From this address on the value is this one, until told otherwise. Starts never decrease; the
+    /// From this address on the value is this one, until another is put. Starts never decrease; the
     /// last word about a start counts.
     pub(super) fn begin(&mut self, start: A, value: u32) {
         debug_assert!(self.starts.last() <= Some(&start), "ranges come in order");
@@ -261,7 +261,7 @@ impl<A: Address> Builder<A> {
         }
     }
 
-    /// The value of the addresses `first` to `last`; those behind have 0 until told otherwise.
+    /// The value of the addresses `first` to `last`; those behind have 0 until another is put.
     pub(super) fn fill(&mut self, first: A, last: A, value: u32) {
         self.begin(first, value);
         if let Some(next) = last.after() {

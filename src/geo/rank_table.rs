@@ -95,7 +95,7 @@ impl RankTable {
     }
 
     /// The key of a prefix whose addresses have one rank, in the scope of that rank: as safe as
-    /// [`AnswerTable`]'s and finer. A mixed prefix may still have one key: [`Self::majority`] tells.
+    /// [`AnswerTable`]'s and finer. A mixed prefix may still have one key: [`Self::majority`] decides.
     ///
     /// `key_of` has one key per rank.
     pub fn lookup(&self, prefix: Prefix, key_of: &[u32]) -> Hit {

@@ -1,4 +1,4 @@
-//! Why a probe failed, or why it told nothing: closed enums with a label for metrics and a sentence
+//! Why a probe failed, or why it is no evidence: closed enums with a label for metrics and a sentence
 //! for people.
 //!
 //! [`ProbeFailure`] speaks about the endpoint and counts against it. [`VantageFault`] speaks about
@@ -91,7 +91,7 @@ pub enum CertificateFault {
     UnknownIssuer,
 }
 
-/// Why a probe told nothing about the endpoint.
+/// Why a probe is no evidence about the endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VantageFault {
     /// This machine could not send it: no socket, no source address, no route, no CA certificates.

@@ -1,9 +1,9 @@
-//! Health: from single probe results to one verdict per endpoint, without I/O and without a clock.
+//! Floor 2: from single probe results to one verdict per endpoint, without I/O and without a clock.
 //!
 //! A [`streak`] is what one vantage makes of one endpoint, [`quorum`] what the fresh vantages make of
 //! it together, and the [`health_table`] holds both for all endpoints. Results come in as
 //! [`observation::Observation`]s, in the words of [`failure`]. A [`vantage`] that reports nothing, or that
-//! lost sight of everything at once, decides nothing. Health is evidence: a probe that tells
+//! lost sight of everything at once, decides nothing. Health is evidence: a probe that says
 //! nothing about the endpoint, or a vantage that falls silent, freezes and never kills.
 
 mod carry_over;

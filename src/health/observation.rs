@@ -38,7 +38,7 @@ pub struct Observation {
     pub target: Arc<Target>,
     /// The vantage's name.
     pub vantage: Arc<str>,
-    /// What came of it.
+    /// The result.
     pub result: ProbeResult,
     /// How long it took.
     pub took: Duration,

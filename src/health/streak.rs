@@ -21,7 +21,7 @@ pub struct Streak {
     pub since: Option<u64>,
     /// The latest failure, kept after recovery.
     pub last_failure: Option<Note>,
-    /// Why the latest probe told nothing; `None` if it told something.
+    /// Why the latest probe is no evidence; `None` if it is.
     pub no_evidence: Option<Note>,
     /// Up or down as the latest evidence says, unknown while there is none.
     latest: Health,

@@ -42,7 +42,7 @@ pub struct VantageView<'a> {
     pub report_age: Option<Duration>,
     /// Its latest failure, also after recovery.
     pub last_failure: Option<&'a Note>,
-    /// Why its latest probe told nothing; `None` if it told something.
+    /// Why its latest probe is no evidence; `None` if it is.
     pub no_evidence: Option<&'a Note>,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The centre is where its people are on average, not its middle on the map: a client known only by
 //! country is most likely near there (Canada's is by Lake Superior, not in Nunavut). The table is
-//! `geoip/countries.csv`, constant data that is parsed once; `geoip/README.md` tells its source.
+//! `geoip/countries.csv`, constant data that is parsed once; `geoip/README.md` names its source.
 
 use std::sync::LazyLock;
 
@@ -15,7 +15,7 @@ use crate::base::location::Point;
 pub struct CountryInfo {
     /// ISO 3166-1 alpha-2, and XK for Kosovo.
     pub code: Country,
-    /// The continent, as MMDB files tell it.
+    /// The continent, as MMDB files have it.
     pub continent: Continent,
     /// The English name.
     pub name: &'static str,

@@ -299,7 +299,7 @@ const EUROPE: Point = Point {
     latitude: 48.64,
     longitude: 8.13,
 };
-/// Faults of one kind that are told of one file; a wrong file would have one per line.
+/// Faults of one kind that are reported of one file; a wrong file would have one per line.
 const MAX_FAULTS: usize = 50;
 const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",

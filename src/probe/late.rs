@@ -63,7 +63,7 @@ impl LateLog {
             probes,
             ?late_by,
             pool,
-            "probes start late, failures show later than promised: raise the limit of open files or \
+            "probes start late, failures are detected late: raise the limit of open files or \
              the interval, or give the process more CPU"
         );
     }

@@ -1,4 +1,4 @@
-//! Probing: asks each endpoint from each vantage whether it serves, and reports what came of it.
+//! Floor 7: probing. Asks each endpoint from each vantage whether it serves, and reports the result.
 //!
 //! One probe is a fresh connection (`connect`, through a `proxy` where the vantage has one),
 //! for HTTPS a [`tls`] handshake, and one `http` exchange, all before one deadline. The

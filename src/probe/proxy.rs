@@ -1,6 +1,6 @@
 //! The proxy's part of a connection: HTTP CONNECT (RFC 9110 s9.3.6) and SOCKS5 (RFC 1928).
 //!
-//! Both are written by hand, because hyper-util's connectors do not tell which reply a proxy gave,
+//! Both are written by hand, because hyper-util's connectors do not report which reply a proxy gave,
 //! and that decides whose failure it is; docs/health.md has the table. Up to the greeting everything
 //! is the proxy's. After it, "I cannot reach it" is evidence about the endpoint, in whatever way the
 //! proxy says so: OpenSSH closes the connection. "I do not serve you", and what is no complete reply,

@@ -168,7 +168,10 @@ async fn follow(
         };
         if faults != known_faults {
             for fault in &faults {
-                warn!(fault, "certificate store");
+                warn!(
+                    fault,
+                    "certificate store is faulty: HTTPS probes may be unable to verify"
+                );
             }
             known_faults = faults;
         }

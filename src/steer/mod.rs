@@ -10,7 +10,7 @@ use crate::base::ix::PoolIx;
 use crate::base::rank::RankList;
 use crate::base::rank::Share;
 
-/// What a client is told when none of its pools is up.
+/// What a client is answered when none of its pools is up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AllDown {
     /// NODATA.

@@ -1,4 +1,4 @@
-//! Listeners: UDP by batch threads, past the kernel's stack where AF_XDP is on, and TCP by tasks, all
+//! Floor 7: listeners. UDP by batch threads, past the kernel's stack where AF_XDP is on, and TCP by tasks, all
 //! answered by the one engine.
 //!
 //! [`bind()`] opens every socket, so that a busy port is found before anything is served; only an address

@@ -339,8 +339,8 @@ fn other_faults_say_what_to_do() {
         address: ([192, 0, 2, 1], 53).into(),
         cause: io::Error::from_raw_os_error(libc::EMFILE),
     };
-    let told = starved.to_string();
-    assert!(told.contains("`ulimit -n`") && told.ends_with("or lower [server] workers"));
+    let advice = starved.to_string();
+    assert!(advice.contains("`ulimit -n`") && advice.ends_with("or lower [server] workers"));
 }
 
 #[test]

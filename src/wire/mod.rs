@@ -1,4 +1,4 @@
-//! DNS bytes in and out; the place where hostile input lives.
+//! Floor 1: DNS bytes in and out; the place where hostile input lives.
 //!
 //! [`query::Query::parse`] reads any bytes and either gives a query that has exactly one well-formed
 //! question, or says what the sender gets instead. [`encode::Encoder`] writes a response into the

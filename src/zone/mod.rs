@@ -1,4 +1,4 @@
-//! Zones as data: master files in, nodes that answer "what is at this name" out.
+//! Floor 2: zones as data. Master files in, nodes that answer "what is at this name" out.
 //!
 //! `master` reads text to records, `check` judges them, `compile` makes a [`Zone`] of them, `find` is
 //! the search of RFC 1034 s4.3.2, and `set` finds the zone for a name. Nothing here opens a file, and

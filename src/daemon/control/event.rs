@@ -116,7 +116,7 @@ impl Event {
             } => warn!(%pool, %family, up = n_up, of = n, "pool is down"),
             Self::PoolUp { pool, family } => info!(%pool, %family, "pool is up"),
             Self::Vantage(change) => log_vantage(change),
-            Self::Ready => info!("ready: the first round of probes is in"),
+            Self::Ready => info!("ready: the first round of probes has finished"),
             Self::OverrideSet {
                 pool,
                 state,

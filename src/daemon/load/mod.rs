@@ -69,7 +69,7 @@ pub struct Loader {
     atlas: Option<LoadedAtlas>,
     /// What cookies are made with where no file is configured.
     own_secret: Secret,
-    /// What the content of files is hashed with, to tell whether it is still the same.
+    /// What the content of files is hashed with, to see whether it is still the same.
     hashes: RandomState,
 }
 
@@ -201,7 +201,7 @@ impl Loader {
             let running = &before.config.process;
             settings::keep_fixed(&self.path, &mut process, running, &mut report);
         }
-        // What is checked against settings that are at fault would only be told to be wrong as well.
+        // What is checked against settings that are at fault would only be reported as wrong as well.
         let is_sound = !report.has_errors();
         let pools = settings::pools(&process, reader, &mut report);
         let zones = self.load_zones(&process, is_sound, &pools, before, reader, &mut report);

@@ -17,10 +17,10 @@ pub(super) enum Origin {
     Named(Name),
 }
 
-/// The origin that a zone file's name tells.
+/// The origin that a zone file's name gives.
 ///
 /// # Errors
-/// Why it tells none.
+/// Why it gives none.
 pub(super) fn of_file_name(path: &Path) -> Result<Origin, String> {
     let stem = path.file_stem().and_then(|stem| stem.to_str());
     let stem =
@@ -59,10 +59,10 @@ fn unescape(stem: &str) -> Result<String, String> {
     Ok(name)
 }
 
-/// The origin that a zone file's first line tells: blank lines and comments do not count.
+/// The origin that a zone file's first line gives: blank lines and comments do not count.
 ///
 /// # Errors
-/// Why it tells none.
+/// Why it gives none.
 pub(super) fn of_first_line(octets: &[u8]) -> Result<Name, String> {
     let lines = octets
         .split(|octet| *octet == b'\n')

@@ -83,11 +83,11 @@ pub(super) fn keep_fixed(
     process.cluster.clone_from(&running.cluster);
 }
 
-/// Where the last good copy is looked for. If `meridian.toml` is so faulty that it does not tell, where
+/// Where the last good copy is looked for. If `meridian.toml` is so faulty that it does not say, where
 /// systemd keeps a service's state, or in `state` beside it.
 pub(super) fn state_dir(path: &Path, process: Option<&Process>) -> Option<PathBuf> {
-    let told = process.and_then(|process| process.state_dir.clone());
-    told.or_else(|| {
+    let configured = process.and_then(|process| process.state_dir.clone());
+    configured.or_else(|| {
         let systemd = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
         let beside = path.parent().unwrap_or(Path::new("")).join("state");
         let folders = systemd.into_iter().chain([beside]);

@@ -41,7 +41,7 @@ pub(super) struct LoadedZone {
     warnings: Report,
 }
 
-/// Warns of zones whose secondaries will not fetch a change, because the serial does not tell of it.
+/// Warns of zones whose secondaries will not fetch a change, because the serial does not show it.
 ///
 /// `newest` holds the newest serial that each zone was served with since the start: secondaries that have
 /// fetched it stay there, however often the zone is edited at a lower one.
@@ -178,7 +178,7 @@ fn with_origins(
     named
 }
 
-/// The origin that a file's first line tells: that of before if the file is still the same.
+/// The origin that a file's first line gives: that of before if the file is still the same.
 fn origin_inside(
     path: &Path,
     known: Option<&LoadedZone>,

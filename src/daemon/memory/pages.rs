@@ -63,7 +63,7 @@ fn is_off(setting: &str) -> bool {
 
 /// The part of a mapping, which is a line of `/proc/self/maps`, that huge pages can hold: `None` if there
 /// is none, and of mappings that are not the process's own memory or may not be written. Threads' stacks
-/// cannot be told from other memory; but they are never dense.
+/// look like other memory; but they are never dense.
 fn inside(line: &str) -> Option<Range<usize>> {
     let mut fields = line.split_ascii_whitespace();
     let (start, end) = fields.next()?.split_once('-')?;
