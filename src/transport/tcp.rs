@@ -280,10 +280,11 @@ impl<A: Responder> TcpService<A> {
         permit: &mut ConnectionPermit,
         output: &mut Vec<u8>,
     ) -> bool {
+        // Before the answers leave: a client that takes long is not idle for longest meanwhile.
+        permit.mark_used();
         let written = stream.write_all(output);
         let written = tokio::time::timeout(self.limits.idle_timeout, written).await;
         output.clear();
-        permit.mark_used();
         matches!(written, Ok(Ok(())))
     }
 
