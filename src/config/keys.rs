@@ -203,6 +203,8 @@ pub(super) const RULE: Keys = Keys {
         "pools",
         "policy",
         "fence",
+        "all_down",
+        "fallback",
     ],
     tables: &[],
 };

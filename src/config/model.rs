@@ -331,4 +331,25 @@ pub struct Rule {
     pub policy: Policy,
     /// Never leave these pools.
     pub fence: bool,
+    /// What is answered when no pool is up, if not what the name or the fence asks for.
+    pub all_down: Option<AllDown>,
+}
+
+impl Steered {
+    /// Every policy for clients without a pool that is up: the name's, and those of its rules.
+    pub fn all_down_policies(&self) -> impl Iterator<Item = AllDown> {
+        let of_rules = self.rules.iter().filter_map(|rule| rule.all_down);
+        std::iter::once(self.all_down).chain(of_rules)
+    }
+
+    /// The pools of each kind of clients that get those that were up last, when none is.
+    pub fn last_good_pools(&self) -> impl Iterator<Item = Vec<PoolIx>> {
+        let of_name = (self.all_down == AllDown::LastGood).then(|| self.pools.clone());
+        let own = |rule: &&Rule| rule.all_down == Some(AllDown::LastGood);
+        let of_rules = self.rules.iter().filter(own).map(|rule| match rule.fence {
+            true => rule.pools.clone(),
+            false => [&*rule.pools, &*self.pools].concat(),
+        });
+        of_name.into_iter().chain(of_rules)
+    }
 }

@@ -243,6 +243,7 @@ impl Context<'_> {
         let policy = table.read_or("policy", policy_of_name, policy);
         let pools = table.require("pools", POOLS, |item| self.pool_list(item, policy));
         let fence = table.read_or("fence", false, Item::boolean);
+        let all_down = self.all_down(table);
         let (matcher, place) = matcher?;
         Some(Rule {
             place,
@@ -250,6 +251,7 @@ impl Context<'_> {
             pools: pools?,
             policy,
             fence,
+            all_down: all_down.filter(|_| table.get("all_down").is_some()),
         })
     }
 }

@@ -75,7 +75,9 @@ impl<'a> Composer<'a, '_> {
             now.is_some_and(|now| now.status[family] != PoolStatus::Absent)
         };
         let of_rules = steered.rules.iter().flat_map(|rule| &rule.pools);
-        steered.all_down == AllDown::Empty && steered.pools.iter().chain(of_rules).any(has_family)
+        let mut policies = steered.all_down_policies();
+        policies.any(|policy| policy == AllDown::Empty)
+            && steered.pools.iter().chain(of_rules).any(has_family)
     }
 
     fn find_steered(&mut self, ix: SteeredIx, family: Family) -> Found<'a> {

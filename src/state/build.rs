@@ -105,6 +105,7 @@ struct AnswerKey {
     /// The table's address, which stands for the table: the plan keeps it.
     table: *const RankTable,
     all_down: AllDown,
+    all_down_of_rules: Box<[Option<AllDown>]>,
     ttl: u32,
     order: Order,
     max_addresses: usize,
@@ -129,14 +130,12 @@ impl Builder<'_> {
         let key = AnswerKey {
             table: Arc::as_ptr(&self.plan.tables[ix.index()]),
             all_down: steered.all_down,
+            all_down_of_rules: steered.rules.iter().map(|rule| rule.all_down).collect(),
             ttl: steered.ttl,
             order: steered.order,
             max_addresses: steered.max_addresses,
             family,
-            last_up: match steered.all_down {
-                AllDown::LastGood => self.evidence.last_up.of(self.plan, steered, family),
-                _ => Box::default(),
-            },
+            last_up: self.evidence.last_up.of(self.plan, steered, family),
         };
         if let Some(made) = self.alike.get(&key) {
             return Arc::clone(made);
@@ -162,7 +161,11 @@ impl Builder<'_> {
         let mut choices = Vec::new();
         let choose = |rank: &RankList| {
             let beyond = |wanted: &dyn Fn(PoolIx) -> bool| first_group(spec, rank, wanted);
-            let choice = steer::choose(rank, key.all_down, &pools, beyond);
+            let of_rule = rank
+                .rule
+                .and_then(|rule| key.all_down_of_rules[rule as usize]);
+            let all_down = steer::all_down_of(rank, key.all_down, of_rule);
+            let choice = steer::choose(rank, all_down, &pools, beyond);
             *keys.entry(choice).or_insert_with_key(|choice| {
                 choices.push(choice.clone());
                 choices.len() as u32 - 1

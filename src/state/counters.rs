@@ -360,12 +360,14 @@ impl AnswerCounters {
 /// Every pool that a name can answer with, in ascending order.
 fn pools_of(steered: &Steered) -> Vec<PoolIx> {
     let of_rules = steered.rules.iter().flat_map(|rule| &rule.pools);
-    let fallback = match &steered.all_down {
-        AllDown::Fallback(pool) => Some(pool),
-        _ => None,
-    };
-    let all = steered.pools.iter().chain(of_rules).chain(fallback);
-    let mut pools: Vec<PoolIx> = all.copied().collect();
+    let fallbacks = steered
+        .all_down_policies()
+        .filter_map(|policy| match policy {
+            AllDown::Fallback(pool) => Some(pool),
+            _ => None,
+        });
+    let all = steered.pools.iter().chain(of_rules).copied();
+    let mut pools: Vec<PoolIx> = all.chain(fallbacks).collect();
     pools.sort_unstable();
     pools.dedup();
     pools

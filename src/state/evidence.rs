@@ -13,7 +13,6 @@ use crate::config::model::Steered;
 use crate::health::overrides::Forced;
 use crate::state::membership::Membership;
 use crate::state::plan::Plan;
-use crate::steer::AllDown;
 use crate::steer::PoolStatus;
 
 /// What is known of the pools, by `PoolIx`; of a pool beyond the end nothing is.
@@ -133,8 +132,8 @@ impl PoolNow {
     }
 }
 
-/// For each steered name with `all_down = "last_good"` the pools that were up when any of the name's
-/// last was. By name, so that it outlives reloads and restarts.
+/// For each steered name with `all_down = "last_good"`, of its own or of a rule, the pools that were up when
+/// any of the same clients' last was. By name, so that it outlives reloads and restarts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LastUp {
     names: BTreeMap<Box<str>, PerFamily<BTreeSet<Box<str>>>>,
@@ -150,22 +149,25 @@ impl LastUp {
             let name: Box<str> = steered.owner.plain().into();
             let before = self.names.get(&name);
             let up = PerFamily::from_fn(|family| {
-                let all = steered.pools.iter();
-                let up: BTreeSet<Box<str>> = all
-                    .filter(|pool| pools[pool.index()].status[family] == PoolStatus::Up)
-                    .map(|pool| config.pools[pool.index()].name.clone())
-                    .collect();
-                match before {
-                    Some(before) if up.is_empty() => before[family].clone(),
-                    _ => up,
-                }
+                let is_up = |pool: &PoolIx| pools[pool.index()].status[family] == PoolStatus::Up;
+                let was_up = |pool: &PoolIx| {
+                    let name = &config.pools[pool.index()].name;
+                    before.is_some_and(|before| before[family].contains(name))
+                };
+                let of_clients = |all: Vec<PoolIx>| match all.iter().any(is_up) {
+                    true => all.into_iter().filter(is_up).collect::<Vec<_>>(),
+                    false => all.into_iter().filter(was_up).collect(),
+                };
+                let up = steered.last_good_pools().flat_map(of_clients);
+                up.map(|pool| config.pools[pool.index()].name.clone())
+                    .collect()
             });
             (name, up)
         };
         let names = config.steered.iter();
         Self {
             names: names
-                .filter(|steered| steered.all_down == AllDown::LastGood)
+                .filter(|steered| steered.last_good_pools().next().is_some())
                 .map(of_name)
                 .collect(),
         }
@@ -183,11 +185,17 @@ impl LastUp {
 
     /// Those of a name's pools that were up last, in file order.
     pub fn of(&self, plan: &Plan, steered: &Steered, family: Family) -> Box<[PoolIx]> {
-        let Some(up) = self.names.get(&*steered.owner.plain()) else {
+        let mut all = steered.last_good_pools().peekable();
+        // Most names have none, and many names are asked for.
+        let is_kept = all.peek().is_some();
+        let Some(up) = is_kept
+            .then(|| self.names.get(&*steered.owner.plain()))
+            .flatten()
+        else {
             return Box::default();
         };
         let was_up =
-            |pool: &&PoolIx| up[family].contains(&plan.config.pools.pools[pool.index()].name);
-        steered.pools.iter().filter(was_up).copied().collect()
+            |pool: &PoolIx| up[family].contains(&plan.config.pools.pools[pool.index()].name);
+        all.flatten().filter(was_up).collect()
     }
 }

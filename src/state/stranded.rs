@@ -54,16 +54,21 @@ fn stranded_in<'a>(
     is_left: &dyn Fn(PoolIx) -> bool,
 ) -> Option<Option<&'a Rule>> {
     let has = |pools: &[PoolIx]| pools.iter().any(|&other| is_left(other));
-    let falls_back = matches!(steered.all_down, AllDown::Fallback(other) if is_left(other));
-    let name_has = has(&steered.pools) || falls_back;
-    if steered.pools.contains(&pool) && !name_has {
+    let falls_back = |all_down| matches!(all_down, AllDown::Fallback(other) if is_left(other));
+    let name_has = has(&steered.pools);
+    if steered.pools.contains(&pool) && !name_has && !falls_back(steered.all_down) {
         return Some(None);
     }
     // Behind a rule's pools come the name's, unless there is a fence.
+    let rule_has = |rule: &Rule| {
+        let all_down = match rule.fence {
+            true => rule.all_down,
+            false => rule.all_down.or(Some(steered.all_down)),
+        };
+        has(&rule.pools) || (!rule.fence && name_has) || all_down.is_some_and(falls_back)
+    };
     let mut rules = steered.rules.iter();
-    let rule = rules.find(|rule| {
-        rule.pools.contains(&pool) && !has(&rule.pools) && (rule.fence || !name_has)
-    })?;
+    let rule = rules.find(|rule| rule.pools.contains(&pool) && !rule_has(rule))?;
     Some(Some(rule))
 }
 
@@ -126,6 +131,7 @@ endpoints = ["192.0.2.30"]
             "{both}[[steer.\"x.example.com\".rule]]\ncountry = [\"FR\"]\npools = [\"a\"]\n"
         );
         let fence = format!("{rule}fence = true\n");
+        let own_fallback = format!("{fence}all_down = \"fallback\"\nfallback = \"c\"\n");
         let elsewhere = "[steer.\"x.example.com\"]\npools = [\"b\", \"c\"]\n".to_owned()
             + "[[steer.\"x.example.com\".rule]]\ncountry = [\"FR\"]\npools = [\"a\"]\n";
         let (v4, v6) = ("ipv4", "ipv6");
@@ -177,6 +183,18 @@ endpoints = ["192.0.2.30"]
                 "behind a fence",
                 &fence,
                 [None, None, None],
+                Some("fenced rule"),
+            ),
+            (
+                "behind a fence with a fallback of its own",
+                &own_fallback,
+                [None, None, None],
+                Some("`x.example.com` would have no usable pool left for ipv6"),
+            ),
+            (
+                "that is down",
+                &own_fallback,
+                [None, None, Some(Down)],
                 Some("fenced rule"),
             ),
             (

@@ -94,14 +94,25 @@ impl FromIterator<PoolStatus> for StatusSet {
     }
 }
 
+/// What the clients of `rank` are answered when none of its pools is up, by the policy of the name and that
+/// of the list's rule, if it has its own.
+///
+/// Clients of a fenced list get SERVFAIL where the rule says nothing and the name does not ask for
+/// [`AllDown::Empty`]: NODATA would be kept by their resolvers for everybody (RFC 7871 s7.4).
+pub fn all_down_of(rank: &RankList, of_name: AllDown, of_rule: Option<AllDown>) -> AllDown {
+    match of_rule {
+        Some(of_rule) => of_rule,
+        None if rank.fenced && of_name != AllDown::Empty => AllDown::ServFail,
+        None => of_name,
+    }
+}
+
 /// Decides what the clients of `rank` are answered.
 ///
 /// The first group with a pool that is up wins, and only its pools that are up share it; without any,
 /// the same with pools that are unproven. With none of either, `all_down` decides among those that
-/// are down; a pool that an operator drained is used only if nothing else is left. Clients of a fenced
-/// list get SERVFAIL then, unless `all_down` is [`AllDown::Empty`]: NODATA would be kept by their
-/// resolvers for everybody (RFC 7871 s7.4). So do those whose pools lack the family while others of the
-/// name have it.
+/// are down; a pool that an operator drained is used only if nothing else is left. Clients whose pools lack
+/// the family while others of the name have it get SERVFAIL, unless `all_down` is [`AllDown::Empty`].
 ///
 /// Of a list that is truncated, `beyond` is asked for the first group of the complete list with a wanted
 /// pool.
@@ -134,7 +145,6 @@ pub fn choose(
         // A family that no pool serves does not exist for this name, whatever the policy.
         _ if !exists => Choice::NoData,
         AllDown::Empty => Choice::NoData,
-        _ if rank.fenced => Choice::ServFail,
         AllDown::ServFail => Choice::ServFail,
         AllDown::Fallback(pool) if (pools.status)(pool) != PoolStatus::Absent => {
             Choice::Pools([Share { pool, weight: 1 }].into())
@@ -206,7 +216,7 @@ mod tests {
         // Behind the groups of a truncated list there is pool 2 alone.
         let beyond =
             |wanted: &dyn Fn(PoolIx) -> bool| wanted(PoolIx(2)).then(|| vec![share(&(2, 1))]);
-        match choose(rank, all_down, &pools, beyond) {
+        match choose(rank, all_down_of(rank, all_down, None), &pools, beyond) {
             Choice::NoData => "nodata".into(),
             Choice::ServFail => "servfail".into(),
             Choice::Pools(shares) => {
@@ -272,6 +282,24 @@ mod tests {
             );
         }
         assert_eq!(check(&list, AllDown::LastGood, &[Down, Down], &[]), "0x1");
+    }
+
+    #[test]
+    fn a_rule_has_its_own_policy() {
+        for fenced in [false, true] {
+            let list = rank(fenced, &[&[(0, 1)]]);
+            for of_rule in [
+                AllDown::Nearest,
+                AllDown::Empty,
+                AllDown::ServFail,
+                AllDown::LastGood,
+                AllDown::Fallback(PoolIx(2)),
+            ] {
+                for of_name in [AllDown::Nearest, AllDown::Empty] {
+                    assert_eq!(all_down_of(&list, of_name, Some(of_rule)), of_rule);
+                }
+            }
+        }
     }
 
     #[test]
