@@ -61,17 +61,28 @@ impl LogQueue {
     /// `report_dropped` is called with how many.
     pub fn write_to(&self, mut out: impl Write, report_dropped: impl Fn(u64)) -> ! {
         let mut n_reported = 0;
+        let mut ends_within_line = false;
         loop {
-            let lines = self.take();
+            let mut lines = self.take();
+            if ends_within_line {
+                // What there was no room for is not continued by another line.
+                lines.insert(0, b'\n');
+            }
             match write_whole(&mut out, &lines) {
                 Ok(()) => {
+                    ends_within_line = false;
                     let n_dropped = self.dropped.get();
                     if n_dropped > n_reported {
                         report_dropped(n_dropped - n_reported);
                         n_reported = n_dropped;
                     }
                 }
-                Err(n_written) => self.drop_lines(&lines[n_written..]),
+                Err(n_written) => {
+                    if let Some(last) = lines[..n_written].last() {
+                        ends_within_line = *last != b'\n';
+                    }
+                    self.drop_lines(&lines[n_written..]);
+                }
             }
             lock(&self.pending).is_writing = false;
             self.changed.notify_all();
@@ -238,11 +249,11 @@ mod tests {
         assert_eq!(run.queue.dropped.get(), 2);
         run.next(Err(ErrorKind::WouldBlock.into()));
         run.next(Err(ErrorKind::Interrupted.into()));
-        run.next(Ok(2));
+        run.next(Ok(3));
         run.next(Ok(usize::MAX));
         run.next(Ok(usize::MAX));
         run.queue.push(b"four\n");
-        assert_eq!(run.wrote() + &run.wrote(), "four\n");
+        assert_eq!(run.wrote() + &run.wrote(), "\nfour\n", "not behind the `t`");
         assert_eq!(run.wrote(), "-2\n");
         assert_eq!(run.queue.dropped.get(), 2);
     }
