@@ -7,6 +7,8 @@ use std::process::Stdio;
 use std::time::Duration;
 use std::time::Instant;
 
+use hickory_proto::rr::RecordType;
+
 use crate::harness::Folder;
 use crate::harness::SLACK;
 use crate::harness::ZONE;
@@ -62,7 +64,7 @@ fn sighup_kills_nobody_and_sigterm_ends_a_server_that_is_starting() {
 }
 
 #[test]
-fn a_state_dir_that_hangs_does_not_hold_up_the_end() {
+fn a_state_dir_that_hangs_is_reported_and_holds_up_neither_edits_nor_the_end() {
     let server = Folder::usual(&still_world(76), "").serve();
     std::fs::create_dir_all(server.folder.path("state")).expect("a folder");
     // Opening a pipe that nobody reads hangs, as a disk over a dead network does.
@@ -75,6 +77,13 @@ fn a_state_dir_that_hangs_does_not_hold_up_the_end() {
     let body = r#"{"state":"drain"}"#;
     let (status, body) = http_with(server.admin, "PUT", "/api/v1/overrides/eu", bearer, body);
     assert_eq!(status, 500, "{body}");
+    server.wait_for_log("state cannot be saved");
+    let edit = format!("{ZONE}edited A 192.0.2.78\n");
+    server.folder.write("zones/example.com.zone", edit);
+    eventually("an edit meanwhile", || {
+        let reply = server.ask("edited.example.com", RecordType::A, None);
+        (!reply.addresses().is_empty()).then_some(())
+    });
     let since = Instant::now();
     server.signal("-TERM");
     let (code, _, log) = server.ended();

@@ -22,6 +22,10 @@ const MAX_LOGGED: usize = 20;
 const NOT_SAVED: &str = "state cannot be saved, trying again every few seconds: verdicts and \
      overrides would not survive a restart";
 
+/// The message for files that cannot be read to their end.
+const FILES_HANG: &str = "reading the files has not ended for half a minute: edits and reloads wait; \
+     check the disk that they are on";
+
 /// The message for an override without a pool.
 const ORPHANED: &str = "override of a pool that does not exist: it would hold if one of that name \
      came; `meridian undrain` clears it";
@@ -79,6 +83,10 @@ pub(super) enum Event {
     StateSavedAgain,
     /// A file changes all the time.
     FileRestless { path: PathBuf },
+    /// Looking at files, or reading them, does not end.
+    FilesHang,
+    /// It has ended.
+    FilesAnswer,
     /// A reload was accepted, with these warnings.
     Reloaded {
         generation: u64,
@@ -135,6 +143,8 @@ impl Event {
                 "file changes all the time: the content that it had before is used until it holds \
                  still for a second"
             ),
+            Self::FilesHang => warn!("{FILES_HANG}"),
+            Self::FilesAnswer => info!("files can be read again"),
             Self::Reloaded {
                 generation,
                 zones,

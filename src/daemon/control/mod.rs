@@ -196,11 +196,8 @@ impl Control {
         if std::mem::take(&mut self.is_publish_due) {
             self.publish(started);
         }
-        for waiting in self.persist.overdue(now.elapsed) {
-            let _ = waiting.send(Err(ChangeError::NotSaved(
-                "the disk does not answer".into(),
-            )));
-        }
+        answer(self.persist.overdue(now.elapsed));
+        log(self.reload.watch_hang(now.elapsed).as_slice());
     }
 
     fn request(&mut self, request: Request) {
@@ -304,13 +301,7 @@ impl Control {
             Finished::Loaded(loader, result) => self.loaded(loader, *result),
             Finished::Saved(result, took) => {
                 let now = self.live.clock.elapsed();
-                let finished = self.persist.finished(now, took, result);
-                log(finished.event.as_slice());
-                for waiting in finished.waiting {
-                    let saved = finished.result.clone().map(|()| true);
-                    // Nobody may be waiting any more.
-                    let _ = waiting.send(saved.map_err(ChangeError::NotSaved));
-                }
+                answer(self.persist.finished(now, took, result));
             }
             Finished::Merged(merged) => {
                 let published = self.publish.merged(&merged);
@@ -480,6 +471,16 @@ impl Control {
             // The loop may have ended meanwhile.
             let _ = finished.send(work());
         });
+    }
+}
+
+/// Reports the result of a write to those who waited for it, and to the log.
+fn answer(finished: persist::Finished<WaitsForSave>) {
+    log(finished.event.as_slice());
+    for waiting in finished.waiting {
+        let saved = finished.result.clone().map(|()| true);
+        // Nobody may be waiting any more.
+        let _ = waiting.send(saved.map_err(ChangeError::NotSaved));
     }
 }
 

@@ -8,13 +8,16 @@ use crate::daemon::control::event::Event;
 /// Verdicts are written at most so often; each write costs time in proportion to their number.
 const VERDICTS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Writing verdicts takes at most one part in so many of the time, however slow the disk.
+/// Writing verdicts takes at most one part in so many of the time …
 const VERDICTS_DUTY: u32 = 20;
+
+/// … unless that would be more than this: a disk that hung once is tried again.
+const MAX_VERDICTS_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How long after a failed write the next is tried.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How long somebody who waits for a write is kept waiting when the disk does not answer.
+/// After so long without an answer the disk hangs: nobody is kept waiting for it any longer.
 const MAX_WAIT: Duration = Duration::from_secs(3);
 
 /// What is to be written now.
@@ -41,7 +44,8 @@ pub(super) struct Finished<W> {
 #[derive(Debug)]
 pub(super) struct Persist<W> {
     dirty: Write,
-    running: Option<Write>,
+    /// The write that runs, and since when.
+    running: Option<(Write, Duration)>,
     /// Who waits for the write that runs.
     waiting: Vec<(Duration, W)>,
     /// Who waits for the one behind it.
@@ -96,8 +100,9 @@ impl<W> Persist<W> {
             self.waiting.append(&mut self.waiting_next);
         }
         self.dirty.verdicts &= !write.verdicts;
-        self.running = (write.overrides || write.verdicts).then_some(write);
-        self.running
+        let write = (write.overrides || write.verdicts).then_some(write)?;
+        self.running = Some((write, now));
+        Some(write)
     }
 
     /// A write has ended, after it took so long.
@@ -107,14 +112,15 @@ impl<W> Persist<W> {
         took: Duration,
         result: Result<(), Box<str>>,
     ) -> Finished<W> {
-        if let Some(write) = self.running.take() {
+        if let Some((write, _)) = self.running.take() {
             if result.is_err() {
                 self.dirty.overrides |= write.overrides;
                 self.dirty.verdicts |= write.verdicts;
                 self.retry_from = now + RETRY_INTERVAL;
             }
             if write.verdicts {
-                self.verdicts_from = now + VERDICTS_INTERVAL.max(took * VERDICTS_DUTY);
+                let interval = took.saturating_mul(VERDICTS_DUTY);
+                self.verdicts_from = now + interval.clamp(VERDICTS_INTERVAL, MAX_VERDICTS_INTERVAL);
             }
         }
         let had_failed = std::mem::replace(&mut self.has_failed, result.is_err());
@@ -133,13 +139,23 @@ impl<W> Persist<W> {
         }
     }
 
-    /// Those who have waited too long: the disk hangs.
-    pub(super) fn overdue(&mut self, now: Duration) -> Vec<W> {
+    /// What follows if the disk hangs, for those who have waited too long. To be called every second.
+    pub(super) fn overdue(&mut self, now: Duration) -> Finished<W> {
         let all = self.waiting.extract_if(.., |(until, _)| *until <= now);
-        let mut overdue: Vec<W> = all.map(|(_, waiting)| waiting).collect();
         let next = self.waiting_next.extract_if(.., |(until, _)| *until <= now);
-        overdue.extend(next.map(|(_, waiting)| waiting));
-        overdue
+        let waiting = all.chain(next).map(|(_, waiting)| waiting).collect();
+        let error: Box<str> = "the disk does not answer".into();
+        let hangs = self
+            .running
+            .is_some_and(|(_, since)| now >= since + MAX_WAIT);
+        let is_new = hangs && !std::mem::replace(&mut self.has_failed, true);
+        Finished {
+            waiting,
+            event: is_new.then(|| Event::StateNotSaved {
+                error: error.clone(),
+            }),
+            result: Err(error),
+        }
     }
 }
 
@@ -193,6 +209,10 @@ mod tests {
         assert_eq!(persist.next(ms(4199)), Some(OVERRIDES), "never delayed");
         persist.finished(ms(4199), ms(0), Ok(()));
         assert_eq!(persist.next(ms(4200)), Some(VERDICTS));
+        persist.finished(ms(50_000), ms(45_000), Ok(()));
+        persist.verdicts_changed();
+        assert_eq!(persist.next(ms(109_999)), None);
+        assert_eq!(persist.next(ms(110_000)), Some(VERDICTS), "after a hang");
     }
 
     #[test]
@@ -224,11 +244,17 @@ mod tests {
         persist.overrides_changed(ms(0), Some("a"));
         assert_eq!(persist.next(ms(0)), Some(OVERRIDES));
         persist.overrides_changed(ms(500), Some("b"));
-        assert!(persist.overdue(ms(2999)).is_empty());
-        assert_eq!(persist.overdue(ms(3000)), ["a"]);
-        assert_eq!(persist.overdue(ms(3500)), ["b"]);
+        let overdue = persist.overdue(ms(2999));
+        assert_eq!((overdue.waiting, overdue.event), (vec![], None));
+        let overdue = persist.overdue(ms(3000));
+        let error = "the disk does not answer".into();
+        assert_eq!(overdue.waiting, ["a"]);
+        assert_eq!(overdue.event, Some(Event::StateNotSaved { error }));
+        let overdue = persist.overdue(ms(3500));
+        assert_eq!((overdue.waiting, overdue.event), (vec!["b"], None));
         let finished = persist.finished(ms(9000), ms(9000), Ok(()));
         assert!(finished.waiting.is_empty());
+        assert_eq!(finished.event, Some(Event::StateSavedAgain));
         assert_eq!(
             persist.next(ms(9000)),
             Some(OVERRIDES),

@@ -21,6 +21,9 @@ const MAX_WAIT: Duration = Duration::from_millis(800);
 /// After so long without holding still, a file is reported.
 const RESTLESS_AFTER: Duration = Duration::from_secs(10);
 
+/// After so long, a look or a load hangs: large files take seconds.
+const HANGS_AFTER: Duration = Duration::from_secs(30);
+
 /// The state machine; `W` is somebody who waits for the result of a load.
 #[derive(Debug)]
 pub(super) struct Reload<W> {
@@ -34,6 +37,9 @@ pub(super) struct Reload<W> {
     moving: BTreeMap<PathBuf, (Duration, bool)>,
     is_looking: bool,
     is_loading: bool,
+    /// Since when the look or load that is under way was seen to be.
+    busy_since: Option<Duration>,
+    is_hang_reported: bool,
     waiting: Vec<W>,
     /// Those who asked while a load was running: it may have read before their edit.
     waiting_next: Vec<W>,
@@ -67,6 +73,8 @@ impl<W> Reload<W> {
             moving: BTreeMap::new(),
             is_looking: false,
             is_loading: false,
+            busy_since: None,
+            is_hang_reported: false,
             waiting: Vec::new(),
             waiting_next: Vec::new(),
         }
@@ -84,6 +92,7 @@ impl<W> Reload<W> {
     /// A look has found these files.
     pub(super) fn looked(&mut self, found: FileSet, now: Duration) -> Looked {
         self.is_looking = false;
+        self.busy_since = None;
         let differs = |other: &FileSet| -> BTreeSet<PathBuf> {
             let paths = other.changed(&found);
             paths.map(ToOwned::to_owned).collect()
@@ -120,6 +129,20 @@ impl<W> Reload<W> {
         events
     }
 
+    /// Reports a disk that does not answer, and that it does again. To be called every second.
+    pub(super) fn watch_hang(&mut self, now: Duration) -> Option<Event> {
+        let since = match self.is_looking || self.is_loading {
+            true => *self.busy_since.get_or_insert(now),
+            false => now,
+        };
+        let hangs = now.saturating_sub(since) >= HANGS_AFTER;
+        match (std::mem::replace(&mut self.is_hang_reported, hangs), hangs) {
+            (false, true) => Some(Event::FilesHang),
+            (true, false) => Some(Event::FilesAnswer),
+            _ => None,
+        }
+    }
+
     /// Somebody asks for a load: the one that is to start, unless it follows the one that runs.
     #[must_use]
     pub(super) fn ask(&mut self, waiting: W) -> Option<Trigger> {
@@ -136,6 +159,7 @@ impl<W> Reload<W> {
     #[must_use]
     pub(super) fn finished(&mut self, loaded: FileSet) -> Finished<W> {
         self.loaded = loaded;
+        self.busy_since = None;
         self.is_loading = !self.waiting_next.is_empty();
         let next = std::mem::take(&mut self.waiting_next);
         Finished {
@@ -271,6 +295,35 @@ mod tests {
             (vec![4], false)
         );
         assert!(reload.ask(5).is_some(), "at once again");
+    }
+
+    #[test]
+    fn a_disk_that_does_not_answer_is_reported_once() {
+        let a = files(&[("a", 1)]);
+        let mut reload = Reload::<()>::new(a.clone());
+        let secs = Duration::from_secs;
+        let mut events = Vec::new();
+        for second in 0..200 {
+            let now = secs(second);
+            // Up to 99 s, a look takes a part of each second; the next one ends at 150 s.
+            if second < 100 || second == 150 {
+                let _ = reload.look();
+                let _ = reload.watch_hang(now);
+                let _ = reload.looked(a.clone(), now);
+            }
+            if second == 100 {
+                let _ = reload.look();
+            }
+            if second == 110 {
+                assert!(reload.ask(()).is_some());
+            }
+            if second == 160 {
+                assert!(reload.finished(a.clone()).load.is_none());
+            }
+            events.extend(reload.watch_hang(now).map(|event| (second, event)));
+        }
+        let expected = [(130, Event::FilesHang), (150, Event::FilesAnswer)];
+        assert_eq!(events, expected);
     }
 
     #[test]
