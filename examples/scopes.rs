@@ -3,7 +3,9 @@
 //! `cargo run --release --example scopes -- DATABASE SUBNETS [POOLS]` asks for a steered name with eight pools
 //! (or those of a `pools.toml` with `app.example.com`) from each client subnet of a file, and counts the
 //! distinct scopes that are answered, against the database's networks that the same clients fall in:
-//! what a server that answers with those for scopes would make a resolver keep.
+//! what a server that answers with those for scopes would make a resolver keep. Subnets that the database
+//! cannot locate and those of special-purpose blocks, which are passed over for the resolver's address, are
+//! counted apart.
 
 #![expect(clippy::print_stdout, reason = "it is what the example is for")]
 
@@ -19,6 +21,7 @@ use domain::base::opt::ClientSubnet;
 use meridian::base::name::Name;
 use meridian::base::prefix::Prefix;
 use meridian::base::rr::RrType;
+use meridian::base::special_purpose;
 use meridian::base::transport::Transport;
 use meridian::engine::Arrival;
 use meridian::engine::Scratch;
@@ -60,6 +63,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{} networks of the database", networks.len());
     for (what, snapshot) in [("right after a change", &fresh), ("merged", &merged)] {
         println!("{} scopes, {what}", scopes(snapshot, &subnets)?.len());
+    }
+    let (special, others): (Vec<Prefix>, _) = subnets.iter().partition(|subnet| {
+        let mut blocks = special_purpose::blocks().iter();
+        subnet.embedded_v4().is_none() && blocks.any(|block| block.contains(subnet.addr()))
+    });
+    let (located, unlocated): (Vec<Prefix>, _) = others
+        .iter()
+        .partition(|subnet| atlas.locate(subnet.addr()).0.is_located());
+    for (what, subnets) in [
+        ("located", located),
+        ("unlocated", unlocated),
+        ("special-purpose", special),
+    ] {
+        let n_scopes = scopes(&merged, &subnets)?.len();
+        println!("{n_scopes} scopes for {} {what} subnets", subnets.len());
     }
     Ok(())
 }
