@@ -9,13 +9,13 @@ use std::io::Write;
 use std::mem;
 use std::sync::Condvar;
 use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::thread::sleep;
 use std::time::Duration;
 
 use prometheus::IntCounter;
 
 use crate::base::lock::lock;
+use crate::base::lock::wait_while;
 
 /// How long to wait before writing again to a stream that takes nothing now. Whoever shares our stderr
 /// may have made it non-blocking.
@@ -99,9 +99,7 @@ impl LogQueue {
     /// Takes all lines; waits while there are none.
     fn take(&self) -> Vec<u8> {
         let is_empty = |pending: &mut Pending| pending.lines.is_empty();
-        let pending = lock(&self.pending);
-        let pending = self.changed.wait_while(pending, is_empty);
-        let mut pending = pending.unwrap_or_else(PoisonError::into_inner);
+        let mut pending = wait_while(&self.changed, lock(&self.pending), is_empty);
         pending.is_writing = true;
         mem::take(&mut pending.lines)
     }
