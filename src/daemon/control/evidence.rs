@@ -12,10 +12,12 @@ use crate::health::health_table::HealthTable;
 use crate::health::health_table::Limits;
 use crate::health::observation::Moment;
 use crate::health::observation::Observation;
+use crate::health::overrides::Forced;
 use crate::health::overrides::Override;
 use crate::health::overrides::Overrides;
 use crate::health::saved::Saved;
 use crate::live::meters::Meters;
+use crate::live::request::ChangeError;
 use crate::live::shared::Owned;
 use crate::probe::pairs;
 use crate::state::correspondence::Correspondence;
@@ -24,6 +26,7 @@ use crate::state::evidence::LastUp;
 use crate::state::evidence::PoolNow;
 use crate::state::membership::Membership;
 use crate::state::plan::Plan;
+use crate::state::snapshot::Snapshot;
 use crate::steer::PoolStatus;
 
 /// A health table for a plan: every endpoint that has a monitor, by the vantages that can reach it.
@@ -162,8 +165,23 @@ impl Evidence {
         effects
     }
 
-    /// Sets an override.
-    pub(super) fn set_override(&mut self, pool: &str, override_: Override, now: Moment) -> Effects {
+    /// Sets an override. A drain that leaves clients without a usable pool must be forced.
+    pub(super) fn set_override(
+        &mut self,
+        pool: &str,
+        override_: Override,
+        is_forced: bool,
+        served: &Snapshot,
+        now: Moment,
+    ) -> Result<Effects, ChangeError> {
+        let mut pools = served.plan.config.pools.pools.iter();
+        if override_.state == Forced::Drain
+            && !is_forced
+            && let Some(ix) = pools.position(|other| *other.name == *pool)
+            && let Some(stranded) = served.stranded_without(PoolIx::new(ix))
+        {
+            return Err(ChangeError::Strands(stranded.to_string().into()));
+        }
         let mut effects = Effects::default();
         effects.overridden(Event::OverrideSet {
             pool: pool.into(),
@@ -172,7 +190,7 @@ impl Evidence {
             seconds: override_.until.map(|until| until.saturating_sub(now.unix)),
         });
         self.overrides.write().set(pool, override_);
-        effects
+        Ok(effects)
     }
 
     /// Clears an override; `None` if there is none.
@@ -328,7 +346,6 @@ mod tests {
     use crate::health::failure::ProbeFailure;
     use crate::health::observation::ProbeResult;
     use crate::health::observation::Target;
-    use crate::health::overrides::Forced;
     use crate::state::fixture;
 
     const POOLS: &str = r#"
@@ -436,7 +453,10 @@ pools = ["a", "b"]
     fn overrides_are_set_cleared_and_expire() {
         let plan = plan(POOLS);
         let mut evidence = start(&plan);
-        let effects = evidence.set_override("a", drain(Some(1_060)), at(0));
+        let served = fixture::snapshot(self::plan(POOLS), &evidence.of(&plan));
+        let effects = evidence
+            .set_override("a", drain(Some(1_060)), false, &served, at(0))
+            .expect("b is left");
         assert_eq!(effects.publish, Publish::Now);
         assert!(effects.save_overrides);
         assert_eq!(
@@ -448,7 +468,13 @@ pools = ["a", "b"]
                 seconds: Some(60),
             }]
         );
-        evidence.set_override("b", drain(None), at(0));
+        let with_a_drained = evidence.of(&plan);
+        let served = fixture::snapshot(self::plan(POOLS), &with_a_drained);
+        let refused = evidence.set_override("b", drain(None), false, &served, at(0));
+        assert!(matches!(refused, Err(ChangeError::Strands(_))));
+        assert_eq!(evidence.of(&plan), with_a_drained);
+        let forced = evidence.set_override("b", drain(None), true, &served, at(0));
+        assert!(forced.is_ok());
         let forced = |evidence: &mut Evidence| evidence.of(&plan).forced;
         assert_eq!(forced(&mut evidence), [Some(Forced::Drain); 2]);
 

@@ -50,7 +50,6 @@ use crate::daemon::load::Trigger;
 use crate::daemon::memory::retire;
 use crate::daemon::saved;
 use crate::health::observation::Observation;
-use crate::health::overrides::Forced;
 use crate::live::LastReload;
 use crate::live::Live;
 use crate::live::Owner;
@@ -213,16 +212,15 @@ impl Control {
                 is_forced,
                 reply,
             } => {
-                if override_.state == Forced::Drain
-                    && !is_forced
-                    && let Some(stranded) = self.publish.stranded_without(&pool)
-                {
-                    let _ = reply.send(Err(ChangeError::Strands(stranded.into())));
-                    return;
+                let (now, served) = (self.live.clock.now(), self.publish.served());
+                let effects =
+                    (self.evidence).set_override(&pool, override_, is_forced, served, now);
+                match effects {
+                    Ok(effects) => self.carry_out(effects, Some(reply), started),
+                    Err(refused) => {
+                        let _ = reply.send(Err(refused));
+                    }
                 }
-                let now = self.live.clock.now();
-                let effects = self.evidence.set_override(&pool, override_, now);
-                self.carry_out(effects, Some(reply), started);
             }
             Request::ClearOverride { pool, reply } => match self.evidence.clear_override(&pool) {
                 Some(effects) => self.carry_out(effects, Some(reply), started),

@@ -45,15 +45,6 @@ impl Publish {
         }
     }
 
-    /// Which clients would have no usable pool left without this one, in words.
-    pub(super) fn stranded_without(&self, pool: &str) -> Option<String> {
-        let served = self.served();
-        let mut pools = served.plan.config.pools.pools.iter();
-        let ix = pools.position(|other| *other.name == *pool)?;
-        let stranded = served.stranded_without(PoolIx::new(ix))?;
-        Some(stranded.to_string())
-    }
-
     /// What is served.
     pub(super) fn served(&self) -> &Arc<Snapshot> {
         &self.served
