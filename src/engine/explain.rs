@@ -326,7 +326,7 @@ impl Explainer<'_> {
 }
 
 /// Why a pool is answered that is none of the client's.
-const FALLBACK: &str = "no pool is up: the name's fallback";
+const FALLBACK: &str = "no pool is up: the fallback";
 
 fn why_chosen(status: PoolStatus) -> &'static str {
     match status {
