@@ -100,6 +100,7 @@ pub(super) enum Event {
 
 impl Event {
     /// Writes the log line.
+    #[expect(clippy::too_many_lines, reason = "a row per event")]
     fn log(&self) {
         match self {
             Self::EndpointDown {
