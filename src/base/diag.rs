@@ -129,7 +129,7 @@ fn cut(text: &str, max: usize) -> Cow<'_, str> {
 
 /// A text on one line: what a terminal obeys (control characters, and those that change the direction of
 /// writing) is escaped, and so is what nobody sees.
-fn one_line(text: &str) -> Cow<'_, str> {
+pub fn one_line(text: &str) -> Cow<'_, str> {
     let is_plain = |c: char| matches!(c, ' '..='~');
     if text.chars().all(is_plain) {
         return text.into();

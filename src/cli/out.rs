@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use crate::base::diag::one_line;
+
 /// Writes a result to stdout.
 ///
 /// # Errors
@@ -12,7 +14,11 @@ pub fn print(text: &str) -> std::io::Result<()> {
     stdout.flush()
 }
 
-/// Writes a line to stderr; if that fails, there is nowhere to report it.
-pub fn complain(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{}", line.trim_end());
+/// Writes lines to stderr; if that fails, there is nowhere to report it. What a terminal would obey is
+/// escaped: errors quote arguments, names and what other servers answer.
+pub fn complain(text: &str) {
+    let mut stderr = std::io::stderr().lock();
+    for line in text.trim_end().lines() {
+        let _ = writeln!(stderr, "{}", one_line(line));
+    }
 }

@@ -48,6 +48,23 @@ fn check_reports_every_fault_of_every_file() {
 }
 
 #[test]
+fn errors_obey_no_terminal_sequence_of_what_they_quote() {
+    let folder = Folder::usual(&still_world(70), "");
+    let red = "\u{1b}[31m";
+    for arguments in [
+        &["explain", red][..],
+        &["explain", "app.example.com", "--client", red],
+        &["explain", "app.example.com", "--down", red],
+        &["geoip", "info", red],
+        &["-c", red, "check"],
+    ] {
+        let output = folder.meridian(arguments);
+        let stderr = text(&output.stderr);
+        assert!(!stderr.contains('\u{1b}'), "{arguments:?}: {stderr:?}");
+    }
+}
+
+#[test]
 fn check_warns_of_network_rules_that_no_client_subnet_matches() {
     let folder = Folder::usual(&still_world(78), "");
     let rule = |network: &str| {
