@@ -4,6 +4,7 @@
 //! owns health, overrides and plan and publishes snapshots; [`load`] is the only code that opens the
 //! operator's files.
 
+mod admin_port;
 pub mod admin_token;
 pub mod control;
 mod file_limit;

@@ -37,6 +37,7 @@ use crate::base::diag::Report;
 use crate::base::transport::Transport;
 use crate::config::model::Process;
 use crate::config::safety::OnFaultyStart;
+use crate::daemon::admin_port;
 use crate::daemon::admin_token;
 use crate::daemon::control::Control;
 use crate::daemon::control::Events;
@@ -190,7 +191,11 @@ fn start(path: &Path) -> Result<Started, ServeError> {
     let server = &process.server;
     let bound = transport::bind(&server.listen, server.workers)?.with_xdp(&server.xdp);
     let admin = match &process.admin {
-        Some(admin) => Some(listen(admin.listen)?),
+        Some(admin) => {
+            let address = admin.listen;
+            let listener = admin_port::listen(address);
+            Some(listener.map_err(|cause| ServeError::Admin { address, cause })?)
+        }
         None => None,
     };
     let addresses = Addresses {
@@ -362,14 +367,6 @@ fn live(
         addresses,
     });
     (live, owner, start)
-}
-
-fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    let listener = TcpListener::bind(address).and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    });
-    listener.map_err(|cause| ServeError::Admin { address, cause })
 }
 
 /// The one line that says that it answers, and the same to systemd.

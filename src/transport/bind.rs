@@ -67,7 +67,7 @@ impl TransportError {
 }
 
 /// Whether a socket cannot be bound because no interface has the address, or the kernel no such family.
-pub(super) fn is_absent(cause: &io::Error) -> bool {
+pub fn is_absent(cause: &io::Error) -> bool {
     // ENODEV: the interface of a link-local address.
     let errnos = [libc::EADDRNOTAVAIL, libc::ENODEV, libc::EAFNOSUPPORT];
     cause

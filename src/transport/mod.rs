@@ -36,6 +36,7 @@ pub use self::bind::Bound;
 pub use self::bind::TransportError;
 pub use self::bind::advice;
 pub use self::bind::bind;
+pub use self::bind::is_absent;
 pub use self::bind::n_shards;
 pub use self::connections::TcpLimits;
 pub use self::serving::Serving;
