@@ -14,6 +14,7 @@ use std::alloc::Layout;
 use std::alloc::System;
 use std::cell::Cell;
 use std::net::IpAddr;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
@@ -103,18 +104,23 @@ fn query(name: &str, qtype: u16, subnet: Option<([u8; 4], u8)>) -> Vec<u8> {
 
 const A: u16 = 1;
 
+const ARRIVAL: Arrival = Arrival {
+    src: IpAddr::V4(Ipv4Addr::LOCALHOST),
+    transport: Transport::Udp,
+    now_ms: 0,
+};
+
+fn scratch() -> Scratch {
+    Scratch::new(Arc::new(Counters::new(1)), 0)
+}
+
 #[test]
 fn answering_allocates_nothing() {
     let plan = plan(POOLS);
     let merged = Snapshot::build(Arc::clone(&plan), &Evidence::default(), 1, None);
     let fresh = Snapshot::build(plan, &Evidence::default(), 2, None);
     let merged = merged.with_merged_tables();
-    let mut scratch = Scratch::new(Arc::new(Counters::new(1)), 0);
-    let arrival = Arrival {
-        src: IpAddr::from([127, 0, 0, 1]),
-        transport: Transport::Udp,
-        now_ms: 0,
-    };
+    let mut scratch = scratch();
     let mut out = [0; 4096];
     let france = Some(([90, 63, 0, 0], 24));
     for (name, qtype, subnet) in [
@@ -137,10 +143,10 @@ fn answering_allocates_nothing() {
         for snapshot in [&merged, &fresh] {
             let message = query(name, qtype, subnet);
             // The first may grow the scratch memory of a vote.
-            let first = answer(snapshot, &mut scratch, arrival, &message, &mut out);
+            let first = answer(snapshot, &mut scratch, ARRIVAL, &message, &mut out);
             assert!(first.response_len() > 12);
             let before = ALLOCATIONS.with(Cell::get);
-            let len = answer(snapshot, &mut scratch, arrival, &message, &mut out).response_len();
+            let len = answer(snapshot, &mut scratch, ARRIVAL, &message, &mut out).response_len();
             let after = ALLOCATIONS.with(Cell::get);
             assert!(len > 12, "{name} is answered");
             assert_eq!(after - before, 0, "{name} {qtype} {subnet:?}");
@@ -151,7 +157,7 @@ fn answering_allocates_nothing() {
     answer(
         &merged,
         &mut scratch,
-        arrival,
+        ARRIVAL,
         &bad[..bad.len() - 1],
         &mut out,
     );
@@ -213,12 +219,7 @@ fn every_answer_is_of_one_generation() {
 /// Asks for client after client until there were enough answers and no more swaps.
 fn ask(snapshots: &SnapshotReader, stop: &AtomicBool, seed: u32) {
     let mut reader = snapshots.cached();
-    let mut scratch = Scratch::new(Arc::new(Counters::new(1)), 0);
-    let arrival = Arrival {
-        src: IpAddr::from([127, 0, 0, 1]),
-        transport: Transport::Udp,
-        now_ms: 0,
-    };
+    let mut scratch = scratch();
     let mut out = [0; 4096];
     let (mut n, mut newest) = (0_usize, 0);
     while n < N_ANSWERS / 2 || !stop.load(SeqCst) {
@@ -229,7 +230,7 @@ fn ask(snapshots: &SnapshotReader, stop: &AtomicBool, seed: u32) {
             let address = (n as u32).wrapping_mul(2_654_435_761) ^ seed;
             let subnet = Some(((address & 0xFFFF_FF00).to_be_bytes(), 24));
             let message = query("app.example.com", A, subnet);
-            let len = answer(&snapshot, &mut scratch, arrival, &message, &mut out).response_len();
+            let len = answer(&snapshot, &mut scratch, ARRIVAL, &message, &mut out).response_len();
             check(&out[..len], message.len(), newest);
             n += 1;
         }
