@@ -45,7 +45,7 @@ pub fn health_table(plan: &Plan, members: &Membership) -> HealthTable {
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Effects {
     /// Whether a snapshot is to be built and published.
-    pub publish: Publish,
+    pub publish: Urgency,
     /// Whether verdicts are to be saved.
     pub save_verdicts: bool,
     /// Whether overrides are to be saved.
@@ -56,7 +56,7 @@ pub(super) struct Effects {
 
 /// How soon a snapshot must follow a change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Publish {
+pub(super) enum Urgency {
     /// Not at all.
     #[default]
     No,
@@ -135,14 +135,14 @@ impl Evidence {
 
     /// How soon a flip must be served. In the first round of probes all pools count as up, so that an
     /// endpoint that is found to be changes nothing but what is shown.
-    fn urgency(&self, flip: &Flip) -> Publish {
+    fn urgency(&self, flip: &Flip) -> Urgency {
         match flip.to {
             Health::Up | Health::Unknown
                 if flip.from != Health::Down && self.is_fresh_start && !self.is_ready =>
             {
-                Publish::Soon
+                Urgency::Soon
             }
-            _ => Publish::Now,
+            _ => Urgency::Now,
         }
     }
 
@@ -306,7 +306,7 @@ pub fn of(
 
 impl Effects {
     /// Adds those of a change of an endpoint's verdict.
-    fn flipped(&mut self, flip: &Flip, publish: Publish) {
+    fn flipped(&mut self, flip: &Flip, publish: Urgency) {
         self.save_verdicts = true;
         self.publish = self.publish.max(publish);
         let (pool, endpoint) = (Arc::clone(&flip.target.pool), flip.target.address);
@@ -331,7 +331,7 @@ impl Effects {
 
     /// Adds those of a change of an override.
     fn overridden(&mut self, event: Event) {
-        self.publish = Publish::Now;
+        self.publish = Urgency::Now;
         self.save_overrides = true;
         self.events.push(event);
     }
@@ -426,14 +426,14 @@ pools = ["a", "b"]
         let fail = |pool| observation(&plan, pool, unfit());
         let up = [0, 1].map(|pool| observation(&plan, pool, ProbeResult::Success));
         let effects = evidence.observe(&up, at(0), &meters);
-        assert_eq!(effects.publish, Publish::Soon, "no answer changes");
+        assert_eq!(effects.publish, Urgency::Soon, "no answer changes");
         assert_eq!(effects.events, [Event::Ready]);
         assert!(evidence.is_ready());
 
         let effects = evidence.observe(&[fail(0), fail(1)], at(5), &meters);
         assert_eq!(effects, Effects::default(), "one failure of two");
         let effects = evidence.observe(&[fail(0), fail(1)], at(10), &meters);
-        assert_eq!(effects.publish, Publish::Now);
+        assert_eq!(effects.publish, Urgency::Now);
         assert!(effects.save_verdicts && !effects.save_overrides);
         let down = |pool: &str, endpoint: &str| Event::EndpointDown {
             pool: pool.into(),
@@ -457,7 +457,7 @@ pools = ["a", "b"]
         let effects = evidence
             .set_override("a", drain(Some(1_060)), false, &served, at(0))
             .expect("b is left");
-        assert_eq!(effects.publish, Publish::Now);
+        assert_eq!(effects.publish, Urgency::Now);
         assert!(effects.save_overrides);
         assert_eq!(
             effects.events,
@@ -480,7 +480,7 @@ pools = ["a", "b"]
 
         assert_eq!(evidence.tick(at(59)), Effects::default());
         let effects = evidence.tick(at(60));
-        assert_eq!(effects.publish, Publish::Now);
+        assert_eq!(effects.publish, Urgency::Now);
         assert!(effects.save_overrides);
         assert_eq!(
             effects.events,

@@ -35,6 +35,7 @@ use self::event::Event;
 use self::event::log;
 use self::evidence::Effects;
 use self::evidence::Evidence;
+use self::evidence::Urgency;
 use self::keeper::Keeper;
 use self::persist::Persist;
 use self::persist::Write;
@@ -242,9 +243,9 @@ impl Control {
         } = effects;
         log(&events);
         match publish {
-            evidence::Publish::No => {}
-            evidence::Publish::Soon => self.is_publish_due = true,
-            evidence::Publish::Now => self.publish(started),
+            Urgency::No => {}
+            Urgency::Soon => self.is_publish_due = true,
+            Urgency::Now => self.publish(started),
         }
         self.progress.write().is_ready = self.evidence.is_ready();
         if save_verdicts {
