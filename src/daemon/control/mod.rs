@@ -37,6 +37,7 @@ use self::evidence::Effects;
 use self::evidence::Evidence;
 use self::evidence::Urgency;
 use self::keeper::Keeper;
+use self::persist::AfterWrite;
 use self::persist::Persist;
 use self::persist::Write;
 use self::publish::Merged;
@@ -474,7 +475,7 @@ impl Control {
 }
 
 /// Reports the result of a write to those who waited for it, and to the log.
-fn answer(finished: persist::Finished<WaitsForSave>) {
+fn answer(finished: AfterWrite<WaitsForSave>) {
     log(finished.event.as_slice());
     for waiting in finished.waiting {
         let saved = finished.result.clone().map(|()| true);

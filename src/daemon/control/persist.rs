@@ -31,7 +31,7 @@ pub(super) struct Write {
 
 /// What follows from a finished write, or one that does not finish.
 #[derive(Debug, PartialEq)]
-pub(super) struct Finished<W> {
+pub(super) struct AfterWrite<W> {
     /// Who waited for it.
     pub waiting: Vec<W>,
     /// Whether what they waited for is on disk, else why not.
@@ -111,7 +111,7 @@ impl<W> Persist<W> {
         now: Duration,
         took: Duration,
         result: Result<(), Box<str>>,
-    ) -> Finished<W> {
+    ) -> AfterWrite<W> {
         if let Some((write, _)) = self.running.take() {
             if result.is_err() {
                 self.dirty.overrides |= write.overrides;
@@ -132,7 +132,7 @@ impl<W> Persist<W> {
             _ => None,
         };
         let waiting = self.waiting.drain(..).map(|(_, waiting)| waiting);
-        Finished {
+        AfterWrite {
             waiting: waiting.collect(),
             result,
             event,
@@ -140,7 +140,7 @@ impl<W> Persist<W> {
     }
 
     /// What follows if the disk hangs, for those who have waited too long. To be called every second.
-    pub(super) fn overdue(&mut self, now: Duration) -> Finished<W> {
+    pub(super) fn overdue(&mut self, now: Duration) -> AfterWrite<W> {
         let all = self.waiting.extract_if(.., |(until, _)| *until <= now);
         let next = self.waiting_next.extract_if(.., |(until, _)| *until <= now);
         let waiting = all.chain(next).map(|(_, waiting)| waiting).collect();
@@ -149,7 +149,7 @@ impl<W> Persist<W> {
             .running
             .is_some_and(|(_, since)| now >= since + MAX_WAIT);
         let is_new = hangs && !std::mem::replace(&mut self.has_failed, true);
-        Finished {
+        AfterWrite {
             waiting,
             event: is_new.then(|| Event::StateNotSaved {
                 error: error.clone(),

@@ -47,7 +47,7 @@ pub(super) struct Reload<W> {
 
 /// What follows from a look.
 #[derive(Debug, Default)]
-pub(super) struct Looked {
+pub(super) struct AfterLook {
     /// The load that is to start.
     pub load: Option<Trigger>,
     /// What to log.
@@ -56,7 +56,7 @@ pub(super) struct Looked {
 
 /// What follows from a finished load.
 #[derive(Debug)]
-pub(super) struct Finished<W> {
+pub(super) struct AfterLoad<W> {
     /// Who gets its result.
     pub waiting: Vec<W>,
     /// The next load, if one is to start at once.
@@ -90,7 +90,7 @@ impl<W> Reload<W> {
     }
 
     /// A look has found these files.
-    pub(super) fn looked(&mut self, found: FileSet, now: Duration) -> Looked {
+    pub(super) fn looked(&mut self, found: FileSet, now: Duration) -> AfterLook {
         self.is_looking = false;
         self.busy_since = None;
         let differs = |other: &FileSet| -> BTreeSet<PathBuf> {
@@ -103,7 +103,7 @@ impl<W> Reload<W> {
         let events = self.watch_restless(&moving, now);
         if self.is_loading || moving.len() == changed.len() {
             self.waits_since = None;
-            return Looked { load: None, events };
+            return AfterLook { load: None, events };
         }
         let waits_since = *self.waits_since.get_or_insert(now);
         let is_due = moving.is_empty() || now.saturating_sub(waits_since) >= MAX_WAIT;
@@ -112,7 +112,7 @@ impl<W> Reload<W> {
             self.is_loading = true;
             Trigger::Changed { moving }
         });
-        Looked { load, events }
+        AfterLook { load, events }
     }
 
     /// Reports files that have not held still for long.
@@ -157,12 +157,12 @@ impl<W> Reload<W> {
 
     /// A load has ended, which read these files.
     #[must_use]
-    pub(super) fn finished(&mut self, loaded: FileSet) -> Finished<W> {
+    pub(super) fn finished(&mut self, loaded: FileSet) -> AfterLoad<W> {
         self.loaded = loaded;
         self.busy_since = None;
         self.is_loading = !self.waiting_next.is_empty();
         let next = std::mem::take(&mut self.waiting_next);
-        Finished {
+        AfterLoad {
             waiting: std::mem::replace(&mut self.waiting, next),
             load: self.is_loading.then_some(Trigger::Asked),
         }
