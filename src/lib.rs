@@ -7,7 +7,8 @@
 //!
 //! Read in this order: [`engine`] (what an answer is), [`state`] (what it is made from), [`geo`] and
 //! [`steer`] (who gets which), [`health`] (what is up), [`daemon::control`] (how changes get in), then
-//! the edges. `ARCHITECTURE.md` follows a query, a probe and a reload through them.
+//! the edges. `ARCHITECTURE.md` follows a query, a probe and a reload through them, and says where each rule
+//! is decided.
 
 // Floor 0: words.
 pub mod base;

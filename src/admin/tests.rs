@@ -462,16 +462,16 @@ async fn overrides_come_go_and_are_told() {
     let said = running.call("PUT", pool, BEARER, body).await;
     assert_eq!(said.status, 200, "{}", said.body);
     let said = said.json();
-    let word = &said["override"];
+    let override_ = &said["override"];
     assert_eq!(
-        (&said["pool"], &word["state"]),
+        (&said["pool"], &override_["state"]),
         (&"us-west".into(), &"drain".into())
     );
-    let since = word["since"].as_u64().expect("a time");
-    assert_eq!(word["until"].as_u64(), Some(since + 7200));
+    let since = override_["since"].as_u64().expect("a time");
+    assert_eq!(override_["until"].as_u64(), Some(since + 7200));
     assert_eq!(
         running.get("/api/v1/status").await.json()["pools"][0]["override"],
-        *word
+        *override_
     );
     let active = "meridian_override_active{pool=\"us-west\",state=\"drain\"} 1\n";
     assert!(running.get("/metrics").await.body.contains(active));
@@ -497,8 +497,8 @@ async fn overrides_come_go_and_are_told() {
         .call("PUT", pool, BEARER, r#"{"state":"up","for":"1ms"}"#)
         .await;
     let overrides = running.live.overrides.read().clone();
-    let word = overrides.of("us-west").expect("an override");
-    assert_eq!(word.until, Some(word.since + 1));
+    let override_ = overrides.of("us-west").expect("an override");
+    assert_eq!(override_.until, Some(override_.since + 1));
     let endless = running
         .call("PUT", pool, BEARER, r#"{"state":"down","for":null}"#)
         .await;
@@ -661,14 +661,14 @@ fn documented(text: &str, heading: &str) -> BTreeSet<String> {
 fn every_field_of_status_is_documented_and_no_other() {
     let (live, owner) = live();
     see_failures(&live, &owner);
-    let word = Override {
+    let override_ = Override {
         state: Forced::Down,
         since: 1,
         until: Some(2),
         reason: "why".into(),
     };
-    owner.overrides.write().set("us-west", word.clone());
-    owner.overrides.write().set("gone", word);
+    owner.overrides.write().set("us-west", override_.clone());
+    owner.overrides.write().set("gone", override_);
     let told = serde_json::to_value(json::status(&live)).expect("JSON");
     let mut found = BTreeSet::new();
     paths(&told, "", &mut found);
