@@ -52,6 +52,8 @@ pub struct Scratch {
     pub(super) last_steered: (SteeredIx, Family),
     /// Where the next answer of several records starts, in parts of 2^32.
     turn: u32,
+    /// What became of the message that was answered last.
+    pub(super) outcome: Outcome,
     limiter: Option<Arc<RateLimiter>>,
     /// Responses that the limiter kept back.
     n_suppressed: u32,
@@ -69,6 +71,7 @@ impl Scratch {
             majority: MajorityScratch::default(),
             last_steered: (SteeredIx(0), Family::V4),
             turn: 0,
+            outcome: Outcome::new(),
             limiter: None,
             n_suppressed: 0,
         }
@@ -102,7 +105,8 @@ impl Scratch {
     }
 
     /// Counts a message by what became of it.
-    pub(super) fn count(&mut self, snapshot: &Snapshot, transport: Transport, outcome: &Outcome) {
+    pub(super) fn count(&mut self, snapshot: &Snapshot, transport: Transport) {
+        let outcome = &self.outcome;
         let counters = self.counters.shard(self.shard);
         counters.query(transport);
         match &outcome.response {

@@ -9,7 +9,6 @@ use crate::base::rr::Rcode;
 use crate::base::rr::RrSet;
 use crate::engine::arrival::Arrival;
 use crate::engine::arrival::Scratch;
-use crate::engine::outcome::Outcome;
 use crate::engine::rate_limit::ResponseClass;
 use crate::state::snapshot::Snapshot;
 use crate::wire::edns::ExtendedError;
@@ -35,8 +34,6 @@ pub(super) struct Composer<'a, 'b> {
     pub scope_len: Option<u8>,
     /// What the response counts as for the rate limit, unless its RCODE says error.
     pub class: ResponseClass,
-    /// What there is to say of the response besides its records and RCODE.
-    pub outcome: &'a mut Outcome,
 }
 
 /// What following one name led to.
@@ -50,7 +47,7 @@ pub(super) enum Next {
 impl<'a> Composer<'a, '_> {
     /// REFUSED, because this server is not authoritative for what is asked (RFC 8914 s4.21).
     pub fn refused(&mut self, text: &'static str) -> Rcode {
-        self.outcome.extended_error = Some(ExtendedError { code: 20, text });
+        self.scratch.outcome.extended_error = Some(ExtendedError { code: 20, text });
         Rcode::Refused
     }
 

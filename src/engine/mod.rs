@@ -71,50 +71,49 @@ use crate::wire::tsig::Key;
 /// Answers one message from one snapshot into `out`, and counts it. Over UDP the response keeps to the
 /// client's and the server's payload limits and to the rate limit, over TCP to `out`, which should hold
 /// 65,535 octets.
-pub fn answer(
+pub fn answer<'s>(
     snapshot: &Snapshot,
-    scratch: &mut Scratch,
+    scratch: &'s mut Scratch,
     arrival: Arrival,
     message: &[u8],
     out: &mut [u8],
-) -> Outcome {
-    let outcome = answer_uncounted(snapshot, scratch, arrival, message, out);
-    scratch.count(snapshot, arrival.transport, &outcome);
-    outcome
+) -> &'s Outcome {
+    answer_uncounted(snapshot, scratch, arrival, message, out);
+    scratch.count(snapshot, arrival.transport);
+    &scratch.outcome
 }
 
 /// The same without counting, for explanations.
-fn answer_uncounted(
+fn answer_uncounted<'s>(
     snapshot: &Snapshot,
-    scratch: &mut Scratch,
+    scratch: &'s mut Scratch,
     arrival: Arrival,
     message: &[u8],
     out: &mut [u8],
-) -> Outcome {
-    let mut outcome = Outcome::new();
-    outcome.response = write(snapshot, scratch, arrival, message, out, &mut outcome);
-    outcome
+) -> &'s Outcome {
+    scratch.outcome.clear();
+    scratch.outcome.response = write(snapshot, scratch, arrival, message, out);
+    &scratch.outcome
 }
 
-/// Writes the response, and into `outcome` what else there is to say of it.
+/// Writes the response, and into the outcome what else there is to say of it.
 fn write(
     snapshot: &Snapshot,
     scratch: &mut Scratch,
     arrival: Arrival,
     message: &[u8],
     out: &mut [u8],
-    outcome: &mut Outcome,
 ) -> Result<Response, Dropped> {
     let process = &snapshot.plan.config.process;
     let mut query = Query::unread();
     match query.read(message, &mut scratch.qname) {
         Ok(()) if query.has_tsig => {
-            signed::answer(snapshot, scratch, arrival, message, &query, out, outcome)
+            signed::answer(snapshot, scratch, arrival, message, &query, out)
         }
-        Ok(()) => respond(snapshot, scratch, arrival, &query, None, out, outcome),
+        Ok(()) => respond(snapshot, scratch, arrival, &query, None, out),
         Err(Malformed::Reject(reject)) => match scratch.decide(arrival, ResponseClass::Error) {
             RateDecision::Drop => Err(Dropped::RateLimit),
-            _ => Ok(refuse(process, &reject, out, outcome)),
+            _ => Ok(refuse(process, &reject, out, &mut scratch.outcome)),
         },
         Err(Malformed::Drop(Fault::Response)) => Err(Dropped::Response),
         Err(Malformed::Drop(_)) => Err(Dropped::Short),
@@ -151,7 +150,6 @@ fn respond(
     query: &Query<'_>,
     key: Option<&Key>,
     out: &mut [u8],
-    outcome: &mut Outcome,
 ) -> Result<Response, Dropped> {
     let cookie = cookie(snapshot, arrival, query);
     let mut opt = query
@@ -174,7 +172,6 @@ fn respond(
         followed: false,
         scope_len: None,
         class: ResponseClass::Answer,
-        outcome: &mut *outcome,
     };
     let rcode = dispatch(&mut composer);
     let scope_len = composer.scope_len;
@@ -190,12 +187,12 @@ fn respond(
     };
     match decision {
         RateDecision::Drop => {
-            outcome.steered = None;
+            scratch.outcome.steered = None;
             return Err(Dropped::RateLimit);
         }
         // An error is short as it is, and truncated it would say nothing.
         RateDecision::Slip if class != ResponseClass::Error => {
-            outcome.steered = None;
+            scratch.outcome.steered = None;
             return Ok(slip(query, opt, out));
         }
         RateDecision::Slip | RateDecision::Send => {}
@@ -205,7 +202,7 @@ fn respond(
         encoder.clear_authoritative();
     }
     if let Some(opt) = &mut opt {
-        opt.extended_error = outcome.extended_error;
+        opt.extended_error = scratch.outcome.extended_error;
         let scope = opt.subnet.zip(scope_len);
         opt.scope_len = scope.map_or(0, |(subnet, len)| subnet.scope_len(len));
     }

@@ -3,7 +3,6 @@
 use crate::base::rr::Rcode;
 use crate::engine::arrival::Arrival;
 use crate::engine::arrival::Scratch;
-use crate::engine::outcome::Outcome;
 use crate::engine::outcome::Refusal;
 use crate::engine::outcome::Response;
 use crate::engine::rate_limit::RateDecision;
@@ -27,7 +26,6 @@ pub(super) fn answer(
     message: &[u8],
     query: &Query<'_>,
     out: &mut [u8],
-    outcome: &mut Outcome,
 ) -> Result<Response, Dropped> {
     let now = arrival.now_ms / 1000;
     // The query's reader has seen it.
@@ -35,7 +33,7 @@ pub(super) fn answer(
     let mut signer = match snapshot.plan.keyring.verify(&tsig, now) {
         Ok(signer) => signer,
         Err(refused) => {
-            outcome.refusal = Some(Refusal::Tsig(refused.error));
+            scratch.outcome.refusal = Some(Refusal::Tsig(refused.error));
             return match scratch.decide(arrival, ResponseClass::Error) {
                 RateDecision::Drop => Err(Dropped::RateLimit),
                 _ => Ok(refuse(snapshot, query, &tsig, refused, now, out)),
@@ -43,7 +41,7 @@ pub(super) fn answer(
         }
     };
     let key = Some(signer.key());
-    let response = respond(snapshot, scratch, arrival, query, key, out, outcome)?;
+    let response = respond(snapshot, scratch, arrival, query, key, out)?;
     // The response was kept short enough, so that there is always room.
     let len = signer.sign(out, response.len, now).ok_or(Dropped::Send)?;
     Ok(Response { len, ..response })

@@ -30,6 +30,7 @@ impl<'a> Composer<'a, '_> {
         self.put_found(zone, ix, family, found)
     }
 
+    #[inline(always)] // Hot path, once per query for a steered name.
     fn put_found(
         &mut self,
         zone: &'a Zone,
@@ -49,6 +50,7 @@ impl<'a> Composer<'a, '_> {
 
     /// One RRset of a steered name for type ANY (RFC 8482 s4.1): A where there is one, else AAAA. Which of
     /// them it is holds where both families are answered alike: the longer scope of the two.
+    #[cold]
     pub(super) fn steered_any(&mut self, zone: &'a Zone, ix: SteeredIx) -> Next {
         let [v4, v6] = Family::ALL.map(|family| {
             let found = self.find_steered(ix, family);
@@ -57,11 +59,11 @@ impl<'a> Composer<'a, '_> {
                 Found::ServFail => 2,
                 Found::NoData => u8::from(self.has_family(ix, family)),
             };
-            (merit, family, found, self.scope_len, *self.outcome)
+            (merit, family, found, self.scope_len, self.scratch.outcome)
         });
         self.scope_len = v4.3.max(v6.3);
         let (_, family, found, _, outcome) = if v6.0 > v4.0 { v6 } else { v4 };
-        *self.outcome = outcome;
+        self.scratch.outcome = outcome;
         self.put_found(zone, ix, family, found)
     }
 
@@ -99,8 +101,8 @@ impl<'a> Composer<'a, '_> {
         };
         let reason = self.reason(pool, family);
         self.scope_len = Some(steered.scope_len);
-        self.outcome.extended_error = extended_error(reason, &steered.found);
-        self.outcome.steered = Some(SteeredAnswer {
+        self.scratch.outcome.extended_error = extended_error(reason, &steered.found);
+        self.scratch.outcome.steered = Some(SteeredAnswer {
             name: ix,
             family,
             client: steered.client,
@@ -152,7 +154,11 @@ impl<'a> Composer<'a, '_> {
 
     /// Which of the `n` addresses of the client's answer comes first, by its prefix.
     fn hashed_start(&self, n: usize) -> usize {
-        let client = self.outcome.steered.map(|steered| steered.client.prefix);
+        let client = self
+            .scratch
+            .outcome
+            .steered
+            .map(|steered| steered.client.prefix);
         // The low bits say already which selection of many endpoints it gets.
         let fraction = client.map(|prefix| (ClientKey::of(prefix).spread() >> 32) as u32);
         scaled(fraction.unwrap_or(0), n)

@@ -71,7 +71,7 @@ impl Thread {
             transport,
             now_ms: self.now_ms,
         };
-        answer(&self.snapshot, &mut self.scratch, arrival, message, out)
+        *answer(&self.snapshot, &mut self.scratch, arrival, message, out)
     }
 
     /// What 30 times the same query gets at one moment.

@@ -51,8 +51,8 @@ pub(super) fn answer(composer: &mut Composer<'_, '_>) -> Rcode {
         return Rcode::NotAuth;
     };
     if !may_copy(snapshot, zone, composer.arrival.src, composer.key) {
-        composer.outcome.refusal = Some(Refusal::Transfer);
-        composer.outcome.extended_error = Some(ExtendedError {
+        composer.scratch.outcome.refusal = Some(Refusal::Transfer);
+        composer.scratch.outcome.extended_error = Some(ExtendedError {
             code: 18,
             text: "transfers are for configured secondaries",
         });

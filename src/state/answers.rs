@@ -58,6 +58,8 @@ impl Client {
 pub struct Records {
     wire: Box<[u8]>,
     n: u16,
+    /// Octets of one record.
+    record_len: u16,
 }
 
 impl Records {
@@ -78,6 +80,7 @@ impl Records {
             wire.extend_from_slice(&rdata);
         }
         Self {
+            record_len: (wire.len() / addresses.len().max(1)) as u16,
             wire: wire.into(),
             n: addresses.len() as u16,
         }
@@ -85,9 +88,8 @@ impl Records {
 
     /// The records in wire form, in two parts: from the `start`th on, and those before it.
     pub fn rotated(&self, start: usize) -> [&[u8]; 2] {
-        let n = usize::from(self.n.max(1));
-        let len = self.wire.len() / n;
-        let (last, first) = self.wire.split_at(start.min(n) * len);
+        let at = start * usize::from(self.record_len);
+        let (last, first) = self.wire.split_at(at.min(self.wire.len()));
         [first, last]
     }
 
@@ -98,9 +100,9 @@ impl Records {
 
     /// The addresses in wire form, one per record, in the same order.
     pub fn rdatas(&self, start: usize) -> impl Iterator<Item = &[u8]> {
-        let len = self.wire.len() / usize::from(self.n.max(1));
         let [first, last] = self.rotated(start);
-        let records = [first, last].map(|part| part.chunks_exact(len.max(1)));
+        let len = usize::from(self.record_len.max(1));
+        let records = [first, last].map(|part| part.chunks_exact(len));
         records.into_iter().flatten().map(|record| &record[12..])
     }
 }

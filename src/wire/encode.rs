@@ -238,9 +238,18 @@ impl<'b> Encoder<'b> {
     /// [`Full`] if they do not all fit.
     pub fn raw(&mut self, records: [&[u8]; 2], n_records: u16) -> Result<(), Full> {
         let [first, last] = records;
-        let mark = self.mark();
-        self.put(first)?;
-        self.put(last).inspect_err(|Full| self.back_to(mark))?;
+        let end = self.len + first.len() + last.len();
+        if end > self.end {
+            return Err(Full);
+        }
+        let room = self.out.get_mut(self.len..end).ok_or(Full)?;
+        let (room, room_of_last) = room.split_at_mut_checked(first.len()).ok_or(Full)?;
+        room.copy_from_slice(first);
+        // Copying nothing is a call all the same, and most answers have one record.
+        if !last.is_empty() {
+            room_of_last.copy_from_slice(last);
+        }
+        self.len = end;
         self.count(n_records);
         Ok(())
     }

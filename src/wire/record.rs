@@ -21,6 +21,7 @@ pub(super) struct Record<'a> {
 
 impl<'a> Record<'a> {
     /// Takes the first record off `rest`, the end of `message`; it stays as it was if there is none.
+    #[inline(always)] // Hot path: nearly every query has an OPT.
     pub(super) fn split_off(message: &[u8], rest: &mut &'a [u8]) -> Option<Self> {
         let after_name = skip_name(message, rest)?;
         let (&[t0, t1, c0, c1, ttl0, ttl1, ttl2, ttl3, len0, len1], after_fixed) =
@@ -48,11 +49,17 @@ impl<'a> Record<'a> {
 }
 
 /// What follows the name that `rest`, the end of `message`, starts with; `None` if it is broken.
+#[inline(always)] // Hot path: nearly every query has an OPT.
 fn skip_name<'a>(message: &[u8], rest: &'a [u8]) -> Option<&'a [u8]> {
-    if let [0, after @ ..] = rest {
+    match rest {
         // The root, which owns every OPT.
-        return Some(after);
+        [0, after @ ..] => Some(after),
+        _ => skip_other_name(message, rest),
     }
+}
+
+#[cold]
+fn skip_other_name<'a>(message: &[u8], rest: &'a [u8]) -> Option<&'a [u8]> {
     let start = message.len().checked_sub(rest.len())?;
     let end = name_end(message, start)?;
     rest.get(end - start..)
