@@ -272,7 +272,8 @@ pub fn list(folder: &Path) -> io::Result<Listing> {
     Ok(listing)
 }
 
-/// Writes a file so that a reader, or a crash, finds the old content or the new and nothing between.
+/// Writes a file so that a reader, or a crash, finds the old content or the new and nothing between; once
+/// this has returned, also a power cut finds the new.
 ///
 /// # Errors
 /// If the folder cannot be written to.
@@ -282,7 +283,12 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let file = File::create(&beside)?;
     io::Write::write_all(&mut &file, content)?;
     file.sync_all()?;
-    fs::rename(&beside, path)
+    fs::rename(&beside, path)?;
+    // The name is the folder's.
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
 }
 
 #[cfg(test)]
