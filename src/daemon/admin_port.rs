@@ -12,39 +12,33 @@ use tracing::warn;
 
 use crate::transport;
 
-/// Connections that may wait to be accepted, as many as the standard library allows.
-const BACKLOG: i32 = 128;
+/// Connections that may wait to be accepted: more than come while the thread that accepts them waits for a
+/// core. The next one would be tried again only after a second.
+const BACKLOG: i32 = 1024;
 
 /// A listener that does not block.
 ///
 /// # Errors
 /// If the port is taken, or may not be opened.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind(address).or_else(|error| {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    if let Err(error) = socket.bind(&address.into()) {
         if !transport::is_absent(&error) {
             return Err(error);
         }
-        let listener = listen_ahead(address)?;
+        match address {
+            SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
+            SocketAddr::V6(_) => socket.set_freebind_v6(true)?,
+        }
+        socket.bind(&address.into())?;
         warn!(
             %address,
             "[admin] listen is an address that no interface has; calls are answered as soon as one has it"
         );
-        Ok(listener)
-    })?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
-}
-
-/// Listens on an address that the machine does not have.
-fn listen_ahead(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
-    match address {
-        SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
-        SocketAddr::V6(_) => socket.set_freebind_v6(true)?,
     }
-    socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
     Ok(socket.into())
 }
 
