@@ -102,9 +102,13 @@ pub(super) fn signed(apex: &Name, records: &[Record], report: &mut Report) {
     if let Some(key) = records.iter().find(is_key)
         && let Some(record) = records.iter().find(is_of_signed)
     {
+        let of_file = match key.place.file == record.place.file {
+            true => String::new(),
+            false => format!(" of {}", key.place.file),
+        };
         let message = format!(
-            "`{apex}` is a signed zone, with {} here and DNSKEY in line {}, but answers carry no \
-             signatures, so that validating resolvers would reject them; expected the unsigned zone",
+            "`{apex}` is a signed zone, with {} here and DNSKEY in line {}{of_file}, but answers carry \
+             no signatures, so that validating resolvers would reject them; expected the unsigned zone",
             record.rtype, key.place.line
         );
         report.error(record.place.clone(), message);

@@ -154,7 +154,10 @@ fn compile(lines: &str, steered: &[&str]) -> (Option<Zone>, Vec<String>) {
     let file: Arc<str> = "z".into();
     let apex = Name::parse("z.").expect("name");
     let text = format!("@ 60 SOA . . 1 1 1 1 1\n@ 60 NS ns.\n{lines}");
-    let mut include = |_: &str, _: &Arc<str>| Err("no file in a test".to_owned());
+    let mut include = |path: &str, _: &Arc<str>| match path {
+        "keys" => Ok((path.into(), b"@ 60 DNSKEY 257 3 13 AA==\n".to_vec())),
+        _ => Err("no file in a test".to_owned()),
+    };
     let mut report = Report::default();
     let records = master::read(&file, text.as_bytes(), &apex, &mut include, &mut report);
     let steered: Vec<SteeredOwner> = steered
@@ -203,19 +206,23 @@ fn signed_zones_are_refused_and_keys_alone_are_not() {
         ([KEY, "@ 60 NSEC3PARAM 1 0 0 -\n"], None),
         (["a 60 DNSKEY 257 3 13 AA==\n", RRSIG], None),
         (["a 60 A 192.0.2.1\n", RRSIG], None),
-        ([KEY, RRSIG], Some("RRSIG")),
-        ([RRSIG, KEY], Some("RRSIG")),
-        ([KEY, "@ 60 NSEC a A\n"], Some("NSEC")),
+        ([KEY, RRSIG], Some("RRSIG here")),
+        ([RRSIG, KEY], Some("RRSIG here and DNSKEY in line 4, but")),
+        (
+            [RRSIG, "$INCLUDE keys\n"],
+            Some("RRSIG here and DNSKEY in line 1 of keys, but"),
+        ),
+        ([KEY, "@ 60 NSEC a A\n"], Some("NSEC here")),
         (
             [
                 KEY,
                 "0p9mhaveqvm6t7vbl5lop2u3t2rp3tom 60 NSEC3 1 1 0 - 0p9mhaveqvm6t7vbl5lop2u3t2rp3tom A\n",
             ],
-            Some("NSEC3"),
+            Some("NSEC3 here"),
         ),
     ] {
         let (zone, diagnostics) = compile(&lines.concat(), &[]);
-        let message = rtype.map(|rtype| format!("`z.` is a signed zone, with {rtype} here"));
+        let message = rtype.map(|rtype| format!("`z.` is a signed zone, with {rtype}"));
         assert_eq!(zone.is_none(), rtype.is_some(), "{lines:?}");
         let is_as_expected = match &message {
             Some(message) => matches!(&*diagnostics, [one] if one.contains(message)),
