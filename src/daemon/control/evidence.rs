@@ -6,10 +6,12 @@ use std::sync::Arc;
 use crate::base::health::Health;
 use crate::base::ix::PoolIx;
 use crate::config::model::Endpoint;
+use crate::config::model::Pool;
 use crate::daemon::control::event::Event;
 use crate::health::health_table::Flip;
 use crate::health::health_table::HealthTable;
 use crate::health::health_table::Limits;
+use crate::health::monitor::Unproven;
 use crate::health::observation::Moment;
 use crate::health::observation::Observation;
 use crate::health::overrides::Forced;
@@ -261,8 +263,8 @@ pub struct Start {
     pub members: Membership,
     /// The pools that were up last, in the run before.
     pub last_up: Arc<LastUp>,
-    /// Whether nothing was ever probed: until the first round of probes is in, all pools count as up
-    /// then, since none is better known than another.
+    /// Whether nothing was ever probed: until the first round of probes is in, pools that would rank behind
+    /// those known to be up (`unproven = "behind"`) count as up, since none is better known than another.
     pub is_fresh: bool,
 }
 
@@ -283,9 +285,16 @@ pub fn of(
         };
         endpoints.map(health).collect()
     });
-    let unproven = match start.is_fresh {
-        true => PoolStatus::Up,
-        false => PoolStatus::Unproven,
+    let unproven = |pool: &Pool| {
+        let monitor = pool
+            .monitor
+            .map(|ix| &plan.config.pools.monitors[ix.index()]);
+        match monitor.map(|monitor| monitor.unproven) {
+            Some(Unproven::Behind) if start.is_fresh => PoolStatus::Up,
+            Some(Unproven::Behind) => PoolStatus::Unproven,
+            Some(Unproven::Down) => PoolStatus::Down,
+            Some(Unproven::Up) | None => PoolStatus::Up,
+        }
     };
     let mut evidence = evidence::Evidence {
         endpoints: endpoints.collect(),
@@ -293,13 +302,19 @@ pub fn of(
             .clone()
             .map(|pool| overrides.of(&pool.name).map(|override_| override_.state))
             .collect(),
-        unproven: pools.map(|_| unproven).collect(),
+        unproven: pools.map(unproven).collect(),
         members: start.members.clone(),
         last_up: Arc::clone(&start.last_up),
     };
-    let last_up = start.last_up.after(plan, &PoolNow::all(plan, &evidence));
-    if last_up != *start.last_up {
-        evidence.last_up = Arc::new(last_up);
+    let names = &plan.config.pools.steered;
+    if names
+        .iter()
+        .any(|name| name.last_good_pools().next().is_some())
+    {
+        let last_up = start.last_up.after(plan, &PoolNow::all(plan, &evidence));
+        if last_up != *start.last_up {
+            evidence.last_up = Arc::new(last_up);
+        }
     }
     evidence
 }
@@ -447,6 +462,26 @@ pools = ["a", "b"]
         );
         let of = evidence.of(&plan);
         assert_eq!(of.endpoints, [[Health::Down], [Health::Down]]);
+    }
+
+    #[test]
+    fn what_was_never_probed_counts_as_its_monitor_says() {
+        let (up, down, behind) = (PoolStatus::Up, PoolStatus::Down, PoolStatus::Unproven);
+        for (unproven, in_the_first_round, later) in
+            [("behind", up, behind), ("up", up, up), ("down", down, down)]
+        {
+            let key = format!("port = 80\nunproven = \"{unproven}\"");
+            let plan = plan(&POOLS.replace("port = 80", &key));
+            let health_table = health_table(&plan, &Membership::default());
+            for (is_fresh, expected) in [(true, in_the_first_round), (false, later)] {
+                let start = Start {
+                    is_fresh,
+                    ..Start::default()
+                };
+                let evidence = of(&plan, &health_table, &Overrides::default(), &start);
+                assert_eq!(evidence.unproven, [expected; 2], "{unproven} {is_fresh}");
+            }
+        }
     }
 
     #[test]
