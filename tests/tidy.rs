@@ -38,6 +38,7 @@ const SYSTEM_CALLS: &[&str] = &[
     "transport/xdp/socket_sys.rs",
     "transport/xdp/bpf_sys.rs",
     "transport/xdp/interface_sys.rs",
+    "daemon/hangup_sys.rs",
     "daemon/memory/memory_sys.rs",
     "probe/source_sys.rs",
 ];

@@ -8,12 +8,14 @@ use anyhow::Result;
 
 use crate::cli::EXIT_CONFIG;
 use crate::cli::out;
+use crate::daemon::hangup_sys;
 use crate::daemon::log::Log;
 use crate::daemon::serve;
 use crate::daemon::serve::ServeError;
 
 /// Runs the server.
 pub fn run(config: &Path) -> Result<ExitCode> {
+    hangup_sys::ignore();
     let log = Log::start().context("cannot start the logger")?;
     let result = serve::run(config, |_| {});
     // Log lines come before the error that ended it.

@@ -9,6 +9,7 @@ pub mod admin_token;
 pub mod control;
 mod file_limit;
 pub mod files;
+pub mod hangup_sys;
 pub mod last_good;
 pub mod load;
 pub mod log;
