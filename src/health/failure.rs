@@ -94,8 +94,10 @@ pub enum CertificateFault {
 /// Why a probe is no evidence about the endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VantageFault {
-    /// This machine could not send it: no socket, no source address, no route, no CA certificates.
+    /// This machine could not send it: no socket, no source address, no CA certificates.
     Local(Box<str>),
+    /// This machine's routing table has no way to the endpoint.
+    NoRoute(Box<str>),
     /// The proxy is down, or refuses to serve us.
     Proxy(Box<str>),
 }
@@ -213,7 +215,7 @@ impl VantageFault {
     /// The metric label, stable across releases; distinct from every [`ProbeFailure::label`].
     pub fn label(&self) -> &'static str {
         match self {
-            Self::Local(_) => "local",
+            Self::Local(_) | Self::NoRoute(_) => "local",
             Self::Proxy(_) => "proxy",
         }
     }
@@ -222,7 +224,7 @@ impl VantageFault {
 impl fmt::Display for VantageFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Local(what) => f.write_str(what),
+            Self::Local(what) | Self::NoRoute(what) => f.write_str(what),
             Self::Proxy(what) => write!(f, "proxy: {what}"),
         }
     }

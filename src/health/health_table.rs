@@ -163,6 +163,9 @@ impl HealthTable {
             Some(contact) => self.reported(index, family, contact, now),
             None => Vec::new(),
         };
+        if result.is_unsent() {
+            self.vantages[index].sight[family].unsent(now.elapsed);
+        }
         if let Some(verdict) = verdict {
             let is_held = verdict == Health::Down && self.is_in_doubt(at, slot, now);
             let (index, streak) = &mut self.endpoints[at].vantages[slot];
@@ -345,6 +348,9 @@ impl HealthTable {
         let vantage = || Arc::clone(&self.vantages[index].name);
         if !sight.is_in_doubt(now.elapsed, self.limits.blind_max) {
             if sight.is_blind {
+                if !self.has_evidence(index, family) {
+                    return Vec::new();
+                }
                 let vantage = vantage();
                 self.changes
                     .push(VantageChange::Believed { vantage, family });
@@ -364,6 +370,12 @@ impl HealthTable {
     fn has_lost_all(&self, index: usize, family: Family) -> bool {
         let mut seen = self.in_contact(index, family);
         seen.all(|(_, streak)| streak.lost.is_some()) && self.sees_two_pools(index, family)
+    }
+
+    /// Whether any of what a vantage has lost contact with was probed: without a route, nothing is.
+    fn has_evidence(&self, index: usize, family: Family) -> bool {
+        let mut seen = self.in_contact(index, family);
+        seen.any(|(_, streak)| streak.no_evidence.is_none())
     }
 
     /// Lets all verdicts count that a vantage's doubt has held.

@@ -65,6 +65,12 @@ impl ProbeResult {
         }
     }
 
+    /// Whether the vantage had no way to send the probe: no evidence about the endpoint, but of lost
+    /// contact.
+    pub fn is_unsent(&self) -> bool {
+        matches!(self, Self::NoEvidence(VantageFault::NoRoute(_)))
+    }
+
     /// The metric label, stable across releases: `success`, or the kind of failure.
     pub fn label(&self) -> &'static str {
         match self {

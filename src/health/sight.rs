@@ -9,6 +9,9 @@
 //! When an endpoint answers that had failed together with one of another pool, the vantage has *regained*
 //! its sight: those failures, and those of probes that began before, were its own and are void.
 //!
+//! A probe for which there is no route says nothing about its endpoint, but counts as lost contact here.
+//! As long as there is none to anything, blindness does not end.
+//!
 //! Contact is any response at all (`ProbeFailure::is_contact`). Losing a single pool is never
 //! blindness: there is nothing to compare it with.
 
@@ -50,6 +53,14 @@ impl Sight {
     /// Takes a failure without contact.
     pub(super) fn missed(&mut self, now: Duration) {
         self.lost.get_or_insert(now);
+    }
+
+    /// Takes a probe that had no way out. One that never had contact has lost none: it may lack the
+    /// family.
+    pub(super) fn unsent(&mut self, now: Duration) {
+        if self.contact > Duration::ZERO {
+            self.missed(now);
+        }
     }
 
     /// When the vantage last had contact with anything.

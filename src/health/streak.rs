@@ -33,7 +33,8 @@ pub struct Streak {
     probed: bool,
     /// The latest contact with the endpoint; `None`: never had any, or not since it is down.
     pub(super) contact: Option<Duration>,
-    /// When the first of the latest failures without contact came in; `None` after contact.
+    /// When the first of the latest probes without contact came in, failed or without a route; `None`
+    /// after contact.
     pub(super) lost: Option<Duration>,
     /// Whether it has failed often enough for down, and waits until the vantage is known to see.
     pub(super) is_held: bool,
@@ -102,6 +103,9 @@ impl Streak {
             ProbeResult::NoEvidence(fault) => {
                 // Neither continues nor breaks the run: it is as if the probe had not been sent.
                 self.no_evidence = Some(Note::new(fault, now));
+                if result.is_unsent() {
+                    self.lost.get_or_insert(now.elapsed);
+                }
                 return None;
             }
             ProbeResult::Success => Health::Up,

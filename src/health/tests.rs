@@ -432,6 +432,11 @@ fn refuses() -> Outcome {
     Some((20, bad()))
 }
 
+fn has_no_route() -> Outcome {
+    let fault = VantageFault::NoRoute("cannot connect: no route".into());
+    Some((0, ProbeResult::NoEvidence(fault)))
+}
+
 fn answers_503() -> Outcome {
     let status = ProbeFailure::Status {
         status: 503,
@@ -697,6 +702,56 @@ fn each_family_is_lost_for_itself() {
     assert_eq!(world.changes, [VantageChange::Blind { vantage, family }]);
     world.run(20, |_| well());
     assert!(world.flips.is_empty(), "{:?}", world.flips);
+}
+
+#[test]
+fn a_vantage_without_a_route_is_blind_for_as_long_as_it_has_none() {
+    let vanishes = |seconds: u64| match seconds {
+        0..4 => times_out(),
+        _ => has_no_route(),
+    };
+    for (what, gap) in [("shorter than blind_max", 24), ("longer", 90)] {
+        let mut world = World::settled(&["eu", "us", "jp"], &["only"], &monitor(Quorum::Any, 2, 2));
+        for second in 0..gap {
+            world.run(1, |_| vanishes(second));
+        }
+        let (vantage, family) = (Arc::<str>::from("only"), Family::V4);
+        let mut changes = std::mem::take(&mut world.changes);
+        changes.retain(|change| !matches!(change, VantageChange::Silent { .. }));
+        let blind = VantageChange::Blind { vantage, family };
+        assert_eq!(changes, [blind], "{what}");
+        world.run(30, |_| well());
+        assert!(world.flips.is_empty(), "{what}: {:?}", world.flips);
+        let vantage = Arc::from("only");
+        let sees = VantageChange::Sees { vantage, family };
+        assert!(world.changes.contains(&sees), "{what}: {:?}", world.changes);
+    }
+}
+
+#[test]
+fn a_missing_route_to_some_pools_is_no_blindness() {
+    for (pools, lacks, dead) in [
+        // A machine that never had IPv6.
+        (&["eu", "us", "eu6", "us6"][..], &["eu6", "us6"][..], "us"),
+        // No way to one of several.
+        (&["eu", "us", "jp"], &["eu"], "us"),
+    ] {
+        let mut world = World::new(pools, &["only"], &monitor(Quorum::Any, 2, 2));
+        world.run(30, |probe| match lacks.contains(&probe.pool) {
+            true => has_no_route(),
+            false => well(),
+        });
+        let start = world.now;
+        world.flips.clear();
+        world.run(30, |probe| match lacks.contains(&probe.pool) {
+            true => has_no_route(),
+            false if probe.pool == dead => refuses(),
+            false => well(),
+        });
+        assert!(world.changes.is_empty(), "{:?}", world.changes);
+        assert_eq!(world.flips.len(), 1, "{:?}", world.flips);
+        assert!(world.flips[0].0 - start <= 11_000, "{:?}", world.flips);
+    }
 }
 
 #[test]

@@ -152,6 +152,9 @@ fn missed(
         {
             ProbeFailure::Unreachable.into()
         }
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+            VantageFault::NoRoute(format!("cannot connect: {error}").into()).into()
+        }
         io::ErrorKind::TimedOut => ProbeFailure::Timeout {
             after: deadline.timeout,
             phase: Phase::Connect,
