@@ -286,6 +286,9 @@ pub struct Vantage {
     pub since: Option<u64>,
     /// Whether it takes part in the vote.
     pub fresh: bool,
+    /// Whether it has lost contact with everything of the endpoint's family.
+    #[serde(default)]
+    pub blind: bool,
     /// Seconds since its latest evidence.
     pub report_age_seconds: Option<f64>,
     /// Its latest failure, also after recovery.
@@ -477,6 +480,7 @@ fn vantage(view: &VantageView<'_>) -> Vantage {
         verdict: view.verdict.to_string(),
         since: view.since,
         fresh: view.is_fresh,
+        blind: view.is_blind,
         report_age_seconds: view
             .report_age
             .map(|age| (age.as_secs_f64() * 10.0).round() / 10.0),

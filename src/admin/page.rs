@@ -199,7 +199,9 @@ fn write_vantage(out: &mut String, vantage: &Vantage, now: u64) -> fmt::Result {
     if let Some(since) = vantage.since {
         write!(out, "<small>changed {}</small>", Ago(since, now))?;
     }
-    if !vantage.fresh {
+    if vantage.blind {
+        out.push_str("<small>lost contact with all pools: not counted</small>");
+    } else if !vantage.fresh {
         out.push_str("<small>report expired: not counted</small>");
     }
     if let Some(note) = &vantage.no_evidence {

@@ -748,12 +748,14 @@ fn the_page_tells_in_words_and_escapes_everything() {
         reason: hostile.into(),
         at: 0,
     });
+    status.pools[0].endpoints[0].vantages[0].blind = true;
     status.waiting_for = Some(hostile.into());
     let html = page::html(&status);
     for said in [
         "not ready",
         "<span class=\"badge down\">down</span>",
         "status 503, expected 200-399",
+        "lost contact with all pools: not counted",
         "Reload refused: still serving the previous files",
         "&lt;i&gt;.toml:1:1: not &quot;TOML&quot;",
         "generation 1,",

@@ -139,13 +139,17 @@ fn row(status: &Status, pool: &Pool, endpoint: &Endpoint) -> Vec<String> {
             .iter()
             .find(|vantage| vantage.name == *name);
         row.push(vantage.map_or("-".into(), |vantage| {
-            let stale = if vantage.fresh { "" } else { " (stale)" };
+            let silence = match (vantage.blind, vantage.fresh) {
+                (true, _) => " (blind)",
+                (false, true) => "",
+                (false, false) => " (stale)",
+            };
             let why = match (&vantage.no_evidence, &vantage.last_failure) {
                 (Some(note), _) => format!(": {}", note.reason),
                 (None, Some(note)) if vantage.verdict == "down" => format!(": {}", note.reason),
                 _ => String::new(),
             };
-            format!("{}{stale}{why}", vantage.verdict)
+            format!("{}{silence}{why}", vantage.verdict)
         }));
     }
     row

@@ -682,6 +682,12 @@ fn others_decide_while_one_vantage_is_blind() {
     };
     world.run(20, |probe| blind(probe, ""));
     assert!(world.flips.is_empty());
+    for endpoint in world.table.view(world.moment()) {
+        let [a, b, c] = &endpoint.vantages[..] else {
+            panic!("three vantages");
+        };
+        assert_eq!([a.is_blind, b.is_blind, c.is_blind], [true, false, false]);
+    }
     let (vantage, family) = (Arc::from("a"), Family::V4);
     assert_eq!(world.changes, [VantageChange::Blind { vantage, family }]);
     world.run(4, |probe| blind(probe, "us"));

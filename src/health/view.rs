@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::base::health::Health;
 use crate::base::per_family::PerFamily;
+use crate::base::prefix::Family;
 use crate::health::health_table::Endpoint;
 use crate::health::health_table::HealthTable;
 use crate::health::observation::Moment;
@@ -38,6 +39,8 @@ pub struct VantageView<'a> {
     pub since: Option<u64>,
     /// Whether it takes part in the vote: it has reported lately, and is not blind.
     pub is_fresh: bool,
+    /// Whether it has lost contact with everything of the endpoint's family.
+    pub is_blind: bool,
     /// The age of its latest evidence; `None` if there is none.
     pub report_age: Option<Duration>,
     /// Its latest failure, also after recovery.
@@ -89,6 +92,7 @@ impl HealthTable {
             verdict: streak.verdict,
             since: streak.since,
             is_fresh: self.is_voting(endpoint, *index, streak, now),
+            is_blind: self.vantages[*index].sight[Family::of(endpoint.target.address)].is_blind,
             report_age: streak.report_age(now),
             last_failure: streak.last_failure.as_ref(),
             no_evidence: streak.no_evidence.as_ref(),
