@@ -86,6 +86,16 @@ impl FileSet {
         self.folders.insert(folder.to_owned());
     }
 
+    /// Whether a file was looked at.
+    pub fn has(&self, path: &Path) -> bool {
+        self.files.contains_key(path)
+    }
+
+    /// Whether a file with this stamp was looked at.
+    pub fn has_stamp(&self, stamp: Stamp) -> bool {
+        self.files.values().any(|seen| *seen == Some(stamp))
+    }
+
     /// The stamp a file had.
     pub fn stamp(&self, path: &Path) -> Option<Stamp> {
         self.files.get(path).copied().flatten()

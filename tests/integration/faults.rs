@@ -192,6 +192,22 @@ fn files_that_are_not_loaded_are_named() {
 }
 
 #[test]
+fn files_that_something_else_is_read_from_are_not_named() {
+    let folder = Folder::usual("", "");
+    folder.write("zones/pools.toml", still_world(94));
+    for zones in ["zones", "./zones/"] {
+        let settings = format!("zones = \"{zones}\"\npools = \"zones/pools.toml\"\n");
+        folder.write("meridian.toml", settings);
+        let (code, stderr) = check(&folder);
+        assert_eq!(
+            (code, stderr.contains("warning")),
+            (Some(0), false),
+            "{stderr}"
+        );
+    }
+}
+
+#[test]
 fn faults_of_all_files_are_reported_in_one_run() {
     let good = still_world(94) + "[steer.\"www.example.org\"]\npools = [\"us\"]\n";
     let folder = Folder::usual(&good, "[geoip]\ndatabase = \"geo.mmdb\"\n");

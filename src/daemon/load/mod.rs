@@ -204,10 +204,11 @@ impl Loader {
         // What is checked against settings that are at fault would only be reported as wrong as well.
         let is_sound = !report.has_errors();
         let pools = settings::pools(&process, reader, &mut report);
-        let zones = self.load_zones(&process, is_sound, &pools, before, reader, &mut report);
         let atlas = databases::atlas(&process, self.atlas.as_ref(), reader, &mut report);
         let cookie_secrets = secrets::cookies(&process, self.own_secret, reader, &mut report);
         let keyring = secrets::keyring(&process, reader, &mut report);
+        // Last, as files beside the zones that nothing was read from are named.
+        let zones = self.load_zones(&process, is_sound, &pools, before, reader, &mut report);
         if let Some(apexes) = &zones.apexes {
             check_secondaries(&process, apexes, &mut report);
         }

@@ -203,6 +203,11 @@ impl<'a> Reader<'a> {
         self.seen.note(path, Stamp::of(&self.locate(path)));
     }
 
+    /// Whether a file was looked at in this load, however its path was written.
+    pub(super) fn has_seen(&self, path: &Path) -> bool {
+        self.seen.has(path) || Stamp::of(path).is_some_and(|stamp| self.seen.has_stamp(stamp))
+    }
+
     fn is_asked(&self) -> bool {
         matches!(self.trigger, Trigger::Asked)
     }

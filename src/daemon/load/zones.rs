@@ -145,7 +145,7 @@ pub(super) fn load(
         zones.extend(zone(path, apex, owners, before, reader, report));
     }
     if zones.len() == n_files {
-        warn_of_others(folder, &listing, &zones, report);
+        warn_of_others(folder, &listing, reader, report);
     }
     LoadedZones {
         zones,
@@ -361,12 +361,9 @@ fn compile(
 /// How many files or names a warning lists.
 const MAX_LISTED: usize = 5;
 
-/// Names the files of the folder that are neither zones nor included by one.
-fn warn_of_others(folder: &Path, listing: &Listing, zones: &[LoadedZone], report: &mut Report) {
-    let sources = zones.iter().flat_map(|zone| &zone.sources);
-    let included: HashSet<&Path> = sources.map(|source| &*source.path).collect();
-    let others = listing.others.iter();
-    let others = others.filter(|path| !included.contains(path.as_path()));
+/// Names the files of the folder that nothing was read from.
+fn warn_of_others(folder: &Path, listing: &Listing, reader: &Reader<'_>, report: &mut Report) {
+    let others = listing.others.iter().filter(|path| !reader.has_seen(path));
     let names = others.map(|path| path.file_name().unwrap_or_default().to_string_lossy());
     if let Some(list) = list_of(names, MAX_LISTED) {
         let message = format!("{list}: not loaded, as zone files end in `.zone`");
