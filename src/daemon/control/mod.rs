@@ -326,7 +326,9 @@ impl Control {
 
     fn loaded(&mut self, loader: Box<Loader>, result: Result<Loaded, Report>) {
         let started = Instant::now();
-        let finished = self.reload.finished(loader.seen().clone());
+        let finished = self
+            .reload
+            .finished(loader.seen().clone(), result.is_ok());
         self.loader = Some(loader);
         let result = match result {
             Ok(Loaded {

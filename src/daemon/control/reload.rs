@@ -14,9 +14,9 @@ use crate::daemon::control::event::Event;
 use crate::daemon::files::FileSet;
 use crate::daemon::load::Trigger;
 
-/// How long edits that hold still wait for files that do not: with two looks, less than the two
-/// seconds in which an edit is in force.
-const MAX_WAIT: Duration = Duration::from_millis(800);
+/// How long edits that hold still wait for files that do not: with two looks and a load, less than the
+/// two seconds in which an edit is in force.
+const MAX_WAIT: Duration = Duration::from_millis(400);
 
 /// After so long without holding still, a file is reported.
 const RESTLESS_AFTER: Duration = Duration::from_secs(10);
@@ -29,6 +29,8 @@ const HANGS_AFTER: Duration = Duration::from_secs(30);
 pub(super) struct Reload<W> {
     /// What the latest load read.
     loaded: FileSet,
+    /// What the latest load that was accepted read, if a later one was refused.
+    in_force: Option<FileSet>,
     /// What the latest look found.
     found: FileSet,
     /// Since when an edit that holds still waits for files that do not.
@@ -69,6 +71,7 @@ impl<W> Reload<W> {
         Self {
             found: loaded.clone(),
             loaded,
+            in_force: None,
             waits_since: None,
             moving: BTreeMap::new(),
             is_looking: false,
@@ -99,14 +102,22 @@ impl<W> Reload<W> {
         };
         let changed = differs(&self.loaded);
         let moving: BTreeSet<PathBuf> = &changed & &differs(&self.found);
-        self.found = found;
         let events = self.watch_restless(&moving, now);
-        if self.is_loading || moving.len() == changed.len() {
+        // A file that is copied with pauses is refused in each, and with it what else was edited. When it
+        // moves on, the others need not wait again.
+        let was_refused = !moving.is_empty()
+            && self.in_force.as_ref().is_some_and(|in_force| {
+                let mut edited = in_force.changed(&found).filter(|path| found.has(path));
+                edited.any(|path| !moving.contains(path))
+            });
+        self.found = found;
+        if self.is_loading || (moving.len() == changed.len() && !was_refused) {
             self.waits_since = None;
             return AfterLook { load: None, events };
         }
         let waits_since = *self.waits_since.get_or_insert(now);
-        let is_due = moving.is_empty() || now.saturating_sub(waits_since) >= MAX_WAIT;
+        let is_due =
+            moving.is_empty() || was_refused || now.saturating_sub(waits_since) >= MAX_WAIT;
         let load = is_due.then(|| {
             self.waits_since = None;
             self.is_loading = true;
@@ -157,8 +168,12 @@ impl<W> Reload<W> {
 
     /// A load has ended, which read these files.
     #[must_use]
-    pub(super) fn finished(&mut self, loaded: FileSet) -> AfterLoad<W> {
-        self.loaded = loaded;
+    pub(super) fn finished(&mut self, loaded: FileSet, is_accepted: bool) -> AfterLoad<W> {
+        let before = std::mem::replace(&mut self.loaded, loaded);
+        self.in_force = match is_accepted {
+            true => None,
+            false => self.in_force.take().or(Some(before)),
+        };
         self.busy_since = None;
         self.is_loading = !self.waiting_next.is_empty();
         let next = std::mem::take(&mut self.waiting_next);
@@ -220,7 +235,7 @@ mod tests {
             assert_eq!(load.is_some(), loads, "look {n}");
         }
         assert_eq!(reload.look(), None, "not while loading");
-        assert!(reload.finished(c.clone()).load.is_none());
+        assert!(reload.finished(c.clone(), true).load.is_none());
         assert_eq!(reload.look(), Some(c));
     }
 
@@ -248,16 +263,52 @@ mod tests {
                 loaded.note(&path("edit"), Stamp::of(&path("edit")));
                 // It keeps the content that it had.
                 loaded.note(&path("log"), None);
-                assert!(reload.finished(loaded).load.is_none());
+                assert!(reload.finished(loaded, true).load.is_none());
             }
             looked
         };
-        let loads: Vec<_> = (0..4).map(|n| moving(look(n).load)).collect();
-        assert_eq!(loads, [None, None, None, Some(vec![path("log")])]);
+        let loads: Vec<_> = (0..3).map(|n| moving(look(n).load)).collect();
+        assert_eq!(loads, [None, None, Some(vec![path("log")])]);
         // Reported once.
-        let n_events: Vec<usize> = (4..60).map(|n| look(n).events.len()).collect();
+        let n_events: Vec<usize> = (3..60).map(|n| look(n).events.len()).collect();
         assert_eq!(n_events.iter().sum::<usize>(), 1);
-        assert_eq!(n_events.iter().position(|n| *n == 1), Some(25 - 4));
+        assert_eq!(n_events.iter().position(|n| *n == 1), Some(25 - 3));
+    }
+
+    #[test]
+    fn a_file_that_is_written_with_pauses_holds_up_no_edit() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let path = |name: &str| dir.path().join(name);
+        let write = |name: &str, n: usize| fs::write(path(name), vec![0; n]).expect("write");
+        let seen = || {
+            let mut seen = FileSet::default();
+            for name in ["a.zone", "geo.mmdb"] {
+                seen.note(&path(name), Stamp::of(&path(name)));
+            }
+            seen
+        };
+        write("a.zone", 1);
+        write("geo.mmdb", 1);
+        let mut reload = Reload::<()>::new(seen());
+        let mut n_looks = 0;
+        let mut look = |reload: &mut Reload<()>| {
+            n_looks += 1;
+            let files = reload.look().expect("nothing under way");
+            moving(reload.looked(files.now(), at(n_looks)).load)
+        };
+        // Both hold still, and half of a database is none.
+        write("a.zone", 2);
+        write("geo.mmdb", 2);
+        assert_eq!(look(&mut reload), None);
+        assert_eq!(look(&mut reload), Some(vec![]));
+        assert!(reload.finished(seen(), false).load.is_none());
+        assert_eq!(look(&mut reload), None);
+        write("geo.mmdb", 3);
+        assert_eq!(look(&mut reload), Some(vec![path("geo.mmdb")]));
+        assert!(reload.finished(seen(), true).load.is_none());
+        // Nothing else is left to be taken.
+        write("geo.mmdb", 4);
+        assert_eq!(look(&mut reload), None);
     }
 
     #[test]
@@ -283,13 +334,13 @@ mod tests {
         assert!(reload.ask(1).is_some());
         assert!(reload.ask(2).is_none());
         assert!(reload.ask(3).is_none());
-        let finished = reload.finished(a.clone());
+        let finished = reload.finished(a.clone(), true);
         assert_eq!((finished.waiting, finished.load.is_some()), (vec![1], true));
         assert!(reload.ask(4).is_none());
-        let finished = reload.finished(a.clone());
+        let finished = reload.finished(a.clone(), true);
         let waiting = (finished.waiting, finished.load.is_some());
         assert_eq!(waiting, (vec![2, 3], true));
-        let finished = reload.finished(a);
+        let finished = reload.finished(a, true);
         assert_eq!(
             (finished.waiting, finished.load.is_some()),
             (vec![4], false)
@@ -318,7 +369,7 @@ mod tests {
                 assert!(reload.ask(()).is_some());
             }
             if second == 160 {
-                assert!(reload.finished(a.clone()).load.is_none());
+                assert!(reload.finished(a.clone(), true).load.is_none());
             }
             events.extend(reload.watch_hang(now).map(|event| (second, event)));
         }
@@ -336,6 +387,6 @@ mod tests {
         assert!(reload.ask(()).is_some());
         let looked = reload.looked(b.clone(), at(1));
         assert!(looked.load.is_none(), "the load is under way");
-        assert!(reload.finished(b).load.is_none());
+        assert!(reload.finished(b, true).load.is_none());
     }
 }
