@@ -131,7 +131,7 @@ impl Event {
                 state,
                 reason,
                 seconds,
-            } => info!(%pool, state = state.as_str(), %reason, ?seconds, "override set"),
+            } => info!(%pool, state = state.as_str(), reason, seconds, "override set"),
             Self::OverrideCleared { pool } => info!(%pool, "override cleared"),
             Self::OverrideOrphaned { pool, state } => {
                 warn!(%pool, state = state.as_str(), "{ORPHANED}");

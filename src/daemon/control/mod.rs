@@ -326,9 +326,7 @@ impl Control {
 
     fn loaded(&mut self, loader: Box<Loader>, result: Result<Loaded, Report>) {
         let started = Instant::now();
-        let finished = self
-            .reload
-            .finished(loader.seen().clone(), result.is_ok());
+        let finished = self.reload.finished(loader.seen().clone(), result.is_ok());
         self.loader = Some(loader);
         let result = match result {
             Ok(Loaded {
@@ -374,9 +372,7 @@ impl Control {
             evidence::health_table(plan, members)
         });
         let evidence = self.evidence.of(plan);
-        let published = self
-            .publish
-            .adopt(Arc::clone(plan), correspondence, &evidence);
+        let published = self.publish.adopt(Arc::clone(plan), &evidence);
         self.serve(published);
         self.published(started);
         self.follow_plan();

@@ -1,14 +1,14 @@
 //! What is served: builds each next snapshot and has missing merged tables made, one batch at a time.
 //! No clock and no threads: snapshots and jobs go out as [`Published`], merged tables come back.
 
+use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::base::health::Health;
-use crate::base::ix::PoolIx;
 use crate::base::prefix::Family;
 use crate::daemon::control::event::Event;
 use crate::geo::answer_table::AnswerTable;
-use crate::state::correspondence::Correspondence;
 use crate::state::derive::MergeJob;
 use crate::state::evidence::Evidence;
 use crate::state::plan::Plan;
@@ -34,14 +34,19 @@ pub(super) struct Published {
 pub(super) struct Publish {
     served: Arc<Snapshot>,
     is_merging: bool,
+    /// Pools that were last logged as down, or were so at start.
+    down: BTreeSet<(Box<str>, Family)>,
 }
 
 impl Publish {
     /// Goes on from the first snapshot.
     pub(super) fn new(served: Arc<Snapshot>) -> Self {
+        let mut down = BTreeSet::new();
+        pool_events(&served, &mut down);
         Self {
             served,
             is_merging: false,
+            down,
         }
     }
 
@@ -53,28 +58,20 @@ impl Publish {
     /// Serves the same plan with the evidence of now.
     pub(super) fn publish(&mut self, evidence: &Evidence) -> Published {
         let plan = Arc::clone(&self.served.plan);
-        self.build(plan, evidence, Some)
+        self.build(plan, evidence)
     }
 
     /// Serves another plan.
-    pub(super) fn adopt(
-        &mut self,
-        plan: Arc<Plan>,
-        correspondence: &Correspondence,
-        evidence: &Evidence,
-    ) -> Published {
-        self.build(plan, evidence, |pool| correspondence.pool(pool))
+    pub(super) fn adopt(&mut self, plan: Arc<Plan>, evidence: &Evidence) -> Published {
+        let names: HashSet<&str> = plan.config.pools.pools.iter().map(|p| &*p.name).collect();
+        self.down.retain(|(pool, _)| names.contains(&**pool));
+        self.build(plan, evidence)
     }
 
-    fn build(
-        &mut self,
-        plan: Arc<Plan>,
-        evidence: &Evidence,
-        was: impl Fn(PoolIx) -> Option<PoolIx>,
-    ) -> Published {
+    fn build(&mut self, plan: Arc<Plan>, evidence: &Evidence) -> Published {
         let generation = self.served.generation + 1;
         let snapshot = Snapshot::build(plan, evidence, generation, Some(&self.served));
-        let events = pool_events(&self.served, &snapshot, was);
+        let events = pool_events(&snapshot, &mut self.down);
         self.serve(snapshot, events)
     }
 
@@ -101,36 +98,30 @@ impl Publish {
     }
 }
 
-/// What to log of the pools whose status differs; `was` gives their indexes before.
-fn pool_events(
-    before: &Snapshot,
-    after: &Snapshot,
-    was: impl Fn(PoolIx) -> Option<PoolIx>,
-) -> Vec<Event> {
+/// What to log of the pools that went down or came up, of which `down` keeps account. What is drained or
+/// not yet proven is neither.
+fn pool_events(snapshot: &Snapshot, down: &mut BTreeSet<(Box<str>, Family)>) -> Vec<Event> {
     let mut events = Vec::new();
-    for (ix, pool) in after.plan.config.pools.pools.iter().enumerate() {
-        let old = was(PoolIx::new(ix)).map(|old| &before.pools[old.index()]);
+    for (config, now) in snapshot.plan.config.pools.pools.iter().zip(&snapshot.pools) {
         for family in Family::ALL {
-            let was_down = old.is_some_and(|old| old.status[family] == PoolStatus::Down);
-            let now = &after.pools[ix];
-            let status = now.status[family];
-            let pool = || pool.name.clone();
-            if status == PoolStatus::Down && !was_down {
-                let of_family = now.of_family(family);
-                let (n, n_up) = of_family.fold((0, 0), |(n, n_up), (_, health)| {
-                    (n + 1, n_up + usize::from(health == Health::Up))
-                });
-                events.push(Event::PoolDown {
-                    pool: pool(),
-                    family,
-                    n_up,
-                    n,
-                });
-            } else if was_down && status == PoolStatus::Up {
-                events.push(Event::PoolUp {
-                    pool: pool(),
-                    family,
-                });
+            let pool = config.name.clone();
+            match now.status[family] {
+                PoolStatus::Down if down.insert((pool.clone(), family)) => {
+                    let of_family = now.of_family(family);
+                    let (n, n_up) = of_family.fold((0, 0), |(n, n_up), (_, health)| {
+                        (n + 1, n_up + usize::from(health == Health::Up))
+                    });
+                    events.push(Event::PoolDown {
+                        pool,
+                        family,
+                        n_up,
+                        n,
+                    });
+                }
+                PoolStatus::Up if down.remove(&(pool.clone(), family)) => {
+                    events.push(Event::PoolUp { pool, family });
+                }
+                _ => {}
             }
         }
     }
@@ -206,10 +197,11 @@ pools = ["a", "b", "c"]
     #[test]
     fn pools_that_change_are_logged_once() {
         let mut publish = start();
-        let mut events = |health| {
-            let published = publish.publish(&with_a(health));
-            published.events
+        let drained = || Evidence {
+            forced: vec![Some(Forced::Drain)],
+            ..with_a(Health::Down)
         };
+        let mut events_of = |evidence: &Evidence| publish.publish(evidence).events;
         let pool = || "a".into();
         let down = |family| Event::PoolDown {
             pool: pool(),
@@ -221,9 +213,13 @@ pools = ["a", "b", "c"]
             pool: pool(),
             family,
         };
-        assert_eq!(events(Health::Up), []);
-        assert_eq!(events(Health::Down), Family::ALL.map(down));
-        assert_eq!(events(Health::Down), []);
-        assert_eq!(events(Health::Up), Family::ALL.map(up));
+        assert_eq!(events_of(&with_a(Health::Up)), []);
+        assert_eq!(events_of(&with_a(Health::Down)), Family::ALL.map(down));
+        assert_eq!(events_of(&with_a(Health::Down)), []);
+        // What is neither up nor down in between hides nothing.
+        assert_eq!(events_of(&drained()), []);
+        assert_eq!(events_of(&with_a(Health::Down)), []);
+        assert_eq!(events_of(&drained()), []);
+        assert_eq!(events_of(&with_a(Health::Up)), Family::ALL.map(up));
     }
 }
