@@ -84,6 +84,11 @@ fn render(status: &Status) -> String {
         for fault in &status.last_reload.faults {
             let _ = writeln!(text, "  {fault}");
         }
+    } else if !status.last_reload.warnings.is_empty() {
+        text.push_str("\nfiles loaded with warnings:\n");
+        for warning in &status.last_reload.warnings {
+            let _ = writeln!(text, "  {warning}");
+        }
     }
     if !status.orphaned_overrides.is_empty() {
         text.push_str(

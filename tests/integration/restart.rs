@@ -199,6 +199,13 @@ fn reload(server: &Server) -> (u16, String) {
     http_with(server.admin, "POST", "/api/v1/reload", auth, "")
 }
 
+/// What `meridian status` prints.
+fn printed_status(server: &Server) -> String {
+    let address = server.admin.to_string();
+    let printed = server.folder.meridian(&["status", "--server", &address]);
+    String::from_utf8_lossy(&printed.stdout).into_owned()
+}
+
 #[test]
 fn an_isolated_zone_keeps_its_content_while_others_change() {
     let folder = Folder::usual(&still_world(65), "[safety]\nisolate_zones = true\n");
@@ -235,6 +242,7 @@ fn an_isolated_zone_keeps_its_content_while_others_change() {
         server.wait_for_log(told);
         let (_, status) = http(server.admin, "GET", "/api/v1/status");
         assert!(status.contains(told), "{told}");
+        assert!(printed_status(&server).contains(told), "{told}");
     }
 
     // Another name is steered in a zone at fault: it is compiled again from the copy.
