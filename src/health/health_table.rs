@@ -372,10 +372,12 @@ impl HealthTable {
         seen.all(|(_, streak)| streak.lost.is_some()) && self.sees_two_pools(index, family)
     }
 
-    /// Whether any of what a vantage has lost contact with was probed: without a route, nothing is.
+    /// Whether a vantage probes anything at all of a family: without a route, it does not.
     fn has_evidence(&self, index: usize, family: Family) -> bool {
-        let mut seen = self.in_contact(index, family);
-        seen.any(|(_, streak)| streak.no_evidence.is_none())
+        let of_family = |e: &&Endpoint| Family::of(e.target.address) == family;
+        let streaks = self.endpoints.iter().filter(of_family);
+        let mut streaks = streaks.flat_map(|endpoint| &endpoint.vantages);
+        streaks.any(|(v, streak)| *v == index && streak.no_evidence.is_none())
     }
 
     /// Lets all verdicts count that a vantage's doubt has held.

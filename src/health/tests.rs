@@ -592,6 +592,24 @@ fn all_pools_are_down_when_the_vantage_has_been_blind_for_long() {
 }
 
 #[test]
+fn blindness_ends_also_where_all_probes_fail_between_two_ticks() {
+    let mut world = World::settled(&["eu", "us"], &["only"], &monitor(Quorum::Any, 2, 2));
+    for pair in &mut world.pairs {
+        pair.due = world.now + 500;
+    }
+    let start = world.now;
+    world.run(60, |_| times_out());
+    assert_eq!(world.flips.len(), 2, "{:?}", world.flips);
+    assert!(world.flips.iter().all(|(at, ..)| at - start <= 45_000));
+    let family = Family::V4;
+    let believed = VantageChange::Believed {
+        vantage: "only".into(),
+        family,
+    };
+    assert!(world.changes.contains(&believed));
+}
+
+#[test]
 fn what_answers_proves_that_another_pool_is_down() {
     for (what, dead, n_pools) in [
         ("silent beside one that is well", &["eu"][..], 2),
