@@ -41,12 +41,18 @@ pub struct DatabaseInfo {
 /// Why a file cannot be read as an MMDB.
 #[derive(Debug, thiserror::Error)]
 pub enum Unsound {
-    /// No MMDB, or a corrupt one.
+    /// No MMDB, or a corrupt one. What the library says is in the message, so it is no source beside it.
     #[error("not a sound MMDB file: {0}")]
-    Corrupt(#[from] MaxMindDbError),
+    Corrupt(MaxMindDbError),
     /// Branches of the search tree meet again; walking it could take for ever.
     #[error("not a sound MMDB file: branches of its search tree meet again and again")]
     Tangled,
+}
+
+impl From<MaxMindDbError> for Unsound {
+    fn from(error: MaxMindDbError) -> Self {
+        Self::Corrupt(error)
+    }
 }
 
 impl DatabaseInfo {

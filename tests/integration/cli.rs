@@ -222,13 +222,10 @@ fn geoip_tells_what_a_database_holds() {
         "{info}"
     );
     folder.write("broken.mmdb", "nothing");
-    assert_eq!(
-        folder
-            .meridian(&["geoip", "info", "broken.mmdb"])
-            .status
-            .code(),
-        Some(1)
-    );
+    let output = folder.meridian(&["geoip", "info", "broken.mmdb"]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert_eq!(error.matches("could not find").count(), 1, "{error}");
 }
 
 #[test]
