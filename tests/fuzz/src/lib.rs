@@ -15,8 +15,8 @@ use meridian::engine::Arrival;
 use meridian::engine::Scratch;
 use meridian::engine::answer;
 use meridian::geo::atlas::Atlas;
-use meridian::state::evidence::Evidence;
 use meridian::state::counters::Counters;
+use meridian::state::evidence::Evidence;
 use meridian::state::snapshot::Snapshot;
 
 /// A pool with more endpoints than an answer holds, and two that share their clients.

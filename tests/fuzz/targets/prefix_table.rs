@@ -74,7 +74,10 @@ fuzz_target!(|bytes: &[u8]| {
             let value = scan.value(asked.addr());
             assert_eq!(table.value(asked.addr()), value);
             let (scope_len, is_uniform) = match table.lookup(asked) {
-                Hit::Uniform { value: found, scope_len } => {
+                Hit::Uniform {
+                    value: found,
+                    scope_len,
+                } => {
                     assert_eq!(found, value);
                     (scope_len, true)
                 }
