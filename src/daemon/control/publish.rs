@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::base::health::Health;
+use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
 use crate::daemon::control::event::Event;
 use crate::geo::answer_table::AnswerTable;
@@ -35,13 +36,16 @@ pub(super) struct Publish {
     served: Arc<Snapshot>,
     is_merging: bool,
     /// Pools that were last logged as down, or were so at start.
-    down: BTreeSet<(Box<str>, Family)>,
+    down: Down,
 }
+
+/// Names of pools that are down in each family.
+type Down = PerFamily<BTreeSet<Box<str>>>;
 
 impl Publish {
     /// Goes on from the first snapshot.
     pub(super) fn new(served: Arc<Snapshot>) -> Self {
-        let mut down = BTreeSet::new();
+        let mut down = Down::default();
         pool_events(&served, &mut down);
         Self {
             served,
@@ -64,7 +68,9 @@ impl Publish {
     /// Serves another plan.
     pub(super) fn adopt(&mut self, plan: Arc<Plan>, evidence: &Evidence) -> Published {
         let names: HashSet<&str> = plan.config.pools.pools.iter().map(|p| &*p.name).collect();
-        self.down.retain(|(pool, _)| names.contains(&**pool));
+        for family in Family::ALL {
+            self.down[family].retain(|pool| names.contains(&**pool));
+        }
         self.build(plan, evidence)
     }
 
@@ -100,25 +106,28 @@ impl Publish {
 
 /// What to log of the pools that went down or came up, of which `down` keeps account. What is drained or
 /// not yet proven is neither.
-fn pool_events(snapshot: &Snapshot, down: &mut BTreeSet<(Box<str>, Family)>) -> Vec<Event> {
+fn pool_events(snapshot: &Snapshot, down: &mut Down) -> Vec<Event> {
     let mut events = Vec::new();
     for (config, now) in snapshot.plan.config.pools.pools.iter().zip(&snapshot.pools) {
         for family in Family::ALL {
-            let pool = config.name.clone();
+            // Most pools have not changed: their names are not copied.
+            let (down, pool) = (&mut down[family], &config.name);
             match now.status[family] {
-                PoolStatus::Down if down.insert((pool.clone(), family)) => {
+                PoolStatus::Down if !down.contains(pool) => {
+                    down.insert(pool.clone());
                     let of_family = now.of_family(family);
                     let (n, n_up) = of_family.fold((0, 0), |(n, n_up), (_, health)| {
                         (n + 1, n_up + usize::from(health == Health::Up))
                     });
                     events.push(Event::PoolDown {
-                        pool,
+                        pool: pool.clone(),
                         family,
                         n_up,
                         n,
                     });
                 }
-                PoolStatus::Up if down.remove(&(pool.clone(), family)) => {
+                PoolStatus::Up if down.remove(pool) => {
+                    let pool = pool.clone();
                     events.push(Event::PoolUp { pool, family });
                 }
                 _ => {}
