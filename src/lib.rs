@@ -30,6 +30,7 @@ pub mod engine;
 pub mod live;
 // Floor 7: sockets and tasks.
 pub mod admin;
+pub mod fleet;
 pub mod probe;
 pub mod transport;
 // Floor 8: the process.

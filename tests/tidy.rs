@@ -18,7 +18,7 @@ const FLOORS: [&[&str]; 10] = [
     &["state"],
     &["engine"],
     &["live"],
-    &["transport", "probe", "admin"],
+    &["transport", "probe", "admin", "fleet"],
     &["daemon"],
     &["cli"],
 ];

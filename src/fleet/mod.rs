@@ -1,0 +1,6 @@
+//! Floor 7: what the machines of a fleet tell each other, and what each makes of it.
+//!
+//! A machine sends what its vantages see and its operators' overrides, and takes those of the others. Only
+//! the adapter to the message bus does I/O; [`link`] is the boundary between it and the control loop.
+
+pub mod link;
