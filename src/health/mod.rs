@@ -6,6 +6,7 @@
 //! lost sight of everything at once, decides nothing. Health is evidence: a probe that says
 //! nothing about the endpoint, or a vantage that falls silent, freezes and never kills.
 
+mod blindness;
 mod carry_over;
 pub mod failure;
 pub mod health_table;
