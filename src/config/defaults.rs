@@ -49,8 +49,8 @@ pub const REPORT_MAX_AGE: Duration = Duration::from_secs(30);
 /// Several probe intervals: an uplink that is rerouted or a router that restarts is back by then.
 pub const BLIND_MAX: Duration = Duration::from_secs(30);
 
-/// One bucket per installation is the usual case.
-pub const CLUSTER_BUCKET: &str = "meridian";
+/// One fleet per NATS account is the usual case.
+pub const CLUSTER_PREFIX: &str = "meridian";
 
 /// What every peer knows and none calls weak.
 pub const TSIG_ALGORITHM: Algorithm = Algorithm::Sha256;

@@ -118,7 +118,16 @@ pub(super) const VANTAGE: Keys = Keys {
 
 pub(super) const CLUSTER: Keys = Keys {
     title: "[cluster]",
-    values: &["nats", "bucket", "node"],
+    values: &[
+        "nats",
+        "prefix",
+        "node",
+        "reporters",
+        "credentials_file",
+        "ca_file",
+        "cert_file",
+        "key_file",
+    ],
     tables: &[],
 };
 

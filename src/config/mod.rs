@@ -22,6 +22,7 @@ mod keys;
 pub mod model;
 mod names;
 pub mod reach;
+mod resolve_cluster;
 mod resolve_match;
 mod resolve_pools;
 mod resolve_process;

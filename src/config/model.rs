@@ -3,6 +3,7 @@
 //! Having one means that it is valid: there is no `validate()`. Only `config::resolve` makes it, from
 //! the files as written. Indexes point into the vectors of the same `Config`.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -197,12 +198,74 @@ pub enum Egress {
 /// `[cluster]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cluster {
-    /// NATS servers.
-    pub nats: Vec<Box<str>>,
-    /// The JetStream bucket.
-    pub bucket: Box<str>,
-    /// This machine's name.
+    /// NATS servers, in the order in which they are tried; never empty, and each once.
+    pub nats: Vec<NatsServer>,
+    /// The first token of every subject.
+    pub prefix: Box<str>,
+    /// This machine's name, one token of a subject; also the name of its local vantage.
     pub node: Box<str>,
+    /// Who may report; `None`: whoever the NATS server lets in.
+    pub reporters: Option<Vec<Box<str>>>,
+    /// A `.creds` file: a user's JWT and the seed of its key.
+    pub credentials_file: Option<PathBuf>,
+    /// The authorities that a server's certificate is verified against; `None`: the machine's.
+    pub ca_file: Option<PathBuf>,
+    /// The files of this node's certificate and of its key.
+    pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// A NATS server. Its text has neither user nor password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NatsServer {
+    /// Host name or address.
+    pub host: Box<str>,
+    /// TCP port.
+    pub port: u16,
+    /// Whether TLS is asked for by the URL (`tls://`).
+    pub is_tls: bool,
+    /// As whom to connect.
+    pub login: Option<Login>,
+}
+
+impl fmt::Display for NatsServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.is_tls { "tls" } else { "nats" };
+        match self.host.contains(':') {
+            true => write!(f, "{scheme}://[{}]:{}", self.host, self.port),
+            false => write!(f, "{scheme}://{}:{}", self.host, self.port),
+        }
+    }
+}
+
+/// User and password of a NATS server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// The user.
+    pub user: Box<str>,
+    /// The password.
+    pub password: Password,
+}
+
+/// A text that no log line, status or error may show.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(Box<str>);
+
+impl Password {
+    /// Hides a text.
+    pub fn new(text: Box<str>) -> Self {
+        Self(text)
+    }
+
+    /// The text, for the peer alone.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("hidden")
+    }
 }
 
 /// `[[tsig_key]]`.

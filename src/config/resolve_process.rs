@@ -8,7 +8,6 @@ use crate::config::Defaults;
 use crate::config::defaults;
 use crate::config::keys;
 use crate::config::model::Admin;
-use crate::config::model::Cluster;
 use crate::config::model::Cookies;
 use crate::config::model::Ecs;
 use crate::config::model::Egress;
@@ -17,6 +16,7 @@ use crate::config::model::Process;
 use crate::config::model::RateLimit;
 use crate::config::model::Server;
 use crate::config::model::Vantage;
+use crate::config::resolve_cluster;
 use crate::config::resolve_transfer;
 use crate::config::safety::OnFaultyStart;
 use crate::config::safety::Safety;
@@ -26,9 +26,6 @@ use crate::config::written::Table;
 
 /// What a listening address looks like.
 const LISTENER: &str = "an address and port such as \"127.0.0.1:5300\" or \"[::1]:5300\"";
-
-/// What `nats` looks like.
-const NATS: &str = "a list such as [\"nats://127.0.0.1:4222\"]";
 
 /// Resolves the whole file.
 pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Process {
@@ -51,10 +48,15 @@ pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Process {
     let blind_max = health.read_or("blind_max", defaults::BLIND_MAX, |item| {
         item.duration(Duration::ZERO..=seconds(3_600))
     });
-    let vantages = vantages(top, &health, machine);
-    let cluster = top
-        .optional_table("cluster", &keys::CLUSTER)
-        .map(|table| cluster(&table, vantages.first()));
+    let vantage = health.read_or("vantage", machine.host_name.as_str().into(), |item| {
+        item.parse(units::PLAIN_NAME, units::plain_name)
+    });
+    let cluster = resolve_cluster::cluster(top, &health, &vantage);
+    let vantage = match &cluster {
+        Some(cluster) => cluster.node.clone(),
+        None => vantage,
+    };
+    let vantages = vantages(top, vantage);
     let tsig_keys = resolve_transfer::tsig_keys(top);
     let secondaries = resolve_transfer::secondaries(top, &tsig_keys);
     Process {
@@ -68,7 +70,7 @@ pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Process {
         report_max_age,
         blind_max,
         vantages,
-        cluster: cluster.flatten(),
+        cluster,
         safety: safety(&top.table("safety", &keys::SAFETY)),
         tsig_keys,
         secondaries,
@@ -230,9 +232,7 @@ fn admin(table: &Table<'_>, dns: &[SocketAddr], machine: &Defaults) -> Admin {
 }
 
 /// The local vantage and each `[[vantage]]`; their names differ.
-fn vantages(top: &Table<'_>, health: &Table<'_>, machine: &Defaults) -> Vec<Vantage> {
-    let name = |item: &Item<'_>| item.parse(units::PLAIN_NAME, units::plain_name);
-    let local = health.read_or("vantage", machine.host_name.as_str().into(), name);
+fn vantages(top: &Table<'_>, local: Box<str>) -> Vec<Vantage> {
     let mut names = vec![local.clone()];
     let mut vantages = vec![Vantage {
         name: local,
@@ -240,7 +240,7 @@ fn vantages(top: &Table<'_>, health: &Table<'_>, machine: &Defaults) -> Vec<Vant
     }];
     for table in top.tables("vantage", &keys::VANTAGE, "") {
         let name = table.require("name", units::PLAIN_NAME, |item| {
-            let name = name(item)?;
+            let name = item.parse(units::PLAIN_NAME, units::plain_name)?;
             if names.contains(&name) {
                 item.fault(&format!(
                     "is \"{name}\" again, expected a name that no other vantage has \
@@ -280,32 +280,6 @@ fn egress(table: &Table<'_>) -> Option<Egress> {
         }
         _ => proxy.or(source.map(Egress::Source)),
     }
-}
-
-fn cluster(table: &Table<'_>, local: Option<&Vantage>) -> Option<Cluster> {
-    table.warn("is read but not in force in this version");
-    let nats = table.require("nats", NATS, |item| {
-        item.list(NATS, |entry| {
-            if units::has_userinfo(entry.text(units::NATS_SERVER)?) {
-                entry.fault("holds a user name, which is not supported, expected only HOST:PORT");
-                return None;
-            }
-            entry.parse(units::NATS_SERVER, units::nats_server)
-        })
-    });
-    let bucket = table.read_or("bucket", defaults::CLUSTER_BUCKET.into(), |item| {
-        item.parse(units::BUCKET, units::bucket)
-    });
-    let node = table.read_or(
-        "node",
-        local.map_or("".into(), |v| v.name.clone()),
-        |item| item.parse(units::PLAIN_NAME, units::plain_name),
-    );
-    Some(Cluster {
-        nats: nats?,
-        bucket,
-        node,
-    })
 }
 
 fn safety(table: &Table<'_>) -> Safety {

@@ -42,10 +42,7 @@ fn read_pools(text: &str) -> (Option<Pools>, Report) {
 #[test]
 fn the_examples_of_the_contract_are_taken() {
     let (process, report) = read_process(PROCESS);
-    assert_eq!(
-        report.to_string(),
-        "meridian.toml:46:1: warning: [cluster] is read but not in force in this version\n"
-    );
+    assert_eq!(report.to_string(), "");
     insta::assert_debug_snapshot!(process);
     let (pools, report) = read_pools(POOLS);
     assert_eq!(
@@ -177,13 +174,31 @@ fn empty_files_are_all_defaults() {
 fn a_refused_password_is_not_repeated() {
     for text in [
         "[[vantage]]\nname = 'a'\nproxy = 'http://me:secret@127.0.0.1:1'",
-        "[cluster]\nnats = ['nats://me:secret@127.0.0.1:1']",
+        "[cluster]\nnats = ['nats://me:secret@127.0.0.1']",
+        "[cluster]\nnats = ['nats://secret@127.0.0.1:1']",
+        "[cluster]\nnats = ['nats://me:secret@a:1', 'tls://you:secret@a:1', 'nats://you:secret@a:1']",
     ] {
         let (process, report) = read_process(text);
         assert!(
             process.is_none() && !report.to_string().contains("secret"),
             "{report}"
         );
+    }
+}
+
+#[test]
+fn a_password_is_not_shown() {
+    let text = "[cluster]\nnode = 'a'\nnats = ['nats://me:%73ecret@127.0.0.1:1']";
+    let (process, report) = read_process(text);
+    let cluster = process.and_then(|process| process.cluster).expect("sound");
+    let login = cluster.nats[0].login.as_ref().expect("a login");
+    assert_eq!((&*login.user, login.password.reveal()), ("me", "secret"));
+    for shown in [
+        format!("{cluster:?}"),
+        cluster.nats[0].to_string(),
+        report.to_string(),
+    ] {
+        assert!(!shown.contains("secret"), "{shown}");
     }
 }
 

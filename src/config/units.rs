@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use crate::base::name::Name;
 use crate::config::model::Egress;
+use crate::config::model::Login;
+use crate::config::model::NatsServer;
+use crate::config::model::Password;
 
 /// What [`duration`] takes.
 pub const DURATION: &str =
@@ -100,13 +103,58 @@ pub(super) fn proxy(text: &str) -> Option<Egress> {
 }
 
 /// What [`nats_server`] takes.
-pub(super) const NATS_SERVER: &str = "\"nats://HOST:PORT\" or \"tls://HOST:PORT\"";
+pub(super) const NATS_SERVER: &str = "\"nats://HOST:PORT\" or \"tls://HOST:PORT\", with or without \
+                                      USER:PASSWORD@ before HOST, percent-encoded where needed";
 
 /// Reads the URL of a NATS server.
-pub(super) fn nats_server(text: &str) -> Option<Box<str>> {
+pub(super) fn nats_server(text: &str) -> Option<NatsServer> {
     let (scheme, authority) = text.split_once("://")?;
-    host_and_port(authority)?;
-    matches!(scheme, "nats" | "tls").then(|| text.into())
+    let authority = authority.strip_suffix('/').unwrap_or(authority);
+    let (login, address) = match authority.rsplit_once('@') {
+        Some((login, address)) => (Some(self::login(login)?), address),
+        None => (None, authority),
+    };
+    let (host, port) = host_and_port(address)?;
+    let is_tls = match scheme {
+        "nats" => false,
+        "tls" => true,
+        _ => return None,
+    };
+    Some(NatsServer {
+        host,
+        port,
+        is_tls,
+        login,
+    })
+}
+
+fn login(text: &str) -> Option<Login> {
+    let (user, password) = text.split_once(':')?;
+    let decoded = |text: &str| {
+        let decoded = percent_decoded(text)?;
+        (!decoded.is_empty()).then(|| decoded.into_boxed_str())
+    };
+    Some(Login {
+        user: decoded(user)?,
+        password: Password::new(decoded(password)?),
+    })
+}
+
+/// Decodes `%` and two hexadecimal digits (RFC 3986 s2.1).
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut parts = text.split('%');
+    let mut octets = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2)?;
+        let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        octets.push(
+            is_hex
+                .then(|| u8::from_str_radix(digits, 16).ok())
+                .flatten()?,
+        );
+        octets.extend(rest.as_bytes());
+    }
+    String::from_utf8(octets).ok()
 }
 
 /// Whether a URL holds a user name, which may come with a password that no message should repeat.
@@ -174,13 +222,13 @@ pub(super) fn interface(text: &str) -> Option<Box<str>> {
     fits.then(|| text.into())
 }
 
-/// What [`bucket`] takes.
-pub(super) const BUCKET: &str = "a name of at most 128 letters, digits, \"-\" and \"_\"";
+/// What [`subject_token`] takes.
+pub(super) const SUBJECT_TOKEN: &str = "a name of at most 64 letters, digits, \"-\" and \"_\"";
 
-/// Reads the name of a JetStream bucket, which may hold no dots.
-pub(super) fn bucket(text: &str) -> Option<Box<str>> {
+/// Reads a name that is one token of a NATS subject, and so has no dots.
+pub(super) fn subject_token(text: &str) -> Option<Box<str>> {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-    let fits = (1..=128).contains(&text.len()) && text.bytes().all(is_token);
+    let fits = (1..=64).contains(&text.len()) && text.bytes().all(is_token);
     fits.then(|| text.into())
 }
 
@@ -280,6 +328,8 @@ mod tests {
             proxy(&text);
             proxy(&format!("http://{text}"));
             nats_server(&format!("nats://{text}"));
+            nats_server(&format!("nats://{text}@a:1"));
+            subject_token(&text);
             host_name(&text);
             plain_name(&text);
             printable(&text);
