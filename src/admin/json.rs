@@ -362,7 +362,7 @@ pub fn status(live: &Live) -> Status {
     Status {
         version: env!("CARGO_PKG_VERSION").into(),
         started: live.started,
-        now: now.unix,
+        now: now.unix(),
         ready: waiting_for.is_none(),
         waiting_for,
         generation: snapshot.generation,
@@ -377,7 +377,7 @@ pub fn status(live: &Live) -> Status {
             })
             .collect(),
         databases: plan
-            .databases(now.unix)
+            .databases(now.unix())
             .map(|(about, is_old)| database(about, is_old))
             .collect(),
         vantages: process

@@ -282,7 +282,7 @@ impl Page {
                 .into_iter()
                 .map(|(name, built)| ([name], built as f64)),
         );
-        let now = live.clock.now().unix;
+        let now = live.clock.now().unix();
         self.gauge(
             "meridian_geoip_old",
             "Whether a GeoIP database is older than max_age; the embedded one never is.",

@@ -269,7 +269,7 @@ impl HealthTable {
         if from == to {
             return None;
         }
-        endpoint.since = Some(now.unix);
+        endpoint.since = Some(now.unix());
         let cause = cause.map(|slot| {
             let (index, streak) = &endpoint.vantages[slot];
             Cause {

@@ -16,8 +16,15 @@ use crate::health::monitor::Monitor;
 pub struct Moment {
     /// Monotonic time since any fixed point of this process.
     pub elapsed: Duration,
+    /// Milliseconds since 1970-01-01 UTC.
+    pub unix_ms: u64,
+}
+
+impl Moment {
     /// Seconds since 1970-01-01 UTC.
-    pub unix: u64,
+    pub fn unix(self) -> u64 {
+        self.unix_ms / 1_000
+    }
 }
 
 /// An endpoint that is probed: its pool, its address, and how.

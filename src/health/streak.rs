@@ -131,7 +131,7 @@ impl Streak {
     /// Makes this the verdict.
     pub fn decide(&mut self, verdict: Health, now: Moment) {
         self.verdict = verdict;
-        self.since = Some(now.unix);
+        self.since = Some(now.unix());
         self.is_held = false;
     }
 
@@ -181,7 +181,7 @@ impl Note {
     fn new(reason: &impl ToString, now: Moment) -> Self {
         Self {
             reason: reason.to_string().into(),
-            at: now.unix,
+            at: now.unix(),
         }
     }
 }

@@ -96,7 +96,7 @@ impl Simulation {
     fn now(&self) -> Moment {
         Moment {
             elapsed: Duration::from_secs(self.second),
-            unix: 1_700_000_000 + self.second,
+            unix_ms: (1_700_000_000 + self.second) * 1_000,
         }
     }
 

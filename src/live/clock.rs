@@ -25,7 +25,7 @@ impl Clock {
     pub fn now(&self) -> Moment {
         Moment {
             elapsed: self.elapsed(),
-            unix: unix(),
+            unix_ms: now_ms(),
         }
     }
 

@@ -572,7 +572,7 @@ mod tests {
                 let observation = seen.recv().await.expect("a report");
                 let now = Moment {
                     elapsed: start.elapsed(),
-                    unix: 0,
+                    unix_ms: 0,
                 };
                 for flip in health_table.observe(&observation, now) {
                     if flip.to == Health::Down {

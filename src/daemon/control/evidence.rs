@@ -160,7 +160,7 @@ impl Evidence {
         effects
             .events
             .extend(changes.into_iter().map(Event::Vantage));
-        let expired = self.overrides.write().expire(now.unix);
+        let expired = self.overrides.write().expire(now.unix());
         for pool in expired {
             effects.overridden(Event::OverrideExpired { pool });
         }
@@ -189,7 +189,9 @@ impl Evidence {
             pool: pool.into(),
             state: override_.state,
             reason: override_.reason.clone(),
-            seconds: override_.until.map(|until| until.saturating_sub(now.unix)),
+            seconds: override_
+                .until
+                .map(|until| until.saturating_sub(now.unix())),
         });
         self.overrides.write().set(pool, override_);
         Ok(effects)
@@ -390,7 +392,7 @@ pools = ["a", "b"]
     fn at(seconds: u64) -> Moment {
         Moment {
             elapsed: Duration::from_secs(seconds),
-            unix: 1_000 + seconds,
+            unix_ms: (1_000 + seconds) * 1_000,
         }
     }
 

@@ -102,7 +102,7 @@ impl World {
     fn moment(&self) -> Moment {
         Moment {
             elapsed: Duration::from_millis(self.now),
-            unix: 1_700_000_000 + self.now / 1_000,
+            unix_ms: 1_700_000_000_000 + self.now,
         }
     }
 
