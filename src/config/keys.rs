@@ -168,6 +168,7 @@ pub(super) const MONITOR: Keys = Keys {
         "timeout",
         "failure_threshold",
         "success_threshold",
+        "failures_in_window",
         "quorum",
         "unproven",
     ],

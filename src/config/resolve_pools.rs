@@ -20,6 +20,7 @@ use crate::config::safety::Safety;
 use crate::config::units;
 use crate::config::written::Item;
 use crate::config::written::Table;
+use crate::health::monitor::FailureWindow;
 use crate::health::monitor::HttpCheck;
 use crate::health::monitor::Monitor;
 use crate::health::monitor::MonitorKind;
@@ -95,6 +96,9 @@ fn monitor(name: &Name<'_>, table: &Table<'_>) -> Option<Monitor> {
         table.read_or("failure_threshold", defaults::FAILURE_THRESHOLD, threshold);
     let success_threshold =
         table.read_or("success_threshold", defaults::SUCCESS_THRESHOLD, threshold);
+    let failures_in_window = table.read_or("failures_in_window", None, |item| {
+        failures_in_window(item, interval)
+    });
     let quorum = table.read_or("quorum", defaults::QUORUM, quorum);
     let unproven = table.read_or("unproven", defaults::UNPROVEN, |item| {
         item.word(&[
@@ -111,9 +115,24 @@ fn monitor(name: &Name<'_>, table: &Table<'_>) -> Option<Monitor> {
         timeout,
         failure_threshold,
         success_threshold,
+        failures_in_window,
         quorum,
         unproven,
     })
+}
+
+fn failures_in_window(item: &Item<'_>, interval: Duration) -> Option<Option<FailureWindow>> {
+    let (failures, length) = item.parse(units::FAILURES, units::failures)?;
+    let Some(failures) = NonZeroU32::new(failures) else {
+        return Some(None);
+    };
+    if interval * (failures.get() - 1) > length {
+        item.warn(&format!(
+            "is never reached, since an endpoint is probed only every {}",
+            units::duration_text(interval)
+        ));
+    }
+    Some(Some(FailureWindow { failures, length }))
 }
 
 fn kind(table: &Table<'_>) -> Option<MonitorKind> {

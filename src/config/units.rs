@@ -63,6 +63,20 @@ pub fn duration_text(duration: Duration) -> String {
     text
 }
 
+/// What [`failures`] takes.
+pub(super) const FAILURES: &str = "failures and a duration in quotes such as \"3/60s\", from 0 to 100 \
+     failures in 1s to 1d";
+
+/// Reads how many failures in how long, `N/DURATION`.
+pub(super) fn failures(text: &str) -> Option<(u32, Duration)> {
+    let (n, length) = text.split_once('/')?;
+    let is_number = !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit());
+    let n = n.parse().ok().filter(|n| is_number && *n <= 100)?;
+    let length = duration(length)?;
+    let fits = (Duration::from_secs(1)..=Duration::from_secs(86_400)).contains(&length);
+    fits.then_some((n, length))
+}
+
 /// What [`statuses`] takes.
 pub(super) const STATUSES: &str =
     "HTTP statuses from 100 to 599 in quotes such as \"200\", \"200-399\" or \"200,204,300-399\"";
@@ -324,6 +338,7 @@ mod tests {
         #[test]
         fn no_text_makes_a_parser_panic(text in any::<String>()) {
             duration(&text);
+            failures(&text);
             statuses(&text);
             proxy(&text);
             proxy(&format!("http://{text}"));
@@ -335,6 +350,19 @@ mod tests {
             printable(&text);
             request_path(&text);
             unicast(&text);
+        }
+    }
+
+    #[test]
+    fn failures_are_a_number_and_a_duration() {
+        let seconds = Duration::from_secs;
+        assert_eq!(failures("0/60s"), Some((0, seconds(60))));
+        assert_eq!(failures("100/1d"), Some((100, seconds(86_400))));
+        for text in [
+            "", "3", "3/", "/60s", "3/60", "-1/60s", "+3/60s", "3.0/60s", "101/60s", "3/999ms",
+            "3/25h", "3/60s/1", "3 / 60s",
+        ] {
+            assert_eq!(failures(text), None, "{text:?}");
         }
     }
 

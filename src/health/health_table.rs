@@ -146,16 +146,18 @@ impl HealthTable {
         let (at, index, family) = (*at, *index, Family::of(seen.address));
         let result = self.believable(observation, index, family, now);
         let contact = result.contact();
-        let endpoint = &mut self.endpoints[at];
-        let streak = &mut endpoint.vantages[slot].1;
+        let endpoint = &self.endpoints[at];
+        let streak = &endpoint.vantages[slot].1;
         let sight = self.vantages[index].sight[family];
         let was_lost = streak
             .lost
             .is_some_and(|lost| !sight.was_reached_after(lost));
-        let verdict = streak.record(&result, &seen.monitor, endpoint.health, now);
         if contact == Some(true) && was_lost {
             self.void_common_failures(at, index, family, now);
         }
+        let endpoint = &mut self.endpoints[at];
+        let streak = &mut endpoint.vantages[slot].1;
+        let verdict = streak.record(&result, &seen.monitor, endpoint.health, now);
         let mut flips = match contact {
             Some(contact) => self.reported(index, family, contact, now),
             None => Vec::new(),

@@ -14,6 +14,7 @@ pub mod monitor;
 pub mod observation;
 pub mod overrides;
 pub mod quorum;
+mod recent_failures;
 pub mod saved;
 mod sight;
 pub mod streak;

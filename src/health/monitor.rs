@@ -20,10 +20,22 @@ pub struct Monitor {
     pub failure_threshold: NonZeroU32,
     /// Consecutive successes until one vantage says up.
     pub success_threshold: NonZeroU32,
+    /// How many failures call an endpoint down at one vantage, in a row or not; `None`: only those in a row
+    /// count.
+    pub failures_in_window: Option<FailureWindow>,
     /// How many fresh vantages must say down.
     pub quorum: Quorum,
     /// What an endpoint without any evidence counts as.
     pub unproven: Unproven,
+}
+
+/// So many failures in so much time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailureWindow {
+    /// How many.
+    pub failures: NonZeroU32,
+    /// In how long.
+    pub length: Duration,
 }
 
 /// What an endpoint counts as before its first result.

@@ -36,6 +36,7 @@ mod tests {
     #[test]
     fn the_quorum_of_the_fresh_decides() {
         let two = Quorum::Count(NonZeroU32::new(2).expect("not zero"));
+        let one = Quorum::Count(NonZeroU32::MIN);
         let (any, majority, all) = (Quorum::Any, Quorum::Majority, Quorum::All);
         // Verdicts as letters, then the outcome where the endpoint stood as up, and as down.
         for (verdicts, quorum, from_up, from_down) in [
@@ -57,6 +58,16 @@ mod tests {
             ("uudd", two, "d", "d"),
             ("uuud", two, "u", "u"),
             ("d", two, "d", "d"),
+            // Where two or more are fresh, only `any` and 1 let one decide; one without a verdict is fresh.
+            ("?d", two, "u", "d"),
+            ("?d", all, "u", "d"),
+            ("??d", majority, "u", "d"),
+            ("??d", two, "u", "d"),
+            ("u?d", majority, "u", "u"),
+            ("ud", all, "u", "u"),
+            ("ud", two, "u", "u"),
+            ("ud", one, "d", "d"),
+            ("?d", one, "d", "d"),
         ] {
             let health = |letter| match letter {
                 'u' => Health::Up,

@@ -1,6 +1,7 @@
 //! `Streak`: what one vantage makes of one endpoint.
 //!
-//! A verdict changes only after `threshold` consecutive identical results. A vantage without a verdict
+//! A verdict changes only after `threshold` consecutive identical results, or to down also where the
+//! monitor's window holds too many failures; while it does, no successes make it up. A vantage without a verdict
 //! of its own reads its results against the endpoint's health: where nothing is known, its first result
 //! decides; where nothing bad is known, one success does; but an endpoint that is down (from the last
 //! run, or by the other vantages) needs as many successes as any other.
@@ -11,6 +12,7 @@ use crate::base::health::Health;
 use crate::health::monitor::Monitor;
 use crate::health::observation::Moment;
 use crate::health::observation::ProbeResult;
+use crate::health::recent_failures::RecentFailures;
 
 /// The rise and fall of one endpoint at one vantage.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub struct Streak {
     latest: Health,
     /// The number of consecutive results that equal `latest`.
     run: u32,
+    /// For `failures_in_window`; empty without.
+    recent_failures: RecentFailures,
     /// The monotonic time of the latest evidence, or of taking the verdict over from the last run.
     reported: Option<Duration>,
     /// Whether any probe has finished, with evidence or without.
@@ -124,8 +128,23 @@ impl Streak {
         };
         self.latest = says;
         self.is_held = false;
-        let is_reached = self.run >= self.threshold(says, monitor, previous);
+        let is_run = self.run >= self.threshold(says, monitor, previous);
+        let is_reached = match (says, self.fills_window(says, monitor, now)) {
+            (Health::Down, is_full) => is_run || is_full,
+            (_, is_full) => is_run && !is_full,
+        };
         (self.verdict != says && is_reached).then_some(says)
+    }
+
+    /// Whether the monitor's window holds too many failures, the latest result included.
+    fn fills_window(&mut self, says: Health, monitor: &Monitor, now: Moment) -> bool {
+        let Some(window) = monitor.failures_in_window else {
+            return false;
+        };
+        if says == Health::Down {
+            self.recent_failures.add(now.elapsed, window);
+        }
+        self.recent_failures.is_full(now.elapsed, window)
     }
 
     /// Makes this the verdict.
@@ -137,8 +156,10 @@ impl Streak {
 
     /// Forgets the failures without contact that have not made a verdict.
     pub(super) fn void(&mut self) {
-        (self.latest, self.run) = (Health::Unknown, 0);
-        (self.lost, self.is_held) = (None, false);
+        if let Some(lost) = self.lost.take() {
+            self.recent_failures.void_since(lost);
+        }
+        (self.latest, self.run, self.is_held) = (Health::Unknown, 0, false);
     }
 
     /// Why the latest probe did not succeed.

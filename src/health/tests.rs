@@ -1,6 +1,7 @@
 //! Simulated time: vantages probe endpoints on schedule, and endpoints fail on schedule.
 
 mod blindness;
+mod flapping;
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -46,6 +47,7 @@ fn monitor(quorum: Quorum, failure_threshold: u32, success_threshold: u32) -> Mo
         timeout: Duration::from_secs(4),
         failure_threshold: n(failure_threshold),
         success_threshold: n(success_threshold),
+        failures_in_window: None,
         quorum,
         unproven: Unproven::Behind,
     }

@@ -283,6 +283,7 @@ mod tests {
             timeout: TIMEOUT,
             failure_threshold: two,
             success_threshold: two,
+            failures_in_window: None,
             quorum: Quorum::Majority,
             unproven: Unproven::Behind,
         }

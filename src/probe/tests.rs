@@ -162,6 +162,7 @@ fn target(kind: MonitorKind, endpoint: SocketAddr, timeout: Duration) -> Target 
         timeout,
         failure_threshold: two,
         success_threshold: two,
+        failures_in_window: None,
         quorum: Quorum::Majority,
         unproven: Unproven::Behind,
     };

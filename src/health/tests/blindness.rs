@@ -6,16 +6,16 @@ use crate::health::failure::Phase;
 use crate::health::vantage::VantageChange;
 
 /// Pools of one endpoint each, their vantages, and a clock that counts milliseconds.
-struct World {
-    table: HealthTable,
+pub(super) struct World {
+    pub(super) table: HealthTable,
     pairs: Vec<Probing>,
-    now: u64,
-    flips: Vec<(u64, String, Health)>,
-    changes: Vec<VantageChange>,
+    pub(super) now: u64,
+    pub(super) flips: Vec<(u64, String, Health)>,
+    pub(super) changes: Vec<VantageChange>,
 }
 
 /// A pair of endpoint and vantage.
-struct Probing {
+pub(super) struct Probing {
     target: Arc<Target>,
     vantage: Arc<str>,
     due: u64,
@@ -25,27 +25,27 @@ struct Probing {
 
 /// A probe of a pool from a vantage.
 #[derive(Clone, Copy)]
-struct Probe<'a> {
-    pool: &'a str,
-    vantage: &'a str,
+pub(super) struct Probe<'a> {
+    pub(super) pool: &'a str,
+    pub(super) vantage: &'a str,
 }
 
 /// How long a probe takes, and its result; `None`: it is never heard of again.
-type Outcome = Option<(u64, ProbeResult)>;
+pub(super) type Outcome = Option<(u64, ProbeResult)>;
 
 const STEP: u64 = 10;
 
-fn well() -> Outcome {
+pub(super) fn well() -> Outcome {
     Some((20, good()))
 }
 
-fn times_out() -> Outcome {
+pub(super) fn times_out() -> Outcome {
     let (after, phase) = (Duration::from_secs(4), Phase::Connect);
     let timeout = ProbeFailure::Timeout { after, phase };
     Some((4_000, ProbeResult::Failure(timeout)))
 }
 
-fn refuses() -> Outcome {
+pub(super) fn refuses() -> Outcome {
     Some((20, bad()))
 }
 
@@ -63,7 +63,7 @@ fn answers_503() -> Outcome {
 }
 
 impl World {
-    fn new(pools: &[&str], vantages: &[&str], monitor: &Monitor) -> Self {
+    pub(super) fn new(pools: &[&str], vantages: &[&str], monitor: &Monitor) -> Self {
         let monitor = Arc::new(monitor.clone());
         let target = |(at, pool): (usize, &&str)| {
             // A pool that ends in 6 has IPv6.
@@ -99,14 +99,14 @@ impl World {
         }
     }
 
-    fn moment(&self) -> Moment {
+    pub(super) fn moment(&self) -> Moment {
         Moment {
             elapsed: Duration::from_millis(self.now),
             unix_ms: 1_700_000_000_000 + self.now,
         }
     }
 
-    fn run(&mut self, seconds: u64, network: impl Fn(Probe<'_>) -> Outcome) {
+    pub(super) fn run(&mut self, seconds: u64, network: impl Fn(Probe<'_>) -> Outcome) {
         let end = self.now + seconds * 1_000;
         while self.now < end {
             self.now += STEP;
@@ -139,14 +139,14 @@ impl World {
         }
     }
 
-    fn health(&self, pool: &str) -> Health {
+    pub(super) fn health(&self, pool: &str) -> Health {
         let mut pairs = self.pairs.iter();
         let pair = pairs.find(|p| &*p.target.pool == pool).expect("a pool");
         self.table.health(pool, pair.target.address)
     }
 
     /// Everything well for a while, and nothing to say about it.
-    fn settled(pools: &[&str], vantages: &[&str], monitor: &Monitor) -> Self {
+    pub(super) fn settled(pools: &[&str], vantages: &[&str], monitor: &Monitor) -> Self {
         let mut world = Self::new(pools, vantages, monitor);
         world.run(30, |_| well());
         assert!(world.flips.iter().all(|(_, _, to)| *to == Up));
