@@ -93,6 +93,7 @@ fn is_unchanged(now: &[PoolNow], then: &[PoolNow], family: Family) -> bool {
     let is_same = |now: &PoolNow, then: &PoolNow| {
         now == then
             || (now.status[family] == then.status[family]
+                && now.admitted[family] == then.admitted[family]
                 && now.forced == then.forced
                 && now.usable(family) == then.usable(family))
     };
@@ -151,6 +152,7 @@ impl Builder<'_> {
         let status = |pool: PoolIx| self.pools[pool.index()].status[family];
         let pools = Pools {
             status: &status,
+            admitted: &|pool| self.pools[pool.index()].admitted[family],
             was_up: &|pool| key.last_up.contains(&pool),
             occurring: spec
                 .all_sites()

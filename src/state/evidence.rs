@@ -14,6 +14,7 @@ use crate::health::overrides::Forced;
 use crate::state::membership::Membership;
 use crate::state::plan::Plan;
 use crate::steer::PoolStatus;
+use crate::steer::spread::Admitted;
 
 /// What is known of the pools, by `PoolIx`; of a pool beyond the end nothing is.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,6 +28,8 @@ pub struct Evidence {
     /// What a pool is worth that has too few endpoints known to be up, but could have enough with those
     /// never probed; up for pools beyond the end.
     pub unproven: Vec<PoolStatus>,
+    /// The share of its clients that a pool takes in each family; all for pools beyond the end.
+    pub admitted: Vec<PerFamily<Admitted>>,
     /// The pools that were up last.
     pub last_up: Arc<LastUp>,
 }
@@ -42,6 +45,8 @@ pub struct PoolNow {
     pub health: Box<[Health]>,
     /// What the pool is worth in each family.
     pub status: PerFamily<PoolStatus>,
+    /// The share of its clients that it takes in each family.
+    pub admitted: PerFamily<Admitted>,
     /// How many endpoints of a family must be up.
     min_healthy: usize,
 }
@@ -90,6 +95,7 @@ impl PoolNow {
             endpoints,
             health,
             status,
+            admitted: evidence.admitted.get(ix).copied().unwrap_or_default(),
             min_healthy,
         }
     }

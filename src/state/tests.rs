@@ -24,6 +24,7 @@ use crate::state::fixture::snapshot;
 use crate::state::plan::Plan;
 use crate::state::snapshot::Snapshot;
 use crate::steer::PoolStatus;
+use crate::steer::spread::Admitted;
 
 const ZONE: &str = "$TTL 60\n@ SOA ns h 1 1 1 1 1\n@ NS ns\nns A 192.0.2.1\n";
 
@@ -76,15 +77,15 @@ fn ask_for(snapshot: &Snapshot, prefix: Prefix) -> (u32, u8, bool) {
     }
 }
 
-#[test]
-fn scopes_of_shared_answers_are_safe_and_as_short_as_the_bound_allows() {
-    let snapshot = snapshot(shared(), &Evidence::default());
+/// Checks the scopes of client subnets all over; returns how many are wider than a client prefix.
+fn check_scopes(snapshot: &Snapshot, n_subnets: u32) -> u32 {
+    let is_one_answer = snapshot.steered[0].families[Family::V4].answers.len() == 1;
     let mut n_widened = 0;
-    for n in 0..400_u32 {
+    for n in 0..n_subnets {
         let address = n.wrapping_mul(2_654_435_761) & 0xFFFF_FF00;
         let of = |address: u32| {
             ask_for(
-                &snapshot,
+                snapshot,
                 Prefix::cut(IpAddr::from(Ipv4Addr::from(address)), 24),
             )
         };
@@ -92,26 +93,91 @@ fn scopes_of_shared_answers_are_safe_and_as_short_as_the_bound_allows() {
         if is_passed_over {
             continue;
         }
-        assert!((18..=24).contains(&scope), "{scope}");
+        assert!(scope <= 24, "{scope}");
         let all_of = |len: u8| {
             let first = address & (u32::MAX << (32 - len));
             let alike = |(other, _, passed_over): (u32, u8, bool)| other == pool && !passed_over;
             (0..1_u32 << (24 - len)).all(|at| alike(of(first + (at << 8))))
         };
-        assert!(all_of(scope), "{address:#x}/{scope} is not safe");
-        assert!(
-            scope == 18 || !all_of(scope - 1),
-            "{address:#x}/{scope} is not short"
-        );
+        // Wider ones are the table's, which has its own tests.
+        if scope >= 18 {
+            assert!(all_of(scope), "{address:#x}/{scope} is not safe");
+            assert!(
+                scope == 18 || !is_one_answer || !all_of(scope - 1),
+                "{address:#x}/{scope} is not short"
+            );
+        }
         n_widened += u32::from(scope < 24);
         // A prefix that holds several shares is kept for itself.
-        let (_, longer) = ask(&snapshot, address, 12);
-        assert!(longer > 12);
+        let (_, longer) = ask(snapshot, address, 12);
+        assert!(longer > 12 || scope <= 12);
     }
+    n_widened
+}
+
+#[test]
+fn scopes_of_shared_answers_are_safe_and_as_short_as_the_bound_allows() {
+    let n_widened = check_scopes(&snapshot(shared(), &Evidence::default()), 400);
     assert!(
         n_widened > 100,
         "a share of 8 in 10 is often uniform: {n_widened}"
     );
+}
+
+#[test]
+fn scopes_are_safe_where_pools_take_a_share_of_their_clients() {
+    let percent = |percent| PerFamily::both(Admitted::percent(percent));
+    for policy in ["weighted", "nearest"] {
+        let text = POOLS.replace("\"weighted\"", &format!("\"{policy}\""));
+        let plan = Arc::new(plan("", &text, &[("example.com", ZONE)], embedded_atlas()));
+        for admitted in [[10, 100, 100], [50, 25, 100], [10, 10, 10]] {
+            let evidence = Evidence {
+                admitted: admitted.map(percent).to_vec(),
+                ..Evidence::default()
+            };
+            let snapshot = Snapshot::build(Arc::clone(&plan), &evidence, 1, None);
+            check_scopes(&snapshot.with_merged_tables(), 50);
+        }
+    }
+}
+
+#[test]
+fn a_share_moves_its_own_clients_and_brings_them_back() {
+    let text = POOLS.replace("\"weighted\"", "\"nearest\"");
+    let plan = Arc::new(plan("", &text, &[("example.com", ZONE)], embedded_atlas()));
+    let pools_of = |percent: u8| {
+        let evidence = Evidence {
+            admitted: vec![PerFamily::both(Admitted::percent(percent))],
+            ..Evidence::default()
+        };
+        let snapshot = Snapshot::build(Arc::clone(&plan), &evidence, 1, None);
+        let addresses = (0..4000_u32).map(|n| n.wrapping_mul(2_654_435_761));
+        let pools = addresses.map(|address| ask(&snapshot, address, 24).0);
+        pools.collect::<Vec<_>>()
+    };
+    let all = pools_of(100);
+    let n_own = all.iter().filter(|pool| **pool == 0).count();
+    assert!(n_own > 500, "{n_own}");
+    let mut before = pools_of(0);
+    assert!(!before.contains(&0));
+    for percent in [10, 25, 50, 100] {
+        let after = pools_of(percent);
+        let mut n_taken = 0;
+        for ((before, after), all) in before.iter().zip(&after).zip(&all) {
+            assert!(after == before || *after == 0, "{before} to {after}");
+            assert!(*after != 0 || *all == 0, "nobody else's client");
+            n_taken += usize::from(*after == 0);
+        }
+        // Binomial: four standard deviations.
+        let expected = n_own * usize::from(percent) / 100;
+        let deviation = (n_own as f64).sqrt() * 2.0;
+        assert!(
+            n_taken.abs_diff(expected) as f64 <= deviation,
+            "{n_taken} of {n_own}"
+        );
+        before = after;
+    }
+    assert_eq!(before, all);
 }
 
 #[test]

@@ -5,10 +5,15 @@
 //! pools share clients, [`rendezvous`] decides per client prefix.
 
 pub mod rendezvous;
+pub mod spread;
+
+use std::borrow::Cow;
 
 use crate::base::ix::PoolIx;
 use crate::base::rank::RankList;
 use crate::base::rank::Share;
+use crate::steer::spread::Admitted;
+use crate::steer::spread::Spread;
 
 /// What a client is answered when none of its pools is up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,6 +74,8 @@ pub type Shares = Box<[Share]>;
 pub struct Pools<'a> {
     /// What each pool is worth.
     pub status: &'a dyn Fn(PoolIx) -> PoolStatus,
+    /// The share of the clients offered to it that a pool takes.
+    pub admitted: &'a dyn Fn(PoolIx) -> Admitted,
     /// Whether a pool was up when any pool of the name last was.
     pub was_up: &'a dyn Fn(PoolIx) -> bool,
     /// Which statuses occur among the pools of the name and its rules: spares looking through a long
@@ -109,13 +116,13 @@ pub fn all_down_of(rank: &RankList, of_name: AllDown, of_rule: Option<AllDown>) 
 
 /// Decides what the clients of `rank` are answered.
 ///
-/// The first group with a pool that is up wins, and only its pools that are up share it; without any,
+/// The first group with a pool that is up wins, and only its pools that are up share it, unless they admit
+/// only a share of their clients: then the rest goes on to the next such group ([`spread`]). Without any,
 /// the same with pools that are unproven. With none of either, `all_down` decides among those that
 /// are down; a pool that an operator drained is used only if nothing else is left. Clients whose pools lack
 /// the family while others of the name have it get SERVFAIL, unless `all_down` is [`AllDown::Empty`].
 ///
-/// Of a list that is truncated, `beyond` is asked for the first group of the complete list with a wanted
-/// pool.
+/// Of a list that is truncated, `beyond` returns the first group of the complete list with a wanted pool.
 pub fn choose(
     rank: &RankList,
     all_down: AllDown,
@@ -134,8 +141,11 @@ pub fn choose(
         true => first(&|pool| (pools.status)(pool) == status),
         false => None,
     };
-    let serving = || first_with(PoolStatus::Up).or_else(|| first_with(PoolStatus::Unproven));
-    if let Some(shares) = serving() {
+    let served_by = |status: PoolStatus| match pools.occurring.has(status) {
+        true => served_by(rank, status, pools, &beyond),
+        false => None,
+    };
+    if let Some(shares) = served_by(PoolStatus::Up).or_else(|| served_by(PoolStatus::Unproven)) {
         return Choice::Pools(shares);
     }
     let exists = PoolStatus::ALL[1..]
@@ -161,6 +171,40 @@ pub fn choose(
                 .or_else(|| first_with(PoolStatus::Drained))
                 .map_or(Choice::ServFail, Choice::Pools)
         }
+    }
+}
+
+/// The pools of one status that share the clients of `rank`, as far as they admit them.
+fn served_by(
+    rank: &RankList,
+    status: PoolStatus,
+    pools: &Pools<'_>,
+    beyond: impl Fn(&dyn Fn(PoolIx) -> bool) -> Option<Vec<Share>>,
+) -> Option<Shares> {
+    let has_status = |pool: PoolIx| (pools.status)(pool) == status;
+    let admits_all = |share: &Share| (pools.admitted)(share.pool) == Admitted::ALL;
+    let mut spread = Spread::new();
+    let mut listed = rank.groups.iter();
+    // The pools of the groups that were offered clients.
+    let mut seen: Vec<PoolIx> = Vec::new();
+    loop {
+        let wanted = |pool: PoolIx| has_status(pool) && !seen.contains(&pool);
+        let group = match listed.find(|group| group.iter().any(|share| wanted(share.pool))) {
+            Some(group) => Some(Cow::Borrowed(group)),
+            None if rank.truncated.is_some() => beyond(&wanted).map(Cow::Owned),
+            None => None,
+        };
+        let with_members = group.and_then(|group| Some((members(&group, &wanted)?, group)));
+        let Some((members, group)) = with_members else {
+            return spread.into_shares();
+        };
+        if seen.is_empty() && members.iter().all(admits_all) {
+            return Some(members);
+        }
+        if spread.offer(&members, pools.admitted) {
+            return spread.into_shares();
+        }
+        seen.extend(group.iter().map(|share| share.pool));
     }
 }
 
@@ -210,6 +254,7 @@ mod tests {
     fn check(rank: &RankList, all_down: AllDown, status: &[PoolStatus], was_up: &[u32]) -> String {
         let pools = Pools {
             status: &|pool| status[pool.index()],
+            admitted: &|_| Admitted::ALL,
             was_up: &|pool| was_up.contains(&pool.0),
             occurring: status.iter().copied().collect(),
         };
@@ -325,6 +370,118 @@ mod tests {
                 "{status:?}"
             );
         }
+    }
+
+    /// The pools chosen where these percentages are admitted, with their shares in percent.
+    fn check_admitted(rank: &RankList, status: &[PoolStatus], percent: &[u8]) -> String {
+        let pools = Pools {
+            status: &|pool| status[pool.index()],
+            admitted: &|pool| Admitted::percent(percent[pool.index()]),
+            was_up: &|_| false,
+            occurring: status.iter().copied().collect(),
+        };
+        // The complete list is 0, 1 | 2 | 3, 4 with 4 of weight 0.
+        let complete = [
+            [share(&(0, 1)), share(&(1, 3))].to_vec(),
+            vec![share(&(2, 1))],
+        ];
+        let last = vec![share(&(3, 1)), share(&(4, 0))];
+        let beyond = |wanted: &dyn Fn(PoolIx) -> bool| {
+            let mut groups = complete.iter().chain([&last]);
+            let has_wanted = |group: &&Vec<Share>| group.iter().any(|share| wanted(share.pool));
+            groups.find(has_wanted).cloned()
+        };
+        match choose(rank, AllDown::ServFail, &pools, beyond) {
+            Choice::Pools(shares) => {
+                let sum: f64 = shares.iter().map(|s| f64::from(s.weight)).sum();
+                let text = |s: &Share| {
+                    let percent = 100.0 * f64::from(s.weight) / sum;
+                    format!("{}:{}", s.pool.0, (percent * 10.0).round() / 10.0)
+                };
+                shares.iter().map(text).collect::<Vec<_>>().join(" ")
+            }
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_a_pool_does_not_admit_goes_on_to_the_next() {
+        let list = rank(false, &[&[(0, 1), (1, 3)], &[(2, 1)], &[(3, 1), (4, 0)]]);
+        let truncated = RankList {
+            truncated: Point::new(0.0, 0.0),
+            ..rank(false, &[&[(0, 1), (1, 3)]])
+        };
+        let up = [Up; 5];
+        for (row, status, percent, expected) in [
+            ("all", up, [100, 100, 0, 0, 0], "0:25 1:75"),
+            (
+                "the rest to the group",
+                up,
+                [10, 100, 0, 0, 0],
+                "0:2.5 1:97.5",
+            ),
+            ("none to one", up, [0, 100, 0, 0, 0], "1:100"),
+            (
+                "on to the next group",
+                [Down, Up, Up, Up, Up],
+                [0, 10, 100, 0, 0],
+                "1:10 2:90",
+            ),
+            (
+                "and the next",
+                [Down, Up, Up, Up, Up],
+                [0, 10, 50, 100, 0],
+                "1:10 2:45 3:45",
+            ),
+            (
+                "what all refuse goes back to the nearest",
+                [Down, Up, Up, Up, Up],
+                [0, 10, 10, 0, 0],
+                "1:91 2:9",
+            ),
+            (
+                "alone it serves all",
+                [Down, Up, Down, Drained, Down],
+                [0, 10, 0, 0, 0],
+                "1:100",
+            ),
+            ("all none", [Down, Up, Up, Up, Up], [0; 5], "1:100"),
+            ("a whole group none", up, [0; 5], "0:25 1:75"),
+            (
+                "weight 0 serves only alone",
+                [Down, Down, Up, Up, Up],
+                [0, 0, 10, 50, 100],
+                "2:55 3:45",
+            ),
+            (
+                "unproven are no overflow",
+                [Down, Up, Unproven, Down, Down],
+                [10; 5],
+                "1:100",
+            ),
+            (
+                "unproven ones have their shares",
+                [Down, Down, Unproven, Unproven, Down],
+                [10; 5],
+                "2:91 3:9",
+            ),
+        ] {
+            assert_eq!(check_admitted(&list, &status, &percent), expected, "{row}");
+            assert_eq!(
+                check_admitted(&truncated, &status, &percent),
+                expected,
+                "{row}, beyond a truncated list"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_admitted_stays_behind_a_fence() {
+        let fenced = rank(true, &[&[(0, 1)], &[(1, 1)]]);
+        assert_eq!(
+            check_admitted(&fenced, &[Up; 3], &[10, 10, 100]),
+            "0:91 1:9"
+        );
     }
 
     #[test]

@@ -305,6 +305,7 @@ pub fn of(
             .map(|pool| overrides.of(&pool.name).map(|override_| override_.state))
             .collect(),
         unproven: pools.map(unproven).collect(),
+        admitted: Vec::new(),
         members: start.members.clone(),
         last_up: Arc::clone(&start.last_up),
     };
