@@ -18,6 +18,7 @@ pub mod wire;
 // Floor 2: pure models and compilers.
 pub mod geo;
 pub mod health;
+pub mod import;
 pub mod steer;
 pub mod zone;
 // Floor 3: what the operator wrote and what it means.

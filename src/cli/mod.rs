@@ -8,6 +8,7 @@ mod demo;
 mod drain;
 mod explain;
 mod geoip;
+mod import;
 mod out;
 mod remote;
 mod serve;
@@ -61,6 +62,8 @@ enum Command {
     Drain(drain::Options),
     /// Take a drained pool back in
     Undrain(drain::UndrainOptions),
+    /// Make pools.toml and zones from another system's configuration
+    Import(import::Options),
     /// Show what a GeoIP database holds, or make the embedded one
     #[command(subcommand)]
     Geoip(geoip::Command),
@@ -78,6 +81,7 @@ pub fn run() -> ExitCode {
         Command::Status(options) => status::run(&config(), &options),
         Command::Drain(options) => drain::drain(&config(), &options),
         Command::Undrain(options) => drain::undrain(&config(), &options),
+        Command::Import(options) => import::run(&options),
         Command::Geoip(command) => geoip::run(command),
     };
     result.unwrap_or_else(|error| {

@@ -9,6 +9,7 @@ mod answers;
 mod cli;
 mod faults;
 mod health;
+mod import;
 mod limits;
 mod log;
 mod messages;

@@ -1,0 +1,28 @@
+//! Floor 2: other systems' configuration, made into `pools.toml` and zones.
+//!
+//! Text in, text out: importers read their system's files into a `Draft`, which writes itself. What they do not
+//! know is never left out silently. It becomes a comment beside what it belonged to, with the reason, and is
+//! counted. `docs/import.md` says what becomes of what.
+//!
+//! On the way, `yaml` and `vscf` read files into a `tree`, whose `Fields` keep account of what was taken;
+//! `merge` joins A and AAAA where the other system keeps them apart.
+
+use std::sync::Arc;
+
+mod addresses;
+pub mod draft;
+mod merge;
+pub mod octodns;
+mod tree;
+pub mod write;
+mod yaml;
+pub mod zone;
+
+/// A file as it was read.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// Its name as the operator would write it.
+    pub file: Arc<str>,
+    /// Its content.
+    pub text: String,
+}
