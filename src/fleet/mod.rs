@@ -4,3 +4,4 @@
 //! the adapter to the message bus does I/O; [`link`] is the boundary between it and the control loop.
 
 pub mod link;
+pub mod nats;
