@@ -234,6 +234,12 @@ pub struct Pool {
     pub ipv4: Option<String>,
     /// Its health for AAAA; null without an IPv6 endpoint.
     pub ipv6: Option<String>,
+    /// The share of its clients for A that it takes, from 0 to 1; null without an IPv4 endpoint.
+    #[serde(default)]
+    pub ipv4_admitted: Option<f64>,
+    /// The same for AAAA.
+    #[serde(default)]
+    pub ipv6_admitted: Option<f64>,
     /// The operator's override.
     pub r#override: Option<Override>,
     /// Its endpoints.
@@ -417,6 +423,7 @@ fn pools(live: &Live, snapshot: &Snapshot) -> Vec<Pool> {
     let pool = |(ix, pool): (usize, &model::Pool)| {
         let now = &snapshot.pools[ix];
         let health = |family| now.health(family);
+        let admitted = |family| health(family).map(|_| now.admitted[family].ratio());
         let endpoint = |(endpoint, health): (&model::Endpoint, _)| {
             let view = views.remove(&(pool.name.to_string(), endpoint.address));
             self::endpoint(endpoint.address, health, view.as_ref())
@@ -428,6 +435,8 @@ fn pools(live: &Live, snapshot: &Snapshot) -> Vec<Pool> {
                 .map(|ix| config.monitors[ix.index()].name.to_string()),
             ipv4: health(Family::V4).map(|health| health.to_string()),
             ipv6: health(Family::V6).map(|health| health.to_string()),
+            ipv4_admitted: admitted(Family::V4),
+            ipv6_admitted: admitted(Family::V6),
             r#override: overrides.of(&pool.name).map(override_),
             endpoints: now
                 .endpoints

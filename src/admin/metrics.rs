@@ -185,6 +185,20 @@ impl Page {
             ["family", "pool"],
             families,
         );
+        let admitted = pools().flat_map(|(pool, now)| {
+            let families = Family::ALL.into_iter();
+            let families = families.filter(|family| now.health(*family).is_some());
+            families.map(|family| {
+                let ratio = now.admitted[family].ratio();
+                ([family.as_str(), &*pool.name], ratio)
+            })
+        });
+        self.gauge(
+            "meridian_pool_admitted_ratio",
+            "The share of its clients that a pool takes: less than 1 while it gets them back after it was down.",
+            ["family", "pool"],
+            admitted,
+        );
         let endpoints = pools().flat_map(|(pool, now)| {
             let endpoints = now.endpoints.iter().zip(&now.health);
             endpoints.map(|(endpoint, health)| {

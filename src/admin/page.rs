@@ -116,9 +116,19 @@ fn write_pools(out: &mut String, status: &Status) -> fmt::Result {
             "<tbody><tr class=pool><th colspan={n_columns}>{}",
             Text(&pool.name)
         )?;
-        for (family, health) in [("IPv4", &pool.ipv4), ("IPv6", &pool.ipv6)] {
+        for (family, health, admitted) in [
+            ("IPv4", &pool.ipv4, pool.ipv4_admitted),
+            ("IPv6", &pool.ipv6, pool.ipv6_admitted),
+        ] {
             if let Some(health) = health {
                 write!(out, "{}", Badge(health, &format!("{family} {health}")))?;
+            }
+            if let Some(admitted) = admitted.filter(|admitted| *admitted < 1.0) {
+                write!(
+                    out,
+                    "<small>ramping: {} % of its clients</small>",
+                    admitted * 100.0
+                )?;
             }
         }
         if let Some(override_) = &pool.r#override {

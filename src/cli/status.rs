@@ -1,6 +1,7 @@
 //! `status`: what the running server knows, as a table of pools and vantages.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -125,9 +126,16 @@ fn table(status: &Status) -> String {
 }
 
 fn row(status: &Status, pool: &Pool, endpoint: &Endpoint) -> Vec<String> {
-    let name = match &pool.r#override {
-        Some(override_) => format!("{} [{}]", pool.name, override_.state),
-        None => pool.name.clone(),
+    let admitted = match endpoint.address {
+        IpAddr::V4(_) => pool.ipv4_admitted,
+        IpAddr::V6(_) => pool.ipv6_admitted,
+    };
+    let name = match (&pool.r#override, admitted) {
+        (Some(override_), _) => format!("{} [{}]", pool.name, override_.state),
+        (None, Some(admitted)) if admitted < 1.0 => {
+            format!("{} [ramping: {} %]", pool.name, admitted * 100.0)
+        }
+        (None, _) => pool.name.clone(),
     };
     let since = endpoint.since.map_or("-".into(), |at| {
         Span(status.now.saturating_sub(at)).to_string()

@@ -85,6 +85,8 @@ pub const MIN_HEALTHY: u32 = 1;
 pub const WEIGHT: u32 = 1;
 /// The map as it is.
 pub const BIAS_KM: f64 = 0.0;
+/// What probes call up serves: only the operator knows how long caches take to warm.
+pub const RAMP: Duration = Duration::ZERO;
 
 /// Short enough that a flip reaches clients within half a minute, long enough for caches to work.
 pub const TTL: u32 = 30;

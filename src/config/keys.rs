@@ -184,6 +184,7 @@ pub(super) const POOL: Keys = Keys {
         "min_healthy",
         "weight",
         "bias_km",
+        "ramp",
     ],
     tables: &[],
 };

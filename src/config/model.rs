@@ -347,6 +347,8 @@ pub struct Pool {
     pub weight: u32,
     /// Subtracted from the distance, in kilometres; may be negative.
     pub bias_km: f64,
+    /// How long it takes until all of its clients are back after probes took it out; zero: no time.
+    pub ramp: Duration,
 }
 
 /// One address of a pool.

@@ -213,6 +213,13 @@ fn pool(name: &Name<'_>, table: &Table<'_>, monitors: &Names<'_>, safety: &Safet
     let bias_km = table.read_or("bias_km", defaults::BIAS_KM, |item| {
         item.number(-MOST_BIAS_KM..=MOST_BIAS_KM)
     });
+    let ramp = table.read_or("ramp", defaults::RAMP, |item| {
+        let ramp = item.duration(Duration::ZERO..=Duration::from_secs(86_400))?;
+        if !ramp.is_zero() && table.is_missing("monitor") {
+            item.warn("has no effect on a pool without `monitor`, which is never down");
+        }
+        Some(ramp)
+    });
     Some(Pool {
         name: name?,
         location: location?,
@@ -221,6 +228,7 @@ fn pool(name: &Name<'_>, table: &Table<'_>, monitors: &Names<'_>, safety: &Safet
         min_healthy: min_healthy as usize,
         weight,
         bias_km,
+        ramp,
     })
 }
 

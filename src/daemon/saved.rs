@@ -27,10 +27,11 @@ use crate::health::saved::SavedVantage;
 use crate::health::streak::Note;
 use crate::live::clock::unix;
 use crate::state::evidence::LastUp;
+use crate::state::ramp::UnderWay;
 
 /// The layout of `state.json`; a file with a higher number is of a newer release. In layout 1 it also
 /// held the overrides.
-const VERDICTS_VERSION: u32 = 2;
+const VERDICTS_VERSION: u32 = 3;
 
 /// The layout of `overrides.json`.
 const OVERRIDES_VERSION: u32 = 1;
@@ -46,6 +47,9 @@ struct VerdictsFile {
     /// From layout 2 on.
     #[serde(default)]
     last_up: Vec<LastUpRecord>,
+    /// From layout 3 on.
+    #[serde(default)]
+    ramps: Vec<RampRecord>,
     /// In layout 1 only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     overrides: Option<Vec<OverrideRecord>>,
@@ -104,6 +108,15 @@ struct LastUpRecord {
     ipv6: BTreeSet<Box<str>>,
 }
 
+/// A pool that gets its clients back in steps.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RampRecord {
+    pool: Box<str>,
+    ipv4: bool,
+    ipv6: bool,
+}
+
 /// Everything kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
@@ -111,6 +124,8 @@ pub struct State {
     pub verdicts: Saved,
     /// The pools that were up last.
     pub last_up: LastUp,
+    /// The ramps under way.
+    pub ramps: UnderWay,
     /// The operators' overrides.
     pub overrides: Overrides,
 }
@@ -127,11 +142,17 @@ fn overrides_path(state_dir: &Path) -> PathBuf {
 ///
 /// # Errors
 /// If the folder cannot be made or written to.
-pub fn write_verdicts(state_dir: &Path, verdicts: &Saved, last_up: &LastUp) -> io::Result<()> {
+pub fn write_verdicts(
+    state_dir: &Path,
+    verdicts: &Saved,
+    last_up: &LastUp,
+    ramps: &UnderWay,
+) -> io::Result<()> {
     let file = VerdictsFile {
         version: VERDICTS_VERSION,
         endpoints: verdicts.endpoints.iter().map(Endpoint::of).collect(),
         last_up: last_up.iter().map(LastUpRecord::of).collect(),
+        ramps: ramps.iter().map(RampRecord::of).collect(),
         overrides: None,
     };
     write(&verdicts_path(state_dir), &file)
@@ -221,6 +242,7 @@ fn parse_verdicts(bytes: &[u8]) -> Result<State, String> {
             endpoints: endpoints.collect::<Result<_, _>>()?,
         },
         last_up,
+        ramps: file.ramps.into_iter().map(RampRecord::into_ramp).collect(),
         overrides: overrides(file.overrides.unwrap_or_default())?,
     })
 }
@@ -297,6 +319,24 @@ impl LastUpRecord {
     }
 }
 
+impl RampRecord {
+    fn of((pool, families): (&Box<str>, &PerFamily<bool>)) -> Self {
+        Self {
+            pool: pool.clone(),
+            ipv4: families.v4,
+            ipv6: families.v6,
+        }
+    }
+
+    fn into_ramp(self) -> (Box<str>, PerFamily<bool>) {
+        let families = PerFamily {
+            v4: self.ipv4,
+            v6: self.ipv6,
+        };
+        (self.pool, families)
+    }
+}
+
 impl OverrideRecord {
     fn of((pool, override_): (&str, &Override)) -> Self {
         Self {
@@ -358,8 +398,13 @@ mod tests {
             v6: BTreeSet::new(),
         };
         last_up.insert("app.example.com", pools);
+        let families = PerFamily {
+            v4: true,
+            v6: false,
+        };
         State {
             last_up,
+            ramps: [("us".into(), families)].into(),
             verdicts: Saved {
                 endpoints: vec![endpoint],
             },
@@ -368,7 +413,7 @@ mod tests {
     }
 
     fn write(state_dir: &Path, state: &State) {
-        write_verdicts(state_dir, &state.verdicts, &state.last_up).expect("write");
+        write_verdicts(state_dir, &state.verdicts, &state.last_up, &state.ramps).expect("write");
         write_overrides(state_dir, &state.overrides).expect("write");
     }
 
@@ -394,6 +439,7 @@ mod tests {
         std::fs::write(verdicts_path(dir.path()), text).expect("write");
         let state = State {
             last_up: LastUp::default(),
+            ramps: UnderWay::new(),
             ..state()
         };
         assert_eq!(read(dir.path()), state);
@@ -407,7 +453,7 @@ mod tests {
         for (file, text) in [
             ("state.json", ""),
             ("state.json", "{}"),
-            ("state.json", r#"{"version":3,"verdicts":"another layout"}"#),
+            ("state.json", r#"{"version":4,"verdicts":"another layout"}"#),
             ("state.json", r#"{"version":2,"endpoints":[],"more":1}"#),
             ("overrides.json", r#"{"version":2,"overrides":[]}"#),
             (

@@ -71,6 +71,7 @@ use crate::probe::tls::Tls;
 use crate::state::counters::Counters;
 use crate::state::membership::Membership;
 use crate::state::plan::Plan;
+use crate::state::ramp::Ramps;
 use crate::state::snapshot::Snapshot;
 use crate::transport;
 use crate::transport::Bound;
@@ -338,12 +339,13 @@ fn live(
     let state = state_dir.map(saved::read).unwrap_or_default();
     let mut health_table = evidence::health_table(&plan, &Membership::default());
     health_table.restore(&state.verdicts, clock.now());
-    let start = evidence::Start {
+    let mut start = evidence::Start {
         is_fresh: state.verdicts.endpoints.is_empty(),
         last_up: Arc::new(state.last_up),
+        ramps: Ramps::resume(&state.ramps),
         members: Membership::default(),
     };
-    let evidence = evidence::of(&plan, &health_table, &state.overrides, &start);
+    let evidence = evidence::of(&plan, &health_table, &state.overrides, &mut start);
     let start = evidence::Start {
         last_up: Arc::clone(&evidence.last_up),
         ..start

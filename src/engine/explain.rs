@@ -34,6 +34,7 @@ use crate::geo::rank::complete;
 use crate::state::counters::Counters;
 use crate::state::snapshot::Snapshot;
 use crate::steer::PoolStatus;
+use crate::steer::spread::Admitted;
 
 /// Why the answer is what it is.
 #[derive(Debug)]
@@ -266,18 +267,20 @@ impl Explainer<'_> {
     /// The pools of a rank list with the reason why each was or was not answered.
     fn candidates(&self, rank: &RankList) -> Vec<Candidate> {
         let mut candidates = Vec::new();
-        let mut is_decided = false;
+        let (mut is_decided, mut has_refused) = (false, false);
         for group in rank.groups.iter() {
             let has_chosen = group.iter().any(|share| self.is_chosen(share.pool));
             for share in group {
                 let chosen = self.is_chosen(share.pool);
                 let why = |status| match chosen {
+                    true if has_refused && status == PoolStatus::Up => REFUSED_BEFORE,
                     true => why_chosen(status),
                     false => why_not(status, is_decided, has_chosen, self.steered.family),
                 };
                 candidates.extend(self.candidate(share.pool, why));
             }
             is_decided |= has_chosen;
+            has_refused |= group.iter().any(|share| self.is_up(share.pool));
         }
         let is_listed = |pool| {
             candidates
@@ -288,6 +291,11 @@ impl Explainer<'_> {
             candidates.extend(self.candidate(pool, |_| FALLBACK));
         }
         candidates
+    }
+
+    fn is_up(&self, pool: PoolIx) -> bool {
+        let now = self.snapshot.pools.get(pool.index());
+        now.is_some_and(|now| now.status[self.steered.family] == PoolStatus::Up)
     }
 
     fn is_chosen(&self, pool: PoolIx) -> bool {
@@ -311,6 +319,11 @@ impl Explainer<'_> {
         {
             reason = format!("{reason} ({details})");
         }
+        let admitted = now.admitted[family];
+        if status == PoolStatus::Up && admitted != Admitted::ALL {
+            let percent = admitted.ratio() * 100.0;
+            reason = format!("{reason}; ramping: {percent} % of its clients");
+        }
         Some(Candidate {
             pool,
             distance_km: self
@@ -327,6 +340,9 @@ impl Explainer<'_> {
 
 /// Why a pool is answered that is none of the client's.
 const FALLBACK: &str = "no pool is up: the fallback";
+
+/// Why a pool is answered behind others that are up.
+const REFUSED_BEFORE: &str = "first in the client's order that takes this client";
 
 fn why_chosen(status: PoolStatus) -> &'static str {
     match status {
@@ -349,6 +365,6 @@ fn why_not(status: PoolStatus, is_decided: bool, has_chosen: bool, family: Famil
         PoolStatus::Unproven => "never probed: behind pools that are up",
         PoolStatus::Up if has_chosen => "shares this place; the client belongs to another",
         PoolStatus::Up if is_decided => "later in the client's order",
-        PoolStatus::Up => "not answered",
+        PoolStatus::Up => "up, but does not take this client",
     }
 }

@@ -9,6 +9,7 @@ use crate::base::prefix::Family;
 use crate::health::health_table::Endpoint;
 use crate::health::health_table::HealthTable;
 use crate::health::observation::Moment;
+use crate::health::observation::Observation;
 use crate::health::observation::Target;
 use crate::health::saved::Saved;
 use crate::health::saved::SavedEndpoint;
@@ -76,6 +77,19 @@ impl HealthTable {
         let now = self.at(now);
         let endpoints = self.endpoints.iter();
         endpoints.map(move |endpoint| self.endpoint_view(endpoint, now))
+    }
+
+    /// Whether the vantage of an observation has a vote on its endpoint.
+    pub fn has_vote(&self, observation: &Observation, now: Moment) -> bool {
+        let (target, now) = (&observation.target, self.at(now));
+        let endpoint = self.find(&target.pool, target.address);
+        endpoint.is_some_and(|endpoint| {
+            let mut streaks = endpoint.vantages.iter();
+            streaks.any(|(index, streak)| {
+                self.vantages[*index].name == observation.vantage
+                    && self.is_voting(endpoint, *index, streak, now)
+            })
+        })
     }
 
     /// Everything that is worth keeping over a restart.

@@ -965,6 +965,7 @@ fn pairs_are_what_each_vantage_can_reach() {
         min_healthy: 1,
         weight: 1,
         bias_km: 0.0,
+        ramp: Duration::ZERO,
     };
     let pools = Pools {
         monitors: vec![(*monitor).clone()],

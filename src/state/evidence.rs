@@ -43,6 +43,8 @@ pub struct PoolNow {
     pub endpoints: Arc<[Endpoint]>,
     /// Each endpoint's health.
     pub health: Box<[Health]>,
+    /// What the pool is worth in each family by its endpoints' health alone.
+    pub judged: PerFamily<PoolStatus>,
     /// What the pool is worth in each family.
     pub status: PerFamily<PoolStatus>,
     /// The share of its clients that it takes in each family.
@@ -69,7 +71,7 @@ impl PoolNow {
         let health: Box<[Health]> = (0..endpoints.len()).map(health).collect();
         let forced = evidence.forced.get(ix).copied().flatten();
         let unproven = evidence.unproven.get(ix).copied();
-        let status = PerFamily::from_fn(|family| {
+        let judged = PerFamily::from_fn(|family| {
             let (mut n, mut n_up, mut n_unproven) = (0, 0, 0);
             for (endpoint, health) in endpoints.iter().zip(&health) {
                 if Family::of(endpoint.address) == family {
@@ -80,22 +82,31 @@ impl PoolNow {
             }
             // A family with fewer endpoints than `min_healthy` needs all that it has.
             let n_needed = min_healthy.min(n);
-            match forced {
-                _ if n == 0 => PoolStatus::Absent,
-                Some(Forced::Drain) => PoolStatus::Drained,
-                Some(Forced::Down) => PoolStatus::Down,
-                Some(Forced::Up) => PoolStatus::Up,
-                None if n_up >= n_needed => PoolStatus::Up,
-                None if n_up + n_unproven >= n_needed => unproven.unwrap_or(PoolStatus::Up),
-                None => PoolStatus::Down,
+            if n == 0 {
+                PoolStatus::Absent
+            } else if n_up >= n_needed {
+                PoolStatus::Up
+            } else if n_up + n_unproven >= n_needed {
+                unproven.unwrap_or(PoolStatus::Up)
+            } else {
+                PoolStatus::Down
             }
         });
+        let status = judged.map(|judged| match forced {
+            _ if judged == PoolStatus::Absent => PoolStatus::Absent,
+            Some(Forced::Drain) => PoolStatus::Drained,
+            Some(Forced::Down) => PoolStatus::Down,
+            Some(Forced::Up) => PoolStatus::Up,
+            None => judged,
+        });
+        let admitted = evidence.admitted.get(ix).filter(|_| forced.is_none());
         Self {
             forced,
             endpoints,
             health,
+            judged,
             status,
-            admitted: evidence.admitted.get(ix).copied().unwrap_or_default(),
+            admitted: admitted.copied().unwrap_or_default(),
             min_healthy,
         }
     }

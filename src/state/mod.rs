@@ -12,6 +12,7 @@ pub mod evidence;
 pub mod membership;
 pub mod plan;
 pub mod publish;
+pub mod ramp;
 pub mod snapshot;
 pub mod stranded;
 

@@ -19,6 +19,7 @@ mod reload;
 mod restart;
 mod robustness;
 mod secondaries;
+mod shares;
 mod signals;
 mod steering;
 mod transfer;

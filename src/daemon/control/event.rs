@@ -59,6 +59,14 @@ pub(super) enum Event {
     },
     /// A pool serves a family again.
     PoolUp { pool: Box<str>, family: Family },
+    /// A pool that probes brought back takes another share of its clients.
+    PoolAdmits {
+        pool: Box<str>,
+        family: Family,
+        percent: f64,
+    },
+    /// A probe of a pool failed while it was getting its clients back.
+    RampStartsOver { pool: Arc<str>, family: Family },
     /// A vantage stopped or began to report, or to see.
     Vantage(VantageChange),
     /// The first round of probes is in.
@@ -124,6 +132,16 @@ impl Event {
                 n,
             } => warn!(%pool, %family, up = n_up, of = n, "pool is down"),
             Self::PoolUp { pool, family } => info!(%pool, %family, "pool is up"),
+            Self::PoolAdmits {
+                pool,
+                family,
+                percent,
+            } => info!(%pool, %family, percent, "pool takes this share of its clients"),
+            Self::RampStartsOver { pool, family } => warn!(
+                %pool,
+                %family,
+                "a probe failed while the pool was getting its clients back: its ramp starts over"
+            ),
             Self::Vantage(change) => log_vantage(change),
             Self::Ready => info!("ready: the first round of probes has finished"),
             Self::OverrideSet {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::base::health::Health;
 use crate::base::ix::PoolIx;
+use crate::base::prefix::Family;
 use crate::config::model::Endpoint;
 use crate::config::model::Pool;
 use crate::daemon::control::event::Event;
@@ -14,6 +15,7 @@ use crate::health::health_table::Limits;
 use crate::health::monitor::Unproven;
 use crate::health::observation::Moment;
 use crate::health::observation::Observation;
+use crate::health::observation::ProbeResult;
 use crate::health::overrides::Forced;
 use crate::health::overrides::Override;
 use crate::health::overrides::Overrides;
@@ -28,6 +30,8 @@ use crate::state::evidence::LastUp;
 use crate::state::evidence::PoolNow;
 use crate::state::membership::Membership;
 use crate::state::plan::Plan;
+use crate::state::ramp::Ramps;
+use crate::state::ramp::UnderWay;
 use crate::state::snapshot::Snapshot;
 use crate::steer::PoolStatus;
 
@@ -75,6 +79,7 @@ pub(super) struct Evidence {
     overrides: Owned<Overrides>,
     members: Membership,
     last_up: Arc<LastUp>,
+    ramps: Ramps,
     /// Whether the first round of probes is in.
     is_ready: bool,
     /// Whether the process began without verdicts of a run before.
@@ -94,6 +99,7 @@ impl Evidence {
             overrides,
             members: start.members.clone(),
             last_up: Arc::clone(&start.last_up),
+            ramps: start.ramps.clone(),
             is_ready,
             is_fresh_start: start.is_fresh,
         }
@@ -116,7 +122,7 @@ impl Evidence {
         now: Moment,
         meters: &Meters,
     ) -> Effects {
-        let mut effects = Effects::default();
+        let mut effects = self.advance(now);
         let mut health_table = self.health_table.write();
         for observation in observations {
             // A probe that was in flight over a reload must not bring back a pool's series.
@@ -126,11 +132,30 @@ impl Evidence {
             for flip in health_table.observe(observation, now) {
                 effects.flipped(&flip, self.urgency(&flip));
             }
+            let target = &observation.target;
+            let family = Family::of(target.address);
+            if matches!(observation.result, ProbeResult::Failure(_))
+                && health_table.has_vote(observation, now)
+                && self.ramps.probe_failed(&target.pool, family)
+            {
+                effects.publish = Urgency::Now;
+                let pool = Arc::clone(&target.pool);
+                effects.events.push(Event::RampStartsOver { pool, family });
+            }
         }
         // Counted only until it is known: thousands of endpoints report every few milliseconds.
         if !self.is_ready && health_table.n_awaited() == 0 {
             self.is_ready = true;
             effects.events.push(Event::Ready);
+        }
+        effects
+    }
+
+    /// Goes on with the ramps.
+    fn advance(&mut self, now: Moment) -> Effects {
+        let mut effects = Effects::default();
+        if self.ramps.advance(now.elapsed) {
+            effects.publish = Urgency::Now;
         }
         effects
     }
@@ -148,9 +173,9 @@ impl Evidence {
         }
     }
 
-    /// Lets old reports and overrides expire.
+    /// Lets old reports and overrides expire, and ramps go on.
     pub(super) fn tick(&mut self, now: Moment) -> Effects {
-        let mut effects = Effects::default();
+        let mut effects = self.advance(now);
         let mut health_table = self.health_table.write();
         for flip in health_table.tick(now) {
             effects.flipped(&flip, self.urgency(&flip));
@@ -224,13 +249,15 @@ impl Evidence {
 
     /// What a snapshot is built from.
     pub(super) fn of(&mut self, plan: &Plan) -> evidence::Evidence {
-        let start = Start {
+        let mut start = Start {
             members: self.members.clone(),
             last_up: Arc::clone(&self.last_up),
+            ramps: std::mem::take(&mut self.ramps),
             is_fresh: self.is_fresh_start && !self.is_ready,
         };
         let (health_table, overrides) = (self.health_table.read(), self.overrides.read());
-        let evidence = of(plan, &health_table, &overrides, &start);
+        let evidence = of(plan, &health_table, &overrides, &mut start);
+        self.ramps = start.ramps;
         self.last_up = Arc::clone(&evidence.last_up);
         evidence
     }
@@ -252,9 +279,9 @@ impl Evidence {
     }
 
     /// Everything else that is worth keeping over a restart.
-    pub(super) fn verdicts(&self, now: Moment) -> (Saved, Arc<LastUp>) {
+    pub(super) fn verdicts(&self, now: Moment) -> (Saved, Arc<LastUp>, UnderWay) {
         let saved = self.health_table.read().saved(now);
-        (saved, Arc::clone(&self.last_up))
+        (saved, Arc::clone(&self.last_up), self.ramps.under_way())
     }
 }
 
@@ -265,17 +292,19 @@ pub struct Start {
     pub members: Membership,
     /// The pools that were up last, in the run before.
     pub last_up: Arc<LastUp>,
+    /// The ramps under way.
+    pub ramps: Ramps,
     /// Whether nothing was ever probed: until the first round of probes is in, pools that would rank behind
     /// those known to be up (`unproven = "behind"`) count as up, since none is better known than another.
     pub is_fresh: bool,
 }
 
-/// What is known of a plan's pools.
+/// What is known of a plan's pools; the ramps of `start` follow it.
 pub fn of(
     plan: &Plan,
     health_table: &HealthTable,
     overrides: &Overrides,
-    start: &Start,
+    start: &mut Start,
 ) -> evidence::Evidence {
     let pools = plan.config.pools.pools.iter();
     let endpoints = pools.clone().zip(0..).map(|(pool, ix)| {
@@ -319,6 +348,7 @@ pub fn of(
             evidence.last_up = Arc::new(last_up);
         }
     }
+    evidence.admitted = start.ramps.follow(plan, &evidence);
     evidence
 }
 
@@ -362,7 +392,6 @@ mod tests {
 
     use super::*;
     use crate::health::failure::ProbeFailure;
-    use crate::health::observation::ProbeResult;
     use crate::health::observation::Target;
     use crate::state::fixture;
 
@@ -477,11 +506,11 @@ pools = ["a", "b"]
             let plan = plan(&POOLS.replace("port = 80", &key));
             let health_table = health_table(&plan, &Membership::default());
             for (is_fresh, expected) in [(true, in_the_first_round), (false, later)] {
-                let start = Start {
+                let mut start = Start {
                     is_fresh,
                     ..Start::default()
                 };
-                let evidence = of(&plan, &health_table, &Overrides::default(), &start);
+                let evidence = of(&plan, &health_table, &Overrides::default(), &mut start);
                 assert_eq!(evidence.unproven, [expected; 2], "{unproven} {is_fresh}");
             }
         }
@@ -530,6 +559,39 @@ pools = ["a", "b"]
         let effects = evidence.clear_override("b").expect("there is one");
         assert!(effects.save_overrides);
         assert_eq!(forced(&mut evidence), [None; 2]);
+    }
+
+    #[test]
+    fn a_failed_probe_starts_a_ramp_over() {
+        let text = POOLS.replace("[pool.a]\n", "[pool.a]\nramp = \"3m\"\n");
+        let plan = plan(&text);
+        let mut evidence = start(&plan);
+        let meters = Meters::new();
+        let mut probe = |evidence: &mut Evidence, seconds, result| {
+            let observation = observation(&plan, 0, result);
+            let effects = evidence.observe(&[observation], at(seconds), &meters);
+            let admitted = evidence.of(&plan).admitted[0].v4;
+            (effects, admitted.ratio())
+        };
+        for seconds in [5, 10, 15] {
+            probe(&mut evidence, seconds, unfit());
+        }
+        probe(&mut evidence, 20, ProbeResult::Success);
+        let (_, admitted) = probe(&mut evidence, 25, ProbeResult::Success);
+        assert_eq!(admitted, 0.1);
+        assert_eq!(evidence.tick(at(84)).publish, Urgency::No);
+        assert_eq!(evidence.tick(at(85)).publish, Urgency::Now);
+        let (effects, admitted) = probe(&mut evidence, 86, ProbeResult::Success);
+        assert_eq!((effects.publish, admitted), (Urgency::No, 0.25));
+        let (effects, admitted) = probe(&mut evidence, 90, unfit());
+        assert_eq!((effects.publish, admitted), (Urgency::Now, 0.1));
+        let event = Event::RampStartsOver {
+            pool: "a".into(),
+            family: Family::V4,
+        };
+        assert_eq!(effects.events, [event]);
+        assert_eq!(evidence.tick(at(149)).publish, Urgency::No);
+        assert_eq!(evidence.tick(at(150)).publish, Urgency::Now);
     }
 
     #[test]

@@ -432,7 +432,9 @@ impl Control {
                 saved::write_overrides(&state_dir, &overrides)?;
             }
             match verdicts {
-                Some((verdicts, last_up)) => saved::write_verdicts(&state_dir, &verdicts, &last_up),
+                Some((verdicts, last_up, ramps)) => {
+                    saved::write_verdicts(&state_dir, &verdicts, &last_up, &ramps)
+                }
                 None => Ok(()),
             }
         }

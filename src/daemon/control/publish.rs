@@ -1,6 +1,7 @@
 //! What is served: builds each next snapshot and has missing merged tables made, one batch at a time.
 //! No clock and no threads: snapshots and jobs go out as [`Published`], merged tables come back.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::state::evidence::Evidence;
 use crate::state::plan::Plan;
 use crate::state::snapshot::Snapshot;
 use crate::steer::PoolStatus;
+use crate::steer::spread::Admitted;
 
 /// Merged tables with the jobs that they were made for.
 pub(super) type Merged = Vec<(MergeJob, Arc<AnswerTable>)>;
@@ -37,20 +39,28 @@ pub(super) struct Publish {
     is_merging: bool,
     /// Pools that were last logged as down, or were so at start.
     down: Down,
+    /// Pools that take a share of their clients only, as last logged.
+    sharing: Sharing,
 }
 
 /// Names of pools that are down in each family.
 type Down = PerFamily<BTreeSet<Box<str>>>;
 
+/// Names of pools that take a share of their clients in each family, with that share.
+type Sharing = PerFamily<BTreeMap<Box<str>, Admitted>>;
+
 impl Publish {
     /// Goes on from the first snapshot.
     pub(super) fn new(served: Arc<Snapshot>) -> Self {
         let mut down = Down::default();
+        let mut sharing = Sharing::default();
         pool_events(&served, &mut down);
+        share_events(&served, &mut sharing);
         Self {
             served,
             is_merging: false,
             down,
+            sharing,
         }
     }
 
@@ -70,6 +80,7 @@ impl Publish {
         let names: HashSet<&str> = plan.config.pools.pools.iter().map(|p| &*p.name).collect();
         for family in Family::ALL {
             self.down[family].retain(|pool| names.contains(&**pool));
+            self.sharing[family].retain(|pool, _| names.contains(&**pool));
         }
         self.build(plan, evidence)
     }
@@ -77,7 +88,8 @@ impl Publish {
     fn build(&mut self, plan: Arc<Plan>, evidence: &Evidence) -> Published {
         let generation = self.served.generation + 1;
         let snapshot = Snapshot::build(plan, evidence, generation, Some(&self.served));
-        let events = pool_events(&snapshot, &mut self.down);
+        let mut events = pool_events(&snapshot, &mut self.down);
+        events.extend(share_events(&snapshot, &mut self.sharing));
         self.serve(snapshot, events)
     }
 
@@ -131,6 +143,33 @@ fn pool_events(snapshot: &Snapshot, down: &mut Down) -> Vec<Event> {
                     events.push(Event::PoolUp { pool, family });
                 }
                 _ => {}
+            }
+        }
+    }
+    events
+}
+
+/// What to log of the pools whose share of their clients has changed, of which `sharing` keeps account.
+fn share_events(snapshot: &Snapshot, sharing: &mut Sharing) -> Vec<Event> {
+    let mut events = Vec::new();
+    for (config, now) in snapshot.plan.config.pools.pools.iter().zip(&snapshot.pools) {
+        for family in Family::ALL {
+            let (sharing, admitted) = (&mut sharing[family], now.admitted[family]);
+            let before = sharing.get(&config.name).copied().unwrap_or_default();
+            if before == admitted {
+                continue;
+            }
+            match admitted {
+                Admitted::ALL => sharing.remove(&config.name),
+                _ => sharing.insert(config.name.clone(), admitted),
+            };
+            // A pool that is down takes none: that is logged already.
+            if now.status[family] == PoolStatus::Up {
+                events.push(Event::PoolAdmits {
+                    pool: config.name.clone(),
+                    family,
+                    percent: admitted.ratio() * 100.0,
+                });
             }
         }
     }

@@ -1,0 +1,61 @@
+//! Pools that take a share of their clients: ramps.
+
+use std::net::IpAddr;
+
+use crate::harness::Backends;
+use crate::harness::FRANCE;
+use crate::harness::Folder;
+use crate::harness::Mood;
+use crate::harness::Server;
+use crate::harness::eventually;
+use crate::harness::http;
+use crate::harness::world;
+
+const APP: &str = "app.example.com.";
+
+/// Those of 200 client subnets in France that get this address.
+fn clients_of(server: &Server, address: [u8; 4]) -> Vec<u8> {
+    let gets = |n: &u8| server.steer(APP, &format!("90.63.{n}.0/24")) == [IpAddr::from(address)];
+    (0..200).filter(gets).collect()
+}
+
+#[test]
+fn a_pool_that_was_down_gets_its_clients_back_in_steps() {
+    let backends = Backends::start(80, 4);
+    let pools = world(80, backends.port);
+    // An hour, so that no step falls into the test.
+    let ramp =
+        |ramp: &str| pools.replace("[pool.eu]\n", &format!("[pool.eu]\nramp = \"{ramp}\"\n"));
+    let (us, eu) = ([127, 0, 80, 1], [127, 0, 80, 2]);
+    let server = Folder::usual(&ramp("1h"), "").serve().ready();
+    assert_eq!(clients_of(&server, eu).len(), 200, "none at the start");
+
+    backends.set(2, Mood::Unavailable);
+    server.moves_to(APP, FRANCE, "127.0.80.1");
+    backends.set(2, Mood::Ready);
+    server.wait_for_log("percent=10");
+    let back = clients_of(&server, eu);
+    // Binomial: 20, and four standard deviations.
+    assert!((3..=37).contains(&back.len()), "{back:?}");
+    assert_eq!(clients_of(&server, us).len(), 200 - back.len());
+    let (_, status) = http(server.admin, "GET", "/api/v1/status");
+    assert!(status.contains("\"ipv4_admitted\":0.1"), "{status}");
+    let subnet = format!("90.63.{}.0/24", back[0]);
+    let path = format!("/api/v1/explain?name=app.example.com&client={subnet}");
+    let (_, explained) = http(server.admin, "GET", &path);
+    assert!(
+        explained.contains("ramping: 10 % of its clients"),
+        "{explained}"
+    );
+
+    server.signal("-TERM");
+    let (_, folder, _) = server.ended();
+    let server = folder.serve().ready();
+    assert_eq!(clients_of(&server, eu), back, "the same after a restart");
+
+    server.folder.write("pools.toml", ramp("1s"));
+    eventually("all clients", || {
+        (clients_of(&server, eu).len() == 200).then_some(())
+    });
+    server.wait_for_log("percent=100");
+}
