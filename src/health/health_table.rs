@@ -212,6 +212,13 @@ impl HealthTable {
             .map_or(Health::Unknown, |endpoint| endpoint.health)
     }
 
+    /// Whether the first probe of any pair of endpoint and vantage has not finished. Cheap while many have
+    /// not, and linear in the number of pairs for the last ones.
+    pub fn is_awaiting(&self) -> bool {
+        let mut streaks = self.endpoints.iter().flat_map(|e| &e.vantages);
+        streaks.any(|(_, streak)| !streak.is_probed())
+    }
+
     /// The number of pairs of endpoint and vantage whose first probe has not finished; 0 once the
     /// first round is in.
     pub fn n_awaited(&self) -> usize {

@@ -93,7 +93,7 @@ impl Evidence {
         overrides: Owned<Overrides>,
         start: &Start,
     ) -> Self {
-        let is_ready = health_table.read().n_awaited() == 0;
+        let is_ready = !health_table.read().is_awaiting();
         Self {
             health_table,
             overrides,
@@ -143,8 +143,7 @@ impl Evidence {
                 effects.events.push(Event::RampStartsOver { pool, family });
             }
         }
-        // Counted only until it is known: thousands of endpoints report every few milliseconds.
-        if !self.is_ready && health_table.n_awaited() == 0 {
+        if !self.is_ready && !health_table.is_awaiting() {
             self.is_ready = true;
             effects.events.push(Event::Ready);
         }
@@ -244,7 +243,7 @@ impl Evidence {
         let mut health_table = self.health_table.write();
         next.adopt(&health_table);
         *health_table = next;
-        self.is_ready |= health_table.n_awaited() == 0;
+        self.is_ready |= !health_table.is_awaiting();
     }
 
     /// What a snapshot is built from.
