@@ -48,6 +48,10 @@ use crate::probe::tls::TrustWatch;
 /// quick start, and no burst.
 const FIRST_ROUND: Duration = Duration::from_secs(1);
 
+/// First probes per second where there are more of them than that: about what one core can do beside
+/// answering. Later rounds keep the spread of the first.
+const FIRST_PROBES_PER_SECOND: f64 = 10_000.0;
+
 /// The most that jitter adds to an interval.
 const MAX_DELAY: Duration = Duration::from_millis(500);
 
@@ -128,29 +132,34 @@ impl Prober {
         }
         let lanes = self.lanes.share_out(pairs.iter().map(Pair::lane));
         let mut before = std::mem::take(&mut self.running);
+        let mut new = Vec::new();
         for pair in pairs {
-            let target = &pair.target;
-            let pool = Arc::clone(&target.pool);
-            let key = (pool, target.address, Arc::clone(&pair.vantage));
-            let lane = Arc::clone(&lanes[&pair.lane()]);
-            let kept = before.remove(&key).filter(|old| *old.probed.pair == pair);
-            let running = match kept {
+            let key = pair.key();
+            match before.remove(&key).filter(|old| *old.probed.pair == pair) {
                 Some(running) => {
-                    running.probed.lane.store(lane);
-                    running
+                    running.probed.lane.store(Arc::clone(&lanes[&pair.lane()]));
+                    self.running.insert(key, running);
                 }
-                None => self.start(pair, lane),
-            };
+                None => new.push(pair),
+            }
+        }
+        let first_round = first_round(new.len());
+        for pair in new {
+            let (key, lane) = (pair.key(), Arc::clone(&lanes[&pair.lane()]));
+            let running = self.start(pair, lane, first_round);
             self.running.insert(key, running);
         }
         let probed = self.running.values().map(|running| &running.probed);
         self.peers.replace(probed.cloned());
     }
 
-    fn start(&self, pair: Pair, lane: Arc<Semaphore>) -> Running {
+    fn start(&self, pair: Pair, lane: Arc<Semaphore>, first_round: Duration) -> Running {
+        let spread = first_round.min(pair.target.monitor.interval);
+        let due = Instant::now() + spread.mul_f64(random());
         let probed = Arc::new(Probed::new(pair, lane));
         let task = tokio::spawn(probe_forever(
             Arc::clone(&probed),
+            due,
             Arc::clone(&self.ask),
             Arc::clone(&self.peers),
             Arc::clone(&self.late),
@@ -160,7 +169,17 @@ impl Prober {
     }
 }
 
+/// The time over which so many first probes are spread.
+fn first_round(n: usize) -> Duration {
+    FIRST_ROUND.max(Duration::from_secs_f64(n as f64 / FIRST_PROBES_PER_SECOND))
+}
+
 impl Pair {
+    fn key(&self) -> Key {
+        let (pool, vantage) = self.lane();
+        (pool, self.target.address, vantage)
+    }
+
     /// The pairs that compete for the same probes in flight.
     fn lane(&self) -> Lane {
         let (pool, vantage) = (&self.target.pool, &self.vantage);
@@ -168,9 +187,10 @@ impl Pair {
     }
 }
 
-/// Ends when nobody listens any more.
+/// Begins when it is `due`, and ends when nobody listens any more.
 async fn probe_forever(
     probed: Arc<Probed>,
+    mut due: Instant,
     ask: Ask,
     peers: Arc<Peers>,
     late: Arc<LateLog>,
@@ -179,7 +199,6 @@ async fn probe_forever(
     let pair = &probed.pair;
     let monitor = &pair.target.monitor;
     let mut n_good = 0;
-    let mut due = Instant::now() + FIRST_ROUND.min(monitor.interval).mul_f64(random());
     loop {
         tokio::select! {
             () = sleep_until(due) => {}
@@ -246,6 +265,7 @@ fn random() -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
     use std::net::Ipv4Addr;
     use std::num::NonZeroU32;
     use std::sync::atomic::AtomicBool;
@@ -327,7 +347,7 @@ mod tests {
         let mut prober = Prober::with(always_good(), MAX_IN_FLIGHT, reports, late());
         let start = Instant::now();
         prober.replace((0..500).map(|i| pair(i, INTERVAL)).collect());
-        let mut addresses = std::collections::HashSet::new();
+        let mut addresses = HashSet::new();
         while addresses.len() < 500 {
             let observation = seen.recv().await.expect("a report");
             addresses.insert(observation.target.address);
@@ -335,6 +355,27 @@ mod tests {
         let took = start.elapsed();
         assert!(took < Duration::from_millis(1010), "{took:?}");
         assert!(took > Duration::from_millis(900), "spread over {took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_first_round_is_spread_over_more_than_a_second() {
+        let (reports, mut seen) = mpsc::channel(1);
+        let mut prober = Prober::with(always_good(), MAX_IN_FLIGHT, reports, late());
+        for (n, interval, least, most) in [
+            (30_000, INTERVAL, 2.9, 3.01),
+            // Never over more than the interval.
+            (30_000, Duration::from_secs(2), 1.9, 2.01),
+        ] {
+            let start = Instant::now();
+            prober.replace((0..n).map(|i| pair(i, interval)).collect());
+            let mut addresses = HashSet::new();
+            while addresses.len() < n as usize {
+                let observation = seen.recv().await.expect("a report");
+                addresses.insert(observation.target.address);
+            }
+            let took = start.elapsed().as_secs_f64();
+            assert!((least..most).contains(&took), "{n}: {took}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
