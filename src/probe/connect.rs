@@ -132,8 +132,6 @@ async fn dial(
     let stream = connected
         .await?
         .map_err(|error| missed(&error, source, endpoint, deadline))?;
-    // A request is one small write; it must not wait for anything.
-    let _ = stream.set_nodelay(true);
     Ok(stream)
 }
 

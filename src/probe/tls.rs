@@ -89,6 +89,8 @@ impl Tls {
             None => ServerName::from(address),
         };
         let expected = name.to_str().into_owned();
+        // The request follows the handshake's last message, and must not wait for its acknowledgement.
+        let _ = stream.set_nodelay(true);
         let connector = TlsConnector::from(Arc::clone(&trust.config));
         deadline
             .within(Phase::Tls, connector.connect(name, stream))
