@@ -49,8 +49,9 @@ fn of_endpoint(view: &EndpointView<'_>) -> Option<String> {
     let vantages = view
         .vantages
         .iter()
-        .filter(|vantage| is_down && vantage.verdict == Health::Down);
-    let failures = vantages.filter_map(|vantage| Some((vantage.name, vantage.last_failure?)));
+        .filter(|vantage| is_down && vantage.streak.verdict == Health::Down);
+    let failures =
+        vantages.filter_map(|vantage| Some((vantage.name, vantage.streak.last_failure.as_ref()?)));
     let (vantage, failure) = failures.max_by_key(|(_, failure)| failure.at)?;
     Some(format!(
         "{} at {vantage}: {}",

@@ -22,7 +22,7 @@ use crate::engine::explain;
 use crate::engine::question::Asker;
 use crate::geo::rules::Matcher;
 use crate::health::overrides;
-use crate::health::streak;
+use crate::health::report;
 use crate::health::view::EndpointView;
 use crate::health::view::VantageView;
 use crate::live::Live;
@@ -480,20 +480,20 @@ fn endpoint(address: IpAddr, health: Health, view: Option<&EndpointView<'_>>) ->
 }
 
 fn vantage(view: &VantageView<'_>) -> Vantage {
-    let note = |note: &streak::Note| Note {
+    let note = |note: &report::Note| Note {
         reason: note.reason.to_string(),
         at: note.at,
     };
     Vantage {
         name: view.name.to_string(),
-        verdict: view.verdict.to_string(),
-        since: view.since,
+        verdict: view.streak.verdict.to_string(),
+        since: view.streak.since,
         fresh: view.is_fresh,
         blind: view.is_blind,
         report_age_seconds: view
             .report_age
             .map(|age| (age.as_secs_f64() * 10.0).round() / 10.0),
-        last_failure: view.last_failure.map(note),
-        no_evidence: view.no_evidence.map(note),
+        last_failure: view.streak.last_failure.as_ref().map(note),
+        no_evidence: view.streak.no_evidence.as_ref().map(note),
     }
 }

@@ -244,7 +244,7 @@ impl Page {
             for vantage in &endpoint.vantages {
                 let (address, pool, name) = (&target.address, &target.pool, vantage.name);
                 let labels: [&dyn Display; 3] = [address, pool, name];
-                verdicts.push((labels, up(vantage.verdict)));
+                verdicts.push((labels, up(vantage.streak.verdict)));
             }
         }
         self.gauge(

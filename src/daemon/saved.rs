@@ -1,13 +1,13 @@
 //! What survives a restart: verdicts in `state.json` and overrides in `overrides.json`, in `state_dir`.
 //!
-//! The types of lower floors are not serialisable on purpose; this file holds what is on disk and
-//! converts by hand. Overrides are few and must be on disk before an operator is answered; verdicts may
+//! Most types of lower floors are not serialisable on purpose; this file holds what is on disk and converts
+//! by hand, all but verdicts. Overrides are few and must be on disk before an operator is answered; verdicts may
 //! be many. A file that cannot be understood is set aside under another name with a warning: it is
 //! never an obstacle to serving, and never overwritten.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io;
-use std::net::IpAddr;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -16,21 +16,18 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::warn;
 
-use crate::base::health::Health;
 use crate::base::per_family::PerFamily;
 use crate::daemon::files;
 use crate::health::overrides::Override;
 use crate::health::overrides::Overrides;
-use crate::health::saved::Saved;
-use crate::health::saved::SavedEndpoint;
-use crate::health::saved::SavedVantage;
-use crate::health::streak::Note;
+use crate::health::report::Saved;
+use crate::health::report::SavedEndpoint;
 use crate::live::clock::unix;
 use crate::state::evidence::LastUp;
 use crate::state::ramp::UnderWay;
 
 /// The layout of `state.json`; a file with a higher number is of a newer release. In layout 1 it also
-/// held the overrides.
+/// held the overrides, before layout 3 nothing of other machines' vantages.
 const VERDICTS_VERSION: u32 = 3;
 
 /// The layout of `overrides.json`.
@@ -41,9 +38,9 @@ const MAX_STATE_LEN: u64 = 1 << 30;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct VerdictsFile {
+struct VerdictsFile<'a> {
     version: u32,
-    endpoints: Vec<Endpoint>,
+    endpoints: Cow<'a, [SavedEndpoint]>,
     /// From layout 2 on.
     #[serde(default)]
     last_up: Vec<LastUpRecord>,
@@ -60,33 +57,6 @@ struct VerdictsFile {
 struct OverridesFile {
     version: u32,
     overrides: Vec<OverrideRecord>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Endpoint {
-    pool: Box<str>,
-    address: IpAddr,
-    health: Box<str>,
-    since: Option<u64>,
-    vantages: Vec<Vantage>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Vantage {
-    name: Box<str>,
-    verdict: Box<str>,
-    since: Option<u64>,
-    is_fresh: bool,
-    last_failure: Option<Failure>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Failure {
-    reason: Box<str>,
-    at: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -150,7 +120,7 @@ pub fn write_verdicts(
 ) -> io::Result<()> {
     let file = VerdictsFile {
         version: VERDICTS_VERSION,
-        endpoints: verdicts.endpoints.iter().map(Endpoint::of).collect(),
+        endpoints: Cow::Borrowed(&verdicts.endpoints),
         last_up: last_up.iter().map(LastUpRecord::of).collect(),
         ramps: ramps.iter().map(RampRecord::of).collect(),
         overrides: None,
@@ -231,15 +201,14 @@ fn parse<T: DeserializeOwned>(bytes: &[u8], version: u32) -> Result<T, String> {
 }
 
 fn parse_verdicts(bytes: &[u8]) -> Result<State, String> {
-    let file: VerdictsFile = parse(bytes, VERDICTS_VERSION)?;
-    let endpoints = file.endpoints.into_iter().map(Endpoint::into_saved);
+    let file: VerdictsFile<'_> = parse(bytes, VERDICTS_VERSION)?;
     let mut last_up = LastUp::default();
     for LastUpRecord { name, ipv4, ipv6 } in file.last_up {
         last_up.insert(&name, PerFamily { v4: ipv4, v6: ipv6 });
     }
     Ok(State {
         verdicts: Saved {
-            endpoints: endpoints.collect::<Result<_, _>>()?,
+            endpoints: file.endpoints.into_owned(),
         },
         last_up,
         ramps: file.ramps.into_iter().map(RampRecord::into_ramp).collect(),
@@ -259,54 +228,6 @@ fn overrides(records: Vec<OverrideRecord>) -> Result<Overrides, String> {
         overrides.set(&pool, override_);
     }
     Ok(overrides)
-}
-
-fn health(word: &str) -> Result<Health, String> {
-    word.parse().map_err(|_| format!("unknown health `{word}`"))
-}
-
-impl Endpoint {
-    fn of(endpoint: &SavedEndpoint) -> Self {
-        let vantage = |vantage: &SavedVantage| Vantage {
-            name: vantage.name.clone(),
-            verdict: vantage.verdict.as_str().into(),
-            since: vantage.since,
-            is_fresh: vantage.is_fresh,
-            last_failure: vantage.last_failure.as_ref().map(|f| Failure {
-                reason: f.reason.clone(),
-                at: f.at,
-            }),
-        };
-        Self {
-            pool: endpoint.pool.clone(),
-            address: endpoint.address,
-            health: endpoint.health.as_str().into(),
-            since: endpoint.since,
-            vantages: endpoint.vantages.iter().map(vantage).collect(),
-        }
-    }
-
-    fn into_saved(self) -> Result<SavedEndpoint, String> {
-        let vantages = self.vantages.into_iter().map(|vantage| {
-            Ok::<_, String>(SavedVantage {
-                verdict: health(&vantage.verdict)?,
-                name: vantage.name,
-                since: vantage.since,
-                is_fresh: vantage.is_fresh,
-                last_failure: vantage.last_failure.map(|f| Note {
-                    reason: f.reason,
-                    at: f.at,
-                }),
-            })
-        });
-        Ok(SavedEndpoint {
-            health: health(&self.health)?,
-            vantages: vantages.collect::<Result<_, _>>()?,
-            pool: self.pool,
-            address: self.address,
-            since: self.since,
-        })
-    }
 }
 
 impl LastUpRecord {
@@ -363,7 +284,11 @@ impl OverrideRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::health::Health;
     use crate::health::overrides::Forced;
+    use crate::health::report::Note;
+    use crate::health::report::SavedVantage;
+    use crate::health::report::VerdictRecord;
 
     fn state() -> State {
         let failure = Note {
@@ -372,10 +297,14 @@ mod tests {
         };
         let vantage = SavedVantage {
             name: "ns1".into(),
-            verdict: Health::Down,
-            since: Some(1_700_000_000),
+            is_remote: false,
             is_fresh: true,
-            last_failure: Some(failure),
+            record: VerdictRecord {
+                verdict: Health::Down,
+                since: Some(1_700_000_000),
+                last_failure: Some(failure),
+                ..VerdictRecord::default()
+            },
         };
         let endpoint = SavedEndpoint {
             pool: "eu".into(),
@@ -454,7 +383,7 @@ mod tests {
             ("state.json", ""),
             ("state.json", "{}"),
             ("state.json", r#"{"version":4,"verdicts":"another layout"}"#),
-            ("state.json", r#"{"version":2,"endpoints":[],"more":1}"#),
+            ("state.json", r#"{"version":3,"endpoints":[],"more":1}"#),
             ("overrides.json", r#"{"version":2,"overrides":[]}"#),
             (
                 "overrides.json",

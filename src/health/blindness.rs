@@ -189,6 +189,7 @@ impl HealthTable {
             };
             if let Some(slot) = slots.find(is_held) {
                 endpoint.vantages[slot].1.decide(Health::Down, now);
+                self.has_unreported = true;
                 flips.extend(self.settle(at, Some(slot), now));
             }
         }

@@ -8,7 +8,7 @@ use crate::health::health_table::Endpoint;
 use crate::health::health_table::HealthTable;
 use crate::health::observation::Moment;
 use crate::health::observation::Target;
-use crate::health::saved::Saved;
+use crate::health::report::Saved;
 use crate::health::streak::Streak;
 use crate::health::vantage::Vantage;
 
@@ -29,11 +29,11 @@ impl HealthTable {
                 let name = &self.vantages[*index].name;
                 if let Some(old) = old.vantages.iter().find(|v| *v.name == **name) {
                     let reported = old.is_fresh.then_some(now.elapsed);
-                    let last_failure = old.last_failure.clone();
-                    *streak = Streak::resume(old.verdict, old.since, last_failure, reported);
+                    *streak = Streak::resume(&old.record, reported);
                 }
                 streak.contact = (old.health != Health::Down).then_some(now.elapsed);
             }
+            self.restore_remote(*at, &old.vantages, now);
         }
     }
 
@@ -44,16 +44,20 @@ impl HealthTable {
         (self.latest, self.skipped) = (old.latest, old.skipped);
         let now = old.latest.saturating_sub(old.skipped);
         for vantage in &mut self.vantages {
-            match old.vantages.iter().find(|v| v.name == vantage.name) {
+            let is_same = |old: &&Vantage| old.name == vantage.name && !old.is_remote;
+            match old.vantages.iter().find(is_same) {
                 Some(old) => vantage.adopt(old),
                 None => vantage.wait_from(now),
             }
         }
         let elsewhere = by_address(&old.endpoints);
-        for endpoint in &mut self.endpoints {
-            let target = &endpoint.target;
+        let known = self.endpoints.iter().map(|Endpoint { target, .. }| {
             let of_pool = old.find(&target.pool, target.address);
-            let known = of_pool.or_else(|| probed_alike(&elsewhere, target));
+            of_pool.or_else(|| probed_alike(&elsewhere, target))
+        });
+        let known: Vec<_> = known.collect();
+        for (endpoint, known) in self.endpoints.iter_mut().zip(&known) {
+            let (target, known) = (&endpoint.target, *known);
             if let Some(known) = known {
                 (endpoint.health, endpoint.since) = (known.health, known.since);
             }
@@ -68,6 +72,7 @@ impl HealthTable {
                 };
             }
         }
+        self.adopt_remote(old, &known);
     }
 
     /// What a vantage knows of an endpoint, and how that is probed.

@@ -47,12 +47,16 @@ pub struct HealthTable {
     pub(super) latest: Duration,
     pub(super) skipped: Duration,
     pub(super) changes: Vec<VantageChange>,
+    /// Whether any verdict of this machine's vantages has changed since the last report.
+    pub(super) has_unreported: bool,
 }
 
 /// One endpoint and the vantages that probe it.
 #[derive(Clone, Debug)]
 pub(super) struct Endpoint {
     pub(super) target: Arc<Target>,
+    /// The fingerprint of its monitor.
+    pub(super) check: u64,
     pub(super) health: Health,
     pub(super) since: Option<u64>,
     /// By index of the vantage.
@@ -93,8 +97,10 @@ impl HealthTable {
             latest: Duration::ZERO,
             skipped: Duration::ZERO,
             changes: Vec::new(),
+            has_unreported: false,
         };
         let mut indexes = HashMap::new();
+        let mut checks = HashMap::new();
         for (target, name) in pairs {
             let index = *indexes.entry(Arc::clone(&name)).or_insert_with(|| {
                 table.vantages.push(Vantage::new(name));
@@ -104,7 +110,9 @@ impl HealthTable {
             let pool = Arc::clone(&target.pool);
             let of_pool = table.positions.entry(pool).or_default();
             let at = *of_pool.entry(target.address).or_insert_with(|| {
+                let check = checks.entry(Arc::as_ptr(&target.monitor));
                 table.endpoints.push(Endpoint {
+                    check: *check.or_insert_with(|| target.monitor.fingerprint()),
                     target,
                     health: Health::Unknown,
                     since: None,
@@ -157,7 +165,13 @@ impl HealthTable {
         }
         let endpoint = &mut self.endpoints[at];
         let streak = &mut endpoint.vantages[slot].1;
-        let verdict = streak.record(&result, &seen.monitor, endpoint.health, now);
+        let verdict = streak.record(
+            &result,
+            observation.took,
+            &seen.monitor,
+            endpoint.health,
+            now,
+        );
         let mut flips = match contact {
             Some(contact) => self.reported(index, family, contact, now),
             None => Vec::new(),
@@ -173,6 +187,7 @@ impl HealthTable {
                 self.vantages[*index].sight[family].has_held = true;
             } else {
                 streak.decide(verdict, now);
+                self.has_unreported = true;
             }
         }
         flips.extend(self.settle(at, Some(slot), now));
@@ -187,7 +202,11 @@ impl HealthTable {
     pub fn tick(&mut self, now: Moment) -> Vec<Flip> {
         let now = self.advance(now);
         let mut flips = Vec::new();
+        self.forget_remote(now);
         for index in 0..self.vantages.len() {
+            if self.vantages[index].is_remote {
+                continue;
+            }
             self.changes.extend(self.vantages[index].tick(now.elapsed));
             for family in Family::ALL {
                 flips.extend(self.look_for_blindness(index, family, now));
@@ -212,18 +231,22 @@ impl HealthTable {
             .map_or(Health::Unknown, |endpoint| endpoint.health)
     }
 
-    /// Whether the first probe of any pair of endpoint and vantage has not finished. Cheap while many have
+    /// Whether the first probe of any pair of endpoint and local vantage has not finished. Cheap while many have
     /// not, and linear in the number of pairs for the last ones.
     pub fn is_awaiting(&self) -> bool {
         let mut streaks = self.endpoints.iter().flat_map(|e| &e.vantages);
-        streaks.any(|(_, streak)| !streak.is_probed())
+        streaks.any(|pair| self.is_awaited(pair))
     }
 
-    /// The number of pairs of endpoint and vantage whose first probe has not finished; 0 once the
+    /// The number of pairs of endpoint and vantage of this machine whose first probe has not finished; 0 once the
     /// first round is in.
     pub fn n_awaited(&self) -> usize {
         let streaks = self.endpoints.iter().flat_map(|e| &e.vantages);
-        streaks.filter(|(_, streak)| !streak.is_probed()).count()
+        streaks.filter(|pair| self.is_awaited(pair)).count()
+    }
+
+    fn is_awaited(&self, (index, streak): &(usize, Streak)) -> bool {
+        !streak.is_probed() && !self.vantages[*index].is_remote
     }
 
     pub(super) fn find(&self, pool: &str, address: IpAddr) -> Option<&Endpoint> {

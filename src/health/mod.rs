@@ -3,7 +3,7 @@
 //! A [`streak`] is what one vantage makes of one endpoint, [`quorum`] what the fresh vantages make of
 //! it together, and the [`health_table`] holds both for all endpoints. Results come in as
 //! [`observation::Observation`]s, in the words of [`failure`]. A [`vantage`] that reports nothing, or that
-//! lost sight of everything at once, decides nothing. Health is evidence: a probe that says
+//! lost sight of everything at once, decides nothing. Vantages of other machines vote by their reports (`remote`). Health is evidence: a probe that says
 //! nothing about the endpoint, or a vantage that falls silent, freezes and never kills.
 
 mod blindness;
@@ -15,7 +15,8 @@ pub mod observation;
 pub mod overrides;
 pub mod quorum;
 mod recent_failures;
-pub mod saved;
+mod remote;
+pub mod report;
 mod sight;
 pub mod streak;
 pub mod vantage;

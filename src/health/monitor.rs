@@ -3,6 +3,8 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::base::fnv::fnv1a;
+
 /// One `[monitor.NAME]`, with every default filled in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Monitor {
@@ -61,6 +63,50 @@ impl Monitor {
             }
     }
 
+    /// A hash of all that [`Monitor::is_same_check`] compares, the same on every machine and in every
+    /// release: a key that a release adds is part of it only where its value is not the default.
+    pub fn fingerprint(&self) -> u64 {
+        let Self {
+            name: _,
+            kind,
+            port,
+            interval,
+            timeout,
+            failure_threshold,
+            success_threshold,
+            quorum,
+            unproven,
+            failures_in_window,
+        } = self;
+        let (interval, timeout) = (interval.as_millis(), timeout.as_millis());
+        let quorum = match quorum {
+            Quorum::All => "all".to_owned(),
+            Quorum::Any => "any".to_owned(),
+            Quorum::Count(n) => n.to_string(),
+            Quorum::Majority => "majority".to_owned(),
+        };
+        let unproven = match unproven {
+            Unproven::Behind => "behind",
+            Unproven::Down => "down",
+            Unproven::Up => "up",
+        };
+        let mut text = format!(
+            "{port} {interval} {timeout} {failure_threshold} {success_threshold} {quorum} {unproven} "
+        );
+        match kind {
+            MonitorKind::Http(check) => check.append("http", &mut text),
+            MonitorKind::Https(check) => check.append("https", &mut text),
+            MonitorKind::Tcp => text.push_str("tcp"),
+        }
+        if let Some(FailureWindow { failures, length }) = failures_in_window {
+            text.push_str(&format!(
+                " failures_in_window {failures} {}",
+                length.as_millis()
+            ));
+        }
+        fnv1a(text.as_bytes())
+    }
+
     /// The longest time between two reports of an undisturbed schedule.
     pub fn longest_gap(&self) -> Duration {
         self.interval + self.interval / 10 + self.timeout + Duration::from_secs(1)
@@ -89,6 +135,26 @@ pub struct HttpCheck {
     pub expect_status: Box<[(u16, u16)]>,
     /// A substring that the body must hold; empty: the body is not read.
     pub expect_body: Box<str>,
+}
+
+impl HttpCheck {
+    /// Appends a text that no other check has: strings follow their length. A host is never empty.
+    fn append(&self, scheme: &str, text: &mut String) {
+        let Self {
+            path,
+            host,
+            expect_status,
+            expect_body,
+        } = self;
+        text.push_str(scheme);
+        let host = host.as_deref().unwrap_or_default();
+        for field in [path, host, expect_body] {
+            text.push_str(&format!(" {}:{field}", field.len()));
+        }
+        for (first, last) in expect_status {
+            text.push_str(&format!(" {first}-{last}"));
+        }
+    }
 }
 
 /// How many of the fresh vantages must say down before an endpoint is down.

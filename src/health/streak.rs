@@ -13,6 +13,8 @@ use crate::health::monitor::Monitor;
 use crate::health::observation::Moment;
 use crate::health::observation::ProbeResult;
 use crate::health::recent_failures::RecentFailures;
+use crate::health::report::Note;
+use crate::health::report::VerdictRecord;
 
 /// The rise and fall of one endpoint at one vantage.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,8 +33,17 @@ pub struct Streak {
     run: u32,
     /// For `failures_in_window`; empty without.
     recent_failures: RecentFailures,
-    /// The monotonic time of the latest evidence, or of taking the verdict over from the last run.
+    /// The monotonic time at which the latest evidence came in, or the verdict was taken over from the last
+    /// run.
     reported: Option<Duration>,
+    /// How old that evidence was then; zero but for reports of other machines.
+    reported_age: Duration,
+    /// When the probe that is the latest evidence ended, in Unix milliseconds.
+    probed_ms: Option<u64>,
+    /// How long it took, in microseconds.
+    latency_us: Option<u64>,
+    /// Whether the verdict has changed since the last report to other machines.
+    pub(super) is_unreported: bool,
     /// Whether any probe has finished, with evidence or without.
     probed: bool,
     /// The latest contact with the endpoint; `None`: never had any, or not since it is down.
@@ -44,28 +55,16 @@ pub struct Streak {
     pub(super) is_held: bool,
 }
 
-/// A reason and when it was given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Note {
-    /// A sentence without a final dot.
-    pub reason: Box<str>,
-    /// Unix seconds.
-    pub at: u64,
-}
-
 impl Streak {
-    /// A streak that goes on from a verdict of the last run; it votes from `reported` on as if it had
-    /// just been confirmed, or waits for evidence if that is `None`.
-    pub fn resume(
-        verdict: Health,
-        since: Option<u64>,
-        last_failure: Option<Note>,
-        reported: Option<Duration>,
-    ) -> Self {
+    /// A streak that goes on from a verdict of the last run, with no run of results behind it; it votes
+    /// from `reported` on as if it had just been confirmed, or waits for evidence if that is `None`.
+    pub fn resume(record: &VerdictRecord, reported: Option<Duration>) -> Self {
         Self {
-            verdict,
-            since,
-            last_failure,
+            verdict: record.verdict,
+            since: record.since,
+            last_failure: record.last_failure.clone(),
+            probed_ms: record.probed_ms,
+            latency_us: record.latency_us,
             reported,
             ..Self::default()
         }
@@ -81,10 +80,9 @@ impl Streak {
 
     /// The same verdict with no run of results behind it, for a monitor that now asks otherwise.
     pub fn start_over(&self) -> Self {
-        let last_failure = self.last_failure.clone();
         Self {
             contact: self.contact,
-            ..Self::resume(self.verdict, self.since, last_failure, self.reported)
+            ..Self::resume(&self.record_of(), self.reported)
         }
     }
 
@@ -93,6 +91,7 @@ impl Streak {
     pub fn record(
         &mut self,
         result: &ProbeResult,
+        took: Duration,
         monitor: &Monitor,
         previous: Health,
         now: Moment,
@@ -115,6 +114,8 @@ impl Streak {
             ProbeResult::Success => Health::Up,
         };
         self.reported = Some(now.elapsed);
+        self.probed_ms = Some(now.unix_ms);
+        self.latency_us = u64::try_from(took.as_micros()).ok();
         if result.contact() == Some(true) {
             self.contact = Some(now.elapsed);
             self.lost = None;
@@ -147,8 +148,43 @@ impl Streak {
         self.recent_failures.is_full(now.elapsed, window)
     }
 
+    /// Takes what another machine reports. Returns the age of its evidence if that is newer than what was
+    /// known.
+    pub(super) fn hear(&mut self, heard: &VerdictRecord, now: Moment) -> Option<Duration> {
+        let known = (self.reported_age, self.reported, self.probed_ms);
+        let age_before = self.report_age(now);
+        *self = Self {
+            latest: heard.latest,
+            run: heard.run,
+            ..Self::resume(heard, None)
+        };
+        (self.reported_age, self.reported, self.probed_ms) = known;
+        let probed = heard
+            .probed_ms
+            .filter(|heard| Some(*heard) > self.probed_ms)?;
+        let age = Duration::from_millis(now.unix_ms.saturating_sub(probed));
+        let age = age.min(age_before.unwrap_or(Duration::MAX));
+        self.probed_ms = Some(probed);
+        (self.reported, self.reported_age) = (Some(now.elapsed), age);
+        Some(age)
+    }
+
+    /// What is reported of it, and saved.
+    pub fn record_of(&self) -> VerdictRecord {
+        VerdictRecord {
+            verdict: self.verdict,
+            since: self.since,
+            latest: self.latest,
+            run: self.run,
+            last_failure: self.last_failure.clone(),
+            latency_us: self.latency_us,
+            probed_ms: self.probed_ms,
+        }
+    }
+
     /// Makes this the verdict.
     pub fn decide(&mut self, verdict: Health, now: Moment) {
+        self.is_unreported = true;
         self.verdict = verdict;
         self.since = Some(now.unix());
         self.is_held = false;
@@ -184,7 +220,7 @@ impl Streak {
     /// The time since the latest evidence; `None` if there is none.
     pub fn report_age(&self, now: Moment) -> Option<Duration> {
         self.reported
-            .map(|reported| now.elapsed.saturating_sub(reported))
+            .map(|reported| now.elapsed.saturating_sub(reported) + self.reported_age)
     }
 
     /// Whether the latest evidence is at most `max_age` old.
@@ -195,14 +231,5 @@ impl Streak {
     /// Whether any probe has finished, with evidence or without.
     pub fn is_probed(&self) -> bool {
         self.probed
-    }
-}
-
-impl Note {
-    fn new(reason: &impl ToString, now: Moment) -> Self {
-        Self {
-            reason: reason.to_string().into(),
-            at: now.unix(),
-        }
     }
 }

@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
+use crate::health::report::VantageReport;
 use crate::health::sight::Sight;
 
 /// What is known of a vantage itself. Times are those of the health table.
 #[derive(Clone, Debug)]
 pub(super) struct Vantage {
     pub(super) name: Arc<str>,
+    /// Whether it is one of another machine: what it sees is reported by that.
+    pub(super) is_remote: bool,
     /// When it last had evidence about any endpoint.
     reported: Option<Duration>,
     /// Since when it is waited for.
@@ -19,6 +22,8 @@ pub(super) struct Vantage {
     max_silence: Duration,
     is_silent: bool,
     pub(super) sight: PerFamily<Sight>,
+    /// Whether the latest report to other machines says that it is blind.
+    pub(super) reported_blind: PerFamily<bool>,
 }
 
 /// Something about a vantage that an operator should know.
@@ -64,11 +69,36 @@ impl Vantage {
     pub(super) fn new(name: Arc<str>) -> Self {
         Self {
             name,
+            is_remote: false,
             reported: None,
             since: Duration::ZERO,
             max_silence: Duration::MAX,
             is_silent: false,
             sight: PerFamily::default(),
+            reported_blind: PerFamily::default(),
+        }
+    }
+
+    /// One of another machine, first heard of now.
+    pub(super) fn remote(name: Arc<str>, now: Duration) -> Self {
+        Self {
+            is_remote: true,
+            since: now,
+            ..Self::new(name)
+        }
+    }
+
+    /// Notes that another machine's vantage had evidence then.
+    pub(super) fn heard(&mut self, reported: Duration) {
+        self.reported = self.reported.max(Some(reported));
+    }
+
+    /// A report without any endpoint.
+    pub(super) fn empty_report(&self) -> VantageReport {
+        VantageReport {
+            vantage: Arc::clone(&self.name),
+            is_blind: self.sight.map(|sight| sight.is_blind),
+            endpoints: Vec::new(),
         }
     }
 

@@ -11,10 +11,10 @@ use crate::health::health_table::HealthTable;
 use crate::health::observation::Moment;
 use crate::health::observation::Observation;
 use crate::health::observation::Target;
-use crate::health::saved::Saved;
-use crate::health::saved::SavedEndpoint;
-use crate::health::saved::SavedVantage;
-use crate::health::streak::Note;
+use crate::health::report::Saved;
+use crate::health::report::SavedEndpoint;
+use crate::health::report::SavedVantage;
+use crate::health::streak::Streak;
 
 /// An endpoint as shown to people and metrics.
 #[derive(Clone, Debug)]
@@ -34,20 +34,16 @@ pub struct EndpointView<'a> {
 pub struct VantageView<'a> {
     /// The vantage's name.
     pub name: &'a Arc<str>,
-    /// Its verdict.
-    pub verdict: Health,
-    /// Since when, in Unix seconds.
-    pub since: Option<u64>,
+    /// Whether it is one of another machine.
+    pub is_remote: bool,
+    /// Its verdict, and what that rests on.
+    pub streak: &'a Streak,
     /// Whether it takes part in the vote: it has reported lately, and is not blind.
     pub is_fresh: bool,
     /// Whether it has lost contact with everything of the endpoint's family.
     pub is_blind: bool,
     /// The age of its latest evidence; `None` if there is none.
     pub report_age: Option<Duration>,
-    /// Its latest failure, also after recovery.
-    pub last_failure: Option<&'a Note>,
-    /// Why its latest probe is no evidence; `None` if it is.
-    pub no_evidence: Option<&'a Note>,
 }
 
 /// A vantage as shown in metrics.
@@ -103,13 +99,11 @@ impl HealthTable {
     fn endpoint_view<'a>(&'a self, endpoint: &'a Endpoint, now: Moment) -> EndpointView<'a> {
         let vantages = endpoint.vantages.iter().map(|(index, streak)| VantageView {
             name: &self.vantages[*index].name,
-            verdict: streak.verdict,
-            since: streak.since,
+            is_remote: self.vantages[*index].is_remote,
+            streak,
             is_fresh: self.is_voting(endpoint, *index, streak, now),
             is_blind: self.vantages[*index].sight[Family::of(endpoint.target.address)].is_blind,
             report_age: streak.report_age(now),
-            last_failure: streak.last_failure.as_ref(),
-            no_evidence: streak.no_evidence.as_ref(),
         });
         EndpointView {
             target: &endpoint.target,
@@ -124,10 +118,9 @@ impl EndpointView<'_> {
     fn saved(&self) -> SavedEndpoint {
         let vantages = self.vantages.iter().map(|vantage| SavedVantage {
             name: (&**vantage.name).into(),
-            verdict: vantage.verdict,
-            since: vantage.since,
+            is_remote: vantage.is_remote,
             is_fresh: vantage.is_fresh,
-            last_failure: vantage.last_failure.cloned(),
+            record: vantage.streak.record_of(),
         });
         SavedEndpoint {
             pool: (&*self.target.pool).into(),

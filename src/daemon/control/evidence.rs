@@ -19,7 +19,7 @@ use crate::health::observation::ProbeResult;
 use crate::health::overrides::Forced;
 use crate::health::overrides::Override;
 use crate::health::overrides::Overrides;
-use crate::health::saved::Saved;
+use crate::health::report::Saved;
 use crate::live::meters::Meters;
 use crate::live::request::ChangeError;
 use crate::live::shared::Owned;

@@ -1,0 +1,194 @@
+//! Vantages of other machines: their reports join the health table, and vote beside its own.
+//!
+//! How fresh a report is follows from the time of its probe, never from when it arrives: a message bus that
+//! delivers late must not make old evidence young. From then on its age grows by the monotonic clock. A
+//! newer probe is never older than the one before it, whatever the wall clocks say.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::prefix::Family;
+use crate::health::health_table::Endpoint;
+use crate::health::health_table::Flip;
+use crate::health::health_table::HealthTable;
+use crate::health::observation::Moment;
+use crate::health::report::EndpointReport;
+use crate::health::report::Ignored;
+use crate::health::report::SavedVantage;
+use crate::health::report::VantageReport;
+use crate::health::streak::Streak;
+use crate::health::vantage::Vantage;
+use crate::health::vantage::VantageChange;
+
+/// What a vantage of another machine reported is forgotten when it was not repeated for so long.
+const FORGET_AFTER: Duration = Duration::from_secs(3600);
+
+impl HealthTable {
+    /// Everything that this machine's vantages report.
+    pub fn report(&self) -> Vec<VantageReport> {
+        self.reports(|_| true)
+    }
+
+    /// What has changed since the last call: the endpoints with a new verdict. Empty if neither a verdict
+    /// nor the blindness of a vantage has changed.
+    pub fn take_unreported(&mut self) -> Vec<VantageReport> {
+        for vantage in &mut self.vantages {
+            let is_blind = vantage.sight.map(|sight| sight.is_blind);
+            self.has_unreported |= !vantage.is_remote && is_blind != vantage.reported_blind;
+            vantage.reported_blind = is_blind;
+        }
+        if !std::mem::take(&mut self.has_unreported) {
+            return Vec::new();
+        }
+        let reports = self.reports(|streak| streak.is_unreported);
+        let streaks = self.endpoints.iter_mut().flat_map(|e| &mut e.vantages);
+        streaks.for_each(|(_, streak)| streak.is_unreported = false);
+        reports
+    }
+
+    fn reports(&self, is_wanted: impl Fn(&Streak) -> bool) -> Vec<VantageReport> {
+        let mut reports: Vec<_> = self.vantages.iter().map(Vantage::empty_report).collect();
+        for endpoint in &self.endpoints {
+            let streaks = endpoint.vantages.iter();
+            for (index, streak) in streaks.filter(|(_, streak)| is_wanted(streak)) {
+                reports[*index].endpoints.push(EndpointReport {
+                    pool: Arc::clone(&endpoint.target.pool),
+                    address: endpoint.target.address,
+                    check: endpoint.check,
+                    record: streak.record_of(),
+                });
+            }
+        }
+        let mut vantages = self.vantages.iter();
+        reports.retain(|_| vantages.next().is_some_and(|vantage| !vantage.is_remote));
+        reports
+    }
+
+    /// Takes what a vantage of another machine reports; returns the changes it made, and what was ignored.
+    pub fn hear(&mut self, report: &VantageReport, now: Moment) -> (Vec<Flip>, Ignored) {
+        let now = self.advance(now);
+        let mut ignored = Ignored::default();
+        let Some(index) = self.remote(&report.vantage, now.elapsed) else {
+            ignored.local_name = report.endpoints.len() as u64;
+            return (Vec::new(), ignored);
+        };
+        self.hear_blindness(index, report);
+        let mut flips = Vec::new();
+        for heard in &report.endpoints {
+            let of_pool = self.positions.get(&heard.pool);
+            let Some(at) = of_pool.and_then(|addresses| addresses.get(&heard.address)) else {
+                ignored.unknown_endpoint += 1;
+                continue;
+            };
+            let endpoint = &mut self.endpoints[*at];
+            if endpoint.check != heard.check {
+                ignored.other_check += 1;
+                continue;
+            }
+            let slot = endpoint.slot(index);
+            let streak = &mut endpoint.vantages[slot].1;
+            if let Some(age) = streak.hear(&heard.record, now) {
+                self.vantages[index].heard(now.elapsed.saturating_sub(age));
+            }
+            flips.extend(self.settle(*at, Some(slot), now));
+        }
+        (flips, ignored)
+    }
+
+    fn hear_blindness(&mut self, index: usize, report: &VantageReport) {
+        for family in Family::ALL {
+            let is_blind = report.is_blind[family];
+            let vantage = &mut self.vantages[index];
+            if std::mem::replace(&mut vantage.sight[family].is_blind, is_blind) == is_blind {
+                continue;
+            }
+            let vantage = Arc::clone(&vantage.name);
+            self.changes.push(if is_blind {
+                VantageChange::Blind { vantage, family }
+            } else {
+                VantageChange::Sees { vantage, family }
+            });
+        }
+    }
+
+    /// The index of another machine's vantage, which is added if it is new; `None` if one of this machine's
+    /// has the name.
+    pub(super) fn remote(&mut self, name: &Arc<str>, now: Duration) -> Option<usize> {
+        let mut vantages = self.vantages.iter();
+        match vantages.position(|vantage| vantage.name == *name) {
+            Some(index) => self.vantages[index].is_remote.then_some(index),
+            None => {
+                self.vantages.push(Vantage::remote(Arc::clone(name), now));
+                Some(self.vantages.len() - 1)
+            }
+        }
+    }
+
+    /// Forgets what other machines' vantages have not repeated for long.
+    pub(super) fn forget_remote(&mut self, now: Moment) {
+        let is_old =
+            |vantage: &Vantage| vantage.is_remote && vantage.report_age(now.elapsed) > FORGET_AFTER;
+        while let Some(gone) = self.vantages.iter().position(is_old) {
+            self.vantages.remove(gone);
+            for endpoint in &mut self.endpoints {
+                endpoint.vantages.retain(|(index, _)| *index != gone);
+                for (index, _) in &mut endpoint.vantages {
+                    *index -= usize::from(*index > gone);
+                }
+            }
+        }
+        for endpoint in &mut self.endpoints {
+            let vantages = &self.vantages;
+            endpoint.vantages.retain(|(index, streak)| {
+                let age = streak.report_age(now);
+                !vantages[*index].is_remote || age.is_none_or(|age| age <= FORGET_AFTER)
+            });
+        }
+    }
+
+    /// Takes over what other machines' vantages said of an endpoint in the last run.
+    pub(super) fn restore_remote(&mut self, at: usize, saved: &[SavedVantage], now: Moment) {
+        for saved in saved.iter().filter(|saved| saved.is_remote) {
+            let Some(index) = self.remote(&saved.name.clone().into(), now.elapsed) else {
+                continue;
+            };
+            let slot = self.endpoints[at].slot(index);
+            let reported = saved.is_fresh.then_some(now.elapsed);
+            self.endpoints[at].vantages[slot].1 = Streak::resume(&saved.record, reported);
+        }
+    }
+
+    /// Takes over what other machines' vantages reported before a reload. `known` is what the old table
+    /// knows of each endpoint of this one.
+    pub(super) fn adopt_remote(&mut self, old: &Self, known: &[Option<&Endpoint>]) {
+        for (old_index, vantage) in old.vantages.iter().enumerate() {
+            if !vantage.is_remote || self.vantages.iter().any(|v| v.name == vantage.name) {
+                continue;
+            }
+            let index = self.vantages.len();
+            self.vantages.push(vantage.clone());
+            for (endpoint, known) in self.endpoints.iter_mut().zip(known) {
+                let Some(known) = known.filter(|known| known.check == endpoint.check) else {
+                    continue;
+                };
+                let mut streaks = known.vantages.iter();
+                if let Some((_, streak)) = streaks.find(|(v, _)| *v == old_index) {
+                    endpoint.vantages.push((index, streak.clone()));
+                }
+            }
+        }
+    }
+}
+
+impl Endpoint {
+    /// Where a vantage's streak is; a new one if it has none.
+    pub(super) fn slot(&mut self, index: usize) -> usize {
+        let mut streaks = self.vantages.iter();
+        streaks
+            .position(|(vantage, _)| *vantage == index)
+            .unwrap_or_else(|| {
+                self.vantages.push((index, Streak::default()));
+                self.vantages.len() - 1
+            })
+    }
+}

@@ -1,0 +1,149 @@
+//! What a vantage reports of its endpoints: the one form in which verdicts are written to disk, so that they
+//! survive a restart, and sent to other machines. Plain data, keyed by names.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::base::health::Health;
+use crate::base::per_family::PerFamily;
+use crate::health::observation::Moment;
+
+/// What one vantage reports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VantageReport {
+    /// The vantage's name.
+    pub vantage: Arc<str>,
+    /// Whether it has lost contact with everything of a family, and must not vote.
+    pub is_blind: PerFamily<bool>,
+    /// Its endpoints: all, or those whose verdict has changed.
+    pub endpoints: Vec<EndpointReport>,
+}
+
+/// What one vantage reports of one endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointReport {
+    /// The pool's name.
+    pub pool: Arc<str>,
+    /// The endpoint's address.
+    pub address: IpAddr,
+    /// How it is probed: [`crate::health::monitor::Monitor::fingerprint`].
+    pub check: u64,
+    /// The verdict and what it rests on.
+    pub record: VerdictRecord,
+}
+
+/// The verdict of one vantage about one endpoint, and what it rests on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerdictRecord {
+    /// The verdict.
+    #[serde(with = "word")]
+    pub verdict: Health,
+    /// When it was reached, in Unix seconds.
+    pub since: Option<u64>,
+    /// What the latest evidence says.
+    #[serde(default, with = "word")]
+    pub latest: Health,
+    /// The number of consecutive results that say so.
+    #[serde(default)]
+    pub run: u32,
+    /// The latest failure, kept after recovery.
+    #[serde(default)]
+    pub last_failure: Option<Note>,
+    /// How long the latest probe that is evidence took, in microseconds.
+    #[serde(default)]
+    pub latency_us: Option<u64>,
+    /// When it ended, in Unix milliseconds.
+    #[serde(default)]
+    pub probed_ms: Option<u64>,
+}
+
+/// What was not taken of a report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ignored {
+    /// Records of endpoints that are not configured here, or have no monitor.
+    pub unknown_endpoint: u64,
+    /// Records of endpoints that are probed in another way here.
+    pub other_check: u64,
+    /// Records of a vantage whose name one of this machine's has.
+    pub local_name: u64,
+}
+
+/// A reason and when it was given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// A sentence without a final dot.
+    pub reason: Box<str>,
+    /// Unix seconds.
+    pub at: u64,
+}
+
+/// Every endpoint of a health table, in the health table's order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Saved {
+    /// No pair of pool and address occurs twice.
+    pub endpoints: Vec<SavedEndpoint>,
+}
+
+/// An endpoint's health and what its vantages said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedEndpoint {
+    /// The pool's name.
+    pub pool: Box<str>,
+    /// The endpoint's address.
+    pub address: IpAddr,
+    /// The verdict.
+    #[serde(with = "word")]
+    pub health: Health,
+    /// When it was reached, in Unix seconds.
+    pub since: Option<u64>,
+    /// The vantages that probed it.
+    pub vantages: Vec<SavedVantage>,
+}
+
+/// One vantage's verdict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedVantage {
+    /// The vantage's name.
+    pub name: Box<str>,
+    /// Whether it is one of another machine.
+    #[serde(default)]
+    pub is_remote: bool,
+    /// Whether it took part in the vote; a verdict that was frozen by silence stays out of it.
+    pub is_fresh: bool,
+    /// Its verdict.
+    #[serde(flatten)]
+    pub record: VerdictRecord,
+}
+
+impl Note {
+    pub(super) fn new(reason: &impl ToString, now: Moment) -> Self {
+        Self {
+            reason: reason.to_string().into(),
+            at: now.unix(),
+        }
+    }
+}
+
+/// Health as its word.
+mod word {
+    use serde::Deserialize;
+    use serde::Deserializer;
+    use serde::Serializer;
+    use serde::de::Error;
+
+    use crate::base::health::Health;
+
+    pub(super) fn serialize<S: Serializer>(health: &Health, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(health.as_str())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Health, D::Error> {
+        let word = std::borrow::Cow::<str>::deserialize(from)?;
+        let unknown = |_| D::Error::custom(format!("unknown health `{word}`"));
+        word.parse().map_err(unknown)
+    }
+}
