@@ -89,7 +89,9 @@ impl Class {
     pub const IN: Self = Self(1);
     /// CHAOS, which holds `version.bind` and its kin.
     pub const CH: Self = Self(3);
-    /// Any class, in a question only.
+    /// No class, in an update only (RFC 2136 s1.3).
+    pub const NONE: Self = Self(254);
+    /// Any class, in a question or an update only.
     pub const ANY: Self = Self(255);
 }
 
@@ -98,6 +100,7 @@ impl fmt::Display for Class {
         match *self {
             Self::IN => f.write_str("IN"),
             Self::CH => f.write_str("CH"),
+            Self::NONE => f.write_str("NONE"),
             Self::ANY => f.write_str("ANY"),
             Self(number) => write!(f, "CLASS{number}"),
         }
@@ -127,10 +130,17 @@ pub enum Rcode {
     NotImp = 4,
     /// Refused by policy, or not our zone.
     Refused = 5,
-    /// A DNAME substitution gave too long a name (RFC 6672 s2.2).
+    /// A DNAME substitution gave too long a name (RFC 6672 s2.2), or a name exists that an update
+    /// wants not to (RFC 2136 s2.2).
     YxDomain = 6,
+    /// An RRset exists that an update wants not to.
+    YxRrset = 7,
+    /// An RRset that an update wants to exist does not.
+    NxRrset = 8,
     /// Not authoritative, or not authorized (RFC 8945).
     NotAuth = 9,
+    /// A name in an update is outside its zone.
+    NotZone = 10,
     /// The EDNS version is not supported.
     BadVers = 16,
     /// The server cookie is bad (RFC 7873).
@@ -139,7 +149,7 @@ pub enum Rcode {
 
 impl Rcode {
     /// Every code that can be answered, in numeric order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::NoError,
         Self::FormErr,
         Self::ServFail,
@@ -147,7 +157,10 @@ impl Rcode {
         Self::NotImp,
         Self::Refused,
         Self::YxDomain,
+        Self::YxRrset,
+        Self::NxRrset,
         Self::NotAuth,
+        Self::NotZone,
         Self::BadVers,
         Self::BadCookie,
     ];
@@ -162,7 +175,10 @@ impl Rcode {
             Self::NotImp => "NOTIMP",
             Self::Refused => "REFUSED",
             Self::YxDomain => "YXDOMAIN",
+            Self::YxRrset => "YXRRSET",
+            Self::NxRrset => "NXRRSET",
             Self::NotAuth => "NOTAUTH",
+            Self::NotZone => "NOTZONE",
             Self::BadVers => "BADVERS",
             Self::BadCookie => "BADCOOKIE",
         }
@@ -194,6 +210,8 @@ impl Opcode {
     pub const QUERY: Self = Self(0);
     /// A zone change notification (RFC 1996).
     pub const NOTIFY: Self = Self(4);
+    /// A dynamic update (RFC 2136).
+    pub const UPDATE: Self = Self(5);
 }
 
 /// All records of one owner and type; the TTL is one for all (RFC 2181 s5.2).

@@ -12,6 +12,17 @@ pub fn compare(a: u32, b: u32) -> Option<Ordering> {
     }
 }
 
+/// Whether `a` is newer than `b`; where that is undefined, it is not.
+pub fn is_newer(a: u32, b: u32) -> bool {
+    compare(a, b) == Some(Ordering::Greater)
+}
+
+/// The serial that follows; 0 is left out, as some secondaries take it for none (RFC 2136 s3.6 has any
+/// increment).
+pub fn next(serial: u32) -> u32 {
+    serial.wrapping_add(1).max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

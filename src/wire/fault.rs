@@ -3,7 +3,7 @@
 /// What is wrong with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// An opcode other than QUERY.
+    /// An opcode that is not served.
     Opcode,
     /// A COOKIE option that is not 8 or 16 to 40 octets long.
     OptCookie,
@@ -41,7 +41,7 @@ impl Fault {
     /// The fault in words, for the extended error of the response.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Opcode => "only opcode QUERY is supported",
+            Self::Opcode => "opcode is not supported",
             Self::OptCookie => "COOKIE option has an invalid length",
             Self::OptCount => "more than one OPT record",
             Self::OptOption => "EDNS option is longer than the OPT record",

@@ -64,3 +64,4 @@ pub mod peek;
 pub mod query;
 mod record;
 pub mod tsig;
+pub mod update;

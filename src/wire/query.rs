@@ -97,6 +97,11 @@ impl<'a> Query<'a> {
         self.echo.question.is_empty()
     }
 
+    /// Whether there was an OPT, whatever became of it.
+    pub(super) fn has_opt(&self) -> bool {
+        self.has_opt
+    }
+
     fn is_ixfr_with_serial(&self, nscount: u16) -> bool {
         self.qtype == RrType::IXFR && nscount == 1 && self.ixfr_serial.is_some()
     }
@@ -197,7 +202,12 @@ impl<'a> Query<'a> {
         }
     }
 
-    fn take_question(&mut self, rest: &mut &'a [u8], qname: &mut QName) -> Result<(), Fault> {
+    /// Reads the question, or what stands in its place.
+    pub(super) fn take_question(
+        &mut self,
+        rest: &mut &'a [u8],
+        qname: &mut QName,
+    ) -> Result<(), Fault> {
         let name_len = qname.set_wire(rest).map_err(|_| Fault::Question)?;
         let (question, after) = rest
             .split_at_checked(name_len.saturating_add(4))
@@ -210,7 +220,12 @@ impl<'a> Query<'a> {
         Ok(())
     }
 
-    fn take_additional(&mut self, message: &'a [u8], record: &Record<'a>) -> Result<(), Fault> {
+    /// Takes what matters of a record of the additional section.
+    pub(super) fn take_additional(
+        &mut self,
+        message: &'a [u8],
+        record: &Record<'a>,
+    ) -> Result<(), Fault> {
         if self.has_tsig {
             return Err(Fault::TsigPlace);
         }
