@@ -1,18 +1,23 @@
 //! Floor 2: zones as data. Master files in, nodes that answer "what is at this name" out.
 //!
 //! `master` reads text to records, `check` judges them, `compile` makes a [`Zone`] of them, `find` is
-//! the search of RFC 1034 s4.3.2, and `set` finds the zone for a name. Nothing here opens a file, and
-//! a zone never changes once it is compiled.
+//! the search of RFC 1034 s4.3.2, and `set` finds the zone for a name. `editor` carries out what an
+//! `update` asks for: the outcome is the `difference` from which the next zone is compiled, and which `journal` keeps. Nothing
+//! here opens a file, and a zone never changes once it is compiled.
 
 mod arena;
 mod check;
 mod compile;
+pub mod difference;
+pub mod editor;
 mod find;
 mod hash;
+pub mod journal;
 mod lex;
 pub mod master;
 mod rdata;
 pub mod set;
+pub mod update;
 #[expect(clippy::module_inception, reason = "named after its one type")]
 mod zone;
 

@@ -4,6 +4,8 @@
 //! non-terminals included; a hash table finds them by name. A million names with one record each take
 //! about 80 MB. `compile` makes zones.
 
+use std::sync::Arc;
+
 use crate::base::diag::Place;
 use crate::base::ix::SteeredIx;
 use crate::base::name::Name;
@@ -13,6 +15,7 @@ use crate::base::rr::RrType;
 use crate::zone::arena::Arena;
 use crate::zone::arena::Node;
 use crate::zone::arena::Nodes;
+use crate::zone::difference::Difference;
 use crate::zone::hash::Table;
 
 /// An owner name whose A and AAAA come from a policy instead of the master file.
@@ -35,6 +38,7 @@ pub struct Zone {
     pub(super) n_apex_labels: usize,
     n_names: usize,
     n_records: usize,
+    history: Vec<Arc<Difference>>,
 }
 
 impl Zone {
@@ -55,7 +59,20 @@ impl Zone {
             table,
             n_names,
             n_records,
+            history: Vec::new(),
         }
+    }
+
+    /// The same zone with the differences that led to it, oldest first, each beginning where the one before
+    /// ends, and the last one ending here.
+    #[must_use]
+    pub fn with_history(self, history: Vec<Arc<Difference>>) -> Self {
+        Self { history, ..self }
+    }
+
+    /// The newest of the differences that led to this zone, oldest first.
+    pub fn history(&self) -> &[Arc<Difference>] {
+        &self.history
     }
 
     /// The apex: the zone's name.
@@ -100,6 +117,15 @@ impl Zone {
     pub fn has_same_records(&self, other: &Self) -> bool {
         let is_same = |(a, b): (Node<'_>, Node<'_>)| a.has_same_records(&b);
         self.n_names == other.n_names && self.iter().zip(other).all(is_same)
+    }
+
+    /// The differences that lead from a serial to this zone, oldest first; `None` if they are not known.
+    pub fn changes_since(&self, serial: u32) -> Option<&[Arc<Difference>]> {
+        let first = self
+            .history
+            .iter()
+            .position(|d| d.from_serial() == serial)?;
+        self.history.get(first..)
     }
 
     /// All nodes in canonical order (RFC 4034 s6.1), the apex first.

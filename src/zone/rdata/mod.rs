@@ -26,6 +26,7 @@ pub(super) use fields::owner;
 pub(super) use text::ttl;
 pub(super) use wire::folded;
 pub(super) use wire::names;
+pub(super) use wire::of_update;
 
 use crate::base::diag::did_you_mean;
 use crate::base::rr::RrType;

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use crate::base::name::Name;
 use crate::base::rr::RrType;
+use crate::wire::update::UpdateRecord;
+use crate::zone::rdata::MAX_RDATA_LEN;
 use crate::zone::rdata::items::are_items;
 use crate::zone::rdata::layout::Kind;
 use crate::zone::rdata::layout::layout;
@@ -43,6 +45,29 @@ pub(in crate::zone) fn names(rtype: RrType, rdata: &[u8]) -> Vec<Range<usize>> {
         at += len;
     }
     names
+}
+
+/// The data of a record of an update, its names uncompressed; `None` if it is not that of its type.
+///
+/// Names are compressed in the types of RFC 1035 alone (RFC 3597 s4), and read wherever they stand.
+pub(in crate::zone) fn of_update(record: &UpdateRecord<'_>) -> Option<Box<[u8]>> {
+    let mut rdata = Vec::with_capacity(record.rdata.len());
+    let mut at = 0;
+    for field in layout(record.rtype).unwrap_or(&[]) {
+        if field.0 == Kind::Name {
+            let (name, len) = record.name_at(at)?;
+            rdata.extend_from_slice(name.wire());
+            at += len;
+        } else {
+            let rest = record.rdata.get(at..)?;
+            let octets = rest.get(..len(field.0, rest)?)?;
+            rdata.extend_from_slice(octets);
+            at += octets.len();
+        }
+    }
+    rdata.extend_from_slice(record.rdata.get(at..)?);
+    let is_sound = rdata.len() <= MAX_RDATA_LEN && check(record.rtype, &rdata).is_ok();
+    is_sound.then(|| rdata.into())
 }
 
 /// RDATA with its names in lower case: equal for records that RFC 2181 s5 calls duplicates.
