@@ -36,6 +36,7 @@ pub(super) const PROCESS_FILE: &[&Keys] = &[
     &SAFETY,
     &TSIG_KEY,
     &SECONDARY,
+    &UPDATE,
 ];
 
 /// `pools.toml`, top level first.
@@ -55,6 +56,7 @@ pub(super) const PROCESS: Keys = Keys {
         "safety",
         "tsig_key",
         "secondary",
+        "update",
     ],
 };
 
@@ -146,6 +148,12 @@ pub(super) const TSIG_KEY: Keys = Keys {
 pub(super) const SECONDARY: Keys = Keys {
     title: "[[secondary]]",
     values: &["addresses", "key", "notify", "zones"],
+    tables: &[],
+};
+
+pub(super) const UPDATE: Keys = Keys {
+    title: "[[update]]",
+    values: &["key", "zones", "names", "types"],
     tables: &[],
 };
 

@@ -19,6 +19,8 @@ use crate::base::per_family::PerFamily;
 use crate::base::prefix::Prefix;
 use crate::base::rank::Order;
 use crate::base::rank::Policy;
+use crate::base::rr::RrType;
+use crate::config::name_pattern::NamePattern;
 use crate::config::safety::Safety;
 use crate::geo::rules::Matcher;
 use crate::health::monitor::Monitor;
@@ -65,6 +67,8 @@ pub struct Process {
     pub tsig_keys: Vec<TsigKey>,
     /// `[[secondary]]`.
     pub secondaries: Vec<Secondary>,
+    /// `[[update]]`; there is a `state_dir` if there are any.
+    pub grants: Vec<Grant>,
 }
 
 /// `[server]`.
@@ -310,7 +314,42 @@ impl Secondary {
     }
 }
 
-/// A zone as `[[secondary]]` names it.
+/// `[[update]]`: what the updates of a TSIG key may change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The key that updates must be signed with; one of the `[[tsig_key]]`.
+    pub key: Name,
+    /// The zones that may be updated; never empty.
+    pub zones: Vec<ZoneRef>,
+    /// The names that may be changed; `None`: all.
+    pub names: Option<Vec<NamePattern>>,
+    /// The types that may be changed; `None`: all but the SOA, and NS at the apex.
+    pub types: Option<Vec<RrType>>,
+}
+
+impl Grant {
+    /// Whether it lets a key change anything in a zone.
+    pub fn is_for(&self, key: &Name, apex: &Name) -> bool {
+        self.key == *key && self.zones.iter().any(|zone| zone.apex == *apex)
+    }
+
+    /// Whether it lets its key change a name of the zone, in some types at least.
+    pub fn has_name(&self, owner: &Name) -> bool {
+        let names = self.names.as_ref();
+        names.is_none_or(|names| names.iter().any(|pattern| pattern.matches(owner)))
+    }
+
+    /// Whether it lets its key change a type at a name of the zone with this apex.
+    pub fn permits(&self, apex: &Name, owner: &Name, rtype: RrType) -> bool {
+        let has_type = match &self.types {
+            Some(types) => types.contains(&rtype),
+            None => rtype != RrType::SOA && !(rtype == RrType::NS && owner == apex),
+        };
+        has_type && self.has_name(owner)
+    }
+}
+
+/// A zone as `[[secondary]]` and `[[update]]` name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ZoneRef {
     /// The zone's name.
@@ -416,5 +455,37 @@ impl Steered {
             false => [&*rule.pools, &*self.pools].concat(),
         });
         of_name.into_iter().chain(of_rules)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn n(text: &str) -> Name {
+        Name::parse(text).expect(text)
+    }
+
+    #[test]
+    fn without_types_all_may_be_changed_but_what_makes_the_zone() {
+        let grant = |types: Option<&[RrType]>| Grant {
+            key: n("key"),
+            zones: Vec::new(),
+            names: Some(vec!["*".parse().expect("a pattern")]),
+            types: types.map(<[RrType]>::to_vec),
+        };
+        let (apex, below) = (n("example.com"), n("a.example.com"));
+        for (types, owner, rtype, expected) in [
+            (None, &apex, RrType::TXT, true),
+            (None, &apex, RrType::SOA, false),
+            (None, &apex, RrType::NS, false),
+            (None, &below, RrType::NS, true),
+            (Some(&[RrType::A][..]), &below, RrType::A, true),
+            (Some(&[RrType::A]), &below, RrType::TXT, false),
+            (Some(&[RrType::NS]), &apex, RrType::NS, true),
+        ] {
+            let permits = grant(types).permits(&apex, owner, rtype);
+            assert_eq!(permits, expected, "{types:?} {owner} {rtype}");
+        }
     }
 }

@@ -18,6 +18,7 @@ use crate::config::model::Server;
 use crate::config::model::Vantage;
 use crate::config::resolve_cluster;
 use crate::config::resolve_transfer;
+use crate::config::resolve_update;
 use crate::config::safety::OnFaultyStart;
 use crate::config::safety::Safety;
 use crate::config::units;
@@ -59,6 +60,7 @@ pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Process {
     let vantages = vantages(top, vantage);
     let tsig_keys = resolve_transfer::tsig_keys(top);
     let secondaries = resolve_transfer::secondaries(top, &tsig_keys);
+    let grants = resolve_update::grants(top, &tsig_keys);
     Process {
         zones,
         pools,
@@ -74,6 +76,7 @@ pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Process {
         safety: safety(&top.table("safety", &keys::SAFETY)),
         tsig_keys,
         secondaries,
+        grants,
     }
 }
 

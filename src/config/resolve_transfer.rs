@@ -26,7 +26,7 @@ const ADDRESSES: &str = "a list such as [\"192.0.2.53\", \"2001:db8:53::/64\"]";
 const NOTIFY: &str = "a list such as [\"192.0.2.53\", \"[2001:db8::53]:5353\"]";
 
 /// What `zones` looks like.
-const ZONES: &str = "a list such as [\"example.com\"]";
+pub(super) const ZONES: &str = "a list such as [\"example.com\"]";
 
 /// Every `[[tsig_key]]`; their names differ.
 pub(super) fn tsig_keys(top: &Table<'_>) -> Vec<TsigKey> {
@@ -83,7 +83,7 @@ fn secondary(table: &Table<'_>, keys: &[TsigKey]) -> Secondary {
 }
 
 /// The name of a configured key.
-fn key_of(item: &Item<'_>, keys: &[TsigKey]) -> Option<Name> {
+pub(super) fn key_of(item: &Item<'_>, keys: &[TsigKey]) -> Option<Name> {
     let name = key_name(item)?;
     if keys.iter().any(|key| key.name == name) {
         return Some(name);
@@ -117,7 +117,8 @@ fn target(item: &Item<'_>) -> Option<SocketAddr> {
     })
 }
 
-fn zone(item: &Item<'_>) -> Option<ZoneRef> {
+/// A zone by its name.
+pub(super) fn zone(item: &Item<'_>) -> Option<ZoneRef> {
     let apex = item.parse("a zone such as \"example.com\"", |text| {
         Name::parse(text).ok()
     })?;
