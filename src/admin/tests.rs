@@ -177,6 +177,7 @@ async fn run(token: Option<&str>) -> Running {
                     overrides.set(&pool, override_);
                     let _ = reply.send(if is_refused { Err(strands) } else { Ok(true) });
                 }
+                Request::Update { .. } => unreachable!("the admin API changes no zone"),
             }
         }
     });
@@ -684,6 +685,10 @@ fn every_metric_is_documented_and_no_other() {
     see_failures(&live, &owner);
     owner.overrides.write().set("gone", drain());
     live.counters.shard(0).query(Transport::Udp);
+    live.meters
+        .updates
+        .with_label_values(&["example.com", "NOERROR"])
+        .inc();
     let text = metrics::text(&live);
     let found: BTreeMap<&str, &str> = text
         .lines()

@@ -77,6 +77,7 @@ use crate::transport;
 use crate::transport::Bound;
 use crate::transport::TcpLimits;
 use crate::transport::TransportError;
+use crate::transport::Updates;
 
 /// How long answers that clients have not taken may hold up the end; the contract allows 5 s in all.
 const STOP_DEADLINE: Duration = Duration::from_millis(2500);
@@ -161,7 +162,7 @@ struct Started {
 
 /// Reads the files, opens the sockets and builds the first snapshot.
 fn start(path: &Path) -> Result<Started, ServeError> {
-    let mut loader = Loader::new(path, n_shards);
+    let mut loader = Loader::new(path, n_shards).keeping_journals();
     let started = loader.start();
     let mut report = match &started {
         Ok(load::Start::Sound(loaded)) => loaded.report.clone(),
@@ -247,6 +248,12 @@ async fn serve(
         &live.counters,
         limiter(&config.process).as_ref(),
         tcp_limits(&config.process),
+        Updates::new(
+            requests.clone(),
+            runtime::Handle::current(),
+            Arc::clone(&live.counters),
+            live.meters.updates.clone(),
+        ),
         &runtime::Handle::current(),
     )?;
     // Large tables are joined to huge pages while queries are answered.

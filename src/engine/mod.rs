@@ -36,6 +36,7 @@ mod steered;
 #[cfg(test)]
 mod tests;
 pub mod transfer;
+pub mod update;
 
 pub use arrival::Arrival;
 pub use arrival::Scratch;
@@ -46,6 +47,7 @@ pub use prefetch::Prefetcher;
 use std::time::Duration;
 
 use crate::base::rr::Class;
+use crate::base::rr::Opcode;
 use crate::base::rr::Rcode;
 use crate::base::rr::RrType;
 use crate::base::transport::Transport;
@@ -111,6 +113,11 @@ fn write(
             signed::answer(snapshot, scratch, arrival, message, &query, out)
         }
         Ok(()) => respond(snapshot, scratch, arrival, &query, None, out),
+        Err(Malformed::Reject(reject))
+            if reject.echo.flags.opcode() == Opcode::UPDATE && !process.grants.is_empty() =>
+        {
+            update::answer(snapshot, scratch, arrival, message, out)
+        }
         Err(Malformed::Reject(reject)) => match scratch.decide(arrival, ResponseClass::Error) {
             RateDecision::Drop => Err(Dropped::RateLimit),
             _ => Ok(refuse(process, &reject, out, &mut scratch.outcome)),

@@ -12,6 +12,7 @@ use crate::state::answers::Client;
 use crate::state::counters::Dropped;
 use crate::wire::edns::ExtendedError;
 use crate::wire::tsig::TsigError;
+use crate::zone::update::Refused;
 
 /// What became of one message.
 #[derive(Clone, Copy, Debug)]
@@ -67,13 +68,15 @@ pub enum SteerReason {
     Up,
 }
 
-/// Why a machine that may be a secondary was refused.
+/// Why a machine that may be a secondary, or may change zones, was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// A transfer, to who is no secondary of the zone.
     Transfer,
-    /// A query whose TSIG is wrong.
+    /// A message whose TSIG is wrong.
     Tsig(TsigError),
+    /// An update.
+    Update(Refused),
 }
 
 impl Refusal {
@@ -82,6 +85,7 @@ impl Refusal {
         match self {
             Self::Transfer => "transfer refused: no [[secondary]] allows it",
             Self::Tsig(error) => error.as_str(),
+            Self::Update(refused) => refused.reason,
         }
     }
 }

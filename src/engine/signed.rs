@@ -48,7 +48,7 @@ pub(super) fn answer(
 }
 
 /// NOTAUTH with a TSIG that says why; a response that would be too long for it goes without.
-fn refuse(
+pub(super) fn refuse(
     snapshot: &Snapshot,
     query: &Query<'_>,
     tsig: &Tsig<'_>,

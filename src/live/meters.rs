@@ -39,6 +39,8 @@ pub struct Meters {
     pub reloads: IntCounterVec,
     /// `notifies_total{result}`.
     pub notifies: IntCounterVec,
+    /// `updates_total{zone,result}`.
+    pub updates: IntCounterVec,
     /// `admin_refused_total{reason}`.
     pub admin_refused: IntCounterVec,
     /// `log_lines_dropped_total`.
@@ -50,6 +52,7 @@ impl Meters {
     ///
     /// # Panics
     /// Never: names and labels are constants that the crate accepts.
+    #[expect(clippy::too_many_lines, reason = "a row per meter")]
     pub fn new() -> Self {
         let counter = |name: &str, help: &str, labels: &[&str]| {
             IntCounterVec::new(Opts::new(name, help), labels).expect("constant name and labels")
@@ -82,6 +85,12 @@ impl Meters {
                 "meridian_notifies_total",
                 "NOTIFY messages to secondaries by result.",
                 &["result"],
+            ),
+            updates: counter(
+                "meridian_updates_total",
+                "Dynamic updates by zone and RCODE of the response; those of zones that are not served \
+                 have an empty zone.",
+                &["zone", "result"],
             ),
             admin_refused: counter(
                 "meridian_admin_refused_total",

@@ -4,7 +4,9 @@ use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 
 use crate::base::diag::Report;
+use crate::engine::update::Order;
 use crate::health::overrides::Override;
+use crate::zone::update::Refused;
 
 /// Something that only the control loop can do.
 #[derive(Debug)]
@@ -20,6 +22,13 @@ pub enum Request {
     Reload {
         /// Gets the warnings, or the faults for which the reload was refused.
         reply: oneshot::Sender<Result<Report, Report>>,
+    },
+    /// Change a zone.
+    Update {
+        /// What is to be changed.
+        order: Box<Order>,
+        /// Gets the result, once the change is published and on disk.
+        reply: oneshot::Sender<Result<(), Refused>>,
     },
     /// Set an override.
     SetOverride {

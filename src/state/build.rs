@@ -47,7 +47,8 @@ impl Snapshot {
     ) -> Self {
         let pools = PoolNow::all(&plan, evidence);
         let same = before.filter(|before| {
-            Arc::ptr_eq(&before.plan, &plan) && before.last_up == evidence.last_up
+            // Plans of one configuration differ in their zones alone.
+            Arc::ptr_eq(&before.plan.config, &plan.config) && before.last_up == evidence.last_up
         });
         let mut builder = Builder {
             plan: &plan,

@@ -114,6 +114,22 @@ impl Plan {
         }
     }
 
+    /// The same with other zones, which have the same steered owners.
+    #[must_use]
+    pub fn with_zones(&self, zones: ZoneSet) -> Self {
+        Self {
+            config: Arc::clone(&self.config),
+            zones,
+            atlas: Arc::clone(&self.atlas),
+            tables: self.tables.clone(),
+            specs: self.specs.clone(),
+            pool_hashes: self.pool_hashes.clone(),
+            counters: Arc::clone(&self.counters),
+            cookie_secrets: self.cookie_secrets.clone(),
+            keyring: self.keyring.clone(),
+        }
+    }
+
     /// A steered name's configuration.
     pub fn steered(&self, ix: SteeredIx) -> &Steered {
         &self.config.pools.steered[ix.index()]

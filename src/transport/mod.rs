@@ -4,8 +4,8 @@
 //! [`bind()`] opens every socket, so that a busy port is found before anything is served; only an address
 //! that the machine does not have yet is left for later. [`Bound::serve`] starts the threads and tasks;
 //! [`Serving::stop`] ends them after they have answered what was received. A query sees one snapshot, a
-//! batch as a whole the same one. What clients send cannot fill the log: refused secondaries are logged
-//! a bounded number of times, all else is counted.
+//! batch as a whole the same one. What clients send cannot fill the log: refused transfers and updates are
+//! logged a bounded number of times, all else is counted.
 
 #![deny(
     clippy::expect_used,
@@ -27,6 +27,7 @@ mod stop;
 mod tcp;
 mod udp;
 mod udp_sys;
+mod updates;
 mod xdp;
 
 #[cfg(test)]
@@ -40,3 +41,4 @@ pub use self::bind::is_absent;
 pub use self::bind::n_shards;
 pub use self::connections::TcpLimits;
 pub use self::serving::Serving;
+pub use self::updates::Updates;

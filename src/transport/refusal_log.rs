@@ -1,4 +1,4 @@
-//! Logs refused secondaries, once per reason and network: what strangers send must not fill the log.
+//! Logs refused transfers, updates and signatures, once per reason and network: what strangers send must not fill the log.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -30,7 +30,7 @@ impl RefusalLog {
         };
         let mut logged = lock(&self.logged);
         if logged.len() < MAX_LINES && logged.insert((Prefix::cut(src, len), reason)) {
-            warn!(client = %src, reason, "secondary refused (repeats suppressed)");
+            warn!(client = %src, reason, "request refused (repeats suppressed)");
         }
     }
 }

@@ -19,6 +19,9 @@ use crate::state::publish::CachedReader;
 use crate::state::publish::SnapshotReader;
 use crate::state::snapshot::Snapshot;
 use crate::transport::refusal_log::RefusalLog;
+use crate::transport::updates::InFlight;
+use crate::transport::updates::Updates;
+use crate::wire::update::is_update;
 
 /// How many messages ahead memory is prefetched: far enough that it has arrived when the message is answered.
 pub(super) const PREFETCH_DISTANCE: usize = 4;
@@ -36,6 +39,11 @@ pub(super) trait BatchResponder {
 
     /// Prefetches the memory that a message later in the batch will need.
     fn prefetch(&self, _message: &[u8]) {}
+
+    /// The update that a message asks for; `None` if it is to be answered like any other.
+    fn update(&mut self, _arrival: Arrival, _message: &[u8]) -> Option<InFlight> {
+        None
+    }
 
     /// The zone transfer that a message over TCP asks for; `None` if it is to be answered like any
     /// other.
@@ -72,6 +80,8 @@ pub(super) struct UdpResponder {
     pub(super) scratch: Scratch,
     /// Shared by all.
     pub(super) refusal_log: Arc<RefusalLog>,
+    /// Shared by all.
+    pub(super) updates: Arc<Updates>,
 }
 
 impl Responder for UdpResponder {
@@ -82,6 +92,7 @@ impl Responder for UdpResponder {
             prefetcher: Prefetcher::of(snapshot, &self.scratch),
             scratch: &mut self.scratch,
             refusal_log: &self.refusal_log,
+            updates: &self.updates,
         }
     }
 }
@@ -91,6 +102,7 @@ struct UdpBatchResponder<'a> {
     prefetcher: Prefetcher<'a>,
     scratch: &'a mut Scratch,
     refusal_log: &'a RefusalLog,
+    updates: &'a Arc<Updates>,
 }
 
 impl BatchResponder for UdpBatchResponder<'_> {
@@ -99,10 +111,15 @@ impl BatchResponder for UdpBatchResponder<'_> {
             self.snapshot,
             self.scratch,
             self.refusal_log,
+            self.updates,
             arrival,
             message,
             reply,
         )
+    }
+
+    fn update(&mut self, arrival: Arrival, message: &[u8]) -> Option<InFlight> {
+        (self.updates).begin(self.snapshot, self.scratch, arrival, message)
     }
 
     fn prefetch(&self, message: &[u8]) {
@@ -118,6 +135,8 @@ pub(super) struct TcpResponder {
     pub(super) scratch: Scratch,
     /// Shared by all.
     pub(super) refusal_log: Arc<RefusalLog>,
+    /// Shared by all.
+    pub(super) updates: Arc<Updates>,
 }
 
 impl Responder for TcpResponder {
@@ -126,6 +145,7 @@ impl Responder for TcpResponder {
             snapshot: self.snapshots.current(),
             scratch: &mut self.scratch,
             refusal_log: &self.refusal_log,
+            updates: &self.updates,
         }
     }
 }
@@ -134,6 +154,7 @@ struct TcpBatchResponder<'a> {
     snapshot: Arc<Snapshot>,
     scratch: &'a mut Scratch,
     refusal_log: &'a RefusalLog,
+    updates: &'a Arc<Updates>,
 }
 
 impl BatchResponder for TcpBatchResponder<'_> {
@@ -142,10 +163,15 @@ impl BatchResponder for TcpBatchResponder<'_> {
             &self.snapshot,
             self.scratch,
             self.refusal_log,
+            self.updates,
             arrival,
             message,
             reply,
         )
+    }
+
+    fn update(&mut self, arrival: Arrival, message: &[u8]) -> Option<InFlight> {
+        (self.updates).begin(&self.snapshot, self.scratch, arrival, message)
     }
 
     fn transfer(&mut self, arrival: Arrival, message: &[u8]) -> Option<Transfer> {
@@ -153,11 +179,12 @@ impl BatchResponder for TcpBatchResponder<'_> {
     }
 }
 
-/// Answers a message and logs a refused secondary.
+/// Answers a message and logs what an operator should hear of.
 fn answer(
     snapshot: &Snapshot,
     scratch: &mut Scratch,
     refusal_log: &RefusalLog,
+    updates: &Updates,
     arrival: Arrival,
     message: &[u8],
     reply: &mut [u8],
@@ -165,6 +192,11 @@ fn answer(
     let outcome = engine::answer(snapshot, scratch, arrival, message, reply);
     if let Some(refusal) = outcome.refusal {
         refusal_log.log(arrival.src, refusal);
+    }
+    if is_update(message)
+        && let Ok(response) = outcome.response
+    {
+        updates.count_refused(snapshot, message, response.rcode);
     }
     outcome.response_len()
 }

@@ -23,12 +23,14 @@ use crate::transport::responder::UdpResponder;
 use crate::transport::starter::Starter;
 use crate::transport::starter::Threads;
 use crate::transport::tcp::TcpService;
+use crate::transport::updates::Updates;
 use crate::transport::xdp::Interface;
 use crate::transport::xdp::XdpWorker;
 
 impl Bound {
     /// Starts answering from the current snapshot. UDP threads are named `udp-0` and so on, those of
-    /// AF_XDP `xdp-0` and so on; TCP runs on `runtime`, which needs I/O and time. `counters` should have
+    /// AF_XDP `xdp-0` and so on; TCP runs on `runtime`, which needs I/O and time. What changes zones leaves by
+    /// `updates`. `counters` should have
     /// as many shards as [`super::n_shards`] counts; `limiter` is for UDP.
     pub fn serve(
         self,
@@ -36,14 +38,18 @@ impl Bound {
         counters: &Arc<Counters>,
         limiter: Option<&Arc<RateLimiter>>,
         limits: TcpLimits,
+        updates: Updates,
         runtime: &runtime::Handle,
     ) -> Result<Serving, TransportError> {
+        let updates = Arc::new(updates);
         let refusal_log = Arc::<RefusalLog>::default();
         let udp_responder = {
             let (counters, snapshots) = (Arc::clone(counters), snapshots.clone());
             let (refusal_log, limiter) = (Arc::clone(&refusal_log), limiter.cloned());
+            let updates = Arc::clone(&updates);
             move |shard| UdpResponder {
                 refusal_log: Arc::clone(&refusal_log),
+                updates: Arc::clone(&updates),
                 reader: snapshots.cached(),
                 scratch: Scratch::new(Arc::clone(&counters), shard).with_limiter(limiter.clone()),
             }
@@ -52,6 +58,7 @@ impl Bound {
             let (counters, snapshots) = (Arc::clone(counters), snapshots.clone());
             move || TcpResponder {
                 refusal_log: Arc::clone(&refusal_log),
+                updates: Arc::clone(&updates),
                 snapshots: snapshots.clone(),
                 scratch: Scratch::new(Arc::clone(&counters), SHARED_SHARD),
             }

@@ -47,7 +47,9 @@ use crate::transport::framing::next_frame;
 use crate::transport::responder::BatchResponder;
 use crate::transport::responder::Responder;
 use crate::transport::stop::stopped;
+use crate::transport::updates::InFlight;
 use crate::wire::query::asks_for_transfer;
+use crate::wire::update::is_update;
 
 /// What all TCP tasks share.
 pub(super) struct TcpService<A> {
@@ -212,6 +214,15 @@ impl<A: Responder> TcpService<A> {
                 Left::Messages => {}
                 Left::Nothing => return replied,
                 Left::NotDns => return Replied::Finally,
+                Left::Update(update) => {
+                    let mut reply = vec![0; usize::from(u16::MAX)];
+                    let len = update.answer(&mut reply).await;
+                    append(output, reply.get(..len).unwrap_or_default());
+                    match self.write(stream, permit, output).await {
+                        true => replied = Replied::Some,
+                        false => return Replied::Finally,
+                    }
+                }
                 Left::Transfer(transfer) => {
                     match self.send_zone(stream, permit, *transfer, output).await {
                         true => replied = Replied::Some,
@@ -253,6 +264,11 @@ impl<A: Responder> TcpService<A> {
                 && let Some(transfer) = batch.transfer(arrival, message)
             {
                 break Left::Transfer(Box::new(transfer));
+            }
+            if is_update(message)
+                && let Some(update) = batch.update(arrival, message)
+            {
+                break Left::Update(Box::new(update));
             }
             let n = batch.answer(arrival, message, reply);
             append(output, reply.get(..n).unwrap_or_default());
@@ -351,6 +367,8 @@ enum Left {
     Nothing,
     /// A zone transfer, and perhaps more behind it.
     Transfer(Box<Transfer>),
+    /// An update, and perhaps more behind it.
+    Update(Box<InFlight>),
     /// What cannot be DNS; where the next message begins is anybody's guess.
     NotDns,
 }

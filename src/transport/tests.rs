@@ -21,9 +21,11 @@ use socket2::Socket;
 use socket2::Type;
 use tokio::runtime;
 use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
 
 use crate::base::transport::Transport;
 use crate::engine::Arrival;
+use crate::live::meters::Meters;
 use crate::state::counters::Counters;
 use crate::state::counters::Dropped;
 use crate::state::fixture::empty_snapshot;
@@ -32,6 +34,7 @@ use crate::transport::Bound;
 use crate::transport::Serving;
 use crate::transport::TcpLimits;
 use crate::transport::TransportError;
+use crate::transport::Updates;
 use crate::transport::bind;
 use crate::transport::bind::ListenAddress;
 use crate::transport::bind::is_absent;
@@ -590,6 +593,12 @@ fn the_engine_is_asked_over_both_transports() {
             &counters,
             None,
             LIMITS,
+            Updates::new(
+                mpsc::channel(1).0,
+                runtime.handle().clone(),
+                Arc::clone(&counters),
+                Meters::new().updates,
+            ),
             runtime.handle(),
         )
         .unwrap();

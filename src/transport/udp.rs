@@ -24,6 +24,7 @@ use crate::transport::responder::datagram;
 use crate::transport::stop::DRAIN_TIME;
 use crate::transport::udp_sys::Batch;
 use crate::transport::udp_sys::Wait;
+use crate::wire::update::is_update;
 
 /// How long a thread waits for a message before it looks whether to stop and lets go of a replaced
 /// snapshot. A quarter of a second is little of the five that stopping may take, and four wake-ups a
@@ -78,12 +79,21 @@ impl<A: Responder> UdpWorker<A> {
     fn answer(&mut self, batch: &mut Batch, counters: &Shard) {
         let mut responder = self.responder.batch();
         let now_ms = now_ms();
-        batch.answer(|source, message, later, reply| {
+        batch.answer(|meta, source, message, later, reply| {
             responder.prefetch(later);
-            match datagram(source, now_ms, counters) {
-                Some(arrival) => responder.answer(arrival, message, reply),
-                None => 0,
+            let Some(arrival) = datagram(source, now_ms, counters) else {
+                return 0;
+            };
+            if is_update(message)
+                && let Ok(socket) = self.socket.try_clone()
+                && let Some(update) = responder.update(arrival, message)
+            {
+                let meta = meta.clone();
+                // A client that gets no response asks again.
+                update.answer_later(move |response| _ = meta.send(&socket, response));
+                return 0;
             }
+            responder.answer(arrival, message, reply)
         });
         for _ in 0..batch.send(&self.socket) {
             counters.dropped(Dropped::Send);

@@ -144,12 +144,12 @@ impl Batch {
         Ok(n)
     }
 
-    /// Calls `answer` with each message's source, its octets, the octets of one that comes [`PREFETCH_DISTANCE`]
+    /// Calls `answer` with where each message came from, its source, its octets, the octets of one that comes [`PREFETCH_DISTANCE`]
     /// messages later (empty at the end) and room for the reply, in order; it returns the reply's length, 0
     /// for silence.
     pub(super) fn answer(
         &mut self,
-        mut answer: impl FnMut(SocketAddr, &[u8], &[u8], &mut [u8]) -> usize,
+        mut answer: impl FnMut(&RecvMeta, SocketAddr, &[u8], &[u8], &mut [u8]) -> usize,
     ) {
         let lens = self.lens.get(..self.n_received).unwrap_or_default();
         let message = |nth: usize| {
@@ -163,7 +163,7 @@ impl Batch {
                 [nth, nth + PREFETCH_DISTANCE].map(|nth| message(nth).unwrap_or_default());
             meta.reply_len = match (meta.source(), room.get_mut(..MESSAGE_LEN)) {
                 (Some(source), Some(reply)) => {
-                    answer(source, message, later, reply).min(reply.len())
+                    answer(meta, source, message, later, reply).min(reply.len())
                 }
                 _ => 0,
             };
@@ -235,7 +235,8 @@ impl fmt::Debug for Batch {
 
 /// Metadata of one received message: its source, the local address that it was sent to, and the length of
 /// its reply.
-struct RecvMeta {
+#[derive(Clone)]
+pub(super) struct RecvMeta {
     sock_addr: SockAddr,
     sock_addr_len: libc::socklen_t,
     reply_len: usize,
@@ -244,10 +245,12 @@ struct RecvMeta {
 }
 
 /// Room and alignment for either family's socket address.
+#[derive(Clone)]
 #[repr(C, align(8))]
 struct SockAddr([u8; size_of::<libc::sockaddr_in6>()]);
 
 /// Control messages start with a `cmsghdr`, which is aligned like a `usize`.
+#[derive(Clone)]
 #[repr(C, align(8))]
 struct ControlBuf([u8; CONTROL_LEN]);
 
@@ -283,6 +286,20 @@ impl RecvMeta {
         // Without a length it is not looked at.
         header.msg_control = (&raw mut self.control).cast();
         header.msg_controllen = self.control_len as _;
+    }
+
+    /// Sends one message back to where the received one came from, unless the device takes nothing now.
+    pub(super) fn send(mut self, socket: &UdpSocket, message: &mut [u8]) -> io::Result<()> {
+        let mut header = EMPTY_HEADER.msg_hdr;
+        let mut vector = EMPTY_VECTOR;
+        self.fill_header(&mut header, &mut vector, message);
+        // SAFETY: the header has just been made to point to the vector, the address, the control buffer and,
+        // through the vector, the message, with their true lengths; all live across the call.
+        let n = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, libc::MSG_DONTWAIT) };
+        match n {
+            0.. => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
     }
 
     /// Where the message came from.
@@ -418,7 +435,7 @@ mod tests {
 
     fn received(batch: &mut Batch) -> Vec<(SocketAddr, Vec<u8>)> {
         let mut messages = Vec::new();
-        batch.answer(|source, message, _, _| {
+        batch.answer(|_, source, message, _, _| {
             messages.push((source, message.to_vec()));
             0
         });
@@ -526,7 +543,7 @@ mod tests {
         let mut n_left = 3;
         while n_left > 0 {
             let n = batch.receive(&server, Wait::ForOne).unwrap();
-            batch.answer(|_, _, _, reply| reply.len().min(9));
+            batch.answer(|_, _, _, _, reply| reply.len().min(9));
             assert_eq!(batch.send(&wrong), n);
             // What was sent or given up is not sent again.
             assert_eq!(batch.send(&server), 0);

@@ -23,4 +23,5 @@ mod shares;
 mod signals;
 mod steering;
 mod transfer;
+mod updates;
 mod xdp;

@@ -44,7 +44,7 @@ web     HTTPS 1 . alpn=h2
 ";
 
 /// A program of a peer; `None` if it is missing, which is said.
-fn program(name: &str) -> Option<PathBuf> {
+pub fn program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&path)
         .chain(["/usr/sbin".into(), "/usr/local/sbin".into()])

@@ -12,6 +12,7 @@ use tracing::warn;
 use crate::base::diag::Report;
 use crate::base::diag::Severity;
 use crate::base::prefix::Family;
+use crate::daemon::load::ZoneUpdated;
 use crate::health::overrides::Forced;
 use crate::health::vantage::VantageChange;
 
@@ -104,6 +105,8 @@ pub(super) enum Event {
     },
     /// A reload was refused.
     ReloadRefused { report: Report },
+    /// A zone was changed by dynamic updates.
+    ZoneUpdated(ZoneUpdated),
 }
 
 impl Event {
@@ -173,6 +176,20 @@ impl Event {
                 info!(generation, zones, pools, "reloaded");
                 log_report(report);
             }
+            Self::ZoneUpdated(ZoneUpdated {
+                apex,
+                serial,
+                n_updates,
+                n_removed,
+                n_added,
+            }) => info!(
+                zone = %apex,
+                serial,
+                updates = n_updates,
+                removed = n_removed,
+                added = n_added,
+                "zone updated"
+            ),
             Self::ReloadRefused { report } => {
                 let faults = report.n_errors();
                 error!(

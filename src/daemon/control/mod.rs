@@ -7,14 +7,17 @@
 //!
 //! The loop decides nothing. Four state machines do, without tokio, clock or disk, and return what is
 //! to be done: `evidence` (what is known of the pools), `reload` (when files are loaded),
-//! `publish` (what is served), `persist` (when state is written).
+//! `publish` (what is served), `persist` (when state is written). `work` has the loader load and update, one
+//! at a time.
 
 pub(super) mod event;
 pub mod evidence;
+mod finished;
 pub mod keeper;
 mod persist;
 mod publish;
 mod reload;
+mod work;
 
 use std::future::pending;
 use std::path::PathBuf;
@@ -36,19 +39,23 @@ use self::event::log;
 use self::evidence::Effects;
 use self::evidence::Evidence;
 use self::evidence::Urgency;
+use self::finished::Finished;
+use self::finished::WaitsForReload;
+use self::finished::WaitsForSave;
+use self::finished::WaitsForUpdate;
+use self::finished::answer;
 use self::keeper::Keeper;
-use self::persist::AfterWrite;
 use self::persist::Persist;
 use self::persist::Write;
-use self::publish::Merged;
 use self::publish::Publish;
 use self::publish::Published;
 use self::reload::Reload;
+use self::work::Done;
+use self::work::Work;
 use crate::base::diag::Report;
-use crate::daemon::files::FileSet;
 use crate::daemon::load::Loaded;
 use crate::daemon::load::Loader;
-use crate::daemon::load::Trigger;
+use crate::daemon::load::Updated;
 use crate::daemon::memory::retire;
 use crate::daemon::saved;
 use crate::health::observation::Observation;
@@ -56,7 +63,6 @@ use crate::live::LastReload;
 use crate::live::Live;
 use crate::live::Owner;
 use crate::live::clock::unix;
-use crate::live::request::ChangeError;
 use crate::live::request::Request;
 use crate::live::shared::Owned;
 use crate::probe::pairs;
@@ -76,24 +82,6 @@ const TICK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the last write may take when the process ends.
 const LAST_SAVE_DEADLINE: Duration = Duration::from_secs(1);
 
-/// Something that a blocking thread has finished.
-enum Finished {
-    /// The files as they are on disk now.
-    Looked(FileSet),
-    /// A load, with the loader given back.
-    Loaded(Box<Loader>, Box<Result<Loaded, Report>>),
-    /// State was written, or not, in so much time.
-    Saved(Result<(), Box<str>>, Duration),
-    /// Merged tables.
-    Merged(Merged),
-}
-
-/// Who waits for a reload.
-type WaitsForReload = oneshot::Sender<Result<Report, Report>>;
-
-/// Who waits until an override is on disk.
-type WaitsForSave = oneshot::Sender<Result<bool, ChangeError>>;
-
 /// The loop's state.
 pub struct Control {
     live: Arc<Live>,
@@ -107,8 +95,7 @@ pub struct Control {
     /// Whether something that is shown, but answers nobody, waits for the next tick.
     is_publish_due: bool,
     prober: Prober,
-    /// `None` while a load runs.
-    loader: Option<Box<Loader>>,
+    work: Work<WaitsForUpdate>,
     keeper: Keeper,
     finished: mpsc::UnboundedSender<Finished>,
     notifier: Notifier,
@@ -148,7 +135,7 @@ impl Control {
             notifier: Notifier::new(live.meters.notifies.clone()),
             live,
             prober,
-            loader: Some(Box::new(loader)),
+            work: Work::new(loader),
             keeper,
             finished,
         };
@@ -177,6 +164,7 @@ impl Control {
                 _ = watch.tick() => self.look(),
                 _ = stopped(&mut events.stop) => break,
             }
+            self.work();
             self.save();
         }
         self.save_at_the_end().await;
@@ -206,8 +194,9 @@ impl Control {
         match request {
             Request::Reload { reply } => {
                 let trigger = self.reload.ask(reply);
-                self.load(trigger);
+                self.work.load(trigger);
             }
+            Request::Update { order, reply } => self.work.update(*order, reply),
             Request::SetOverride {
                 pool,
                 override_,
@@ -296,9 +285,15 @@ impl Control {
             Finished::Looked(found) => {
                 let looked = self.reload.looked(found, self.live.clock.elapsed());
                 log(&looked.events);
-                self.load(looked.load);
+                self.work.load(looked.load);
             }
-            Finished::Loaded(loader, result) => self.loaded(loader, *result),
+            Finished::Worked(done) => match done {
+                Done::Loaded(loader, result) => self.loaded(loader, *result),
+                Done::Updated(loader, updated, waiting) => {
+                    self.work.give_back(loader);
+                    self.updated(*updated, waiting);
+                }
+            },
             Finished::Saved(result, took) => {
                 let now = self.live.clock.elapsed();
                 answer(self.persist.finished(now, took, result));
@@ -310,24 +305,37 @@ impl Control {
         }
     }
 
-    fn load(&mut self, trigger: Option<Trigger>) {
-        let Some(trigger) = trigger else {
-            return;
-        };
-        let Some(mut loader) = self.loader.take() else {
-            return;
-        };
-        let plan = Arc::clone(&self.publish.served().plan);
-        self.in_background(move || {
-            let result = loader.load(Some(&plan), &trigger);
-            Finished::Loaded(loader, Box::new(result))
-        });
+    /// Has the loader do what is due.
+    fn work(&mut self) {
+        if let Some(job) = self.work.next() {
+            let plan = Arc::clone(&self.publish.served().plan);
+            self.in_background(move || Finished::Worked(job.run(&plan)));
+        }
+    }
+
+    /// Serves zones that were updated, and reports to those who wait.
+    fn updated(&mut self, updated: Updated, waiting: Vec<WaitsForUpdate>) {
+        let started = Instant::now();
+        if let Some(plan) = updated.plan {
+            let plan = Arc::new(plan);
+            let evidence = self.evidence.of(&plan);
+            let published = self.publish.adopt(Arc::clone(&plan), &evidence);
+            self.serve(published);
+            self.published(started);
+            self.notifier.notify(&plan);
+            let events = updated.zones.into_iter().map(Event::ZoneUpdated);
+            log(&events.collect::<Vec<_>>());
+        }
+        for (waiting, result) in waiting.into_iter().zip(updated.results) {
+            // Nobody may be waiting any more.
+            let _ = waiting.send(result);
+        }
     }
 
     fn loaded(&mut self, loader: Box<Loader>, result: Result<Loaded, Report>) {
         let started = Instant::now();
         let finished = self.reload.finished(loader.seen().clone(), result.is_ok());
-        self.loader = Some(loader);
+        self.work.give_back(loader);
         let result = match result {
             Ok(Loaded {
                 plan,
@@ -357,7 +365,7 @@ impl Control {
         for waiting in finished.waiting {
             let _ = waiting.send(result.clone());
         }
-        self.load(finished.load);
+        self.work.load(finished.load);
     }
 
     /// Makes a new plan the one that is served and probed.
@@ -471,16 +479,6 @@ impl Control {
             // The loop may have ended meanwhile.
             let _ = finished.send(work());
         });
-    }
-}
-
-/// Reports the result of a write to those who waited for it, and to the log.
-fn answer(finished: AfterWrite<WaitsForSave>) {
-    log(finished.event.as_slice());
-    for waiting in finished.waiting {
-        let saved = finished.result.clone().map(|()| true);
-        // Nobody may be waiting any more.
-        let _ = waiting.send(saved.map_err(ChangeError::NotSaved));
     }
 }
 

@@ -6,10 +6,12 @@
 //! for a reload: then everything is read, and taken over where it holds what it held.
 
 mod databases;
+mod journal;
 mod origins;
 mod reader;
 mod secrets;
 mod settings;
+mod updates;
 mod zones;
 
 use std::collections::HashMap;
@@ -40,6 +42,7 @@ use crate::daemon::load::zones::LoadedZone;
 use crate::daemon::load::zones::LoadedZones;
 use crate::daemon::load::zones::list_of;
 use crate::daemon::memory::memory_sys;
+use crate::engine::update::Order;
 use crate::geo::atlas::Atlas;
 use crate::geo::rules::Matcher;
 use crate::live::random;
@@ -50,6 +53,8 @@ use crate::zone::set::ZoneSet;
 
 pub use self::databases::embedded_atlas;
 pub use self::reader::Trigger;
+pub use self::updates::Updated;
+pub use self::updates::ZoneUpdated;
 
 /// Loads plans for one process, again and again.
 #[derive(Debug)]
@@ -69,6 +74,8 @@ pub struct Loader {
     atlas: Option<LoadedAtlas>,
     /// What cookies are made with where no file is configured.
     own_secret: Secret,
+    /// Whether journals of dynamic updates are written, as the server that runs does.
+    keeps_journals: bool,
     /// What the content of files is hashed with, to see whether it is still the same.
     hashes: RandomState,
 }
@@ -117,7 +124,17 @@ impl Loader {
             newest_serials: HashMap::new(),
             atlas: None,
             own_secret: random::octets(),
+            keeps_journals: false,
             hashes: RandomState::new(),
+        }
+    }
+
+    /// The same for the server that runs, which alone writes journals of dynamic updates.
+    #[must_use]
+    pub fn keeping_journals(self) -> Self {
+        Self {
+            keeps_journals: true,
+            ..self
         }
     }
 
@@ -149,6 +166,11 @@ impl Loader {
             Err(_) => memory_sys::return_free_pages(),
         }
         result
+    }
+
+    /// Carries out dynamic updates of the zones that are served. What is done is on disk when this returns.
+    pub fn update(&mut self, served: &Plan, orders: &[Order]) -> Updated {
+        updates::update(&mut self.zones, served, orders)
     }
 
     /// The first load of a server. If it finds a fault, that of the last good copy, as `[safety]
@@ -210,7 +232,7 @@ impl Loader {
         // Last, as files beside the zones that nothing was read from are named.
         let zones = self.load_zones(&process, is_sound, &pools, before, reader, &mut report);
         if let Some(apexes) = &zones.apexes {
-            check_secondaries(&process, apexes, &mut report);
+            check_zones(&process, apexes, &mut report);
         }
         let (Ok(pools), Some(atlas)) = (pools, atlas) else {
             return Err(report);
@@ -272,10 +294,13 @@ impl Loader {
     fn compile(
         &mut self,
         config: Arc<Config>,
-        zones: Vec<LoadedZone>,
+        mut zones: Vec<LoadedZone>,
         atlas: LoadedAtlas,
         before: Option<&Plan>,
     ) -> Loaded {
+        if self.keeps_journals {
+            updates::write_journals(&mut zones);
+        }
         let set = zones.iter().map(|loaded| Arc::clone(&loaded.zone));
         let set = ZoneSet::new(set.collect());
         self.zones = zones.into_iter().map(|z| (z.path.clone(), z)).collect();
@@ -297,9 +322,10 @@ impl Loader {
     }
 }
 
-/// Reports zones that `[[secondary]]` names and that are not there.
-fn check_secondaries(process: &Process, apexes: &HashSet<Name>, report: &mut Report) {
+/// Reports zones that `[[secondary]]` and `[[update]]` name and that are not there.
+fn check_zones(process: &Process, apexes: &HashSet<Name>, report: &mut Report) {
     let named = process.secondaries.iter().filter_map(|s| s.zones.as_ref());
+    let named = named.chain(process.grants.iter().map(|grant| &grant.zones));
     for ZoneRef { apex, place } in named.flatten() {
         if !apexes.contains(apex) {
             let message = format!("`{apex}` is none of the zones, expected one of them");

@@ -20,6 +20,8 @@ use crate::daemon::files::Listing;
 use crate::daemon::files::MAX_DATA_LEN;
 use crate::daemon::files::ReadError;
 use crate::daemon::last_good;
+use crate::daemon::load::journal;
+use crate::daemon::load::journal::ZoneJournal;
 use crate::daemon::load::origins;
 use crate::daemon::load::origins::Origin;
 use crate::daemon::load::reader::Reader;
@@ -36,8 +38,11 @@ pub(super) struct LoadedZone {
     pub(super) path: PathBuf,
     /// The file and everything it includes.
     sources: Vec<Source>,
-    owners: Vec<SteeredOwner>,
+    pub(super) owners: Vec<SteeredOwner>,
+    /// As it is served, with its dynamic updates.
     pub(super) zone: Arc<Zone>,
+    /// Of its dynamic updates; `None` if there never were any.
+    pub(super) journal: Option<ZoneJournal>,
     warnings: Report,
 }
 
@@ -141,7 +146,7 @@ pub(super) fn load(
     let owners: HashMap<&Name, Vec<SteeredOwner>> = apexes.iter().zip(owners).collect();
     let mut zones = Vec::with_capacity(n_files);
     for (path, apex) in &named {
-        let owners = owners.get(apex).cloned().unwrap_or_default();
+        let owners = owners.get(apex).map(Vec::as_slice).unwrap_or_default();
         zones.extend(zone(path, apex, owners, before, reader, report));
     }
     if zones.len() == n_files {
@@ -221,12 +226,12 @@ fn by_apex<'a>(named: &'a [(PathBuf, Name)], report: &mut Report) -> HashMap<Nam
 fn zone(
     path: &Path,
     apex: &Name,
-    owners: Vec<SteeredOwner>,
+    owners: &[SteeredOwner],
     before: &Before<'_>,
     reader: &mut Reader<'_>,
     report: &mut Report,
 ) -> Option<LoadedZone> {
-    let known = before.of(path, apex, &owners);
+    let known = before.of(path, apex, owners);
     if let Some(known) = known
         && let Some(sources) = reader.unchanged(&known.sources, MAX_DATA_LEN, report)
     {
@@ -238,21 +243,21 @@ fn zone(
     }
     let is_moving = reader.is_moving(path);
     let mut warnings = Report::default();
-    if let Some((zone, sources)) = compile(path, apex, &owners, reader, &mut warnings) {
+    let of = Definition {
+        path,
+        apex,
+        owners,
+        state_dir: before.state_dir,
+    };
+    if let Some(loaded) = of.compile(reader, &mut warnings) {
         report.append(warnings.clone());
-        return Some(LoadedZone {
-            path: path.to_owned(),
-            sources,
-            owners,
-            zone: Arc::new(zone),
-            warnings,
-        });
+        return Some(LoadedZone { warnings, ..loaded });
     }
     if !is_moving && !before.isolate {
         report.append(warnings);
         return None;
     }
-    let kept = before.recover(path, apex, &owners);
+    let kept = before.recover(path, apex, owners);
     if kept.is_none() && !owners.is_empty() {
         report.append(warnings);
         return None;
@@ -304,14 +309,14 @@ impl Before<'_> {
         let copy = last_good::latest(self.state_dir?)?;
         let mut reader = Reader::of_copy(&copy.path, self.hashes);
         let mut warnings = Report::default();
-        let (zone, sources) = compile(path, apex, owners, &mut reader, &mut warnings)?;
-        Some(LoadedZone {
-            path: path.to_owned(),
-            sources,
-            owners: owners.to_vec(),
-            zone: Arc::new(zone),
-            warnings,
-        })
+        let of = Definition {
+            path,
+            apex,
+            owners,
+            state_dir: self.state_dir,
+        };
+        let loaded = of.compile(&mut reader, &mut warnings)?;
+        Some(LoadedZone { warnings, ..loaded })
     }
 }
 
@@ -323,39 +328,53 @@ fn same_owners(a: &[SteeredOwner], b: &[SteeredOwner]) -> bool {
             .all(|(a, b)| (&a.owner, a.steered) == (&b.owner, b.steered))
 }
 
-/// Compiles a zone from its file and all it includes; `None` after a fault, which is reported.
-fn compile(
-    path: &Path,
-    apex: &Name,
-    owners: &[SteeredOwner],
-    reader: &mut Reader<'_>,
-    report: &mut Report,
-) -> Option<(Zone, Vec<Source>)> {
-    let (octets, source) = match reader.read(path, MAX_DATA_LEN) {
-        Ok(read) => read,
-        Err(error) => {
-            report.error(files::place(path), error.fault("file"));
+/// What a zone is compiled from.
+struct Definition<'a> {
+    path: &'a Path,
+    apex: &'a Name,
+    owners: &'a [SteeredOwner],
+    /// Where its dynamic updates are.
+    state_dir: Option<&'a Path>,
+}
+
+impl Definition<'_> {
+    /// Compiles the zone from its file and all it includes, with its dynamic updates; `None` after a fault,
+    /// which is reported.
+    fn compile(&self, reader: &mut Reader<'_>, report: &mut Report) -> Option<LoadedZone> {
+        let (octets, source) = match reader.read(self.path, MAX_DATA_LEN) {
+            Ok(read) => read,
+            Err(error) => {
+                report.error(files::place(self.path), error.fault("file"));
+                return None;
+            }
+        };
+        let mut sources = vec![source];
+        let mut include = |written: &str, from: &Arc<str>| {
+            let dir = Path::new(&**from).parent().unwrap_or(Path::new(""));
+            let path = dir.join(written);
+            let (octets, source) = reader
+                .read(&path, MAX_DATA_LEN)
+                .map_err(|error| error.fault("file"))?;
+            sources.push(source);
+            Ok((path.to_string_lossy().into(), octets))
+        };
+        let file: Arc<str> = self.path.to_string_lossy().into();
+        let records = master::read(&file, &octets, self.apex, &mut include, report);
+        drop(octets);
+        if report.has_errors() {
             return None;
         }
-    };
-    let mut sources = vec![source];
-    let mut include = |written: &str, from: &Arc<str>| {
-        let dir = Path::new(&**from).parent().unwrap_or(Path::new(""));
-        let path = dir.join(written);
-        let (octets, source) = reader
-            .read(&path, MAX_DATA_LEN)
-            .map_err(|error| error.fault("file"))?;
-        sources.push(source);
-        Ok((path.to_string_lossy().into(), octets))
-    };
-    let file: Arc<str> = path.to_string_lossy().into();
-    let records = master::read(&file, &octets, apex, &mut include, report);
-    drop(octets);
-    if report.has_errors() {
-        return None;
+        let zone = Zone::compile(self.apex, &file, records, self.owners, report)?;
+        let (zone, journal) = journal::overlay(zone, self.owners, self.state_dir, report)?;
+        (!report.has_errors()).then(|| LoadedZone {
+            path: self.path.to_owned(),
+            sources,
+            owners: self.owners.to_vec(),
+            zone: Arc::new(zone),
+            journal,
+            warnings: Report::default(),
+        })
     }
-    let zone = Zone::compile(apex, &file, records, owners, report)?;
-    (!report.has_errors()).then_some((zone, sources))
 }
 
 /// How many files or names a warning lists.

@@ -1,0 +1,45 @@
+//! What blocking threads have done for the control loop, and who waits for it.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::base::diag::Report;
+use crate::daemon::control::event::log;
+use crate::daemon::control::persist::AfterWrite;
+use crate::daemon::control::publish::Merged;
+use crate::daemon::control::work::Done;
+use crate::daemon::files::FileSet;
+use crate::live::request::ChangeError;
+use crate::zone::update::Refused;
+
+/// Something that a blocking thread has finished.
+pub(super) enum Finished {
+    /// The files as they are on disk now.
+    Looked(FileSet),
+    /// What the loader has done.
+    Worked(Done<WaitsForUpdate>),
+    /// State was written, or not, in so much time.
+    Saved(Result<(), Box<str>>, Duration),
+    /// Merged tables.
+    Merged(Merged),
+}
+
+/// Who waits for a reload.
+pub(super) type WaitsForReload = oneshot::Sender<Result<Report, Report>>;
+
+/// Who waits until a zone is updated.
+pub(super) type WaitsForUpdate = oneshot::Sender<Result<(), Refused>>;
+
+/// Who waits until an override is on disk.
+pub(super) type WaitsForSave = oneshot::Sender<Result<bool, ChangeError>>;
+
+/// Reports the result of a write to those who waited for it, and to the log.
+pub(super) fn answer(finished: AfterWrite<WaitsForSave>) {
+    log(finished.event.as_slice());
+    for waiting in finished.waiting {
+        let saved = finished.result.clone().map(|()| true);
+        // Nobody may be waiting any more.
+        let _ = waiting.send(saved.map_err(ChangeError::NotSaved));
+    }
+}
