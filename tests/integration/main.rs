@@ -13,6 +13,8 @@ mod import;
 mod limits;
 mod log;
 mod messages;
+mod nats;
+mod nats_server;
 mod operators;
 mod protocol;
 mod reload;

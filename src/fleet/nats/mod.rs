@@ -35,6 +35,7 @@ use crate::live::random;
 
 pub use self::connect::ReadFile;
 pub use self::session::Drops;
+pub use self::session::Role;
 
 /// The first delay between rounds of attempts.
 const FIRST_DELAY: Duration = Duration::from_millis(50);
@@ -52,10 +53,12 @@ pub fn start(
     outbox: Outbox,
     incoming: mpsc::Sender<Incoming>,
     drops: Drops,
+    role: Role,
 ) -> JoinHandle<()> {
     let taker = incoming.clone();
     let ends = Ends {
-        subjects: subjects(&cluster),
+        subjects: subjects(&cluster, role),
+        role,
         cluster,
         outbox,
         incoming,
@@ -70,9 +73,10 @@ pub fn start(
 }
 
 /// By number of the subscription: those of each kind of message, and this node's inbox.
-fn subjects(cluster: &Cluster) -> Vec<String> {
+fn subjects(cluster: &Cluster, role: Role) -> Vec<String> {
     let Cluster { prefix, node, .. } = cluster;
     let of_kind = |kind: Kind| match kind {
+        Kind::Report if role == Role::Vantage => format!("{prefix}.{}.{node}", kind.as_str()),
         Kind::Report | Kind::Override => format!("{prefix}.{}.*", kind.as_str()),
         Kind::Sync => format!("{prefix}.{}", kind.as_str()),
     };
@@ -90,7 +94,7 @@ async fn keep_connected(ends: &Ends, read: ReadFile) -> Infallible {
     loop {
         sleep(attempts.delay(servers.len(), random::octets::<1>()[0])).await;
         let server = &servers[attempts.n_made % servers.len()];
-        let fault = match connect(server, &ends.cluster, read, &ends.subjects).await {
+        let fault = match connect(server, &ends.cluster, read, ends.subscribed()).await {
             Ok(connection) => {
                 let name = server.to_string().into();
                 report(ends, Incoming::Connected { server: name }).await;

@@ -59,8 +59,18 @@ pub struct Drops {
     pub oversized: IntCounter,
 }
 
+/// What a node takes part in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Reports, overrides and syncs, in both directions.
+    NameServer,
+    /// Sends its own reports, and hears only who else sends them.
+    Vantage,
+}
+
 /// What every connection is used for.
 pub(super) struct Ends {
+    pub(super) role: Role,
     pub(super) cluster: Cluster,
     /// By number of the subscription: those of [`Kind::ALL`], and [`INBOX`].
     pub(super) subjects: Vec<String>,
@@ -73,6 +83,16 @@ pub(super) struct Ends {
 pub(super) struct Session<'a> {
     pub(super) ends: &'a Ends,
     pub(super) server: &'a NatsServer,
+}
+
+impl Ends {
+    /// The subjects that are subscribed, by number.
+    pub(super) fn subscribed(&self) -> &[String] {
+        match self.role {
+            Role::NameServer => &self.subjects,
+            Role::Vantage => &self.subjects[..1],
+        }
+    }
 }
 
 impl Session<'_> {
@@ -180,6 +200,9 @@ impl Session<'_> {
                 _ = ping.tick() => out.extend(protocol::PING),
                 message = self.ends.outbox.next() => self.encode(&mut out, message, max_payload),
             }
+            if out.is_empty() {
+                continue;
+            }
             let written = async {
                 writer.write_all(&out).await?;
                 writer.flush().await
@@ -209,6 +232,10 @@ impl Session<'_> {
                 );
             }
         };
+        let is_report = matches!(message, Outgoing::Report(_) | Outgoing::Changes(_));
+        if self.ends.role == Role::Vantage && !is_report {
+            return;
+        }
         match message {
             Outgoing::Report(parts) => {
                 let subject = own(Kind::Report);

@@ -28,6 +28,10 @@ struct Node {
 impl Node {
     /// A node that is to connect to these ports of the loopback.
     fn start(ports: &[u16], incoming_len: usize) -> Self {
+        Self::with_role(ports, incoming_len, Role::NameServer)
+    }
+
+    fn with_role(ports: &[u16], incoming_len: usize, role: Role) -> Self {
         let server = |port: &u16| NatsServer {
             host: "127.0.0.1".into(),
             port: *port,
@@ -51,7 +55,7 @@ impl Node {
         let (sender, incoming) = mpsc::channel(incoming_len);
         let outbox = Outbox::default();
         let read: ReadFile = |_: &Path| Err("not found".into());
-        start(cluster, read, outbox.clone(), sender, drops.clone());
+        start(cluster, read, outbox.clone(), sender, drops.clone(), role);
         Self {
             outbox,
             incoming,
@@ -193,6 +197,20 @@ async fn messages_go_both_ways() {
     let expected = "PUB m.report.ns1 1\r\na\r\nPUB m.report.ns1 1\r\nb\r\nPUB m.override.ns1 1\r\nc\r\n\
         PUB m.sync m.inbox.ns1.X 1\r\nd\r\nPUB m.inbox.ns2.1 1\r\ne\r\n";
     assert_eq!(sent, expected);
+}
+
+#[tokio::test]
+async fn a_vantage_sends_its_reports_and_nothing_else() {
+    let (listener, port) = listen().await;
+    let node = Node::with_role(&[port], 8, Role::Vantage);
+    let (mut stream, sent) = welcome(&listener).await;
+    assert!(sent.ends_with("SUB m.report.ns1 0\r\nPING\r\n"), "{sent}");
+    assert_eq!(sent.matches("SUB ").count(), 1, "{sent}");
+    node.outbox.push(Outgoing::Override(b"a".to_vec()));
+    node.outbox.push(Outgoing::Sync(b"b".to_vec()));
+    node.outbox.push(Outgoing::Changes(b"c".to_vec()));
+    let sent = read_to(&mut stream, "\r\nc\r\n").await;
+    assert_eq!(sent.replace("PING\r\n", ""), "PUB m.report.ns1 1\r\nc\r\n");
 }
 
 #[tokio::test]
