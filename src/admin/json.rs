@@ -295,6 +295,9 @@ pub struct Vantage {
     /// Whether it has lost contact with everything of the endpoint's family.
     #[serde(default)]
     pub blind: bool,
+    /// When its suppression for flapping is expected to end; null: it is not suppressed.
+    #[serde(default)]
+    pub suppressed_until: Option<u64>,
     /// Seconds since its latest evidence.
     pub report_age_seconds: Option<f64>,
     /// Its latest failure, also after recovery.
@@ -490,6 +493,7 @@ fn vantage(view: &VantageView<'_>) -> Vantage {
         since: view.streak.since,
         fresh: view.is_fresh,
         blind: view.is_blind,
+        suppressed_until: view.suppressed_until,
         report_age_seconds: view
             .report_age
             .map(|age| (age.as_secs_f64() * 10.0).round() / 10.0),

@@ -239,13 +239,17 @@ impl Page {
     /// What each vantage says.
     fn vantages(&mut self, live: &Live) {
         let (health_table, now) = (live.health_table.read(), live.clock.now());
-        let mut verdicts = Vec::new();
+        let (mut verdicts, mut suppressed) = (Vec::new(), Vec::new());
         for endpoint in health_table.view(now) {
             let target = endpoint.target;
             for vantage in &endpoint.vantages {
                 let (address, pool, name) = (&target.address, &target.pool, vantage.name);
                 let labels: [&dyn Display; 3] = [address, pool, name];
                 verdicts.push((labels, up(vantage.streak.verdict)));
+                if target.monitor.damping.is_some() {
+                    let is_suppressed = vantage.suppressed_until.is_some();
+                    suppressed.push((labels, f64::from(u8::from(is_suppressed))));
+                }
             }
         }
         self.gauge(
@@ -253,6 +257,12 @@ impl Page {
             "Whether an endpoint is up by the verdict of one vantage; unknown counts as up.",
             ["endpoint", "pool", "vantage"],
             verdicts,
+        );
+        self.gauge(
+            "meridian_vantage_endpoint_suppressed",
+            "Whether a vantage says down of an endpoint because it has flapped.",
+            ["endpoint", "pool", "vantage"],
+            suppressed,
         );
         self.gauge(
             "meridian_vantage_report_age_seconds",

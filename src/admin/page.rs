@@ -214,6 +214,10 @@ fn write_vantage(out: &mut String, vantage: &Vantage, now: u64) -> fmt::Result {
     } else if !vantage.fresh {
         out.push_str("<small>report expired: not counted</small>");
     }
+    if let Some(until) = vantage.suppressed_until {
+        let left = Span(until.saturating_sub(now));
+        write!(out, "<small>flaps: suppressed for about {left}</small>")?;
+    }
     if let Some(note) = &vantage.no_evidence {
         write!(out, "<small>no evidence: {}</small>", Text(&note.reason))?;
     }

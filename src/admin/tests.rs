@@ -59,6 +59,7 @@ const PROCESS: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";
 
 const POOLS: &str = r#"
 [monitor.ready]
+damping = {}
 type = "http"
 port = 8081
 path = "/_ready"
@@ -754,6 +755,7 @@ fn the_page_tells_in_words_and_escapes_everything() {
         at: 0,
     });
     status.pools[0].endpoints[0].vantages[0].blind = true;
+    status.pools[0].endpoints[0].vantages[0].suppressed_until = Some(status.now + 600);
     status.waiting_for = Some(hostile.into());
     let html = page::html(&status);
     for said in [
@@ -761,6 +763,7 @@ fn the_page_tells_in_words_and_escapes_everything() {
         "<span class=\"badge down\">down</span>",
         "status 503, expected 200-399",
         "lost contact with all pools: not counted",
+        "flaps: suppressed for about 10m 0s",
         "Reload refused: still serving the previous files",
         "&lt;i&gt;.toml:1:1: not &quot;TOML&quot;",
         "generation 1,",

@@ -162,7 +162,11 @@ fn row(status: &Status, pool: &Pool, endpoint: &Endpoint) -> Vec<String> {
                 (None, Some(note)) if vantage.verdict == "down" => format!(": {}", note.reason),
                 _ => String::new(),
             };
-            format!("{}{silence}{why}", vantage.verdict)
+            let flaps = vantage.suppressed_until.map_or(String::new(), |until| {
+                let left = Span(until.saturating_sub(status.now));
+                format!(" (flaps, suppressed for about {left})")
+            });
+            format!("{}{silence}{flaps}{why}", vantage.verdict)
         }));
     }
     row

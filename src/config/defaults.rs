@@ -76,6 +76,13 @@ pub const SUCCESS_THRESHOLD: NonZeroU32 = NonZeroU32::new(2).expect("two is not 
 /// A vantage with a broken uplink is outvoted.
 pub const QUORUM: Quorum = Quorum::Majority;
 
+/// As long as resolvers and clients keep an address of a pool that goes down, and some.
+pub const HALF_LIFE: Duration = Duration::from_secs(300);
+/// The fourth time down in short order is flapping.
+pub const SUPPRESS: f64 = 3.0;
+/// Two half-lives after that.
+pub const REUSE: f64 = 1.0;
+
 /// Better a proven pool than one that nobody has seen serve.
 pub const UNPROVEN: Unproven = Unproven::Behind;
 

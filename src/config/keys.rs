@@ -40,7 +40,8 @@ pub(super) const PROCESS_FILE: &[&Keys] = &[
 ];
 
 /// `pools.toml`, top level first.
-pub(super) const POOLS_FILE: &[&Keys] = &[&POOLS, &MONITOR, &POOL, &ENDPOINT, &STEER, &RULE];
+pub(super) const POOLS_FILE: &[&Keys] =
+    &[&POOLS, &MONITOR, &DAMPING, &POOL, &ENDPOINT, &STEER, &RULE];
 
 pub(super) const PROCESS: Keys = Keys {
     title: "meridian.toml",
@@ -177,6 +178,7 @@ pub(super) const MONITOR: Keys = Keys {
         "failure_threshold",
         "success_threshold",
         "failures_in_window",
+        "damping",
         "quorum",
         "unproven",
     ],
@@ -194,6 +196,12 @@ pub(super) const POOL: Keys = Keys {
         "bias_km",
         "ramp",
     ],
+    tables: &[],
+};
+
+pub(super) const DAMPING: Keys = Keys {
+    title: "a table `damping`",
+    values: &["half_life", "suppress", "reuse"],
     tables: &[],
 };
 

@@ -20,6 +20,7 @@ use crate::config::safety::Safety;
 use crate::config::units;
 use crate::config::written::Item;
 use crate::config::written::Table;
+use crate::health::monitor::Damping;
 use crate::health::monitor::FailureWindow;
 use crate::health::monitor::HttpCheck;
 use crate::health::monitor::Monitor;
@@ -31,6 +32,9 @@ use crate::health::monitor::Unproven;
 const LOCATION: &str = "latitude (-90 to 90) and longitude (-180 to 180) such as [45.60, -121.18]";
 /// What `endpoints` looks like.
 const ENDPOINTS: &str = "a list of addresses such as [\"192.0.2.10\", \"2001:db8::10\"]";
+
+/// What `damping` looks like.
+const DAMPING: &str = "a table such as { half_life = \"5m\", suppress = 3, reuse = 1 }";
 
 /// The Earth's circumference: a larger bias means nothing more.
 const MOST_BIAS_KM: f64 = 40_000.0;
@@ -99,6 +103,7 @@ fn monitor(name: &Name<'_>, table: &Table<'_>) -> Option<Monitor> {
     let failures_in_window = table.read_or("failures_in_window", None, |item| {
         failures_in_window(item, interval)
     });
+    let damping = table.read_or("damping", None, damping);
     let quorum = table.read_or("quorum", defaults::QUORUM, quorum);
     let unproven = table.read_or("unproven", defaults::UNPROVEN, |item| {
         item.word(&[
@@ -116,6 +121,7 @@ fn monitor(name: &Name<'_>, table: &Table<'_>) -> Option<Monitor> {
         failure_threshold,
         success_threshold,
         failures_in_window,
+        damping,
         quorum,
         unproven,
     })
@@ -133,6 +139,35 @@ fn failures_in_window(item: &Item<'_>, interval: Duration) -> Option<Option<Fail
         ));
     }
     Some(Some(FailureWindow { failures, length }))
+}
+
+fn damping(item: &Item<'_>) -> Option<Option<Damping>> {
+    if !item.is_table() {
+        return item.word_or(&[("off", None)], Some(DAMPING));
+    }
+    let table = item.table(&keys::DAMPING, "")?;
+    let half_life = table.read_or("half_life", defaults::HALF_LIFE, |item| {
+        item.duration(Duration::from_secs(1)..=Duration::from_secs(86_400))
+    });
+    let penalty = |item: &Item<'_>| item.number(0.1..=1_000.0);
+    let damping = Damping {
+        half_life,
+        suppress: table.read_or("suppress", defaults::SUPPRESS, penalty),
+        reuse: table.read_or("reuse", defaults::REUSE, penalty),
+    };
+    let (suppress, reuse) = (damping.suppress, damping.reuse);
+    if reuse >= suppress {
+        item.fault(&format!(
+            "has `reuse` {reuse} and `suppress` {suppress}, expected `reuse` below `suppress`"
+        ));
+    } else if suppress >= damping.ceiling() {
+        item.fault(&format!(
+            "has `suppress` {suppress}, which is never exceeded: the penalty grows to at most 16 times `reuse`, \
+             {}",
+            damping.ceiling()
+        ));
+    }
+    Some(Some(damping))
 }
 
 fn kind(table: &Table<'_>) -> Option<MonitorKind> {

@@ -88,7 +88,7 @@ struct RampRecord {
 }
 
 /// Everything kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
     /// Verdicts.
     pub verdicts: Saved,
@@ -285,6 +285,7 @@ impl OverrideRecord {
 mod tests {
     use super::*;
     use crate::base::health::Health;
+    use crate::health::damping::SavedFlaps;
     use crate::health::overrides::Forced;
     use crate::health::report::Note;
     use crate::health::report::SavedVantage;
@@ -299,6 +300,7 @@ mod tests {
             name: "ns1".into(),
             is_remote: false,
             is_fresh: true,
+            flaps: None,
             record: VerdictRecord {
                 verdict: Health::Down,
                 since: Some(1_700_000_000),
@@ -351,8 +353,16 @@ mod tests {
         let dir = tempfile::tempdir().expect("temp dir");
         let state_dir = dir.path().join("not/there/yet");
         assert_eq!(read(&state_dir), State::default());
-        write(&state_dir, &state());
-        assert_eq!(read(&state_dir), state());
+        let mut state = state();
+        write(&state_dir, &state);
+        assert_eq!(read(&state_dir), state);
+        state.verdicts.endpoints[0].vantages[0].flaps = Some(SavedFlaps {
+            penalty: 3.5,
+            at: 1_700_000_000,
+            is_suppressed: true,
+        });
+        write(&state_dir, &state);
+        assert_eq!(read(&state_dir), state);
         write(&state_dir, &State::default());
         assert_eq!(read(&state_dir), State::default());
     }

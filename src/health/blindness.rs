@@ -45,7 +45,7 @@ impl HealthTable {
         let sight = self.vantages[index].sight[family];
         let is_common = |streak: &Streak| {
             let lost = streak.lost.filter(|lost| !sight.was_reached_after(*lost));
-            lost.is_some() && streak.verdict != Health::Down
+            lost.is_some() && streak.undamped != Health::Down
         };
         let pool = &self.endpoints[at].target.pool;
         let mut seen = self.in_contact(index, family);
@@ -115,7 +115,7 @@ impl HealthTable {
         endpoints.filter_map(move |endpoint| {
             let (_, streak) = endpoint.vantages.iter().find(|(v, _)| *v == index)?;
             let is_recent = streak.contact? + endpoint.target.monitor.longest_gap() >= latest;
-            (is_recent && streak.verdict != Health::Down).then_some((endpoint, streak))
+            (is_recent && streak.undamped != Health::Down).then_some((endpoint, streak))
         })
     }
 
@@ -188,8 +188,7 @@ impl HealthTable {
                 *vantage == index && streak.is_held
             };
             if let Some(slot) = slots.find(is_held) {
-                endpoint.vantages[slot].1.decide(Health::Down, now);
-                self.has_unreported = true;
+                self.decide(at, slot, Health::Down, now);
                 flips.extend(self.settle(at, Some(slot), now));
             }
         }

@@ -24,12 +24,16 @@ impl HealthTable {
                 continue;
             };
             let endpoint = &mut self.endpoints[*at];
+            let monitor = &endpoint.target.monitor;
             (endpoint.health, endpoint.since) = (old.health, old.since);
             for (index, streak) in &mut endpoint.vantages {
                 let name = &self.vantages[*index].name;
                 if let Some(old) = old.vantages.iter().find(|v| *v.name == **name) {
                     let reported = old.is_fresh.then_some(now.elapsed);
                     *streak = Streak::resume(&old.record, reported);
+                    if let Some(flaps) = &old.flaps {
+                        streak.resume_flaps(flaps, monitor, now);
+                    }
                 }
                 streak.contact = (old.health != Health::Down).then_some(now.elapsed);
             }

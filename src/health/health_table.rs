@@ -180,14 +180,12 @@ impl HealthTable {
             self.vantages[index].sight[family].unsent(now.elapsed);
         }
         if let Some(verdict) = verdict {
-            let is_held = verdict == Health::Down && self.is_in_doubt(at, slot, now);
-            let (index, streak) = &mut self.endpoints[at].vantages[slot];
-            if is_held {
+            if verdict == Health::Down && self.is_in_doubt(at, slot, now) {
+                let (index, streak) = &mut self.endpoints[at].vantages[slot];
                 streak.is_held = true;
                 self.vantages[*index].sight[family].has_held = true;
             } else {
-                streak.decide(verdict, now);
-                self.has_unreported = true;
+                self.decide(at, slot, verdict, now);
             }
         }
         flips.extend(self.settle(at, Some(slot), now));
@@ -213,6 +211,7 @@ impl HealthTable {
             }
         }
         for at in 0..self.endpoints.len() {
+            flips.extend(self.reuse(at, now));
             if self.vote(at, now) != Health::Down {
                 flips.extend(self.settle(at, None, now));
             }
@@ -270,6 +269,40 @@ impl HealthTable {
         self.latest = self.latest.max(now.elapsed);
         self.skipped = self.latest.saturating_sub(then.elapsed);
         then
+    }
+
+    /// Makes a vantage's verdict of an endpoint.
+    pub(super) fn decide(&mut self, at: usize, slot: usize, verdict: Health, now: Moment) {
+        self.has_unreported = true;
+        let endpoint = &mut self.endpoints[at];
+        let monitor = &endpoint.target.monitor;
+        let (index, streak) = &mut endpoint.vantages[slot];
+        if streak.decide(verdict, monitor, now)
+            && let Some(until) = streak.suppressed_until(monitor, now)
+        {
+            self.changes.push(VantageChange::Suppressed {
+                vantage: Arc::clone(&self.vantages[*index].name),
+                target: Arc::clone(&endpoint.target),
+                until,
+            });
+        }
+    }
+
+    /// Ends the suppressions of an endpoint that are over.
+    fn reuse(&mut self, at: usize, now: Moment) -> Option<Flip> {
+        let endpoint = &mut self.endpoints[at];
+        let mut cause = None;
+        for (slot, (index, streak)) in endpoint.vantages.iter_mut().enumerate() {
+            if streak.reuse(&endpoint.target.monitor, now) {
+                cause = Some(slot);
+                self.has_unreported = true;
+                self.changes.push(VantageChange::Reused {
+                    vantage: Arc::clone(&self.vantages[*index].name),
+                    target: Arc::clone(&endpoint.target),
+                });
+            }
+        }
+        cause.and_then(|slot| self.settle(at, Some(slot), now))
     }
 
     /// What the vantages of an endpoint say together now.

@@ -8,6 +8,7 @@
 
 mod blindness;
 mod carry_over;
+pub mod damping;
 pub mod failure;
 pub mod health_table;
 pub mod monitor;

@@ -25,6 +25,8 @@ pub struct Monitor {
     /// How many failures call an endpoint down at one vantage, in a row or not; `None`: only those in a row
     /// count.
     pub failures_in_window: Option<FailureWindow>,
+    /// How flapping is damped at each vantage; `None`: not at all.
+    pub damping: Option<Damping>,
     /// How many fresh vantages must say down.
     pub quorum: Quorum,
     /// What an endpoint without any evidence counts as.
@@ -38,6 +40,17 @@ pub struct FailureWindow {
     pub failures: NonZeroU32,
     /// In how long.
     pub length: Duration,
+}
+
+/// How flapping is damped, as `health::damping` explains.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Damping {
+    /// In what time a penalty halves.
+    pub half_life: Duration,
+    /// The penalty above which an endpoint is suppressed; less than the ceiling.
+    pub suppress: f64,
+    /// The penalty below which it is used again; less than `suppress`.
+    pub reuse: f64,
 }
 
 /// What an endpoint counts as before its first result.
@@ -77,6 +90,7 @@ impl Monitor {
             quorum,
             unproven,
             failures_in_window,
+            damping,
         } = self;
         let (interval, timeout) = (interval.as_millis(), timeout.as_millis());
         let quorum = match quorum {
@@ -103,6 +117,11 @@ impl Monitor {
                 " failures_in_window {failures} {}",
                 length.as_millis()
             ));
+        }
+        if let Some(damping) = damping {
+            let half_life = damping.half_life.as_millis();
+            let (suppress, reuse) = (damping.suppress, damping.reuse);
+            text.push_str(&format!(" damping {half_life} {suppress} {reuse}"));
         }
         fnv1a(text.as_bytes())
     }

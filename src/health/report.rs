@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::base::health::Health;
 use crate::base::per_family::PerFamily;
+use crate::health::damping::SavedFlaps;
 use crate::health::observation::Moment;
 
 /// What one vantage reports.
@@ -81,14 +82,14 @@ pub struct Note {
 }
 
 /// Every endpoint of a health table, in the health table's order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Saved {
     /// No pair of pool and address occurs twice.
     pub endpoints: Vec<SavedEndpoint>,
 }
 
 /// An endpoint's health and what its vantages said.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SavedEndpoint {
     /// The pool's name.
@@ -105,7 +106,7 @@ pub struct SavedEndpoint {
 }
 
 /// One vantage's verdict.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SavedVantage {
     /// The vantage's name.
     pub name: Box<str>,
@@ -114,6 +115,9 @@ pub struct SavedVantage {
     pub is_remote: bool,
     /// Whether it took part in the vote; a verdict that was frozen by silence stays out of it.
     pub is_fresh: bool,
+    /// How much the endpoint has flapped; `None`: not at all, or flapping is not damped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flaps: Option<SavedFlaps>,
     /// Its verdict.
     #[serde(flatten)]
     pub record: VerdictRecord,

@@ -9,6 +9,8 @@
 use std::time::Duration;
 
 use crate::base::health::Health;
+use crate::health::damping::Flaps;
+use crate::health::damping::SavedFlaps;
 use crate::health::monitor::Monitor;
 use crate::health::observation::Moment;
 use crate::health::observation::ProbeResult;
@@ -17,9 +19,10 @@ use crate::health::report::Note;
 use crate::health::report::VerdictRecord;
 
 /// The rise and fall of one endpoint at one vantage.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Streak {
-    /// The vantage's verdict; unknown until a threshold is reached for the first time.
+    /// The vantage's verdict; unknown until a threshold is reached for the first time, down while the
+    /// endpoint is suppressed.
     pub verdict: Health,
     /// When the verdict was reached, in Unix seconds.
     pub since: Option<u64>,
@@ -27,6 +30,10 @@ pub struct Streak {
     pub last_failure: Option<Note>,
     /// Why the latest probe is no evidence; `None` if it is.
     pub no_evidence: Option<Note>,
+    /// The verdict as it would be without damping.
+    pub(super) undamped: Health,
+    /// How much the endpoint has flapped.
+    pub(super) flaps: Flaps,
     /// Up or down as the latest evidence says, unknown while there is none.
     latest: Health,
     /// The number of consecutive results that equal `latest`.
@@ -61,6 +68,7 @@ impl Streak {
     pub fn resume(record: &VerdictRecord, reported: Option<Duration>) -> Self {
         Self {
             verdict: record.verdict,
+            undamped: record.verdict,
             since: record.since,
             last_failure: record.last_failure.clone(),
             probed_ms: record.probed_ms,
@@ -82,6 +90,8 @@ impl Streak {
     pub fn start_over(&self) -> Self {
         Self {
             contact: self.contact,
+            undamped: self.undamped,
+            flaps: self.flaps,
             ..Self::resume(&self.record_of(), self.reported)
         }
     }
@@ -134,7 +144,7 @@ impl Streak {
             (Health::Down, is_full) => is_run || is_full,
             (_, is_full) => is_run && !is_full,
         };
-        (self.verdict != says && is_reached).then_some(says)
+        (self.undamped != says && is_reached).then_some(says)
     }
 
     /// Whether the monitor's window holds too many failures, the latest result included.
@@ -182,12 +192,56 @@ impl Streak {
         }
     }
 
-    /// Makes this the verdict.
-    pub fn decide(&mut self, verdict: Health, now: Moment) {
+    /// Makes this the verdict, unless the endpoint is suppressed; whether it is from now on.
+    pub fn decide(&mut self, verdict: Health, monitor: &Monitor, now: Moment) -> bool {
+        let was_suppressed = self.flaps.is_suppressed();
+        if let (Some(damping), Health::Down) = (&monitor.damping, verdict) {
+            self.flaps.add(damping, now.elapsed);
+        }
+        (self.undamped, self.is_held) = (verdict, false);
+        self.apply(now);
         self.is_unreported = true;
-        self.verdict = verdict;
-        self.since = Some(now.unix());
-        self.is_held = false;
+        self.flaps.is_suppressed() && !was_suppressed
+    }
+
+    /// Makes the verdict what the probes say where the suppression is over; whether it was until now.
+    pub(super) fn reuse(&mut self, monitor: &Monitor, now: Moment) -> bool {
+        let is_over = self.flaps.end(monitor.damping.as_ref(), now.elapsed);
+        if is_over {
+            self.apply(now);
+            self.is_unreported = true;
+        }
+        is_over
+    }
+
+    /// When its suppression is expected to end, in Unix seconds; `None` if it is not suppressed.
+    pub fn suppressed_until(&self, monitor: &Monitor, now: Moment) -> Option<u64> {
+        let damping = monitor.damping.as_ref()?;
+        let remaining = self.flaps.remaining(damping, now.elapsed);
+        (self.flaps.is_suppressed()).then(|| now.unix() + remaining.as_secs())
+    }
+
+    /// How much the endpoint has flapped, as it is saved; `None` where that is nothing, or not damped.
+    pub(super) fn saved_flaps(&self, monitor: &Monitor, now: Moment) -> Option<SavedFlaps> {
+        self.flaps.saved(monitor.damping.as_ref()?, now)
+    }
+
+    /// Goes on from how much the endpoint had flapped in the last run. Its penalty has decayed meanwhile.
+    pub(super) fn resume_flaps(&mut self, saved: &SavedFlaps, monitor: &Monitor, now: Moment) {
+        if let Some(damping) = &monitor.damping {
+            self.flaps = Flaps::resume(saved, damping, now);
+        }
+    }
+
+    fn apply(&mut self, now: Moment) {
+        let verdict = if self.flaps.is_suppressed() {
+            Health::Down
+        } else {
+            self.undamped
+        };
+        if std::mem::replace(&mut self.verdict, verdict) != verdict {
+            self.since = Some(now.unix());
+        }
     }
 
     /// Forgets the failures without contact that have not made a verdict.
@@ -206,7 +260,7 @@ impl Streak {
     }
 
     fn threshold(&self, says: Health, monitor: &Monitor, previous: Health) -> u32 {
-        let before = match self.verdict {
+        let before = match self.undamped {
             Health::Unknown => previous,
             known => known,
         };

@@ -49,6 +49,7 @@ fn monitor(quorum: Quorum, failure_threshold: u32, success_threshold: u32) -> Mo
         failure_threshold: n(failure_threshold),
         success_threshold: n(success_threshold),
         failures_in_window: None,
+        damping: None,
         quorum,
         unproven: Unproven::Behind,
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
+use crate::health::observation::Target;
 use crate::health::report::VantageReport;
 use crate::health::sight::Sight;
 
@@ -27,7 +28,7 @@ pub(super) struct Vantage {
 }
 
 /// Something about a vantage that an operator should know.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum VantageChange {
     /// It has lost contact with all endpoints of a family at once: its verdicts do not count.
     Blind {
@@ -50,6 +51,22 @@ pub enum VantageChange {
         /// Of which it sees something.
         family: Family,
     },
+    /// It says down of an endpoint that flaps, whatever its probes say, until that is stable.
+    Suppressed {
+        /// Its name.
+        vantage: Arc<str>,
+        /// Which endpoint.
+        target: Arc<Target>,
+        /// When it is expected to end, in Unix seconds.
+        until: u64,
+    },
+    /// It says of an endpoint what its probes say again.
+    Reused {
+        /// Its name.
+        vantage: Arc<str>,
+        /// Which endpoint.
+        target: Arc<Target>,
+    },
     /// It has had no evidence about any endpoint for too long.
     Silent {
         /// Its name.
@@ -62,6 +79,13 @@ pub enum VantageChange {
         /// Its name.
         vantage: Arc<str>,
     },
+}
+
+impl VantageChange {
+    /// Whether it should survive a restart.
+    pub fn is_saved(&self) -> bool {
+        matches!(self, Self::Suppressed { .. } | Self::Reused { .. })
+    }
 }
 
 impl Vantage {

@@ -44,6 +44,8 @@ pub struct VantageView<'a> {
     pub is_blind: bool,
     /// The age of its latest evidence; `None` if there is none.
     pub report_age: Option<Duration>,
+    /// When its suppression for flapping is expected to end, in Unix seconds; `None`: it is not suppressed.
+    pub suppressed_until: Option<u64>,
 }
 
 /// A vantage as shown in metrics.
@@ -90,7 +92,8 @@ impl HealthTable {
 
     /// Everything that is worth keeping over a restart.
     pub fn saved(&self, now: Moment) -> Saved {
-        let endpoints = self.view(now).map(|endpoint| endpoint.saved());
+        let at = self.at(now);
+        let endpoints = self.view(now).map(|endpoint| endpoint.saved(at));
         Saved {
             endpoints: endpoints.collect(),
         }
@@ -104,6 +107,7 @@ impl HealthTable {
             is_fresh: self.is_voting(endpoint, *index, streak, now),
             is_blind: self.vantages[*index].sight[Family::of(endpoint.target.address)].is_blind,
             report_age: streak.report_age(now),
+            suppressed_until: streak.suppressed_until(&endpoint.target.monitor, now),
         });
         EndpointView {
             target: &endpoint.target,
@@ -115,11 +119,12 @@ impl HealthTable {
 }
 
 impl EndpointView<'_> {
-    fn saved(&self) -> SavedEndpoint {
+    fn saved(&self, now: Moment) -> SavedEndpoint {
         let vantages = self.vantages.iter().map(|vantage| SavedVantage {
             name: (&**vantage.name).into(),
             is_remote: vantage.is_remote,
             is_fresh: vantage.is_fresh,
+            flaps: vantage.streak.saved_flaps(&self.target.monitor, now),
             record: vantage.streak.record_of(),
         });
         SavedEndpoint {

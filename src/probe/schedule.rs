@@ -304,6 +304,7 @@ mod tests {
             failure_threshold: two,
             success_threshold: two,
             failures_in_window: None,
+            damping: None,
             quorum: Quorum::Majority,
             unproven: Unproven::Behind,
         }

@@ -163,6 +163,7 @@ fn target(kind: MonitorKind, endpoint: SocketAddr, timeout: Duration) -> Target 
         failure_threshold: two,
         success_threshold: two,
         failures_in_window: None,
+        damping: None,
         quorum: Quorum::Majority,
         unproven: Unproven::Behind,
     };

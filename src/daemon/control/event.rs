@@ -9,6 +9,7 @@ use tracing::error;
 use tracing::info;
 use tracing::warn;
 
+use crate::admin::time::Utc;
 use crate::base::diag::Report;
 use crate::base::diag::Severity;
 use crate::base::prefix::Family;
@@ -235,6 +236,19 @@ fn log_vantage(change: &VantageChange) {
         VantageChange::Sees { vantage, family } => {
             info!(%vantage, %family, "vantage has contact again");
         }
+        VantageChange::Suppressed {
+            vantage,
+            target,
+            until,
+        } => warn!(
+            pool = %target.pool, endpoint = %target.address, %vantage, until = %Utc(*until),
+            "endpoint flaps and is suppressed: it stays down at this vantage until it has been stable for \
+             a while (`damping` of its monitor)"
+        ),
+        VantageChange::Reused { vantage, target } => info!(
+            pool = %target.pool, endpoint = %target.address, %vantage,
+            "endpoint has been stable and is no longer suppressed"
+        ),
         VantageChange::Silent { vantage, age } => warn!(
             %vantage, seconds = age.as_secs(),
             "vantage does not report: it has no vote, check its proxy or source address"

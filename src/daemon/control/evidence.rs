@@ -20,6 +20,7 @@ use crate::health::overrides::Forced;
 use crate::health::overrides::Override;
 use crate::health::overrides::Overrides;
 use crate::health::report::Saved;
+use crate::health::vantage::VantageChange;
 use crate::live::meters::Meters;
 use crate::live::request::ChangeError;
 use crate::live::shared::Owned;
@@ -181,6 +182,7 @@ impl Evidence {
         }
         let changes = health_table.take_changes();
         drop(health_table);
+        effects.save_verdicts |= changes.iter().any(VantageChange::is_saved);
         effects
             .events
             .extend(changes.into_iter().map(Event::Vantage));
