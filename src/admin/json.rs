@@ -11,6 +11,8 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::admin::readiness::waiting_for;
+use crate::admin::vantages::Vantage;
+use crate::admin::vantages::vantage;
 use crate::base::date::Date;
 use crate::base::diag::Report;
 use crate::base::diag::Severity;
@@ -22,9 +24,7 @@ use crate::engine::explain;
 use crate::engine::question::Asker;
 use crate::geo::rules::Matcher;
 use crate::health::overrides;
-use crate::health::report;
 use crate::health::view::EndpointView;
-use crate::health::view::VantageView;
 use crate::live::Live;
 use crate::mmdb::database::DatabaseInfo;
 use crate::state::snapshot::Snapshot;
@@ -281,40 +281,6 @@ pub struct Endpoint {
     pub vantages: Vec<Vantage>,
 }
 
-/// What one vantage says.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Vantage {
-    /// Its name.
-    pub name: String,
-    /// Its verdict.
-    pub verdict: String,
-    /// Since when.
-    pub since: Option<u64>,
-    /// Whether it takes part in the vote.
-    pub fresh: bool,
-    /// Whether it has lost contact with everything of the endpoint's family.
-    #[serde(default)]
-    pub blind: bool,
-    /// When its suppression for flapping is expected to end; null: it is not suppressed.
-    #[serde(default)]
-    pub suppressed_until: Option<u64>,
-    /// Seconds since its latest evidence.
-    pub report_age_seconds: Option<f64>,
-    /// Its latest failure, also after recovery.
-    pub last_failure: Option<Note>,
-    /// Why its latest probe was no evidence.
-    pub no_evidence: Option<Note>,
-}
-
-/// A reason and its time.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Note {
-    /// In words.
-    pub reason: String,
-    /// When.
-    pub at: u64,
-}
-
 /// A steered name.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Steered {
@@ -479,25 +445,5 @@ fn endpoint(address: IpAddr, health: Health, view: Option<&EndpointView<'_>>) ->
         health: health.to_string(),
         since: view.and_then(|view| view.since),
         vantages: view.map_or_else(Vec::new, |view| view.vantages.iter().map(vantage).collect()),
-    }
-}
-
-fn vantage(view: &VantageView<'_>) -> Vantage {
-    let note = |note: &report::Note| Note {
-        reason: note.reason.to_string(),
-        at: note.at,
-    };
-    Vantage {
-        name: view.name.to_string(),
-        verdict: view.streak.verdict.to_string(),
-        since: view.streak.since,
-        fresh: view.is_fresh,
-        blind: view.is_blind,
-        suppressed_until: view.suppressed_until,
-        report_age_seconds: view
-            .report_age
-            .map(|age| (age.as_secs_f64() * 10.0).round() / 10.0),
-        last_failure: view.streak.last_failure.as_ref().map(note),
-        no_evidence: view.streak.no_evidence.as_ref().map(note),
     }
 }

@@ -20,3 +20,4 @@ pub mod site;
 #[cfg(test)]
 mod tests;
 pub mod time;
+pub mod vantages;

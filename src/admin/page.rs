@@ -11,15 +11,15 @@ use std::fmt::Write as _;
 use crate::admin::json::Database;
 use crate::admin::json::Endpoint;
 use crate::admin::json::LastReload;
-use crate::admin::json::Note;
 use crate::admin::json::OrphanedOverride;
 use crate::admin::json::Override;
 use crate::admin::json::Pool;
 use crate::admin::json::Status;
-use crate::admin::json::Vantage;
 use crate::admin::json::Zone;
 use crate::admin::time::Span;
 use crate::admin::time::Utc;
+use crate::admin::vantages::Note;
+use crate::admin::vantages::Vantage;
 
 /// Nothing from elsewhere, no frames, no forms; style and script stand in the page.
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; \

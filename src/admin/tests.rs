@@ -27,6 +27,7 @@ use crate::admin::metrics;
 use crate::admin::page;
 use crate::admin::server::serve;
 use crate::admin::site::Site;
+use crate::admin::vantages;
 use crate::base::diag::Place;
 use crate::base::diag::Report;
 use crate::base::ix::PoolIx;
@@ -750,7 +751,7 @@ fn the_page_tells_in_words_and_escapes_everything() {
     let hostile = "<script>'\"&";
     status.pools[0].name = hostile.into();
     status.vantages.push(hostile.into());
-    status.pools[0].endpoints[0].vantages[0].last_failure = Some(json::Note {
+    status.pools[0].endpoints[0].vantages[0].last_failure = Some(vantages::Note {
         reason: hostile.into(),
         at: 0,
     });

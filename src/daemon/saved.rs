@@ -285,9 +285,9 @@ impl OverrideRecord {
 mod tests {
     use super::*;
     use crate::base::health::Health;
-    use crate::health::damping::SavedFlaps;
     use crate::health::overrides::Forced;
     use crate::health::report::Note;
+    use crate::health::report::SavedFlaps;
     use crate::health::report::SavedVantage;
     use crate::health::report::VerdictRecord;
 

@@ -14,11 +14,9 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde::Serialize;
-
 use crate::health::monitor::Damping;
 use crate::health::observation::Moment;
+use crate::health::report::SavedFlaps;
 
 /// The longest suppression after the last change to down, in half-lives.
 pub const MAX_HOLD_DOWN: i32 = 4;
@@ -38,18 +36,7 @@ impl Damping {
     }
 }
 
-/// How much an endpoint has flapped at one vantage.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SavedFlaps {
-    /// The penalty.
-    pub penalty: f64,
-    /// When it was that, in Unix seconds.
-    pub at: u64,
-    /// Whether the endpoint is suppressed.
-    pub is_suppressed: bool,
-}
-
-/// The same as it is counted. Times are those of the health table.
+/// How much one endpoint has flapped at one vantage. Times are those of the health table.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Flaps {
     /// The penalty as it was at that time.

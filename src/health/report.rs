@@ -9,7 +9,6 @@ use serde::Serialize;
 
 use crate::base::health::Health;
 use crate::base::per_family::PerFamily;
-use crate::health::damping::SavedFlaps;
 use crate::health::observation::Moment;
 
 /// What one vantage reports.
@@ -121,6 +120,17 @@ pub struct SavedVantage {
     /// Its verdict.
     #[serde(flatten)]
     pub record: VerdictRecord,
+}
+
+/// How much an endpoint has flapped at one vantage.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SavedFlaps {
+    /// The penalty.
+    pub penalty: f64,
+    /// When it was that, in Unix seconds.
+    pub at: u64,
+    /// Whether the endpoint is suppressed.
+    pub is_suppressed: bool,
 }
 
 impl Note {

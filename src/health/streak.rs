@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use crate::base::health::Health;
 use crate::health::damping::Flaps;
-use crate::health::damping::SavedFlaps;
 use crate::health::monitor::Monitor;
 use crate::health::observation::Moment;
 use crate::health::observation::ProbeResult;
 use crate::health::recent_failures::RecentFailures;
 use crate::health::report::Note;
+use crate::health::report::SavedFlaps;
 use crate::health::report::VerdictRecord;
 
 /// The rise and fall of one endpoint at one vantage.
