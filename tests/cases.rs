@@ -23,7 +23,7 @@ use hickory_proto::op::Message;
 use hickory_proto::rr::Record;
 use hickory_proto::rr::rdata::opt::EdnsCode;
 use hickory_proto::rr::rdata::opt::EdnsOption;
-use meridian::admin::json;
+use meridian::admin::explanation;
 use meridian::base::health::Health;
 use meridian::base::location::Country;
 use meridian::base::name::Name;
@@ -415,7 +415,7 @@ fn explains(
         .pool
         .map(|ix| &*snapshot.plan.config.pools.pools[ix.index()].name);
     same("explained pool", &pool, &asked.pool.as_deref())?;
-    let shown = json::explanation(&explained, snapshot);
+    let shown = explanation::explanation(&explained, snapshot);
     if asked.vote.is_some() {
         same("explained vote", &shown.vote, &asked.vote)?;
     }

@@ -25,10 +25,11 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::admin::details;
+use crate::admin::explanation;
+use crate::admin::explanation::Explanation;
 use crate::admin::failure::Failure;
 use crate::admin::hosts;
 use crate::admin::json;
-use crate::admin::json::Explanation;
 use crate::admin::json::status;
 use crate::admin::metrics;
 use crate::admin::overrides;
@@ -153,7 +154,7 @@ async fn explain_query(
     let snapshot = live.snapshots.current();
     let details = |pool, family| details::of(live, &snapshot, pool, family);
     let explanation = explain(&snapshot, question, &details);
-    Ok(Json(json::explanation(&explanation, &snapshot)))
+    Ok(Json(explanation::explanation(&explanation, &snapshot)))
 }
 
 /// What `POST /api/v1/reload` answers.

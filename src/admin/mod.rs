@@ -6,6 +6,7 @@
 pub mod api;
 pub mod auth;
 mod details;
+pub mod explanation;
 mod failure;
 mod hosts;
 pub mod json;

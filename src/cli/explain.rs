@@ -12,8 +12,8 @@ use comfy_table::ContentArrangement;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 
-use crate::admin::json;
-use crate::admin::json::Explanation;
+use crate::admin::explanation;
+use crate::admin::explanation::Explanation;
 use crate::base::diag::did_you_mean;
 use crate::base::ix::PoolIx;
 use crate::cli::EXIT_CONFIG;
@@ -93,7 +93,7 @@ pub fn run(config: &Path, options: &Options) -> Result<ExitCode> {
                 .any(|d| **d == *pools[pool.index()].name)
         };
         let details = |pool, _| is_supposed(pool).then(|| "supposed by --down".to_owned());
-        json::explanation(&explain(&snapshot, question, &details), &snapshot)
+        explanation::explanation(&explain(&snapshot, question, &details), &snapshot)
     };
     let text = match options.json {
         true => format!("{}\n", serde_json::to_string_pretty(&explanation)?),

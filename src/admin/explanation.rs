@@ -1,0 +1,148 @@
+//! What `explain` prints as JSON, by the API and the command line alike; made as [`json`](crate::admin::json) is.
+
+use std::net::IpAddr;
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::base::ix::PoolIx;
+use crate::config::model;
+use crate::engine::explain;
+use crate::engine::question::Asker;
+use crate::geo::rules::Matcher;
+use crate::state::snapshot::Snapshot;
+
+/// `explain --json`: fields that do not apply are null.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The name asked for, without final dot.
+    pub name: String,
+    /// The type asked for.
+    pub r#type: String,
+    /// The client: an address, or a prefix as it was sent.
+    pub client: String,
+    /// `ecs` if the client subnet decided, `resolver` if the packet's source did.
+    pub client_source: String,
+    /// Where the client is.
+    pub location: Location,
+    /// The rule that ranked the pools, as it is matched: `continent = ["EU", "AF"]`.
+    pub rule: Option<String>,
+    /// Of a subnet that holds several answers, the share of its located addresses that this one is the answer
+    /// of, rounded to 0.0001.
+    pub vote: Option<f64>,
+    /// The client's pools, best first.
+    pub candidates: Vec<Candidate>,
+    /// The pool that was answered.
+    pub pool: Option<String>,
+    /// The addresses answered.
+    pub answer: Vec<IpAddr>,
+    /// Seconds.
+    pub ttl: Option<u32>,
+    /// The ECS scope.
+    pub scope: Option<u8>,
+    /// The response code.
+    pub rcode: String,
+}
+
+/// A client's place.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Location {
+    /// Two letters.
+    pub continent: Option<String>,
+    /// ISO 3166-1.
+    pub country: Option<String>,
+    /// ISO 3166-2, the largest one.
+    pub subdivision: Option<String>,
+    /// In English.
+    pub city: Option<String>,
+    /// Degrees.
+    pub latitude: Option<f64>,
+    /// Degrees.
+    pub longitude: Option<f64>,
+    /// The autonomous system.
+    pub asn: Option<u32>,
+    /// The database's network.
+    pub network: Option<String>,
+}
+
+/// A pool that could have been answered.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Candidate {
+    /// Its name.
+    pub pool: String,
+    /// Rounded to 100 m.
+    pub distance_km: Option<f64>,
+    /// `up`, `down` or `unknown`.
+    pub health: String,
+    /// Taken out by an operator.
+    pub drained: bool,
+    /// Answered.
+    pub chosen: bool,
+    /// Why, or why not.
+    pub reason: String,
+}
+
+/// An explanation in its printed form.
+pub fn explanation(explained: &explain::Explanation, snapshot: &Snapshot) -> Explanation {
+    let pools = &snapshot.plan.config.pools.pools;
+    let pool_name = |ix: PoolIx| pools[ix.index()].name.to_string();
+    let candidate = |candidate: &explain::Candidate| Candidate {
+        pool: pool_name(candidate.pool),
+        distance_km: candidate.distance_km.map(|km| (km * 10.0).round() / 10.0),
+        health: candidate.health.as_str().into(),
+        drained: candidate.drained,
+        chosen: candidate.chosen,
+        reason: candidate.reason.clone(),
+    };
+    let place = &explained.location;
+    Explanation {
+        name: explained.question.name.plain(),
+        r#type: explained.question.qtype.to_string(),
+        client: match explained.question.client {
+            Asker::Resolver(address) => address.to_string(),
+            Asker::Subnet(prefix) => prefix.to_string(),
+        },
+        client_source: if explained.by_subnet {
+            "ecs"
+        } else {
+            "resolver"
+        }
+        .into(),
+        location: Location {
+            continent: place.continent.map(|continent| continent.to_string()),
+            country: place.country.map(|country| country.to_string()),
+            subdivision: place.subdivisions.first().map(ToString::to_string),
+            city: place.city.as_ref().map(ToString::to_string),
+            latitude: place.point.map(|point| point.latitude),
+            longitude: place.point.map(|point| point.longitude),
+            asn: place.asn,
+            network: explained.network.map(|network| network.to_string()),
+        },
+        rule: explained.rule.as_ref().map(rule),
+        vote: explained.vote.map(|vote| (vote * 1e4).round() / 1e4),
+        candidates: explained.candidates.iter().map(candidate).collect(),
+        pool: explained.pool.map(pool_name),
+        answer: explained.answer.clone(),
+        ttl: explained.ttl,
+        scope: explained.scope,
+        rcode: explained.rcode.to_string(),
+    }
+}
+
+/// A rule's matcher as it is written.
+fn rule(rule: &model::Rule) -> String {
+    fn list<T: ToString>(items: &[T], quote: &str) -> String {
+        let quoted = items
+            .iter()
+            .map(|item| format!("{quote}{}{quote}", item.to_string()));
+        quoted.collect::<Vec<_>>().join(", ")
+    }
+    let (key, items) = match &rule.matcher {
+        Matcher::Continent(items) => ("continent", list(items, "\"")),
+        Matcher::Country(items) => ("country", list(items, "\"")),
+        Matcher::Subdivision(items) => ("subdivision", list(items, "\"")),
+        Matcher::Asn(items) => ("asn", list(items, "")),
+        Matcher::Network(items) => ("network", list(items, "\"")),
+    };
+    format!("{key} = [{items}]")
+}
