@@ -153,6 +153,9 @@ pub struct Steered {
     pub pools: Vec<String>,
     /// Seconds.
     pub ttl: u32,
+    /// The families in which probes are ignored, since more pools are down than `max_down` allows.
+    #[serde(default)]
+    pub max_down_exceeded: Vec<String>,
 }
 
 /// How the latest load of the files went.
@@ -185,7 +188,8 @@ pub fn status(live: &Live) -> Status {
     let now = live.clock.now();
     let waiting_for = waiting_for(live);
     let reload = live.last_reload.read();
-    let steered = plan.config.pools.steered.iter().map(|steered| Steered {
+    let steered = plan.config.pools.steered.iter().zip(&snapshot.steered);
+    let steered = steered.map(|(steered, now)| Steered {
         name: steered.owner.plain(),
         policy: steered.policy.as_str().into(),
         pools: steered
@@ -194,6 +198,11 @@ pub fn status(live: &Live) -> Status {
             .map(|pool| plan.config.pools.pools[pool.index()].name.to_string())
             .collect(),
         ttl: steered.ttl,
+        max_down_exceeded: Family::ALL
+            .into_iter()
+            .filter(|family| now.families[*family].ignores_probes)
+            .map(|family| family.as_str().into())
+            .collect(),
     });
     Status {
         version: env!("CARGO_PKG_VERSION").into(),

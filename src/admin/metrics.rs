@@ -17,6 +17,7 @@ use crate::base::health::Health;
 use crate::base::prefix::Family;
 use crate::base::rr::Rcode;
 use crate::base::transport::Transport;
+use crate::config::safety::MaxDown;
 use crate::health::overrides::Forced;
 use crate::live::Live;
 use crate::state::counters::Dropped;
@@ -212,6 +213,24 @@ impl Page {
             "Whether an endpoint is up by the quorum of its vantages; unknown counts as up.",
             ["endpoint", "pool"],
             endpoints,
+        );
+        let is_on = plan.config.process.safety.max_down != MaxDown::OFF;
+        let tells_zeros = snapshot.steered.len() <= MAX_ZERO_PAIRS;
+        let names = plan.config.pools.steered.iter().zip(&snapshot.steered);
+        let exceeded = names.filter(|_| is_on).flat_map(|(steered, now)| {
+            let families = Family::ALL.map(|family| (family, now.families[family].ignores_probes));
+            let families = families.into_iter();
+            let shown = families.filter(|(_, is_exceeded)| *is_exceeded || tells_zeros);
+            shown.map(|(family, is_exceeded)| {
+                let labels = [family.as_str().to_owned(), steered.owner.plain()];
+                (labels, f64::from(u8::from(is_exceeded)))
+            })
+        });
+        self.gauge(
+            "meridian_max_down_exceeded",
+            "Whether the probes of a name are ignored: more of its pools are down than max_down allows.",
+            ["family", "name"],
+            exceeded,
         );
         let overrides = live.overrides.read().clone();
         let active = pools().flat_map(|(pool, _)| {

@@ -229,7 +229,14 @@ fn write_steered(out: &mut String, status: &Status) -> fmt::Result {
     out.push_str("<thead><tr><th>Name<th>Policy<th>Pools<th>TTL</thead>");
     for steered in status.steered.iter().take(MAX_ROWS) {
         let (name, policy) = (Text(&steered.name), Text(&steered.policy));
-        write!(out, "<tr><td>{name}<td>{policy}<td>")?;
+        write!(out, "<tr><td>{name}")?;
+        if !steered.max_down_exceeded.is_empty() {
+            let families = steered.max_down_exceeded.join(" and ");
+            let text =
+                format!("probes ignored for {families}: more pools are down than max_down allows");
+            write!(out, " {}", Badge("down", &text))?;
+        }
+        write!(out, "<td>{policy}<td>")?;
         let n_pools = steered.pools.len();
         let pools = &steered.pools[..n_pools.min(MAX_ROWS)];
         write!(out, "{}", Text(&pools.join(", ")))?;

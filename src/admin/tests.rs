@@ -56,7 +56,7 @@ use crate::state::counters::Counters;
 use crate::state::evidence::Evidence;
 use crate::state::fixture;
 
-const PROCESS: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";
+const PROCESS: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n[safety]\nmax_down = \"99%\"\n";
 
 const POOLS: &str = r#"
 [monitor.ready]

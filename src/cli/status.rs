@@ -74,7 +74,17 @@ fn render(status: &Status) -> String {
     }
     for steered in &status.steered {
         let pools = steered.pools.join(" ");
-        let _ = writeln!(text, "name {} {}: {pools}", steered.name, steered.policy);
+        let ignored = match &*steered.max_down_exceeded.join(" and ") {
+            "" => String::new(),
+            families => format!(
+                " (probes ignored for {families}: more pools are down than max_down allows)"
+            ),
+        };
+        let _ = writeln!(
+            text,
+            "name {} {}: {pools}{ignored}",
+            steered.name, steered.policy
+        );
     }
     if status.last_reload.refused {
         let ago = Span(status.now.saturating_sub(status.last_reload.at));

@@ -136,7 +136,13 @@ pub(super) const CLUSTER: Keys = Keys {
 
 pub(super) const SAFETY: Keys = Keys {
     title: "[safety]",
-    values: &["deny", "allow", "isolate_zones", "on_faulty_start"],
+    values: &[
+        "deny",
+        "allow",
+        "isolate_zones",
+        "on_faulty_start",
+        "max_down",
+    ],
     tables: &[],
 };
 

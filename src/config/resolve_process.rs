@@ -19,6 +19,7 @@ use crate::config::model::Vantage;
 use crate::config::resolve_cluster;
 use crate::config::resolve_transfer;
 use crate::config::resolve_update;
+use crate::config::safety::MaxDown;
 use crate::config::safety::OnFaultyStart;
 use crate::config::safety::Safety;
 use crate::config::units;
@@ -296,6 +297,12 @@ fn safety(table: &Table<'_>) -> Safety {
                 ("last_good", OnFaultyStart::LastGood),
                 ("refuse", OnFaultyStart::Refuse),
             ])
+        }),
+        max_down: table.read_or("max_down", default.max_down, |item| {
+            item.parse(
+                "\"off\" or a share such as \"50%\", below 100%",
+                MaxDown::parse,
+            )
         }),
     }
 }

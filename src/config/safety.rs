@@ -23,6 +23,32 @@ pub struct Safety {
     pub isolate_zones: bool,
     /// What `serve` does when a file is faulty.
     pub on_faulty_start: OnFaultyStart,
+    /// How many of a name's pools probes may take out.
+    pub max_down: MaxDown,
+}
+
+/// How many of a name's pools probes may take out, in percent; beyond it they are ignored for the name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxDown(u8);
+
+impl MaxDown {
+    /// All of them.
+    pub const OFF: Self = Self(100);
+
+    /// Reads `off`, or `N%` with a number from 0 to 99.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text == "off" {
+            return Some(Self::OFF);
+        }
+        let digits = text.strip_suffix('%')?;
+        let is_number = matches!(digits.len(), 1..=2) && digits.bytes().all(|b| b.is_ascii_digit());
+        digits.parse().ok().filter(|_| is_number).map(Self)
+    }
+
+    /// Whether these are too many of so many pools.
+    pub fn is_exceeded(self, n_down: usize, n: usize) -> bool {
+        n_down * 100 > n * usize::from(self.0)
+    }
 }
 
 /// What `serve` does when a file is faulty.
@@ -43,6 +69,7 @@ impl Default for Safety {
             allow: Vec::new(),
             isolate_zones: false,
             on_faulty_start: OnFaultyStart::LastGood,
+            max_down: MaxDown::OFF,
         }
     }
 }
@@ -245,6 +272,37 @@ mod tests {
             "fd00::1",
         ] {
             assert_eq!(Safety::default().check(address(text)), Ok(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn max_down_is_a_share_of_the_pools() {
+        for (text, expected) in [
+            ("off", Some(MaxDown::OFF)),
+            ("0%", Some(MaxDown(0))),
+            ("50%", Some(MaxDown(50))),
+            ("99%", Some(MaxDown(99))),
+            ("100%", None),
+            ("50", None),
+            ("%", None),
+            ("+5%", None),
+            ("", None),
+        ] {
+            assert_eq!(MaxDown::parse(text), expected, "{text}");
+        }
+        for (percent, n_down, n, expected) in [
+            (50, 0, 0, false),
+            (50, 1, 1, true),
+            (50, 1, 2, false),
+            (50, 1, 3, false),
+            (50, 2, 3, true),
+            (0, 1, 100, true),
+            (99, 100, 100, true),
+            (99, 99, 100, false),
+            (100, 3, 3, false),
+        ] {
+            let is_exceeded = MaxDown(percent).is_exceeded(n_down, n);
+            assert_eq!(is_exceeded, expected, "{percent} % of {n}: {n_down}");
         }
     }
 

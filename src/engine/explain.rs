@@ -295,7 +295,16 @@ impl Explainer<'_> {
 
     fn is_up(&self, pool: PoolIx) -> bool {
         let now = self.snapshot.pools.get(pool.index());
-        now.is_some_and(|now| now.status[self.steered.family] == PoolStatus::Up)
+        let family = self.steered.family;
+        now.is_some_and(|now| {
+            now.status[family] == PoolStatus::Up
+                || self.ignores_probes() && now.is_taken_out(family)
+        })
+    }
+
+    fn ignores_probes(&self) -> bool {
+        let name = self.snapshot.steered.get(self.steered.name.index());
+        name.is_some_and(|name| name.families[self.steered.family].ignores_probes)
     }
 
     fn is_chosen(&self, pool: PoolIx) -> bool {
@@ -312,12 +321,19 @@ impl Explainer<'_> {
         let family = self.steered.family;
         let config = plan.config.pools.pools.get(pool.index())?;
         let now = self.snapshot.pools.get(pool.index())?;
-        let status = now.status[family];
+        let is_ignored = self.ignores_probes() && now.is_taken_out(family);
+        let status = match is_ignored {
+            true => PoolStatus::Up,
+            false => now.status[family],
+        };
         let mut reason = why(status).to_owned();
         if matches!(status, PoolStatus::Down | PoolStatus::Drained)
             && let Some(details) = (self.details)(pool, family)
         {
             reason = format!("{reason} ({details})");
+        }
+        if is_ignored {
+            reason.push_str(IGNORED);
         }
         let admitted = now.admitted[family];
         if status == PoolStatus::Up && admitted != Admitted::ALL {
@@ -340,6 +356,10 @@ impl Explainer<'_> {
 
 /// Why a pool is answered that is none of the client's.
 const FALLBACK: &str = "no pool is up: the fallback";
+
+/// What is added of a pool that probes call down in vain.
+const IGNORED: &str = "; its probes say down and are ignored: more of the name's pools are down than \
+     max_down allows";
 
 /// Why a pool is answered behind others that are up.
 const REFUSED_BEFORE: &str = "first in the client's order that takes this client";

@@ -157,6 +157,8 @@ pub struct FamilyAnswers {
     /// By key past those of `answers`: client subnets are passed over for the packet's source, as nothing is
     /// known of them. A source of which nothing is known either has the answer of the key that is here.
     pub passed_over: Arc<[u32]>,
+    /// Whether more pools are down than `max_down` allows, so that what probes say is ignored.
+    pub ignores_probes: bool,
 }
 
 impl FamilyAnswers {

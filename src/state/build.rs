@@ -26,12 +26,14 @@ use crate::state::answers::pass_over;
 use crate::state::answers::variants_of;
 use crate::state::evidence::Evidence;
 use crate::state::evidence::PoolNow;
+use crate::state::guard;
 use crate::state::plan::Plan;
 use crate::state::snapshot::Snapshot;
 use crate::state::snapshot::SteeredNow;
 use crate::steer;
 use crate::steer::AllDown;
 use crate::steer::Choice;
+use crate::steer::PoolStatus;
 use crate::steer::Pools;
 use crate::steer::Shares;
 use crate::steer::StatusSet;
@@ -150,7 +152,12 @@ impl Builder<'_> {
     fn make_family(&mut self, ix: SteeredIx, key: &AnswerKey) -> FamilyAnswers {
         let table = Arc::clone(&self.plan.tables[ix.index()]);
         let (spec, family) = (&self.plan.specs[ix.index()], key.family);
-        let status = |pool: PoolIx| self.pools[pool.index()].status[family];
+        let max_down = self.plan.config.process.safety.max_down;
+        let ignores_probes = guard::is_exceeded(max_down, spec, self.pools, family);
+        let status = |pool: PoolIx| match &self.pools[pool.index()] {
+            pool if ignores_probes && pool.is_taken_out(family) => PoolStatus::Up,
+            pool => pool.status[family],
+        };
         let pools = Pools {
             status: &status,
             admitted: &|pool| self.pools[pool.index()].admitted[family],
@@ -188,6 +195,7 @@ impl Builder<'_> {
             answer_table,
             answers,
             passed_over,
+            ignores_probes,
         }
     }
 

@@ -92,6 +92,7 @@ fn with_table(
             answer_table: Some(Arc::clone(answer_table)),
             answers: Arc::clone(&family.answers),
             passed_over: Arc::clone(&family.passed_over),
+            ignores_probes: family.ignores_probes,
         }),
         _ => Arc::clone(family),
     }

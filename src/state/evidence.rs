@@ -111,6 +111,19 @@ impl PoolNow {
         }
     }
 
+    /// Whether it has endpoints of a family.
+    pub fn has_family(&self, family: Family) -> bool {
+        self.judged[family] != PoolStatus::Absent
+    }
+
+    /// Whether its probes have taken it out in a family: an override has not, nor has `unproven = "down"`.
+    pub fn is_taken_out(&self, family: Family) -> bool {
+        let mut endpoints = self.of_family(family);
+        self.forced.is_none()
+            && self.judged[family] == PoolStatus::Down
+            && endpoints.any(|(_, health)| health == Health::Down)
+    }
+
     /// The endpoints of a family, each with its health.
     pub fn of_family(&self, family: Family) -> impl Iterator<Item = (&Endpoint, Health)> {
         let all = self.endpoints.iter().zip(self.health.iter().copied());

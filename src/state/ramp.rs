@@ -6,12 +6,17 @@
 //! [`Ramps::probe_failed`] and [`Ramps::follow`].
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustc_hash::FxHashSet;
+
+use crate::base::ix::PoolIx;
 use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
 use crate::state::evidence::Evidence;
 use crate::state::evidence::PoolNow;
+use crate::state::guard;
 use crate::state::plan::Plan;
 use crate::steer::PoolStatus;
 use crate::steer::spread::Admitted;
@@ -102,11 +107,14 @@ impl Ramps {
             return Vec::new();
         }
         let mut before = std::mem::take(&mut self.pools);
-        let pools = config.iter().zip(PoolNow::all(plan, evidence));
-        let admitted = pools.map(|(config, now)| {
+        let pools = PoolNow::all(plan, evidence);
+        let unbelieved = PerFamily::from_fn(|family| unbelieved(plan, &pools, family));
+        let pools = config.iter().zip(&pools).zip(0..);
+        let admitted = pools.map(|((config, now), ix)| {
             let before = before.remove(&config.name).unwrap_or_default();
             let phases = PerFamily::from_fn(|family| match config.ramp {
                 Duration::ZERO => Phase::Whole,
+                _ if unbelieved[family].contains(&PoolIx(ix)) => Phase::Whole,
                 length => before[family].after(now.judged[family], length, self.now),
             });
             let admitted = phases.map(|phase| phase.admitted(self.now));
@@ -117,6 +125,19 @@ impl Ramps {
         });
         admitted.collect()
     }
+}
+
+/// The pools that serve some name although probes say that they are down: they have their clients.
+fn unbelieved(plan: &Plan, pools: &[PoolNow], family: Family) -> FxHashSet<PoolIx> {
+    let max_down = plan.config.process.safety.max_down;
+    // Thousands of names may share a spec.
+    let mut looked_at = FxHashSet::default();
+    let specs = plan.specs.iter();
+    let specs = specs.filter(|spec| looked_at.insert(Arc::as_ptr(spec)));
+    specs
+        .filter(|spec| guard::is_exceeded(max_down, spec, pools, family))
+        .flat_map(|spec| guard::pools_of(spec))
+        .collect()
 }
 
 impl Phase {
@@ -286,6 +307,23 @@ monitor = "ready"
         now.at(60);
         now.evidence.forced = vec![None];
         assert_eq!(now.admitted().0, 25.0);
+    }
+
+    #[test]
+    fn a_pool_whose_probes_were_ignored_kept_its_clients() {
+        let process = "[safety]\nmax_down = \"50%\"\n";
+        let steer = "[steer.\"app.example.com\"]\npools = [\"a\", \"b\"]\n";
+        let zone = "$TTL 60\n@ SOA ns h 1 1 1 1 1\n@ NS ns\nns A 192.0.2.1\n";
+        let zones = [("example.com", zone)];
+        let text = format!("{POOLS}{steer}");
+        let mut now = Simulation::new(POOLS);
+        now.plan = fixture::plan(process, &text, &zones, fixture::embedded_atlas());
+        now.evidence.endpoints[1][0] = Down;
+        now.v4(Down);
+        assert_eq!(now.v4(Up), 100.0, "both were down");
+        now.evidence.endpoints[1][0] = Up;
+        now.v4(Down);
+        assert_eq!(now.v4(Up), 10.0, "one was");
     }
 
     #[test]

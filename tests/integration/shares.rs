@@ -59,3 +59,28 @@ fn a_pool_that_was_down_gets_its_clients_back_in_steps() {
     });
     server.wait_for_log("percent=100");
 }
+
+#[test]
+fn checks_that_fail_everywhere_move_nobody() {
+    let backends = Backends::start(81, 4);
+    let more = "[safety]\nmax_down = \"50%\"\n";
+    let server = Folder::usual(&world(81, backends.port), more)
+        .serve()
+        .ready();
+    backends.set(2, Mood::Unavailable);
+    server.moves_to(APP, FRANCE, "127.0.81.1");
+    // The third of four that fails is one too many.
+    backends.set(1, Mood::Unavailable);
+    backends.set(3, Mood::Unavailable);
+    server.moves_to(APP, FRANCE, "127.0.81.2");
+    server.wait_for_log("the probes of this name are ignored");
+    let (_, metrics) = http(server.admin, "GET", "/metrics");
+    let exceeded = "meridian_max_down_exceeded{family=\"ipv4\",name=\"app.example.com\"} 1";
+    assert!(metrics.contains(exceeded), "{metrics}");
+    let path = format!("/api/v1/explain?name=app.example.com&client={FRANCE}");
+    let (_, explained) = http(server.admin, "GET", &path);
+    assert!(explained.contains("more of the name's pools are down than max_down allows"));
+    backends.set(1, Mood::Ready);
+    server.moves_to(APP, FRANCE, "127.0.81.1");
+    server.wait_for_log("the probes of this name count again");
+}

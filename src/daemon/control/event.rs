@@ -67,6 +67,10 @@ pub(super) enum Event {
         family: Family,
         percent: f64,
     },
+    /// More of a name's pools are down than `max_down` allows: its probes are ignored.
+    MaxDownExceeded { name: String, family: Family },
+    /// They no longer are.
+    MaxDownEnded { name: String, family: Family },
     /// A probe of a pool failed while it was getting its clients back.
     RampStartsOver { pool: Arc<str>, family: Family },
     /// A vantage stopped or began to report, or to see.
@@ -141,6 +145,17 @@ impl Event {
                 family,
                 percent,
             } => info!(%pool, %family, percent, "pool takes this share of its clients"),
+            Self::MaxDownExceeded { name, family } => error!(
+                name,
+                %family,
+                "more pools are down than [safety] max_down allows: the probes of this name are \
+                 ignored; check the monitors and this machine's network"
+            ),
+            Self::MaxDownEnded { name, family } => info!(
+                name,
+                %family,
+                "no more pools are down than [safety] max_down allows: the probes of this name count again"
+            ),
             Self::RampStartsOver { pool, family } => warn!(
                 %pool,
                 %family,

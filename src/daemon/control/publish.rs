@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::base::health::Health;
 use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
+use crate::config::safety::MaxDown;
 use crate::daemon::control::event::Event;
 use crate::geo::answer_table::AnswerTable;
 use crate::state::derive::MergeJob;
@@ -41,6 +42,8 @@ pub(super) struct Publish {
     down: Down,
     /// Pools that take a share of their clients only, as last logged.
     sharing: Sharing,
+    /// Names whose probes are ignored, as last logged.
+    unbelieved: Unbelieved,
 }
 
 /// Names of pools that are down in each family.
@@ -48,6 +51,9 @@ type Down = PerFamily<BTreeSet<Box<str>>>;
 
 /// Names of pools that take a share of their clients in each family, with that share.
 type Sharing = PerFamily<BTreeMap<Box<str>, Admitted>>;
+
+/// Names whose probes are ignored in each family.
+type Unbelieved = PerFamily<BTreeSet<String>>;
 
 impl Publish {
     /// Goes on from the first snapshot.
@@ -61,6 +67,7 @@ impl Publish {
             is_merging: false,
             down,
             sharing,
+            unbelieved: Unbelieved::default(),
         }
     }
 
@@ -90,6 +97,7 @@ impl Publish {
         let snapshot = Snapshot::build(plan, evidence, generation, Some(&self.served));
         let mut events = pool_events(&snapshot, &mut self.down);
         events.extend(share_events(&snapshot, &mut self.sharing));
+        events.extend(max_down_events(&snapshot, &mut self.unbelieved));
         self.serve(snapshot, events)
     }
 
@@ -176,6 +184,34 @@ fn share_events(snapshot: &Snapshot, sharing: &mut Sharing) -> Vec<Event> {
     events
 }
 
+/// What to log of the names whose probes have come to be ignored, or to count, of which `unbelieved` keeps
+/// account.
+fn max_down_events(snapshot: &Snapshot, unbelieved: &mut Unbelieved) -> Vec<Event> {
+    let mut events = Vec::new();
+    let is_off = snapshot.plan.config.process.safety.max_down == MaxDown::OFF;
+    if is_off && unbelieved.iter().all(BTreeSet::is_empty) {
+        return events;
+    }
+    for family in Family::ALL {
+        let names = snapshot
+            .plan
+            .config
+            .pools
+            .steered
+            .iter()
+            .zip(&snapshot.steered);
+        let ignored = names.filter(|(_, now)| now.families[family].ignores_probes);
+        let now: BTreeSet<String> = ignored.map(|(name, _)| name.owner.plain()).collect();
+        let before = std::mem::replace(&mut unbelieved[family], now);
+        let now = &unbelieved[family];
+        let began = now.difference(&before).cloned();
+        let ended = before.difference(now).cloned();
+        events.extend(began.map(|name| Event::MaxDownExceeded { name, family }));
+        events.extend(ended.map(|name| Event::MaxDownEnded { name, family }));
+    }
+    events
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -240,6 +276,43 @@ pools = ["a", "b", "c"]
         let fourth = publish.merged(&merge_tables(third.merge));
         assert!(is_merged(&fourth.snapshot) && fourth.merge.is_empty());
         assert!(Arc::ptr_eq(&fourth.snapshot, publish.served()));
+    }
+
+    #[test]
+    fn names_whose_probes_are_ignored_are_logged_at_both_ends() {
+        let zones = [("example.com", ZONE)];
+        let process = "[safety]\nmax_down = \"50%\"\n";
+        let plan = fixture::plan(process, POOLS, &zones, fixture::embedded_atlas());
+        let first = fixture::snapshot(plan, &Evidence::default());
+        let mut publish = Publish::new(Arc::new(first));
+        let mut events_of = |down: &[usize]| -> Vec<Event> {
+            let health = |pool| match down.contains(&pool) {
+                true => vec![Health::Down; 2],
+                false => vec![Health::Up; 2],
+            };
+            let evidence = Evidence {
+                endpoints: (0..3).map(health).collect(),
+                ..Evidence::default()
+            };
+            let events = publish.publish(&evidence).events.into_iter();
+            let is_of_pool =
+                |event: &Event| matches!(event, Event::PoolDown { .. } | Event::PoolUp { .. });
+            events.filter(|event| !is_of_pool(event)).collect()
+        };
+        let exceeded = |family| Event::MaxDownExceeded {
+            name: "app.example.com".into(),
+            family,
+        };
+        let ended = |family| Event::MaxDownEnded {
+            name: "app.example.com".into(),
+            family,
+        };
+        assert_eq!(events_of(&[1]), []);
+        assert_eq!(events_of(&[1, 2]), [exceeded(Family::V4)]);
+        // The only one with an IPv6 endpoint.
+        assert_eq!(events_of(&[0, 1, 2]), [exceeded(Family::V6)]);
+        assert_eq!(events_of(&[0]), [ended(Family::V4)]);
+        assert_eq!(events_of(&[]), [ended(Family::V6)]);
     }
 
     #[test]
