@@ -29,6 +29,6 @@ END {
         split(rows[i], field)
         printf "| %s | %s | %d | %.1f | %.0f %% | %.0f | %s |\n", field[2], field[1] ? field[1] : "", \
             median(rows[i], "rate"), median(rows[i], "cpu"), median(rows[i], "busy"), median(rows[i], "memory"), \
-            field[2] == "meridian" ? late[rows[i]] : ""
+            field[2] ~ /^(meridian|before)$/ ? late[rows[i]] : ""
     }
 }
