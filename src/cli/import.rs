@@ -23,6 +23,7 @@ use crate::config::safety::Safety;
 use crate::daemon::files;
 use crate::import::Input;
 use crate::import::draft::Draft;
+use crate::import::gdnsd;
 use crate::import::octodns;
 use crate::import::write::Files;
 use crate::import::zone::Settings;
@@ -56,6 +57,7 @@ pub struct Options {
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum System {
+    Gdnsd,
     Octodns,
 }
 
@@ -104,33 +106,60 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 fn read(options: &Options, settings: &Settings, report: &mut Report) -> Result<Option<Draft>> {
     let mut inputs = Vec::new();
     for path in &options.files {
-        if path.is_dir() {
-            for path in sorted(path)? {
-                inputs.push(input(&path)?);
-            }
-        } else {
-            inputs.push(input(path)?);
+        match path.is_dir() {
+            true => inputs.extend(folder(path, |name| {
+                name.ends_with(".yaml") || name.ends_with(".yml")
+            })?),
+            false => inputs.push(input(path)?),
         }
     }
     let name = options.files[0].to_string_lossy();
     Ok(match options.system {
+        System::Gdnsd => gdnsd::import(&inputs[0], &mut include, report),
         System::Octodns => octodns::import(&name, &inputs, settings, report),
     })
 }
 
-/// The YAML files of a folder, in order.
-fn sorted(dir: &Path) -> Result<Vec<PathBuf>> {
+/// The files of a folder whose names are wanted, in order; hidden ones are not.
+fn folder(dir: &Path, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Input>> {
     let context = || format!("cannot read {}", dir.display());
     let mut paths = Vec::new();
     for entry in fs::read_dir(dir).with_context(context)? {
         let path = entry.with_context(context)?.path();
-        let extension = path.extension().and_then(|extension| extension.to_str());
-        if matches!(extension, Some("yaml" | "yml")) {
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        if path.is_file() && !name.starts_with('.') && is_wanted(name) {
             paths.push(path);
         }
     }
     paths.sort();
-    Ok(paths)
+    paths.iter().map(|path| input(path)).collect()
+}
+
+/// Reads what a file names, beside itself: a file, a folder, or the files of a folder that a pattern such as
+/// `dir/*.cfg` matches.
+fn include(path: &str, from: &Arc<str>) -> Result<Vec<Input>, String> {
+    let beside = Path::new(&**from).parent().unwrap_or(Path::new(""));
+    let path = beside.join(path);
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
+    let result = match name.split_once('*') {
+        Some((start, end)) => {
+            let is_wanted = |name: &str| {
+                name.len() >= start.len() + end.len()
+                    && name.starts_with(start)
+                    && name.ends_with(end)
+            };
+            folder(path.parent().unwrap_or(beside), is_wanted)
+        }
+        None if path.is_dir() => folder(&path, |_| true),
+        None => input(&path).map(|input| vec![input]),
+    };
+    result.map_err(|error| format!("{error:#}"))
 }
 
 fn input(path: &Path) -> Result<Input> {

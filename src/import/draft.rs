@@ -139,13 +139,11 @@ pub(super) type Policy = &'static str;
 
 /// What is answered when all pools are down.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AllDown {
+pub(super) enum AllDown {
     /// As if all were up.
     Nearest,
     /// This pool.
     Fallback(String),
-    /// No address.
-    Empty,
 }
 
 /// `[[steer.NAME.rule]]`.

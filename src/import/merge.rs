@@ -93,7 +93,7 @@ fn last_resort(steering: &Steering) -> Vec<Endpoint> {
     let steered = &steering.steered;
     let name = match &steered.all_down {
         AllDown::Fallback(pool) => Some(pool),
-        AllDown::Nearest | AllDown::Empty => steered.pools.first(),
+        AllDown::Nearest => steered.pools.first(),
     };
     let pool = steering.pools.iter().find(|pool| Some(&pool.name) == name);
     pool.map(|pool| pool.endpoints.clone()).unwrap_or_default()

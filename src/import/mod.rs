@@ -11,9 +11,11 @@ use std::sync::Arc;
 
 mod addresses;
 pub mod draft;
+pub mod gdnsd;
 mod merge;
 pub mod octodns;
 mod tree;
+mod vscf;
 pub mod write;
 mod yaml;
 pub mod zone;
@@ -26,3 +28,7 @@ pub struct Input {
     /// Its content.
     pub text: String,
 }
+
+/// Reads what a file names: the path as written and the file that names it, to the files that are there, or to
+/// the reason why not.
+pub type Include<'a> = dyn FnMut(&str, &Arc<str>) -> Result<Vec<Input>, String> + 'a;

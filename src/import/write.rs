@@ -61,7 +61,7 @@ impl Draft {
     fn used_pools(&self) -> HashSet<String> {
         let of_all_down = |all_down: &AllDown| match all_down {
             AllDown::Fallback(pool) => Some(pool.clone()),
-            AllDown::Nearest | AllDown::Empty => None,
+            AllDown::Nearest => None,
         };
         let of_steered = |steered: &Steered| {
             let rules = steered.rules.iter();
@@ -251,7 +251,6 @@ fn write_rule(text: &mut String, name: &str, rule: &Rule) {
 fn write_all_down(text: &mut String, all_down: &AllDown) {
     match all_down {
         AllDown::Nearest => line(text, "all_down = \"nearest\""),
-        AllDown::Empty => line(text, "all_down = \"empty\""),
         AllDown::Fallback(pool) => {
             line(text, "all_down = \"fallback\"");
             line(text, format_args!("fallback = {}", quoted(pool)));

@@ -3,16 +3,31 @@
 //! The examples in `tests/import` have every feature that is known; the snapshots beside this file are what
 //! they become.
 
+use std::collections::BTreeSet;
+use std::env;
 use std::fs;
+use std::net::IpAddr;
+use std::net::Ipv6Addr;
+use std::net::SocketAddr;
+use std::net::TcpStream;
 use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 use std::process::Output;
+
+use hickory_proto::rr::RecordType;
 
 use crate::harness::BRAZIL;
 use crate::harness::FRANCE;
 use crate::harness::Folder;
 use crate::harness::JAPAN;
 use crate::harness::SOUTH_AFRICA;
+use crate::harness::eventually;
+use crate::harness::exchange;
+use crate::harness::query;
+use crate::secondaries::free_address;
+use crate::secondaries::program;
+use crate::secondaries::start;
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -190,6 +205,25 @@ fn what_cannot_be_imported_says_why() {
             ),
         ],
     );
+    check_faults(
+        "gdnsd",
+        &[
+            (
+                "config",
+                "options => {",
+                &[],
+                1,
+                "config:1:13: the file ends here, expected a key",
+            ),
+            (
+                "config",
+                "plugins => {}",
+                &[],
+                1,
+                "the zones beside it: cannot read zones",
+            ),
+        ],
+    );
     check_faults("bind", &[("a.yaml", "", &[], 2, "octodns")]);
     let output = import("octodns", &["missing.yaml"]);
     assert!(text(&output.stderr).contains("cannot read missing.yaml"));
@@ -215,4 +249,124 @@ fn parts_can_be_cut_out_of_what_is_printed() {
     assert!(zone.contains("; replaced by --ns: NS ns1.example.net."));
     assert!(zone.contains("example.com. 3600 NS a.example.org.\n"));
     assert!(zone.contains(" SOA a.example.org. hostmaster.example.com. "));
+}
+
+/// MaxMind's public test database of cities; `None` where it is not beside the project.
+fn city_database() -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/geodata");
+    let folder = env::var_os("MERIDIAN_GEODATA").map_or(beside, PathBuf::from);
+    let path = folder.join("GeoIP2-City-Test.mmdb");
+    if !path.exists() {
+        eprintln!("skipped: {} is not there", path.display());
+    }
+    path.exists().then_some(path)
+}
+
+/// A client subnet in each network of a database that holds whole ones.
+fn subnets(database: &Path) -> Vec<String> {
+    let reader = maxminddb::Reader::open_readfile(database).expect("a database");
+    let networks = reader.networks(Default::default()).expect("networks");
+    let subnet = |network: String| {
+        let (address, len) = network.split_once('/')?;
+        let (address, len): (IpAddr, u8) = (address.parse().ok()?, len.parse().ok()?);
+        let is_special =
+            |six: Ipv6Addr| six.segments()[0] == 0x2002 || six.segments()[..2] == [0x2001, 0];
+        match address {
+            IpAddr::V4(_) if len <= 24 => Some(format!("{address}/24")),
+            IpAddr::V6(six) if len <= 56 && !is_special(six) => Some(format!("{address}/56")),
+            _ => None,
+        }
+    };
+    let networks = networks.filter_map(|found| found.expect("a network").network().ok());
+    networks
+        .filter_map(|network| subnet(network.to_string()))
+        .collect()
+}
+
+#[test]
+fn gdnsd_configurations_become_pools_and_zones() {
+    let folder = imported("gdnsd", &["config"]);
+    insta::assert_snapshot!("gdnsd", files(&folder));
+}
+
+/// gdnsd's example as files that it serves at an address.
+fn gdnsd_example(address: SocketAddr, database: &Path) -> Folder {
+    let folder = Folder::new();
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/import/gdnsd");
+    let read = |name: &str| fs::read_to_string(examples.join(name)).expect("an example");
+    let (run, state) = (folder.path("run"), folder.path("state"));
+    let listen = format!("listen => [ {address} ], run_dir => {run:?}, state_dir => {state:?}");
+    // What is probed is down where the test runs.
+    let config = read("config")
+        .replace("service_types => [ db web ]", "service_types => up")
+        .replace("service_types => web", "service_types => up")
+        .replace("listen => [ 127.0.0.1 ]", &listen);
+    folder
+        .write("config", &config)
+        .write("run/x", "")
+        .write("state/x", "");
+    for name in [
+        "metafo.cfg",
+        "more.inc",
+        "geoip/near.nets",
+        "zones/example.com",
+    ] {
+        folder.write(name, read(name));
+    }
+    fs::copy(database, folder.path("geoip/GeoIP2-City-Test.mmdb")).expect("a copy");
+    folder
+}
+
+/// The addresses and TTLs that a server answers.
+fn ask(
+    server: SocketAddr,
+    name: &str,
+    rtype: RecordType,
+    subnet: &str,
+) -> (BTreeSet<IpAddr>, BTreeSet<u32>) {
+    let reply = exchange(server, &query(name, rtype, Some(subnet)));
+    let ttls = reply.message.answers.iter().map(|record| record.ttl);
+    (reply.addresses().into_iter().collect(), ttls.collect())
+}
+
+#[test]
+fn gdnsd_and_its_import_answer_alike() {
+    let (Some(program), Some(database)) = (program("gdnsd"), city_database()) else {
+        return;
+    };
+    let gdnsd = free_address();
+    let original = gdnsd_example(gdnsd, &database);
+    let path = |name: &str| original.path(name).to_str().expect("UTF-8").to_owned();
+    let _peer = start(&program, &["-c", &path(""), "start"], &original.path(""));
+
+    let folder = Folder::new();
+    let output = folder.meridian(&["import", "gdnsd", &path("config"), "--out", "."]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let settings = format!(
+        "zones = \"zones\"\npools = \"pools.toml\"\n[server]\nlisten = [\"127.0.0.1:0\"]\n\
+         [admin]\nlisten = \"127.0.0.1:0\"\n[geoip]\ndatabase = {database:?}\n"
+    );
+    folder.write("meridian.toml", settings);
+    let meridian = folder.serve();
+    eventually("gdnsd listens", || TcpStream::connect(gdnsd).ok());
+    let subnets = subnets(&database);
+    assert!(subnets.len() > 100, "{}", subnets.len());
+    let mut differences = Vec::new();
+    for name in [
+        "app", "app2", "near", "mixed", "one", "www", "both", "pair", "first", "chain",
+    ] {
+        let name = format!("{name}.example.com");
+        for (subnet, rtype) in subnets
+            .iter()
+            .flat_map(|s| [(s, RecordType::A), (s, RecordType::AAAA)])
+        {
+            let theirs = ask(gdnsd, &name, rtype, subnet);
+            let ours = ask(meridian.dns, &name, rtype, subnet);
+            // gdnsd answers nothing where the data centers of a client lack the family.
+            if theirs != ours && !theirs.0.is_empty() {
+                differences.push(format!("{name} {rtype} {subnet}: {theirs:?} {ours:?}"));
+            }
+        }
+    }
+    assert_eq!(differences, [""; 0], "of {} subnets", subnets.len());
 }

@@ -61,7 +61,7 @@ pub fn program(name: &str) -> Option<PathBuf> {
 }
 
 /// A secondary that runs until it is dropped.
-struct Peer(Child);
+pub struct Peer(Child);
 
 impl Drop for Peer {
     fn drop(&mut self) {
@@ -70,7 +70,7 @@ impl Drop for Peer {
     }
 }
 
-fn start(program: &Path, arguments: &[&str], folder: &Path) -> Peer {
+pub fn start(program: &Path, arguments: &[&str], folder: &Path) -> Peer {
     let log = fs::File::create(folder.join("log")).expect("a log");
     let child = Command::new(program)
         .args(arguments)
@@ -83,7 +83,7 @@ fn start(program: &Path, arguments: &[&str], folder: &Path) -> Peer {
 }
 
 /// An address that nobody listens on, neither by UDP nor by TCP.
-fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     eventually("a free port", || {
         let udp = UdpSocket::bind("127.0.0.1:0").ok()?;
         let address = udp.local_addr().ok()?;
