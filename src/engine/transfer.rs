@@ -1,10 +1,11 @@
-//! Zone transfers out: AXFR (RFC 5936), and IXFR answered by a whole zone or by the news that there is
-//! none (RFC 1995 s4).
+//! Zone transfers out: AXFR (RFC 5936), and IXFR (RFC 1995) answered by the differences that dynamic updates
+//! have made, by a whole zone, or by the news that there is none.
 //!
 //! A [`Transfer`] is a place in a zone of one snapshot: each call writes as many records as make a
 //! good message and moves on, so that a transfer of any size holds one message at a time and never
 //! mixes two generations. Steered names leave with what a client that cannot be located gets, as
-//! plain records: the copy is a static one.
+//! plain records: the copy is a static one. As these change without a difference, a zone that has any always
+//! leaves whole.
 
 use std::cmp::Ordering;
 use std::net::IpAddr;
@@ -39,6 +40,8 @@ use crate::wire::tsig::Signer;
 use crate::wire::tsig::Tsig;
 use crate::zone::Node;
 use crate::zone::Zone;
+use crate::zone::difference::Difference;
+use crate::zone::master::Record;
 
 /// How long a message is made before the next one begins: as far as compression pointers reach.
 const ENOUGH: usize = 0x4000;
@@ -90,6 +93,8 @@ pub struct Transfer {
     question: Box<[u8]>,
     has_opt: bool,
     signer: Option<Signer>,
+    /// The serial that the client has, if it gets the differences since then instead of the zone.
+    since: Option<u32>,
     next: Next,
 }
 
@@ -106,10 +111,10 @@ enum Next {
     Done,
 }
 
-/// A record's place in a zone.
+/// A record's place in a zone, or among its differences.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Place {
-    /// The position of the node.
+    /// The position of the node, or which of the differences.
     node: u32,
     /// Which of the records that leave from there.
     record: usize,
@@ -169,6 +174,8 @@ impl Transfer {
             question: query.echo.question.into(),
             has_opt: query.edns.is_some(),
             signer,
+            since: (query.ixfr_serial)
+                .filter(|serial| query.qtype == RrType::IXFR && has_differences(zone, *serial)),
             next: Next::First,
         })
     }
@@ -205,7 +212,7 @@ impl Transfer {
         encoder.preserve_case();
         encoder.set_authoritative();
         let begun_with = self.next;
-        let mut records = leaving(&snapshot, &zone, self.next);
+        let mut records = leaving(&snapshot, &zone, self.since, self.next);
         self.next = loop {
             let Some((next, leaving)) = records.next() else {
                 break Next::Done;
@@ -241,6 +248,7 @@ pub struct TooLong;
 fn leaving<'a>(
     snapshot: &'a Snapshot,
     zone: &'a Zone,
+    since: Option<u32>,
     from: Next,
 ) -> impl Iterator<Item = (Next, Leaving<'a>)> {
     let soa = || {
@@ -255,15 +263,23 @@ fn leaving<'a>(
         Next::At(place) => place,
         _ => Place::default(),
     };
-    let mut nodes = zone.nodes_from(place.node);
-    let nodes = std::iter::from_fn(move || Some((nodes.position(), nodes.next()?)));
-    let between = nodes.flat_map(|(position, node)| {
-        let places = (0..).map(move |record| Place {
-            node: position,
-            record,
-        });
-        places.map(Next::At).zip(leaving_node(snapshot, node))
-    });
+    let between: Box<dyn Iterator<Item = _>> =
+        match since {
+            Some(serial) => {
+                let differences = zone.changes_since(serial).unwrap_or_default();
+                let differences = (0..).zip(differences).skip(place.node as usize);
+                Box::new(differences.flat_map(|(nth, difference)| {
+                    places_at(nth).zip(difference.records().map(Leaving::of))
+                }))
+            }
+            None => {
+                let mut nodes = zone.nodes_from(place.node);
+                let nodes = std::iter::from_fn(move || Some((nodes.position(), nodes.next()?)));
+                Box::new(nodes.flat_map(|(position, node)| {
+                    places_at(position).zip(leaving_node(snapshot, node))
+                }))
+            }
+        };
     let is_before_last = !matches!(from, Next::Last | Next::Done);
     let first = soa().map(|soa| (Next::First, soa));
     let last = soa().map(|soa| (Next::Last, soa));
@@ -275,6 +291,31 @@ fn leaving<'a>(
                 .take_while(move |_| is_before_last),
         )
         .chain(last.filter(move |_| from != Next::Done))
+}
+
+/// The places of the records that leave from a node or difference.
+fn places_at(node: u32) -> impl Iterator<Item = Next> {
+    (0..).map(move |record| Next::At(Place { node, record }))
+}
+
+/// Whether the differences since a serial are known, say all that has changed, and are less than the zone.
+fn has_differences(zone: &Zone, since: u32) -> bool {
+    let is_less = |differences: &[Arc<Difference>]| {
+        let n_records: usize = differences.iter().map(|d| d.n_records()).sum();
+        n_records < zone.n_records()
+    };
+    !zone.has_steered() && zone.changes_since(since).is_some_and(is_less)
+}
+
+impl<'a> Leaving<'a> {
+    fn of(record: &'a Record) -> Self {
+        Self {
+            owner: record.owner.wire(),
+            rtype: record.rtype,
+            ttl: record.ttl,
+            rdata: &record.rdata,
+        }
+    }
 }
 
 /// What leaves from one node: its records, then its steered addresses.

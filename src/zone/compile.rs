@@ -58,7 +58,9 @@ impl Zone {
 /// takes more memory than positions reach.
 pub(super) fn lay_out(apex: &Name, records: &[Record], steered: &[&SteeredOwner]) -> Option<Zone> {
     let specs = collect_nodes(apex, records, steered);
-    Some(Zone::new(Arena::new(&specs)?, specs.len(), records.len()))
+    let arena = Arena::new(&specs)?;
+    let has_steered = !steered.is_empty();
+    Some(Zone::new(arena, specs.len(), records.len(), has_steered))
 }
 
 /// The nodes of such records and steered owners, in canonical order.

@@ -130,7 +130,6 @@ impl Prerequisite {
             Class::ANY => Ok(Self::RrsetExists(record.owner, record.rtype)),
             Class::NONE if is_any => Ok(Self::NameNotInUse(record.owner)),
             Class::NONE => Ok(Self::RrsetMissing(record.owner, record.rtype)),
-            Class::IN if is_any => Err(form_err("a prerequisite with data is of type ANY")),
             Class::IN => Ok(Self::RecordExists(data(record, file)?)),
             _ => Err(form_err("a prerequisite has another class than the zone")),
         }

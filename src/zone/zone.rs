@@ -38,12 +38,13 @@ pub struct Zone {
     pub(super) n_apex_labels: usize,
     n_names: usize,
     n_records: usize,
+    has_steered: bool,
     history: Vec<Arc<Difference>>,
 }
 
 impl Zone {
     /// A zone whose nodes are laid out and of which nothing is checked yet.
-    pub(super) fn new(arena: Arena, n_names: usize, n_records: usize) -> Self {
+    pub(super) fn new(arena: Arena, n_names: usize, n_records: usize, has_steered: bool) -> Self {
         let mut nodes = arena.nodes_from(0);
         let entries = std::iter::from_fn(|| {
             let position = nodes.position();
@@ -59,6 +60,7 @@ impl Zone {
             table,
             n_names,
             n_records,
+            has_steered,
             history: Vec::new(),
         }
     }
@@ -111,6 +113,11 @@ impl Zone {
     /// The number of records.
     pub fn n_records(&self) -> usize {
         self.n_records
+    }
+
+    /// Whether names of the zone are steered.
+    pub fn has_steered(&self) -> bool {
+        self.has_steered
     }
 
     /// Whether another zone holds the same records.

@@ -16,6 +16,9 @@ mod peers;
 mod questions;
 mod random;
 mod settings;
+#[path = "../support/updates.rs"]
+mod table;
+mod updates;
 mod wire;
 
 use std::collections::BTreeMap;

@@ -67,7 +67,7 @@ impl ZoneText {
 }
 
 /// Finds a program as a shell would, and where Debian puts servers.
-fn find(program: &str) -> Option<PathBuf> {
+pub fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
         .chain(["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from))
@@ -177,17 +177,31 @@ impl Fleet {
     }
 }
 
-struct Server {
+/// A running server.
+pub struct Server {
     child: Child,
     address: SocketAddr,
 }
 
 impl Server {
     fn start(at: usize, programs: &Programs, base: &Path, zones: &[ZoneText]) -> Self {
-        let log = base.join(format!("{}.log", NAMES[at]));
+        let origins: Vec<String> = zones.iter().map(|zone| zone.origin.clone()).collect();
+        Self::start_as(NAMES[at], base, &origins, |port| {
+            command(at, programs, base, zones, port)
+        })
+    }
+
+    /// Starts a server by a command for a port, and waits until it answers from every zone.
+    pub fn start_as(
+        name: &str,
+        base: &Path,
+        origins: &[String],
+        command: impl Fn(u16) -> Command,
+    ) -> Self {
+        let log = base.join(format!("{name}.log"));
         let start = |_| {
             let address = free_address();
-            let mut command = command(at, programs, base, zones, address.port());
+            let mut command = command(address.port());
             let output = File::create(&log).expect("a log");
             let child = command
                 .current_dir(base)
@@ -199,7 +213,7 @@ impl Server {
                 .spawn()
                 .expect("the program starts");
             let mut server = Self { child, address };
-            server.is_ready(zones).then_some(server)
+            server.is_ready(origins).then_some(server)
         };
         let server = (0..STARTS).find_map(start);
         if server.is_none() {
@@ -209,8 +223,13 @@ impl Server {
     }
 
     /// Waits until every zone's SOA is answered; false if the server ends instead.
-    fn is_ready(&mut self, zones: &[ZoneText]) -> bool {
-        zones.iter().all(|zone| self.serves(&zone.origin))
+    fn is_ready(&mut self, origins: &[String]) -> bool {
+        origins.iter().all(|origin| self.serves(origin))
+    }
+
+    /// Where it answers.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     fn serves(&mut self, origin: &str) -> bool {

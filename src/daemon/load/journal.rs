@@ -50,7 +50,12 @@ pub(super) struct ZoneJournal {
     journal: Arc<Journal>,
     /// What is on disk; `None`: another journal, or none.
     on_disk: Option<OnDisk>,
+    /// Whether there was no journal of use before.
+    is_first: bool,
 }
+
+/// What follows the name of a journal that cannot be used, once another takes its place.
+const DAMAGED: &str = "damaged";
 
 /// A journal as it is on disk, in octets.
 #[derive(Clone, Copy, Debug)]
@@ -124,6 +129,7 @@ pub(super) fn overlay(
         path,
         journal: Arc::new(journal),
         on_disk,
+        is_first: false,
     };
     Some((zone, Some(journal)))
 }
@@ -192,6 +198,7 @@ impl ZoneJournal {
                 history: Vec::new(),
             }),
             on_disk: None,
+            is_first: true,
         }
     }
 
@@ -206,6 +213,7 @@ impl ZoneJournal {
             path: self.path.clone(),
             journal: Arc::new(journal),
             on_disk: None,
+            is_first: self.is_first && self.on_disk.is_none(),
         };
         match self.on_disk {
             Some(OnDisk { len, max_len }) if len + frame.len() as u64 <= max_len => {
@@ -236,6 +244,9 @@ impl ZoneJournal {
         let octets = self.journal.to_octets(&self.apex);
         if let Some(folder) = self.path.parent() {
             fs::create_dir_all(folder)?;
+        }
+        if self.is_first && self.path.exists() {
+            fs::rename(&self.path, self.path.with_added_extension(DAMAGED))?;
         }
         files::replace(&self.path, &octets)?;
         let len = octets.len() as u64;
