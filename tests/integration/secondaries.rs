@@ -23,6 +23,8 @@ use crate::transfer::SECRET_BASE64;
 use crate::transfer::question;
 use crate::transfer::records;
 use crate::transfer::transfer;
+use crate::updates::GRANTS;
+use crate::updates::update;
 
 /// Records of many kinds; every name server here takes them all.
 const ZONE: &str = "\
@@ -106,8 +108,24 @@ fn serial_of(server: SocketAddr) -> Option<u32> {
     soa.first()?.split_whitespace().nth(6)?.parse().ok()
 }
 
+/// Configures and starts a peer in a folder, as a secondary of a primary.
+type StartPeer = fn(&Path, &Path, SocketAddr, SocketAddr) -> Peer;
+
+/// All records that a server transfers, in lower case.
+fn copy(server: SocketAddr) -> Vec<String> {
+    let (mut records, _) = transfer(server, "example.com", None);
+    records
+        .iter_mut()
+        .for_each(|record| record.make_ascii_lowercase());
+    records.sort();
+    records
+}
+
 /// Lets a peer fetch the zone, then changes it.
-fn serves_as_secondary(configure: impl FnOnce(&Path, SocketAddr, SocketAddr) -> Peer) {
+fn serves_as_secondary(name: &str, start: StartPeer) {
+    let Some(program) = program(name) else {
+        return;
+    };
     let secondary = free_address();
     let tables = format!(
         "[[tsig_key]]\nname = \"transfer.key\"\nsecret_file = \"transfer.key\"\n\
@@ -121,7 +139,7 @@ fn serves_as_secondary(configure: impl FnOnce(&Path, SocketAddr, SocketAddr) -> 
         .write("peer/empty", "");
     let primary = folder.serve();
     let peer_folder = primary.folder.path("peer");
-    let _peer = configure(&peer_folder, primary.dns, secondary);
+    let _peer = start(&program, &peer_folder, primary.dns, secondary);
     let has_serial = |wanted| {
         let log = || fs::read_to_string(peer_folder.join("log")).unwrap_or_default();
         eventually(&format!("serial {wanted}\n{}", log()), || {
@@ -133,14 +151,6 @@ fn serves_as_secondary(configure: impl FnOnce(&Path, SocketAddr, SocketAddr) -> 
     primary.folder.write("zones/example.com.zone", newer);
     has_serial(8);
     primary.wait_for_log("serial=8 secondary=");
-    let copy = |server| {
-        let (mut records, _) = transfer(server, "example.com", None);
-        records
-            .iter_mut()
-            .for_each(|record| record.make_ascii_lowercase());
-        records.sort();
-        records
-    };
     // NSD's new process answers over UDP before the old one has left the TCP socket.
     let ours = copy(primary.dns);
     eventually("the same records", || {
@@ -148,67 +158,130 @@ fn serves_as_secondary(configure: impl FnOnce(&Path, SocketAddr, SocketAddr) -> 
     });
 }
 
+/// Lets a peer fetch the zone, then updates it message by message: the peer takes the differences alone, of
+/// which `trace` in its log, or a journal, tells.
+fn follows_updates(name: &str, start: StartPeer, trace: &str) {
+    let (Some(program), Some(_)) = (program(name), program("nsupdate")) else {
+        return;
+    };
+    let secondary = free_address();
+    let tables = format!(
+        "{GRANTS}[[tsig_key]]\nname = \"transfer.key\"\nsecret_file = \"update.key\"\n\
+         [[secondary]]\naddresses = [\"127.0.0.1\"]\nkey = \"transfer.key\"\nnotify = [\"{secondary}\"]\n\
+         [[secondary]]\naddresses = [\"127.0.0.1\"]\n"
+    );
+    let folder = Folder::usual("", &tables);
+    folder
+        .write("update.key", SECRET_BASE64)
+        .write("zones/example.com.zone", ZONE)
+        .write("peer/empty", "");
+    let primary = folder.serve();
+    let peer_folder = primary.folder.path("peer");
+    let _peer = start(&program, &peer_folder, primary.dns, secondary);
+    let log = || fs::read_to_string(peer_folder.join("log")).unwrap_or_default();
+    let has_serial = |wanted| {
+        eventually(&format!("serial {wanted}\n{}", log()), || {
+            (serial_of(secondary)? == wanted).then_some(())
+        });
+    };
+    has_serial(7);
+    let changes = [
+        "update add one.example.com 60 TXT x\nupdate add two.example.com 60 A 192.0.2.1",
+        "update add one.example.com 30 TXT y\nupdate delete mail.example.com",
+        "update delete two.example.com A\nupdate delete example.com MX",
+        "update add a.b.example.com 60 CNAME one\nupdate add \\*.example.com 60 TXT w",
+        "update delete one.example.com TXT x\nupdate delete sub.example.com NS",
+    ];
+    for (change, serial) in changes.into_iter().zip(8..) {
+        update(&primary, change);
+        if serial % 2 == 0 {
+            has_serial(serial);
+        }
+    }
+    has_serial(12);
+    let ours = copy(primary.dns);
+    eventually("the same records", || {
+        (copy(secondary) == ours).then_some(())
+    });
+    let has_journal = || peer_folder.join("copy.jnl").exists();
+    assert!(log().contains(trace) || has_journal(), "{}", log());
+}
+
+fn nsd(program: &Path, folder: &Path, primary: SocketAddr, secondary: SocketAddr) -> Peer {
+    let (dir, ip, port) = (folder.display(), secondary.ip(), secondary.port());
+    let primary = format!("{}@{}", primary.ip(), primary.port());
+    let text = format!(
+        "server:\n ip-address: {ip}@{port}\n username: \"\"\n zonesdir: \"{dir}\"\n database: \"\"\n \
+         pidfile: \"\"\n xfrdfile: \"\"\n xfrdir: \"{dir}\"\n zonelistfile: \"{dir}/list\"\n \
+         server-count: 1\nremote-control:\n control-enable: no\n\
+         key:\n name: transfer.key\n algorithm: hmac-sha256\n secret: \"{}\"\n\
+         zone:\n name: example.com\n zonefile: example.com.zone\n \
+         allow-notify: 127.0.0.1 transfer.key\n request-xfr: {primary} transfer.key\n \
+         provide-xfr: 127.0.0.1 NOKEY\n",
+        SECRET_BASE64.trim()
+    );
+    fs::write(folder.join("nsd.conf"), text).expect("written");
+    start(program, &["-d", "-c", "nsd.conf"], folder)
+}
+
+fn knot(program: &Path, folder: &Path, primary: SocketAddr, secondary: SocketAddr) -> Peer {
+    let (dir, ip, port) = (folder.display(), secondary.ip(), secondary.port());
+    let primary = format!("{}@{}", primary.ip(), primary.port());
+    let text = format!(
+        "server:\n rundir: {dir}\n listen: {ip}@{port}\ndatabase:\n storage: {dir}\n\
+         key:\n - id: transfer.key\n   algorithm: hmac-sha256\n   secret: {}\n\
+         remote:\n - id: primary\n   address: {primary}\n   key: transfer.key\n\
+         acl:\n - id: notify\n   remote: primary\n   action: notify\n \
+         - id: copy\n   address: 127.0.0.1\n   action: transfer\n\
+         zone:\n - domain: example.com\n   storage: {dir}\n   master: primary\n   acl: [notify, copy]\n",
+        SECRET_BASE64.trim()
+    );
+    fs::write(folder.join("knot.conf"), text).expect("written");
+    start(program, &["-c", "knot.conf"], folder)
+}
+
+fn bind(program: &Path, folder: &Path, primary: SocketAddr, secondary: SocketAddr) -> Peer {
+    let (dir, ip, port) = (folder.display(), secondary.ip(), secondary.port());
+    let primary = format!("{} port {}", primary.ip(), primary.port());
+    let text = format!(
+        "options {{ directory \"{dir}\"; listen-on port {port} {{ {ip}; }}; listen-on-v6 {{ none; }};\n\
+         pid-file none; session-keyfile none; recursion no; dnssec-validation no; notify no;\n\
+         allow-transfer {{ 127.0.0.1; }}; }};\ncontrols {{ }};\n\
+         key \"transfer.key\" {{ algorithm hmac-sha256; secret \"{}\"; }};\n\
+         zone \"example.com\" {{ type secondary; file \"copy\"; primaries {{ {primary} key \"transfer.key\"; }};\n\
+         allow-notify {{ key \"transfer.key\"; }}; }};\n",
+        SECRET_BASE64.trim()
+    );
+    fs::write(folder.join("named.conf"), text).expect("written");
+    start(program, &["-g", "-c", "named.conf"], folder)
+}
+
 #[test]
 fn nsd_serves_as_secondary() {
-    let Some(nsd) = program("nsd") else { return };
-    serves_as_secondary(|folder, primary, secondary| {
-        let (dir, ip, port) = (folder.display(), secondary.ip(), secondary.port());
-        let primary = format!("{}@{}", primary.ip(), primary.port());
-        let text = format!(
-            "server:\n ip-address: {ip}@{port}\n username: \"\"\n zonesdir: \"{dir}\"\n database: \"\"\n \
-             pidfile: \"\"\n xfrdfile: \"\"\n xfrdir: \"{dir}\"\n zonelistfile: \"{dir}/list\"\n \
-             server-count: 1\nremote-control:\n control-enable: no\n\
-             key:\n name: transfer.key\n algorithm: hmac-sha256\n secret: \"{}\"\n\
-             zone:\n name: example.com\n zonefile: example.com.zone\n \
-             allow-notify: 127.0.0.1 transfer.key\n request-xfr: AXFR {primary} transfer.key\n \
-             provide-xfr: 127.0.0.1 NOKEY\n",
-            SECRET_BASE64.trim()
-        );
-        fs::write(folder.join("nsd.conf"), text).expect("written");
-        start(&nsd, &["-d", "-c", "nsd.conf"], folder)
-    });
+    serves_as_secondary("nsd", nsd);
+}
+
+#[test]
+fn nsd_follows_updates() {
+    follows_updates("nsd", nsd, "");
 }
 
 #[test]
 fn knot_serves_as_secondary() {
-    let Some(knotd) = program("knotd") else {
-        return;
-    };
-    serves_as_secondary(|folder, primary, secondary| {
-        let (dir, ip, port) = (folder.display(), secondary.ip(), secondary.port());
-        let primary = format!("{}@{}", primary.ip(), primary.port());
-        let text = format!(
-            "server:\n rundir: {dir}\n listen: {ip}@{port}\ndatabase:\n storage: {dir}\n\
-             key:\n - id: transfer.key\n   algorithm: hmac-sha256\n   secret: {}\n\
-             remote:\n - id: primary\n   address: {primary}\n   key: transfer.key\n\
-             acl:\n - id: notify\n   remote: primary\n   action: notify\n \
-             - id: copy\n   address: 127.0.0.1\n   action: transfer\n\
-             zone:\n - domain: example.com\n   storage: {dir}\n   master: primary\n   acl: [notify, copy]\n",
-            SECRET_BASE64.trim()
-        );
-        fs::write(folder.join("knot.conf"), text).expect("written");
-        start(&knotd, &["-c", "knot.conf"], folder)
-    });
+    serves_as_secondary("knotd", knot);
+}
+
+#[test]
+fn knot_follows_updates() {
+    follows_updates("knotd", knot, "IXFR");
 }
 
 #[test]
 fn bind_serves_as_secondary() {
-    let Some(named) = program("named") else {
-        return;
-    };
-    serves_as_secondary(|folder, primary, secondary| {
-        let (dir, ip, port) = (folder.display(), secondary.ip(), secondary.port());
-        let primary = format!("{} port {}", primary.ip(), primary.port());
-        let text = format!(
-            "options {{ directory \"{dir}\"; listen-on port {port} {{ {ip}; }}; listen-on-v6 {{ none; }};\n\
-             pid-file none; session-keyfile none; recursion no; dnssec-validation no; notify no;\n\
-             allow-transfer {{ 127.0.0.1; }}; }};\ncontrols {{ }};\n\
-             key \"transfer.key\" {{ algorithm hmac-sha256; secret \"{}\"; }};\n\
-             zone \"example.com\" {{ type secondary; file \"copy\"; primaries {{ {primary} key \"transfer.key\"; }};\n\
-             allow-notify {{ key \"transfer.key\"; }}; }};\n",
-            SECRET_BASE64.trim()
-        );
-        fs::write(folder.join("named.conf"), text).expect("written");
-        start(&named, &["-g", "-c", "named.conf"], folder)
-    });
+    serves_as_secondary("named", bind);
+}
+
+#[test]
+fn bind_follows_updates() {
+    follows_updates("named", bind, "no such line");
 }

@@ -23,7 +23,7 @@ use crate::transfer::POOLS;
 use crate::transfer::SECRET_BASE64;
 
 /// Who may change what.
-const GRANTS: &str = "\
+pub const GRANTS: &str = "\
 [[tsig_key]]
 name = \"update.key\"
 secret_file = \"update.key\"
@@ -122,7 +122,7 @@ fn an_acknowledged_update_is_served_and_survives_a_crash() {
 }
 
 /// Sends an update that must be carried out.
-fn update(server: &Server, lines: &str) {
+pub fn update(server: &Server, lines: &str) {
     let result = nsupdate(server, Some("update.key"), &[], lines);
     assert_eq!(result, "NOERROR", "{lines}\n{}", server.log());
 }
