@@ -14,6 +14,7 @@ use prometheus::core::Collector;
 
 use crate::admin::process::ProcessNow;
 use crate::base::health::Health;
+use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
 use crate::base::rr::Rcode;
 use crate::base::transport::Transport;
@@ -316,6 +317,8 @@ impl Page {
         );
         let atlas = &snapshot.plan.atlas;
         let databases = std::iter::once(atlas.about()).chain(atlas.about_asn());
+        // A vantage has none.
+        let databases = databases.filter(|about| about.n_networks != PerFamily::default());
         self.gauge(
             "meridian_geoip_build_timestamp_seconds",
             "When a GeoIP database was built, by its type.",

@@ -25,6 +25,7 @@ use axum::routing::post;
 use crate::cli::out;
 use crate::daemon::log::Log;
 use crate::daemon::serve;
+use crate::fleet::nats::Role;
 use crate::live::Addresses;
 
 /// Where the demo listens.
@@ -97,7 +98,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     thread::Builder::new()
         .name("backends".into())
         .spawn(move || serve_backends(backends))?;
-    serve::run(&config, |addresses| {
+    serve::run(&config, Role::NameServer, |addresses| {
         // The log has started on stderr; a closed stdout is no reason to stop.
         let _ = out::print(&what_to_try(addresses, port, &config.display().to_string()));
     })?;

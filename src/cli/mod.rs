@@ -21,6 +21,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::Subcommand;
 
+use crate::fleet::nats::Role;
+
 /// The arguments make no sense.
 const EXIT_USAGE: u8 = 2;
 
@@ -50,6 +52,11 @@ struct Arguments {
 enum Command {
     /// Run the server
     Serve,
+    /// Probe what pools.toml says and report to the fleet; serves no DNS
+    ///
+    /// The configuration is that of `serve`, with a [cluster]; of the rest only `pools`, `state_dir`, [admin],
+    /// [health], [[vantage]] and [safety] matter. Neither zones nor a GeoIP database are needed.
+    Vantage,
     /// Run everything on loopback, with four regions to switch off and on
     Demo(demo::Options),
     /// Load everything as `serve` would and report every fault
@@ -74,7 +81,8 @@ pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
     let config = || config_path(arguments.config.as_deref());
     let result = match arguments.command {
-        Command::Serve => serve::run(&config()),
+        Command::Serve => serve::run(&config(), Role::NameServer),
+        Command::Vantage => serve::run(&config(), Role::Vantage),
         Command::Demo(options) => demo::run(&options),
         Command::Check => check::run(&config()),
         Command::Explain(options) => explain::run(&config(), &options),

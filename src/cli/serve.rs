@@ -1,4 +1,4 @@
-//! `serve`: runs the server until a signal ends it.
+//! `serve` and `vantage`: run until a signal ends them.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -12,12 +12,13 @@ use crate::daemon::hangup_sys;
 use crate::daemon::log::Log;
 use crate::daemon::serve;
 use crate::daemon::serve::ServeError;
+use crate::fleet::nats::Role;
 
-/// Runs the server.
-pub fn run(config: &Path) -> Result<ExitCode> {
+/// Runs the process.
+pub fn run(config: &Path, role: Role) -> Result<ExitCode> {
     hangup_sys::ignore();
     let log = Log::start().context("cannot start the logger")?;
-    let result = serve::run(config, |_| {});
+    let result = serve::run(config, role, |_| {});
     // Log lines come before the error that ended it.
     drop(log);
     match result {

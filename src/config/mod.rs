@@ -49,11 +49,13 @@ pub struct Source<'a> {
     pub text: &'a str,
 }
 
-/// Defaults that depend on the machine.
+/// What depends on the machine and the command.
 #[derive(Clone, Debug)]
 pub struct Defaults {
     /// The host name, for `[health] vantage`.
     pub host_name: String,
+    /// Whether it serves DNS, and so should have zones.
+    pub serves_dns: bool,
 }
 
 /// Reads `meridian.toml`. Whether its paths exist is for others.

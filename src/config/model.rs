@@ -74,7 +74,7 @@ pub struct Process {
 /// `[server]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Server {
-    /// UDP and TCP on each; never empty.
+    /// UDP and TCP on each; empty for a vantage alone.
     pub listen: Vec<SocketAddr>,
     /// UDP threads per listening address; 0: one per core.
     pub workers: usize,

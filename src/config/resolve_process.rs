@@ -32,7 +32,7 @@ const LISTENER: &str = "an address and port such as \"127.0.0.1:5300\" or \"[::1
 /// Resolves the whole file.
 pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Process {
     let zones = top.read("zones", Item::path);
-    if top.is_missing("zones") {
+    if top.is_missing("zones") && machine.serves_dns {
         top.warn("has no `zones`, so that every query is refused");
     }
     let pools = top.read("pools", Item::path);

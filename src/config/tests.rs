@@ -20,6 +20,7 @@ fn read_process(text: &str) -> (Option<Process>, Report) {
     };
     let machine = Defaults {
         host_name: "ns1".to_owned(),
+        serves_dns: true,
     };
     let mut report = Report::default();
     let process = process(&source, &machine, &mut report).ok();

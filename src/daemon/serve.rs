@@ -1,4 +1,4 @@
-//! `serve`: everything started in order, supervised, and stopped in reverse.
+//! `serve` and `vantage`: everything started in order, supervised, and stopped in reverse.
 //!
 //! Configuration is judged before any socket is opened, so that a bad file is reported as such also while
 //! another server holds the port. Queries are answered from the first moment with the verdicts of the
@@ -54,6 +54,7 @@ use crate::daemon::memory::memory_sys;
 use crate::daemon::memory::pages;
 use crate::daemon::saved;
 use crate::engine::rate_limit::RateLimiter;
+use crate::fleet::nats::Role;
 use crate::health::observation::Observation;
 use crate::live::Addresses;
 use crate::live::LastReload;
@@ -121,7 +122,7 @@ pub enum ServeError {
 ///
 /// # Errors
 /// If it cannot start; once it runs, only signals end it.
-pub fn run(path: &Path, running: impl FnOnce(&Addresses)) -> Result<(), ServeError> {
+pub fn run(path: &Path, role: Role, running: impl FnOnce(&Addresses)) -> Result<(), ServeError> {
     file_limit::raise();
     memory_sys::unmap_large_blocks();
     look_for_room()?;
@@ -132,7 +133,7 @@ pub fn run(path: &Path, running: impl FnOnce(&Addresses)) -> Result<(), ServeErr
         let path = path.to_owned();
         // The thread that loads and saves from now on. It is never idle for so long that it would end, so
         // that work finds it, however short of threads the machine becomes.
-        let starting = tokio::task::spawn_blocking(move || start(&path));
+        let starting = tokio::task::spawn_blocking(move || start(&path, role));
         tokio::select! {
             started = starting => serve(started.map_err(io::Error::from)??, signals, running).await,
             // What hangs, such as a dead network disk, is left behind.
@@ -161,8 +162,10 @@ struct Started {
 }
 
 /// Reads the files, opens the sockets and builds the first snapshot.
-fn start(path: &Path) -> Result<Started, ServeError> {
-    let mut loader = Loader::new(path, n_shards).keeping_journals();
+fn start(path: &Path, role: Role) -> Result<Started, ServeError> {
+    let mut loader = Loader::new(path, n_shards)
+        .with_role(role)
+        .keeping_journals();
     let started = loader.start();
     let mut report = match &started {
         Ok(load::Start::Sound(loaded)) => loaded.report.clone(),
@@ -391,13 +394,29 @@ fn announce(live: &Live) {
             days, "GeoIP database is older than [geoip] max_age: replace its file"
         );
     }
+    let admin = addresses
+        .admin
+        .map_or("off".into(), |admin| admin.to_string());
+    let config = &plan.config;
+    if let (Some(cluster), true) = (&config.process.cluster, addresses.dns.is_empty()) {
+        let n_endpoints = config.pools.pools.iter().map(|pool| pool.endpoints.len());
+        info!(
+            node = &*cluster.node,
+            admin,
+            pools = config.pools.pools.len(),
+            endpoints = n_endpoints.sum::<usize>(),
+            "probing for the fleet"
+        );
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        return;
+    }
     let dns: Vec<String> = addresses.dns.iter().map(ToString::to_string).collect();
     info!(
         dns = dns.join(" "),
-        admin = addresses.admin.map_or("off".into(), |admin| admin.to_string()),
+        admin,
         zones = plan.zones.iter().count(),
-        pools = plan.config.pools.pools.len(),
-        steered = plan.config.pools.steered.len(),
+        pools = config.pools.pools.len(),
+        steered = config.pools.steered.len(),
         database = about.database_type,
         built = %Date::from_epoch(about.build_epoch),
         "serving"

@@ -17,6 +17,7 @@ use crate::base::location::Country;
 use crate::base::location::Location;
 use crate::base::location::Point;
 use crate::base::location::Subdivision;
+use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
 use crate::base::prefix::Prefix;
 use crate::base::special_purpose;
@@ -36,8 +37,8 @@ pub type CentreOf<'a> = &'a dyn Fn(Country) -> Option<(Continent, Point)>;
 /// What the databases say of every address.
 #[derive(Debug)]
 pub struct Atlas {
-    /// Kept for what only people ask for: a city's name, a database network.
-    database: Database,
+    /// Kept for what only people ask for: a city's name, a database network. `None`: nothing is known.
+    database: Option<Database>,
     /// No two equal; the first is nowhere.
     locations: Vec<Location>,
     /// The position in `locations` for each address.
@@ -110,7 +111,7 @@ impl Atlas {
         };
         read_locations(database, centre_of)
             .map(|(database, locations, places, about)| Self {
-                database,
+                database: Some(database),
                 locations,
                 places,
                 systems,
@@ -121,6 +122,25 @@ impl Atlas {
                 which: Which::Locations,
                 fault,
             })
+    }
+
+    /// No databases: nothing is known of any address.
+    pub fn empty() -> Self {
+        let nothing = || PrefixTable::longest_match(&[]);
+        Self {
+            database: None,
+            locations: vec![Location::default()],
+            places: nothing(),
+            systems: nothing(),
+            about: DatabaseInfo {
+                database_type: "none".to_owned(),
+                description: String::new(),
+                build_epoch: 0,
+                ip_version: 6,
+                n_networks: PerFamily::default(),
+            },
+            about_asn: None,
+        }
     }
 
     /// What is known of an address, and the network of the database that says so.
@@ -136,7 +156,7 @@ impl Atlas {
             let asn = location.asn.or(inside.asn);
             return (Location { asn, ..inside }, network);
         }
-        let Some(entry) = self.database.lookup(addr) else {
+        let Some(entry) = self.database.as_ref().and_then(|found| found.lookup(addr)) else {
             return (location, None);
         };
         let record = entry.record().unwrap_or_default();

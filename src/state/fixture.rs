@@ -38,6 +38,7 @@ pub fn plan(process: &str, pools: &str, zones: &[(&str, &str)], atlas: Arc<Atlas
     };
     let defaults = config::Defaults {
         host_name: "ns1".into(),
+        serves_dns: true,
     };
     let process = config::process(&source("meridian.toml", process), &defaults, &mut report);
     let pools = config::pools(

@@ -116,6 +116,12 @@ impl Folder {
     pub fn serve(self) -> Server {
         Server::start(self, Command::new(env!("CARGO_BIN_EXE_meridian")))
     }
+
+    /// Runs `meridian vantage`, which has no DNS address.
+    pub fn vantage(self) -> Server {
+        let command = Command::new(env!("CARGO_BIN_EXE_meridian"));
+        Server::start_as(self, command, "vantage", "probing for the fleet")
+    }
 }
 
 /// Static data and delegations for all tests; steered names come from `pools.toml`.
@@ -163,10 +169,15 @@ pub struct Server {
 
 impl Server {
     /// Starts it as `command`, which is the program or something that becomes it.
-    pub fn start(folder: Folder, mut command: Command) -> Self {
+    pub fn start(folder: Folder, command: Command) -> Self {
+        Self::start_as(folder, command, "serve", "serving")
+    }
+
+    /// The same with another subcommand, which logs `running` once it runs.
+    fn start_as(folder: Folder, mut command: Command, subcommand: &str, running: &str) -> Self {
         let mut child = command
             .current_dir(folder.0.path())
-            .args(["-c", "meridian.toml", "serve"])
+            .args(["-c", "meridian.toml", subcommand])
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
@@ -203,18 +214,16 @@ impl Server {
             server
                 .log()
                 .lines()
-                .find(|line| line.contains("serving"))
+                .find(|line| line.contains(running))
                 .map(str::to_owned)
         });
         let field = |name: &str| {
-            let (_, rest) = line.split_once(&format!("{name}=\"")).expect("a field");
-            rest.split(['"', ' '])
-                .next()
-                .expect("a value")
-                .parse()
-                .expect("an address")
+            let (_, rest) = line.split_once(&format!("{name}=\""))?;
+            let value = rest.split(['"', ' ']).next().expect("a value");
+            Some(value.parse().expect("an address"))
         };
-        (server.dns, server.admin) = (field("dns"), field("admin"));
+        server.dns = field("dns").unwrap_or(server.dns);
+        server.admin = field("admin").expect("a field");
         server
     }
 

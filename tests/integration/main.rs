@@ -26,4 +26,5 @@ mod signals;
 mod steering;
 mod transfer;
 mod updates;
+mod vantage;
 mod xdp;

@@ -32,6 +32,7 @@ pub fn plan(
     };
     let defaults = config::Defaults {
         host_name: "ns1".into(),
+        serves_dns: true,
     };
     let process = config::process(&source("meridian.toml", process), &defaults, &mut report);
     let pools = config::pools(

@@ -42,6 +42,14 @@ pub(super) struct LoadedAtlas {
     pub(super) atlas: Arc<Atlas>,
 }
 
+/// What a process knows that locates nobody.
+pub(super) fn none() -> LoadedAtlas {
+    LoadedAtlas {
+        sources: Vec::new(),
+        atlas: Arc::new(Atlas::empty()),
+    }
+}
+
 /// The configured databases: those of before where they are still the same. `None` after a fault, which
 /// is reported.
 pub(super) fn atlas(

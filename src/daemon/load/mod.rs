@@ -43,6 +43,7 @@ use crate::daemon::load::zones::LoadedZones;
 use crate::daemon::load::zones::list_of;
 use crate::daemon::memory::memory_sys;
 use crate::engine::update::Order;
+use crate::fleet::nats::Role;
 use crate::geo::atlas::Atlas;
 use crate::geo::rules::Matcher;
 use crate::live::random;
@@ -74,6 +75,8 @@ pub struct Loader {
     atlas: Option<LoadedAtlas>,
     /// What cookies are made with where no file is configured.
     own_secret: Secret,
+    /// What the process does with it.
+    role: Role,
     /// Whether journals of dynamic updates are written, as the server that runs does.
     keeps_journals: bool,
     /// What the content of files is hashed with, to see whether it is still the same.
@@ -124,9 +127,16 @@ impl Loader {
             newest_serials: HashMap::new(),
             atlas: None,
             own_secret: random::octets(),
+            role: Role::NameServer,
             keeps_journals: false,
             hashes: RandomState::new(),
         }
+    }
+
+    /// The same for this role; a vantage's plan has neither zones nor steered names.
+    #[must_use]
+    pub fn with_role(self, role: Role) -> Self {
+        Self { role, ..self }
     }
 
     /// The same for the server that runs, which alone writes journals of dynamic updates.
@@ -214,7 +224,7 @@ impl Loader {
         before: Option<&Plan>,
     ) -> Result<Loaded, Report> {
         let mut report = Report::default();
-        let process = settings::process(&self.path, reader, &mut report);
+        let process = settings::process(&self.path, self.role, reader, &mut report);
         self.process.clone_from(&process);
         let Some(mut process) = process else {
             return Err(report);
@@ -225,8 +235,16 @@ impl Loader {
         }
         // What is checked against settings that are at fault would only be reported as wrong as well.
         let is_sound = !report.has_errors();
-        let pools = settings::pools(&process, reader, &mut report);
-        let atlas = databases::atlas(&process, self.atlas.as_ref(), reader, &mut report);
+        let mut pools = settings::pools(&process, reader, &mut report);
+        if self.role == Role::Vantage {
+            let (Ok(pools) | Err(pools)) = &mut pools;
+            pools.steered.clear();
+        }
+        let atlas_before = self.atlas.as_ref();
+        let atlas = match self.role {
+            Role::NameServer => databases::atlas(&process, atlas_before, reader, &mut report),
+            Role::Vantage => Some(atlas_before.cloned().unwrap_or_else(databases::none)),
+        };
         let cookie_secrets = secrets::cookies(&process, self.own_secret, reader, &mut report);
         let keyring = secrets::keyring(&process, reader, &mut report);
         // Last, as files beside the zones that nothing was read from are named.

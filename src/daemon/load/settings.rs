@@ -10,11 +10,13 @@ use crate::config::model::Process;
 use crate::daemon::files;
 use crate::daemon::load::reader::Moving;
 use crate::daemon::load::reader::Reader;
+use crate::fleet::nats::Role;
 
 /// Reads `meridian.toml`. After a fault, which is reported, defaults stand in for what is at fault; `None`
 /// if nothing of it can be read.
 pub(super) fn process(
     path: &Path,
+    role: Role,
     reader: &mut Reader<'_>,
     report: &mut Report,
 ) -> Option<Process> {
@@ -22,6 +24,7 @@ pub(super) fn process(
         Ok(text) => {
             let defaults = config::Defaults {
                 host_name: host_name(),
+                serves_dns: role == Role::NameServer,
             };
             let text = text?;
             let is_blank =
@@ -31,10 +34,36 @@ pub(super) fn process(
                 report.error(files::place(path), "is empty, expected at least `zones`");
             }
             let process = config::process(&source(path, &text), &defaults, report);
-            Some(process.unwrap_or_else(|faulty| *faulty))
+            let mut process = process.unwrap_or_else(|faulty| *faulty);
+            if role == Role::Vantage {
+                leave_dns_out(path, &mut process, report);
+            }
+            Some(process)
         }
         Err(Moving { before }) => Some(before.config.process.clone()),
     }
+}
+
+/// Leaves out what a vantage does without: whatever is about queries. The same files do for it as for a
+/// name server, whose zones and databases it need not have.
+fn leave_dns_out(path: &Path, process: &mut Process, report: &mut Report) {
+    if process.cluster.is_none() && !report.has_errors() {
+        let fault = "has no [cluster], expected one: a vantage reports to a fleet";
+        report.error(files::place(path), fault);
+    }
+    if process.pools.is_none() && !report.has_errors() {
+        let fault = "has no `pools`, expected the file that says what to probe";
+        report.error(files::place(path), fault);
+    }
+    process.zones = None;
+    process.server.listen.clear();
+    process.server.xdp.clear();
+    process.server.cookies.secret_file = None;
+    process.geoip.database = None;
+    process.geoip.asn_database = None;
+    process.tsig_keys.clear();
+    process.secondaries.clear();
+    process.grants.clear();
 }
 
 /// Keeps the settings that a running process cannot change as they are, and warns of those that were

@@ -19,6 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let defaults = config::Defaults {
         host_name: "ns1".into(),
+        serves_dns: true,
     };
     let n_lines = text.lines().count() as u32 + 2;
     let check = |is_taken: bool, report: &Report| {
