@@ -45,8 +45,8 @@ impl HealthTable {
     /// name, else of any that was probed in the same way, as after a pool was renamed. Where the monitor
     /// has changed, verdicts stay but runs of results start over.
     pub fn adopt(&mut self, old: &Self) {
-        (self.latest, self.skipped) = (old.latest, old.skipped);
-        let now = old.latest.saturating_sub(old.skipped);
+        self.time = old.time;
+        let now = old.time.latest();
         for vantage in &mut self.vantages {
             let is_same = |old: &&Vantage| old.name == vantage.name && !old.is_remote;
             match old.vantages.iter().find(is_same) {

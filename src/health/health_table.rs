@@ -4,9 +4,7 @@
 //! It never forgets a verdict for lack of news: verdicts outlive silence, reloads (`carry_over`) and
 //! restarts, and only evidence replaces them.
 //!
-//! Its time is that in which the process runs. Where calls come later than the one per second that is
-//! planned (a process that was stopped, or a machine that was moved), the excess does not count: a
-//! report is as fresh after such a gap as it was before, so that nobody's silence during it does.
+//! Its time is that in which the process runs ([`RunTime`]): a report is as fresh after a gap as it was before.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -20,12 +18,10 @@ use crate::health::observation::Moment;
 use crate::health::observation::Observation;
 use crate::health::observation::Target;
 use crate::health::quorum::judge;
+use crate::health::run_time::RunTime;
 use crate::health::streak::Streak;
 use crate::health::vantage::Vantage;
 use crate::health::vantage::VantageChange;
-
-/// The longest time between two calls that counts in full: a tick per second, and some delay.
-const MAX_STEP: Duration = Duration::from_millis(1500);
 
 /// How long vantages are believed, from `[health]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,9 +39,7 @@ pub struct HealthTable {
     pub(super) vantages: Vec<Vantage>,
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) positions: HashMap<Arc<str>, HashMap<IpAddr, usize>>,
-    /// The time of the latest call, and how much of it does not count.
-    pub(super) latest: Duration,
-    pub(super) skipped: Duration,
+    pub(super) time: RunTime,
     pub(super) changes: Vec<VantageChange>,
     /// Whether any verdict of this machine's vantages has changed since the last report.
     pub(super) has_unreported: bool,
@@ -94,8 +88,7 @@ impl HealthTable {
             vantages: Vec::new(),
             endpoints: Vec::new(),
             positions: HashMap::new(),
-            latest: Duration::ZERO,
-            skipped: Duration::ZERO,
+            time: RunTime::default(),
             changes: Vec::new(),
             has_unreported: false,
         };
@@ -255,20 +248,18 @@ impl HealthTable {
 
     /// The table's time at a moment.
     pub(super) fn at(&self, now: Moment) -> Moment {
-        let step = now.elapsed.saturating_sub(self.latest);
-        let skipped = self.skipped + step.saturating_sub(MAX_STEP);
         Moment {
-            elapsed: now.elapsed.saturating_sub(skipped),
+            elapsed: self.time.at(now.elapsed),
             ..now
         }
     }
 
     /// Goes on to a moment; returns the table's time then.
     pub(super) fn advance(&mut self, now: Moment) -> Moment {
-        let then = self.at(now);
-        self.latest = self.latest.max(now.elapsed);
-        self.skipped = self.latest.saturating_sub(then.elapsed);
-        then
+        Moment {
+            elapsed: self.time.advance(now.elapsed),
+            ..now
+        }
     }
 
     /// Makes a vantage's verdict of an endpoint.

@@ -18,6 +18,7 @@ pub mod quorum;
 mod recent_failures;
 mod remote;
 pub mod report;
+pub mod run_time;
 mod sight;
 pub mod streak;
 pub mod vantage;

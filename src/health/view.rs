@@ -1,8 +1,10 @@
 //! The health table as people, metrics and the saved state see it.
 
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::fnv::fnv1a;
 use crate::base::health::Health;
 use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
@@ -88,6 +90,19 @@ impl HealthTable {
                     && self.is_voting(endpoint, *index, streak, now)
             })
         })
+    }
+
+    /// A hash of the health of every endpoint, in any order.
+    pub fn digest(&self) -> u64 {
+        let mut text = String::new();
+        let hashes = self.endpoints.iter().map(|endpoint| {
+            let (target, health) = (&endpoint.target, endpoint.health.as_str());
+            text.clear();
+            // Writing to a string does not fail.
+            let _ = write!(text, "{} {} {health}", target.pool, target.address);
+            fnv1a(text.as_bytes())
+        });
+        hashes.fold(0, u64::wrapping_add)
     }
 
     /// Everything that is worth keeping over a restart.
