@@ -159,7 +159,7 @@ async fn run(token: Option<&str>) -> Running {
             let mut overrides = controlled.overrides.write();
             match request {
                 Request::ClearOverride { pool, reply } => {
-                    let _ = reply.send(Ok(overrides.clear(&pool)));
+                    let _ = reply.send(Ok(overrides.clear(&pool, "", Moment::default()).is_some()));
                 }
                 Request::Reload { reply } => {
                     let mut report = Report::default();
@@ -176,7 +176,7 @@ async fn run(token: Option<&str>) -> Running {
                 } => {
                     let strands = ChangeError::Strands("clients".into());
                     let is_refused = &*override_.reason == "strands" && !is_forced;
-                    overrides.set(&pool, override_);
+                    overrides.set(&pool, override_, "", Moment::default());
                     let _ = reply.send(if is_refused { Err(strands) } else { Ok(true) });
                 }
                 Request::Update { .. } => unreachable!("the admin API changes no zone"),
@@ -520,7 +520,11 @@ fn drain() -> Override {
 #[tokio::test]
 async fn an_override_of_a_pool_that_is_gone_is_shown_and_can_be_cleared() {
     let running = run(Some("s3cret")).await;
-    running.owner.overrides.write().set("gone", drain());
+    running
+        .owner
+        .overrides
+        .write()
+        .set("gone", drain(), "", Moment::default());
     let status = running.get("/api/v1/status").await.json();
     assert_eq!(status["orphaned_overrides"][0]["pool"], "gone");
     let page = running.get("/").await.body;
@@ -618,7 +622,10 @@ fn details_are_what_a_snapshot_does_not_hold() {
     let (live, owner) = live();
     let mut override_ = drain();
     (override_.until, override_.reason) = (Some(1_795_229_338), "kernel".into());
-    owner.overrides.write().set("europe-west", override_);
+    owner
+        .overrides
+        .write()
+        .set("europe-west", override_, "", Moment::default());
     let snapshot = live.snapshots.current();
     let details = details::of(&live, &snapshot, PoolIx::new(1), Family::V4);
     assert_eq!(
@@ -670,8 +677,14 @@ fn every_field_of_status_is_documented_and_no_other() {
         until: Some(2),
         reason: "why".into(),
     };
-    owner.overrides.write().set("us-west", override_.clone());
-    owner.overrides.write().set("gone", override_);
+    owner
+        .overrides
+        .write()
+        .set("us-west", override_.clone(), "", Moment::default());
+    owner
+        .overrides
+        .write()
+        .set("gone", override_, "", Moment::default());
     let told = serde_json::to_value(json::status(&live)).expect("JSON");
     let mut found = BTreeSet::new();
     paths(&told, "", &mut found);
@@ -685,7 +698,10 @@ fn every_field_of_status_is_documented_and_no_other() {
 fn every_metric_is_documented_and_no_other() {
     let (live, owner) = live();
     see_failures(&live, &owner);
-    owner.overrides.write().set("gone", drain());
+    owner
+        .overrides
+        .write()
+        .set("gone", drain(), "", Moment::default());
     live.counters.shard(0).query(Transport::Udp);
     live.meters
         .updates

@@ -20,6 +20,8 @@ use crate::base::per_family::PerFamily;
 use crate::daemon::files;
 use crate::health::overrides::Override;
 use crate::health::overrides::Overrides;
+use crate::health::overrides::Register;
+use crate::health::overrides::Stamp;
 use crate::health::report::Saved;
 use crate::health::report::SavedEndpoint;
 use crate::live::clock::unix;
@@ -30,8 +32,8 @@ use crate::state::ramp::UnderWay;
 /// held the overrides, before layout 3 nothing of other machines' vantages.
 const VERDICTS_VERSION: u32 = 3;
 
-/// The layout of `overrides.json`.
-const OVERRIDES_VERSION: u32 = 1;
+/// The layout of `overrides.json`. In layout 1 it held the overrides in force, without stamps.
+const OVERRIDES_VERSION: u32 = 2;
 
 /// The longest state file that is read, in octets: half a million endpoints with five vantages.
 const MAX_STATE_LEN: u64 = 1 << 30;
@@ -56,17 +58,19 @@ struct VerdictsFile<'a> {
 #[serde(deny_unknown_fields)]
 struct OverridesFile {
     version: u32,
+    /// From layout 2 on, with tombstones.
+    #[serde(default)]
+    registers: Vec<Register>,
+    /// In layout 1 only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     overrides: Vec<OverrideRecord>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct OverrideRecord {
     pool: Box<str>,
-    state: Box<str>,
-    since: u64,
-    until: Option<u64>,
-    reason: Box<str>,
+    #[serde(flatten)]
+    override_: Override,
 }
 
 /// The pools that were up when any of a steered name's last was.
@@ -133,10 +137,10 @@ pub fn write_verdicts(
 /// # Errors
 /// If the folder cannot be made or written to.
 pub fn write_overrides(state_dir: &Path, overrides: &Overrides) -> io::Result<()> {
-    let records = overrides.iter().map(OverrideRecord::of);
     let file = OverridesFile {
         version: OVERRIDES_VERSION,
-        overrides: records.collect(),
+        registers: overrides.registers().cloned().collect(),
+        overrides: Vec::new(),
     };
     write(&overrides_path(state_dir), &file)
 }
@@ -212,22 +216,22 @@ fn parse_verdicts(bytes: &[u8]) -> Result<State, String> {
         },
         last_up,
         ramps: file.ramps.into_iter().map(RampRecord::into_ramp).collect(),
-        overrides: overrides(file.overrides.unwrap_or_default())?,
+        overrides: overrides(Vec::new(), file.overrides.unwrap_or_default()),
     })
 }
 
 fn parse_overrides(bytes: &[u8]) -> Result<Overrides, String> {
     let file: OverridesFile = parse(bytes, OVERRIDES_VERSION)?;
-    overrides(file.overrides)
+    Ok(overrides(file.registers, file.overrides))
 }
 
-fn overrides(records: Vec<OverrideRecord>) -> Result<Overrides, String> {
-    let mut overrides = Overrides::default();
-    for record in records {
-        let (pool, override_) = record.into_override()?;
-        overrides.set(&pool, override_);
+fn overrides(registers: Vec<Register>, records: Vec<OverrideRecord>) -> Overrides {
+    let (mut overrides, now) = (Overrides::default(), unix());
+    let records = records.into_iter().map(OverrideRecord::into_register);
+    for register in registers.into_iter().chain(records) {
+        overrides.merge(register, now);
     }
-    Ok(overrides)
+    overrides
 }
 
 impl LastUpRecord {
@@ -259,25 +263,16 @@ impl RampRecord {
 }
 
 impl OverrideRecord {
-    fn of((pool, override_): (&str, &Override)) -> Self {
-        Self {
-            pool: pool.into(),
-            state: override_.state.as_str().into(),
-            since: override_.since,
-            until: override_.until,
-            reason: override_.reason.clone(),
+    /// As if the operator had just set it.
+    fn into_register(self) -> Register {
+        Register {
+            pool: self.pool,
+            stamp: Stamp {
+                ms: self.override_.since.saturating_mul(1_000),
+                node: "".into(),
+            },
+            value: Some(self.override_),
         }
-    }
-
-    fn into_override(self) -> Result<(Box<str>, Override), String> {
-        let unknown = |_| format!("unknown override `{}`", self.state);
-        let override_ = Override {
-            state: self.state.parse().map_err(unknown)?,
-            since: self.since,
-            until: self.until,
-            reason: self.reason,
-        };
-        Ok((self.pool, override_))
     }
 }
 
@@ -285,6 +280,7 @@ impl OverrideRecord {
 mod tests {
     use super::*;
     use crate::base::health::Health;
+    use crate::health::observation::Moment;
     use crate::health::overrides::Forced;
     use crate::health::report::Note;
     use crate::health::report::SavedFlaps;
@@ -319,10 +315,14 @@ mod tests {
         let override_ = Override {
             state: Forced::Drain,
             since: 1,
-            until: Some(2),
+            until: Some(4_000_000_000),
             reason: "maintenance".into(),
         };
-        overrides.set("us", override_);
+        let first = Moment {
+            unix_ms: 1_000,
+            ..Moment::default()
+        };
+        overrides.set("us", override_, "", first);
         let mut last_up = LastUp::default();
         let pools = PerFamily {
             v4: ["eu".into(), "us".into()].into(),
@@ -372,7 +372,7 @@ mod tests {
         let text = r#"{"version":1,"endpoints":[{"pool":"eu","address":"2001:db8::1",
             "health":"down","since":null,"vantages":[{"name":"ns1","verdict":"down",
             "since":1700000000,"is_fresh":true,"last_failure":{"reason":"connection refused",
-            "at":1700000000}}]}],"overrides":[{"pool":"us","state":"drain","since":1,"until":2,
+            "at":1700000000}}]}],"overrides":[{"pool":"us","state":"drain","since":1,"until":4000000000,
             "reason":"maintenance"}]}"#;
         let dir = tempfile::tempdir().expect("temp dir");
         std::fs::write(verdicts_path(dir.path()), text).expect("write");
@@ -388,13 +388,28 @@ mod tests {
     }
 
     #[test]
+    fn overrides_keep_their_stamps_and_tombstones() {
+        let layout_1 = r#"{"version":1,"overrides":[{"pool":"us","state":"drain","since":1,
+            "until":4000000000,"reason":"maintenance"}]}"#;
+        let dir = tempfile::tempdir().expect("temp dir");
+        std::fs::write(overrides_path(dir.path()), layout_1).expect("write");
+        let mut overrides = read(dir.path()).overrides;
+        assert_eq!(overrides, state().overrides);
+        overrides.clear("us", "ns1", Moment::default());
+        write_overrides(dir.path(), &overrides).expect("write");
+        assert_eq!(read(dir.path()).overrides, overrides);
+        let register = overrides.register("us").expect("a tombstone");
+        assert_eq!((register.stamp.ms, &*register.stamp.node), (1_001, "ns1"));
+    }
+
+    #[test]
     fn what_cannot_be_used_is_set_aside() {
         for (file, text) in [
             ("state.json", ""),
             ("state.json", "{}"),
             ("state.json", r#"{"version":4,"verdicts":"another layout"}"#),
             ("state.json", r#"{"version":3,"endpoints":[],"more":1}"#),
-            ("overrides.json", r#"{"version":2,"overrides":[]}"#),
+            ("overrides.json", r#"{"version":3,"overrides":[]}"#),
             (
                 "overrides.json",
                 r#"{"version":1,"overrides":[{"pool":"a","state":"gone","since":1,"until":null,

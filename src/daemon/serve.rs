@@ -54,6 +54,7 @@ use crate::daemon::memory::memory_sys;
 use crate::daemon::memory::pages;
 use crate::daemon::saved;
 use crate::engine::rate_limit::RateLimiter;
+use crate::fleet::link::Outbox;
 use crate::fleet::nats::Role;
 use crate::health::observation::Observation;
 use crate::live::Addresses;
@@ -263,9 +264,13 @@ async fn serve(
     drop(tokio::task::spawn_blocking(pages::join));
     let (observed, observations) = mpsc::channel(OBSERVATIONS);
     let prober = prober(&live, observed);
+    // Closed at once: a single machine has no fleet.
+    let (_, incoming) = mpsc::channel(1);
     let events = Events {
         observations,
         requests: requested,
+        incoming,
+        outbox: Outbox::default(),
         stop: stopping.clone(),
     };
     let keeper = Keeper::start()?;

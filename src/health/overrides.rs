@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 use std::collections::HashSet;
 use std::str::FromStr;
 
-use crate::base::word;
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::base::fnv::fnv1a;
 use crate::base::word::UnknownWord;
+use crate::health::observation::Moment;
 
 /// The state that an operator puts a pool into.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Forced {
     /// No new answers; probes go on.
     Drain,
@@ -36,14 +40,15 @@ impl FromStr for Forced {
     type Err = UnknownWord;
 
     fn from_str(word: &str) -> Result<Self, UnknownWord> {
-        word::parse(Self::ALL, Self::as_str, word)
+        crate::base::word::parse(Self::ALL, Self::as_str, word)
     }
 }
 
 /// An operator override.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Override {
     /// The state.
+    #[serde(with = "word")]
     pub state: Forced,
     /// When it was set, in Unix seconds.
     pub since: u64,
@@ -53,34 +58,108 @@ pub struct Override {
     pub reason: Box<str>,
 }
 
-/// The overrides in force, by pool name; a name may be of a pool that a reload has taken away, and
-/// then has no effect until the pool is back.
+/// When a register was written, and by whom: a hybrid logical clock. Later ones win.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Unix milliseconds; more where the register held a stamp that was ahead of the writer's clock.
+    pub ms: u64,
+    /// The machine, empty for one that is in no fleet.
+    pub node: Box<str>,
+}
+
+/// What was last ordered for a pool: a last-writer-wins register.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Register {
+    /// The pool's name.
+    pub pool: Box<str>,
+    /// When, and by whom.
+    pub stamp: Stamp,
+    /// The override; `None`: it was cleared.
+    pub value: Option<Override>,
+}
+
+/// The overrides, by pool name; a name may be of a pool that a reload has taken away, and then has no effect
+/// until the pool is back.
+///
+/// Machines that exchange registers in any order, any number of times, end with the same ones. Registers
+/// that were cleared or have expired are kept as tombstones, so that no stale copy of what was there before
+/// can come back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
-    by_pool: BTreeMap<Box<str>, Override>,
+    by_pool: BTreeMap<Box<str>, Entry>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Entry {
+    register: Register,
+    /// Whether it holds an override that has not ended. What has ended stays so, whatever the clock does.
+    is_in_force: bool,
 }
 
 impl Overrides {
-    /// Sets a pool's override in place of the one before.
-    pub fn set(&mut self, pool: &str, override_: Override) {
-        self.by_pool.insert(pool.into(), override_);
+    /// Sets a pool's override in place of the one before; returns the register to send to other machines.
+    pub fn set(&mut self, pool: &str, override_: Override, node: &str, now: Moment) -> Register {
+        self.write(pool, Some(override_), node, now)
     }
 
-    /// Removes a pool's override; whether there was one.
-    pub fn clear(&mut self, pool: &str) -> bool {
-        self.by_pool.remove(pool).is_some()
+    /// Clears a pool's override; `None` if none is in force.
+    pub fn clear(&mut self, pool: &str, node: &str, now: Moment) -> Option<Register> {
+        self.of(pool)?;
+        Some(self.write(pool, None, node, now))
+    }
+
+    fn write(&mut self, pool: &str, value: Option<Override>, node: &str, now: Moment) -> Register {
+        let before = self.by_pool.get(pool);
+        let after_before = before.map_or(0, |entry| entry.register.stamp.ms.saturating_add(1));
+        let register = Register {
+            pool: pool.into(),
+            stamp: Stamp {
+                ms: now.unix_ms.max(after_before),
+                node: node.into(),
+            },
+            value,
+        };
+        self.merge(register.clone(), now.unix());
+        register
+    }
+
+    /// Takes a register of another machine, or of the last run; whether it is newer than the one here. `now`
+    /// is in Unix seconds.
+    pub fn merge(&mut self, register: Register, now: u64) -> bool {
+        let order = |register: &Register| (register.stamp.clone(), register.value.clone());
+        let before = self.by_pool.get(&register.pool);
+        if before.is_some_and(|before| order(&before.register) >= order(&register)) {
+            return false;
+        }
+        let is_in_force = register.value.as_ref().is_some_and(|o| !o.has_ended(now));
+        let pool = register.pool.clone();
+        let entry = Entry {
+            register,
+            is_in_force,
+        };
+        self.by_pool.insert(pool, entry);
+        true
     }
 
     /// A pool's override.
     pub fn of(&self, pool: &str) -> Option<&Override> {
-        self.by_pool.get(pool)
+        self.by_pool.get(pool).and_then(Entry::in_force)
     }
 
-    /// All overrides, by pool name.
+    /// A pool's register.
+    pub fn register(&self, pool: &str) -> Option<&Register> {
+        self.by_pool.get(pool).map(|entry| &entry.register)
+    }
+
+    /// All registers, by pool name.
+    pub fn registers(&self) -> impl Iterator<Item = &Register> {
+        self.by_pool.values().map(|entry| &entry.register)
+    }
+
+    /// All overrides in force, by pool name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Override)> {
-        self.by_pool
-            .iter()
-            .map(|(pool, override_)| (&**pool, override_))
+        let entries = self.by_pool.iter();
+        entries.filter_map(|(pool, entry)| Some((&**pool, entry.in_force()?)))
     }
 
     /// Those of pools that are none of these.
@@ -92,19 +171,94 @@ impl Overrides {
         self.iter().filter(move |(pool, _)| !pools.contains(pool))
     }
 
-    /// Removes what has ended by `now`, in Unix seconds; returns the pools it was about.
+    /// Ends what is over by `now`, in Unix seconds; returns the pools it was about.
     pub fn expire(&mut self, now: u64) -> Vec<Box<str>> {
-        let ended = |override_: &Override| override_.until.is_some_and(|until| until <= now);
-        self.by_pool
-            .extract_if(.., |_, override_| ended(override_))
-            .map(|(pool, _)| pool)
-            .collect()
+        let mut ended = Vec::new();
+        for (pool, entry) in &mut self.by_pool {
+            if entry.in_force().is_some_and(|o| o.has_ended(now)) {
+                entry.is_in_force = false;
+                ended.push(pool.clone());
+            }
+        }
+        ended
+    }
+
+    /// A hash of the registers of some pools: equal on machines that hold the same.
+    pub fn digest(&self, is_wanted: impl Fn(&str) -> bool) -> u64 {
+        let mut text = String::new();
+        for register in self.registers().filter(|r| is_wanted(&r.pool)) {
+            let Register { pool, stamp, value } = register;
+            text.push_str(&format!("{pool:?} {} {:?} ", stamp.ms, stamp.node));
+            if let Some(value) = value {
+                let Override {
+                    state,
+                    since,
+                    until,
+                    reason,
+                } = value;
+                text.push_str(&format!("{} {since} {until:?} {reason:?}", state.as_str()));
+            }
+            text.push('\n');
+        }
+        fnv1a(text.as_bytes())
+    }
+}
+
+impl Override {
+    fn has_ended(&self, now: u64) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
+}
+
+impl Entry {
+    fn in_force(&self) -> Option<&Override> {
+        self.register.value.as_ref().filter(|_| self.is_in_force)
+    }
+}
+
+/// A state as its word.
+mod word {
+    use std::borrow::Cow;
+
+    use serde::Deserialize;
+    use serde::Deserializer;
+    use serde::Serializer;
+    use serde::de::Error;
+
+    use super::Forced;
+
+    pub(super) fn serialize<S: Serializer>(state: &Forced, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(state.as_str())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Forced, D::Error> {
+        let word = Cow::<str>::deserialize(from)?;
+        let unknown = |_| D::Error::custom(format!("unknown override `{word}`"));
+        word.parse().map_err(unknown)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn at(seconds: u64) -> Moment {
+        Moment {
+            unix_ms: seconds * 1_000,
+            ..Moment::default()
+        }
+    }
+
+    fn drain(until: Option<u64>) -> Override {
+        Override {
+            state: Forced::Drain,
+            since: 100,
+            until,
+            reason: "".into(),
+        }
+    }
 
     #[test]
     fn states_are_read_as_they_are_written() {
@@ -116,20 +270,118 @@ mod tests {
 
     #[test]
     fn overrides_expire_or_are_cleared() {
-        let until = |until| Override {
-            state: Forced::Drain,
-            since: 100,
-            until,
-            reason: "".into(),
-        };
         let mut overrides = Overrides::default();
-        overrides.set("a", until(Some(160)));
-        overrides.set("b", until(None));
+        overrides.set("a", drain(Some(160)), "n", at(100));
+        overrides.set("b", drain(None), "n", at(100));
         assert!(overrides.expire(159).is_empty());
         assert_eq!(overrides.expire(160), ["a".into()]);
         assert_eq!(overrides.of("a"), None);
         assert!(overrides.expire(u64::MAX).is_empty());
-        assert!(overrides.clear("b"));
-        assert!(!overrides.clear("b"));
+        assert!(overrides.clear("b", "n", at(160)).is_some());
+        assert!(overrides.clear("b", "n", at(160)).is_none());
+        assert_eq!(overrides.iter().count(), 0);
+        assert_eq!(overrides.registers().count(), 2, "tombstones");
+    }
+
+    #[test]
+    fn a_writer_whose_clock_is_behind_still_comes_last() {
+        let mut overrides = Overrides::default();
+        let ahead = overrides.set("a", drain(None), "z", at(200));
+        let cleared = overrides.clear("a", "b", at(100)).expect("one in force");
+        assert_eq!(cleared.stamp.ms, 200_001);
+        assert!(!overrides.merge(ahead, 100), "stale");
+        assert_eq!(overrides.of("a"), None);
+    }
+
+    /// What operators do on three machines, and which registers reach which machine in which order.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Set {
+            node: usize,
+            ends_after: Option<u64>,
+        },
+        Clear {
+            node: usize,
+        },
+        /// All registers that the one ever had, the oldest first, reach the other.
+        Deliver {
+            from: usize,
+            to: usize,
+        },
+        Wait {
+            seconds: u64,
+        },
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0..3_usize, proptest::option::of(1..20_u64))
+                .prop_map(|(node, ends_after)| Step::Set { node, ends_after }),
+            (0..3_usize).prop_map(|node| Step::Clear { node }),
+            (0..3_usize, 0..3_usize).prop_map(|(from, to)| Step::Deliver { from, to }),
+            (1..10_u64).prop_map(|seconds| Step::Wait { seconds }),
+        ]
+    }
+
+    proptest! {
+        /// Whatever the schedule and the skew of the clocks: what is ordered last, by stamp, is what all
+        /// machines have once they have exchanged everything, and nothing that was cleared or has expired
+        /// comes back.
+        #[test]
+        fn machines_that_exchange_registers_agree(
+            steps in proptest::collection::vec(step(), 1..40),
+            skew in proptest::array::uniform3(0..5_u64),
+        ) {
+            let mut now = 1_000;
+            let mut machines = [0; 3].map(|_| Overrides::default());
+            let mut history = [0; 3].map(|_| Vec::<Register>::new());
+            for step in steps {
+                match step {
+                    Step::Set { node, ends_after } => {
+                        let here = at(now + skew[node]);
+                        let until = ends_after.map(|after| here.unix() + after);
+                        let register = machines[node].set("a", drain(until), &node.to_string(), here);
+                        history[node].push(register);
+                    }
+                    Step::Clear { node } => {
+                        let here = at(now + skew[node]);
+                        history[node].extend(machines[node].clear("a", &node.to_string(), here));
+                    }
+                    Step::Deliver { from, to } => {
+                        for register in history[from].clone() {
+                            let had = machines[to].register("a").cloned();
+                            let is_newer = machines[to].merge(register.clone(), now + skew[to]);
+                            let wins = had.is_none_or(|had| register.stamp > had.stamp);
+                            prop_assert_eq!(is_newer, wins);
+                            prop_assert!(!machines[to].merge(register.clone(), now), "idempotent");
+                            history[to].push(register);
+                        }
+                    }
+                    Step::Wait { seconds } => now += seconds,
+                }
+                for (machine, skew) in machines.iter_mut().zip(skew) {
+                    machine.expire(now + skew);
+                    let in_force = machine.of("a").cloned();
+                    let latest = machine.register("a").and_then(|r| r.value.clone());
+                    prop_assert!(in_force.is_none() || in_force == latest);
+                    prop_assert!(in_force.is_none_or(|o| !o.has_ended(now + skew)));
+                }
+            }
+            let all: Vec<Register> = history.concat();
+            for (n, machine) in machines.iter_mut().enumerate() {
+                for at in 0..all.len() {
+                    // In another order on each machine.
+                    machine.merge(all[(at * 7 + n) % all.len()].clone(), now);
+                }
+                all.iter().for_each(|register| {
+                    machine.merge(register.clone(), now);
+                });
+            }
+            let newest = all.iter().max_by_key(|register| register.stamp.clone());
+            for machine in &machines {
+                prop_assert_eq!(machine.register("a"), newest);
+                prop_assert_eq!(machine.digest(|_| true), machines[0].digest(|_| true));
+            }
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! [`Live`], which can only read. Whatever changes something is a [`request::Request`] to the loop.
 
 pub mod clock;
+pub mod fleet;
 pub mod meters;
 pub mod random;
 pub mod request;
@@ -18,6 +19,7 @@ use crate::health::health_table::HealthTable;
 use crate::health::overrides::Overrides;
 use crate::live::clock::Clock;
 use crate::live::clock::unix;
+use crate::live::fleet::FleetView;
 use crate::live::meters::Meters;
 use crate::live::shared::Owned;
 use crate::live::shared::Shared;
@@ -41,6 +43,8 @@ pub struct Live {
     pub last_reload: Shared<LastReload>,
     /// How far the control loop is.
     pub progress: Shared<Progress>,
+    /// The fleet; `None`: a single machine.
+    pub fleet: Shared<Option<FleetView>>,
     /// The meters that the control loop moves.
     pub meters: Meters,
     /// When the process started, in Unix seconds.
@@ -64,6 +68,8 @@ pub struct Owner {
     pub last_reload: Owned<LastReload>,
     /// How far the control loop is.
     pub progress: Owned<Progress>,
+    /// The fleet; `None`: a single machine.
+    pub fleet: Owned<Option<FleetView>>,
 }
 
 /// What a process starts with.
@@ -99,6 +105,7 @@ impl Live {
             health_table: Owned::new(start.health_table),
             overrides: Owned::new(start.overrides),
             last_reload: Owned::new(start.last_reload),
+            fleet: Owned::default(),
         };
         let live = Self {
             snapshots: owner.publisher.reader(),
@@ -107,6 +114,7 @@ impl Live {
             overrides: owner.overrides.share(),
             last_reload: owner.last_reload.share(),
             progress: owner.progress.share(),
+            fleet: owner.fleet.share(),
             meters: start.meters,
             started: unix(),
             clock: start.clock,

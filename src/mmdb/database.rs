@@ -12,6 +12,7 @@ use maxminddb::Reader;
 use maxminddb::WithinOptions;
 use serde::de::IgnoredAny;
 
+use crate::base::fnv::fnv1a;
 use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
 use crate::base::prefix::Prefix;
@@ -36,6 +37,20 @@ pub struct DatabaseInfo {
     pub ip_version: u16,
     /// Networks that have a record; aliases of the IPv4 tree are not counted.
     pub n_networks: PerFamily<usize>,
+}
+
+impl DatabaseInfo {
+    /// A hash of type, date and size, the same on every machine; `None` for a database without networks.
+    pub fn digest(&self) -> Option<u64> {
+        let Self {
+            database_type,
+            build_epoch,
+            n_networks: PerFamily { v4, v6 },
+            ..
+        } = self;
+        let text = format!("{build_epoch} {v4} {v6} {database_type}");
+        (v4 + v6 > 0).then(|| fnv1a(text.as_bytes()))
+    }
 }
 
 /// Why a file cannot be read as an MMDB.

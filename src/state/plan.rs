@@ -42,6 +42,8 @@ pub struct Plan {
     pub pool_hashes: Vec<u64>,
     /// `answers_total`.
     pub counters: Arc<AnswerCounters>,
+    /// A hash of `pools.toml` and the zone files, which the caller adds; `None`: not compared with others.
+    pub digest: Option<u64>,
     /// What cookies are made with; `None`: they are ignored.
     pub cookie_secrets: Option<Secrets>,
     /// What signed messages are verified and signed with.
@@ -109,6 +111,7 @@ impl Plan {
             specs,
             pool_hashes,
             counters: Arc::new(counters),
+            digest: None,
             cookie_secrets: None,
             keyring: Keyring::default(),
         }
@@ -125,6 +128,7 @@ impl Plan {
             specs: self.specs.clone(),
             pool_hashes: self.pool_hashes.clone(),
             counters: Arc::clone(&self.counters),
+            digest: self.digest,
             cookie_secrets: self.cookie_secrets.clone(),
             keyring: self.keyring.clone(),
         }

@@ -14,8 +14,11 @@ use crate::base::diag::Report;
 use crate::base::diag::Severity;
 use crate::base::prefix::Family;
 use crate::daemon::load::ZoneUpdated;
+use crate::fleet::roster::FleetChange;
 use crate::health::overrides::Forced;
+use crate::health::overrides::Override;
 use crate::health::vantage::VantageChange;
+use crate::live::fleet::Connection;
 
 /// The most faults and warnings of a reload that are logged; all of them are on the status page.
 const MAX_LOGGED: usize = 20;
@@ -34,7 +37,8 @@ const ORPHANED: &str = "override of a pool that does not exist: it would hold if
 
 /// Something that an operator reads in the log.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Event {
+#[expect(missing_docs, reason = "fields are named as in the log line")]
+pub enum Event {
     /// An endpoint's verdict became down.
     EndpointDown {
         pool: Arc<str>,
@@ -75,6 +79,10 @@ pub(super) enum Event {
     RampStartsOver { pool: Arc<str>, family: Family },
     /// A vantage stopped or began to report, or to see.
     Vantage(VantageChange),
+    /// Something about another machine of the fleet.
+    Fleet(FleetChange),
+    /// The connection to the message bus came or went.
+    FleetConnection(Connection),
     /// The first round of probes is in.
     Ready,
     /// An operator set an override.
@@ -89,6 +97,12 @@ pub(super) enum Event {
     OverrideCleared { pool: Box<str> },
     /// An override is of a pool that is not configured.
     OverrideOrphaned { pool: Box<str>, state: Forced },
+    /// An override came from another machine; `None`: it was cleared there.
+    OverrideHeard {
+        pool: Box<str>,
+        node: Box<str>,
+        override_: Option<Override>,
+    },
     /// An override has expired.
     OverrideExpired { pool: Box<str> },
     /// The state could not be written.
@@ -162,6 +176,15 @@ impl Event {
                 "a probe failed while the pool was getting its clients back: its ramp starts over"
             ),
             Self::Vantage(change) => log_vantage(change),
+            Self::Fleet(change) => log_fleet(change),
+            Self::FleetConnection(connection) => match (&connection.server, &connection.reason) {
+                (Some(server), _) => info!(%server, "connected to NATS"),
+                (None, reason) => warn!(
+                    reason = reason.as_deref().unwrap_or_default(),
+                    "no connection to NATS: going on with this machine's own probes and the \
+                     overrides that it has"
+                ),
+            },
             Self::Ready => info!("ready: the first round of probes has finished"),
             Self::OverrideSet {
                 pool,
@@ -172,6 +195,17 @@ impl Event {
             Self::OverrideCleared { pool } => info!(%pool, "override cleared"),
             Self::OverrideOrphaned { pool, state } => {
                 warn!(%pool, state = state.as_str(), "{ORPHANED}");
+            }
+            Self::OverrideHeard {
+                pool,
+                node,
+                override_: Some(override_),
+            } => {
+                let (state, reason) = (override_.state.as_str(), &override_.reason);
+                info!(%pool, %node, state, %reason, "override set on another node");
+            }
+            Self::OverrideHeard { pool, node, .. } => {
+                info!(%pool, %node, "override ended by another node");
             }
             Self::OverrideExpired { pool } => info!(%pool, "override expired"),
             Self::StateNotSaved { error } => warn!(%error, "{NOT_SAVED}"),
@@ -234,6 +268,32 @@ pub(in crate::daemon) fn log_report(report: &Report) {
             Severity::Error => error!("{diagnostic}"),
             Severity::Warning => warn!("{diagnostic}"),
         }
+    }
+}
+
+fn log_fleet(change: &FleetChange) {
+    match change {
+        FleetChange::Reports { node } => info!(%node, "fleet: node reports"),
+        FleetChange::Lost { node } => warn!(
+            %node,
+            "fleet: node does not report: its vantages have no vote, check the machine and its NATS server"
+        ),
+        FleetChange::Differs { node, what } => {
+            let what = what.as_str();
+            warn!(%node, what, "fleet: node differs from this one, see `meridian status --fleet`");
+        }
+        FleetChange::Agrees { node, what } => {
+            info!(%node, what = what.as_str(), "fleet: node agrees with this one again");
+        }
+        FleetChange::Duplicate { node, is_own: true } => error!(
+            %node,
+            "fleet: another machine uses the name of this one: give each its own [cluster] node"
+        ),
+        FleetChange::Duplicate { node, .. } => error!(
+            %node,
+            "fleet: two machines use one name, only the one that started last counts: give each its own \
+             [cluster] node"
+        ),
     }
 }
 

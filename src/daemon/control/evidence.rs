@@ -9,6 +9,8 @@ use crate::base::prefix::Family;
 use crate::config::model::Endpoint;
 use crate::config::model::Pool;
 use crate::daemon::control::event::Event;
+use crate::fleet::link::Outgoing;
+use crate::fleet::member::Member;
 use crate::health::health_table::Flip;
 use crate::health::health_table::HealthTable;
 use crate::health::health_table::Limits;
@@ -21,6 +23,7 @@ use crate::health::overrides::Override;
 use crate::health::overrides::Overrides;
 use crate::health::report::Saved;
 use crate::health::vantage::VantageChange;
+use crate::live::fleet::FleetView;
 use crate::live::meters::Meters;
 use crate::live::request::ChangeError;
 use crate::live::shared::Owned;
@@ -50,20 +53,22 @@ pub fn health_table(plan: &Plan, members: &Membership) -> HealthTable {
 
 /// What the loop is to do after a change of evidence.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Effects {
+pub struct Effects {
     /// Whether a snapshot is to be built and published.
     pub publish: Urgency,
     /// Whether verdicts are to be saved.
     pub save_verdicts: bool,
     /// Whether overrides are to be saved.
     pub save_overrides: bool,
+    /// What to send to the fleet.
+    pub outgoing: Vec<Outgoing>,
     /// What to log.
     pub events: Vec<Event>,
 }
 
 /// How soon a snapshot must follow a change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Urgency {
+pub enum Urgency {
     /// Not at all.
     #[default]
     No,
@@ -75,9 +80,12 @@ pub(super) enum Urgency {
 
 /// The state machine.
 #[derive(Debug)]
-pub(super) struct Evidence {
-    health_table: Owned<HealthTable>,
-    overrides: Owned<Overrides>,
+pub struct Evidence {
+    pub(super) health_table: Owned<HealthTable>,
+    pub(super) overrides: Owned<Overrides>,
+    /// `None`: a single machine.
+    pub(super) fleet: Option<Member>,
+    pub(super) fleet_view: Owned<Option<FleetView>>,
     members: Membership,
     last_up: Arc<LastUp>,
     ramps: Ramps,
@@ -89,7 +97,7 @@ pub(super) struct Evidence {
 
 impl Evidence {
     /// Takes over the evidence that the first snapshot was built from.
-    pub(super) fn new(
+    pub fn new(
         health_table: Owned<HealthTable>,
         overrides: Owned<Overrides>,
         start: &Start,
@@ -98,6 +106,8 @@ impl Evidence {
         Self {
             health_table,
             overrides,
+            fleet: None,
+            fleet_view: Owned::default(),
             members: start.members.clone(),
             last_up: Arc::clone(&start.last_up),
             ramps: start.ramps.clone(),
@@ -107,17 +117,17 @@ impl Evidence {
     }
 
     /// Which endpoints the pools have.
-    pub(super) fn members(&self) -> &Membership {
+    pub fn members(&self) -> &Membership {
         &self.members
     }
 
     /// Whether the first round of probes is in.
-    pub(super) fn is_ready(&self) -> bool {
+    pub fn is_ready(&self) -> bool {
         self.is_ready
     }
 
     /// Takes finished probes, as many as have come; one publication follows for all of them.
-    pub(super) fn observe(
+    pub fn observe(
         &mut self,
         observations: &[Observation],
         now: Moment,
@@ -148,6 +158,8 @@ impl Evidence {
             self.is_ready = true;
             effects.events.push(Event::Ready);
         }
+        drop(health_table);
+        effects.outgoing = self.changes_for_fleet(now);
         effects
     }
 
@@ -162,7 +174,7 @@ impl Evidence {
 
     /// How soon a flip must be served. In the first round of probes all pools count as up, so that an
     /// endpoint that is found to be changes nothing but what is shown.
-    fn urgency(&self, flip: &Flip) -> Urgency {
+    pub(super) fn urgency(&self, flip: &Flip) -> Urgency {
         match flip.to {
             Health::Up | Health::Unknown
                 if flip.from != Health::Down && self.is_fresh_start && !self.is_ready =>
@@ -174,7 +186,7 @@ impl Evidence {
     }
 
     /// Lets old reports and overrides expire, and ramps go on.
-    pub(super) fn tick(&mut self, now: Moment) -> Effects {
+    pub fn tick(&mut self, now: Moment) -> Effects {
         let mut effects = self.advance(now);
         let mut health_table = self.health_table.write();
         for flip in health_table.tick(now) {
@@ -190,11 +202,12 @@ impl Evidence {
         for pool in expired {
             effects.overridden(Event::OverrideExpired { pool });
         }
+        self.tick_fleet(now, &mut effects);
         effects
     }
 
     /// Sets an override. A drain that leaves clients without a usable pool must be forced.
-    pub(super) fn set_override(
+    pub fn set_override(
         &mut self,
         pool: &str,
         override_: Override,
@@ -219,23 +232,25 @@ impl Evidence {
                 .until
                 .map(|until| until.saturating_sub(now.unix())),
         });
-        self.overrides.write().set(pool, override_);
+        let node = self.node();
+        let register = self.overrides.write().set(pool, override_, &node, now);
+        effects.outgoing = self.written(&register, now);
         Ok(effects)
     }
 
     /// Clears an override; `None` if there is none.
-    pub(super) fn clear_override(&mut self, pool: &str) -> Option<Effects> {
-        if !self.overrides.write().clear(pool) {
-            return None;
-        }
+    pub fn clear_override(&mut self, pool: &str, now: Moment) -> Option<Effects> {
+        let node = self.node();
+        let register = self.overrides.write().clear(pool, &node, now)?;
         let mut effects = Effects::default();
         effects.overridden(Event::OverrideCleared { pool: pool.into() });
+        effects.outgoing = self.written(&register, now);
         Some(effects)
     }
 
     /// Goes on with the endpoints of a new plan, which `health_table` lists; what is known of those that
     /// stay is kept.
-    pub(super) fn adopt(
+    pub fn adopt(
         &mut self,
         correspondence: &Correspondence,
         health_table: impl Fn(&Membership) -> HealthTable,
@@ -249,7 +264,7 @@ impl Evidence {
     }
 
     /// What a snapshot is built from.
-    pub(super) fn of(&mut self, plan: &Plan) -> evidence::Evidence {
+    pub fn of(&mut self, plan: &Plan) -> evidence::Evidence {
         let mut start = Start {
             members: self.members.clone(),
             last_up: Arc::clone(&self.last_up),
@@ -264,7 +279,7 @@ impl Evidence {
     }
 
     /// The overrides of pools that are not configured.
-    pub(super) fn orphaned(&self, plan: &Plan) -> Vec<Event> {
+    pub fn orphaned(&self, plan: &Plan) -> Vec<Event> {
         let pools = plan.config.pools.pools.iter().map(|pool| &*pool.name);
         let overrides = self.overrides.read();
         let event = |(pool, override_): (&str, &Override)| Event::OverrideOrphaned {
@@ -275,12 +290,12 @@ impl Evidence {
     }
 
     /// What is worth saving: copies, so that nobody waits for the disk.
-    pub(super) fn overrides(&self) -> Overrides {
+    pub fn overrides(&self) -> Overrides {
         self.overrides.read().clone()
     }
 
     /// Everything else that is worth keeping over a restart.
-    pub(super) fn verdicts(&self, now: Moment) -> (Saved, Arc<LastUp>, UnderWay) {
+    pub fn verdicts(&self, now: Moment) -> (Saved, Arc<LastUp>, UnderWay) {
         let saved = self.health_table.read().saved(now);
         (saved, Arc::clone(&self.last_up), self.ramps.under_way())
     }
@@ -355,7 +370,7 @@ pub fn of(
 
 impl Effects {
     /// Adds those of a change of an endpoint's verdict.
-    fn flipped(&mut self, flip: &Flip, publish: Urgency) {
+    pub(super) fn flipped(&mut self, flip: &Flip, publish: Urgency) {
         self.save_verdicts = true;
         self.publish = self.publish.max(publish);
         let (pool, endpoint) = (Arc::clone(&flip.target.pool), flip.target.address);
@@ -379,7 +394,7 @@ impl Effects {
     }
 
     /// Adds those of a change of an override.
-    fn overridden(&mut self, event: Event) {
+    pub(super) fn overridden(&mut self, event: Event) {
         self.publish = Urgency::Now;
         self.save_overrides = true;
         self.events.push(event);
@@ -556,8 +571,8 @@ pools = ["a", "b"]
         );
         assert_eq!(forced(&mut evidence), [None, Some(Forced::Drain)]);
 
-        assert_eq!(evidence.clear_override("a"), None);
-        let effects = evidence.clear_override("b").expect("there is one");
+        assert_eq!(evidence.clear_override("a", at(61)), None);
+        let effects = evidence.clear_override("b", at(61)).expect("there is one");
         assert!(effects.save_overrides);
         assert_eq!(forced(&mut evidence), [None; 2]);
     }

@@ -10,13 +10,15 @@
 //! `publish` (what is served), `persist` (when state is written). `work` has the loader load and update, one
 //! at a time.
 
-pub(super) mod event;
+pub mod event;
 pub mod evidence;
 mod finished;
+mod fleet;
 pub mod keeper;
 mod persist;
 mod publish;
 mod reload;
+mod save;
 mod work;
 
 use std::future::pending;
@@ -26,13 +28,10 @@ use std::time::Duration;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
-use tokio::sync::oneshot;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tokio::time::interval;
-use tokio::time::timeout;
-use tracing::warn;
 
 use self::event::Event;
 use self::event::log;
@@ -46,7 +45,6 @@ use self::finished::WaitsForUpdate;
 use self::finished::answer;
 use self::keeper::Keeper;
 use self::persist::Persist;
-use self::persist::Write;
 use self::publish::Publish;
 use self::publish::Published;
 use self::reload::Reload;
@@ -57,12 +55,18 @@ use crate::daemon::load::Loaded;
 use crate::daemon::load::Loader;
 use crate::daemon::load::Updated;
 use crate::daemon::memory::retire;
-use crate::daemon::saved;
+use crate::fleet::link::Incoming;
+use crate::fleet::link::Outbox;
+use crate::fleet::member::Member;
+use crate::fleet::record::Boot;
+use crate::fleet::roster::Settings;
 use crate::health::observation::Observation;
 use crate::live::LastReload;
 use crate::live::Live;
 use crate::live::Owner;
+use crate::live::clock::now_ms;
 use crate::live::clock::unix;
+use crate::live::random;
 use crate::live::request::Request;
 use crate::live::shared::Owned;
 use crate::probe::pairs;
@@ -78,9 +82,6 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(400);
 
 /// How often old reports and overrides are looked through, and what may wait is published and saved.
 const TICK_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How long the last write may take when the process ends.
-const LAST_SAVE_DEADLINE: Duration = Duration::from_secs(1);
 
 /// The loop's state.
 pub struct Control {
@@ -99,6 +100,7 @@ pub struct Control {
     keeper: Keeper,
     finished: mpsc::UnboundedSender<Finished>,
     notifier: Notifier,
+    outbox: Outbox,
 }
 
 /// The events that come from outside.
@@ -107,6 +109,10 @@ pub struct Events {
     pub observations: mpsc::Receiver<Observation>,
     /// Requests of the admin API and of signals.
     pub requests: mpsc::Receiver<Request>,
+    /// What comes from the fleet's message bus; closed for a single machine.
+    pub incoming: mpsc::Receiver<Incoming>,
+    /// What goes there.
+    pub outbox: Outbox,
     /// Ends the loop.
     pub stop: watch::Receiver<bool>,
 }
@@ -129,6 +135,7 @@ impl Control {
             last_reload: owner.last_reload,
             progress: owner.progress,
             evidence: Evidence::new(owner.health_table, owner.overrides, start),
+            outbox: events.outbox.clone(),
             persist: Persist::new(),
             reload: Reload::new(loader.seen().clone()),
             is_publish_due: false,
@@ -139,6 +146,21 @@ impl Control {
             keeper,
             finished,
         };
+        let process = &control.publish.served().plan.config.process;
+        if let Some(cluster) = &process.cluster {
+            let settings = Settings {
+                node: cluster.node.clone(),
+                reporters: cluster.reporters.clone(),
+                report_max_age: process.report_max_age,
+            };
+            let boot = Boot {
+                started_ms: now_ms(),
+                random: u32::from_ne_bytes(random::octets()),
+            };
+            control
+                .evidence
+                .join(Member::new(settings, boot), owner.fleet);
+        }
         control.follow_plan();
         tokio::spawn(control.run(events, finishing))
     }
@@ -158,6 +180,7 @@ impl Control {
                     }
                     self.observe(&observations);
                 }
+                Some(incoming) = events.incoming.recv() => self.receive(&incoming),
                 Some(request) = events.requests.recv() => self.request(request),
                 Some(finished) = finishing.recv() => self.finish(finished),
                 _ = tick.tick() => self.tick(),
@@ -174,6 +197,12 @@ impl Control {
         let started = Instant::now();
         let now = self.live.clock.now();
         let effects = self.evidence.observe(observations, now, &self.live.meters);
+        self.carry_out(effects, None, started);
+    }
+
+    fn receive(&mut self, incoming: &Incoming) {
+        let started = Instant::now();
+        let effects = self.evidence.receive(incoming, self.live.clock.now());
         self.carry_out(effects, None, started);
     }
 
@@ -213,12 +242,14 @@ impl Control {
                     }
                 }
             }
-            Request::ClearOverride { pool, reply } => match self.evidence.clear_override(&pool) {
-                Some(effects) => self.carry_out(effects, Some(reply), started),
-                None => {
-                    let _ = reply.send(Ok(false));
+            Request::ClearOverride { pool, reply } => {
+                match self.evidence.clear_override(&pool, self.live.clock.now()) {
+                    Some(effects) => self.carry_out(effects, Some(reply), started),
+                    None => {
+                        let _ = reply.send(Ok(false));
+                    }
                 }
-            },
+            }
         }
     }
 
@@ -229,9 +260,13 @@ impl Control {
             publish,
             save_verdicts,
             save_overrides,
+            outgoing,
             events,
         } = effects;
         log(&events);
+        outgoing
+            .into_iter()
+            .for_each(|message| self.outbox.push(message));
         match publish {
             Urgency::No => {}
             Urgency::Soon => self.is_publish_due = true,
@@ -402,75 +437,13 @@ impl Control {
         let pairs = pairs(&plan.config.pools, members, &process.vantages);
         self.prober.replace(pairs);
         self.notifier.notify(&plan);
+        self.evidence.follow(&plan);
         log(&self.evidence.orphaned(&plan));
         self.progress.write().is_ready = self.evidence.is_ready();
     }
 
     fn state_dir(&self) -> Option<&PathBuf> {
         self.publish.served().plan.config.process.state_dir.as_ref()
-    }
-
-    /// Starts the write that is due, if one is.
-    fn save(&mut self) {
-        let Some(state_dir) = self.state_dir().cloned() else {
-            return;
-        };
-        if let Some(write) = self.persist.next(self.live.clock.elapsed()) {
-            let save = self.state(state_dir, write);
-            self.in_background(move || {
-                let started = Instant::now();
-                let result = save().map_err(|error| error.to_string().into());
-                Finished::Saved(result, started.elapsed())
-            });
-        }
-    }
-
-    /// A copy of the state, and its way to the disk.
-    fn state(
-        &self,
-        state_dir: PathBuf,
-        write: Write,
-    ) -> impl FnOnce() -> std::io::Result<()> + use<> {
-        let overrides = write.overrides.then(|| self.evidence.overrides());
-        let verdicts = write
-            .verdicts
-            .then(|| self.evidence.verdicts(self.live.clock.now()));
-        move || {
-            if let Some(overrides) = overrides {
-                saved::write_overrides(&state_dir, &overrides)?;
-            }
-            match verdicts {
-                Some((verdicts, last_up, ramps)) => {
-                    saved::write_verdicts(&state_dir, &verdicts, &last_up, &ramps)
-                }
-                None => Ok(()),
-            }
-        }
-    }
-
-    async fn save_at_the_end(&self) {
-        let Some(state_dir) = self.state_dir().cloned() else {
-            return;
-        };
-        let save = self.state(
-            state_dir,
-            Write {
-                overrides: true,
-                verdicts: true,
-            },
-        );
-        // A thread of its own: those of the runtime may all hang on the same disk.
-        let (done, saved) = oneshot::channel();
-        std::thread::spawn(move || done.send(save()));
-        let error = match timeout(LAST_SAVE_DEADLINE, saved).await {
-            Ok(Ok(Ok(()))) => return,
-            Ok(Ok(Err(error))) => error.to_string(),
-            Ok(Err(_)) | Err(_) => "the disk does not answer".into(),
-        };
-        warn!(
-            error,
-            "state not saved: verdicts will not survive the restart"
-        );
     }
 
     fn in_background(&self, work: impl FnOnce() -> Finished + Send + 'static) {
