@@ -31,6 +31,7 @@ use crate::harness::PATIENCE;
 use crate::nats_server;
 use crate::nats_server::Authority;
 use crate::nats_server::NatsServer;
+use crate::nats_server::Operator;
 use crate::nats_server::is_installed;
 
 /// As which node to connect, and how.
@@ -307,6 +308,31 @@ fn faults_of_tls_are_named() {
     let plain = NatsServer::start(folder.path(), "listen: 127.0.0.1:PORT");
     let reason = reason(node(&plain, "localhost", "ca.pem"));
     assert!(reason.contains("offers no TLS"), "{reason}");
+}
+
+#[test]
+fn a_creds_file_lets_in_where_an_operator_signs_the_users() {
+    if !is_installed() {
+        return;
+    }
+    let (folder, runtime) = (folder(), runtime());
+    let (operator, stranger) = (Operator::new(), Operator::new());
+    let server = NatsServer::start(folder.path(), &operator.config);
+    let node = |name: &str, creds: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, creds).expect("a file");
+        let mut cluster = cluster("ns1", &server.url());
+        cluster.credentials_file = Some(path);
+        Node::start(&runtime, cluster)
+    };
+    node("good.creds", &operator.creds).connected();
+    let reason = node("stranger.creds", &stranger.creds).reason();
+    assert!(reason.contains("refuses the credentials"), "{reason}");
+    let reason = node("damaged.creds", &operator.creds.replace("SEED", "S")).reason();
+    assert!(
+        reason.contains("damaged.creds, [cluster] credentials_file: holds no user JWT"),
+        "{reason}"
+    );
 }
 
 /// A renewed certificate is trusted without a restart of the node.

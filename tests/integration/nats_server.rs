@@ -17,6 +17,8 @@ use rcgen::ExtendedKeyUsagePurpose;
 use rcgen::IsCa;
 use rcgen::Issuer;
 use rcgen::KeyPair;
+use ring::signature::Ed25519KeyPair;
+use ring::signature::KeyPair as _;
 
 use crate::harness::eventually;
 
@@ -195,4 +197,106 @@ impl Authority {
         fs::write(folder.join(format!("{name}.pem")), certificate.pem()).expect("a file");
         fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).expect("a file");
     }
+}
+
+/// A server in operator mode with one account, and the `.creds` file of one of its users: JWTs as `nsc` makes
+/// them, signed by keys of the test's own.
+pub struct Operator {
+    pub config: String,
+    pub creds: String,
+}
+
+impl Operator {
+    pub fn new() -> Self {
+        let [operator, account, user] = [b'O', b'A', b'U'].map(NKey::new);
+        let of_operator = r#"{"type":"operator","version":2}"#;
+        let of_account = r#"{"type":"account","version":2,"limits":{"subs":-1,"data":-1,"payload":-1,
+            "imports":-1,"exports":-1,"wildcards":true,"conn":-1,"leaf":-1}}"#;
+        let of_user = r#"{"type":"user","version":2,"subs":-1,"data":-1,"payload":-1}"#;
+        let operator_jwt = operator.sign(&operator, of_operator);
+        let account_jwt = operator.sign(&account, of_account);
+        let user_jwt = account.sign(&user, of_user);
+        let config = format!(
+            "listen: 127.0.0.1:PORT\noperator: {operator_jwt}\nresolver: MEMORY\n\
+             resolver_preload: {{ {}: {account_jwt} }}\n",
+            account.public
+        );
+        let seed = user.seed();
+        let creds = format!(
+            "-----BEGIN NATS USER JWT-----\n{user_jwt}\n------END NATS USER JWT------\n\n\
+             -----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n"
+        );
+        Self { config, creds }
+    }
+}
+
+/// A key in NATS's text form, of the kind that the first letter of its public key names.
+struct NKey {
+    kind: u8,
+    seed: [u8; 32],
+    pair: Ed25519KeyPair,
+    public: String,
+}
+
+impl NKey {
+    fn new(letter: u8) -> Self {
+        let seed: [u8; 32] = meridian::live::random::octets();
+        let pair = Ed25519KeyPair::from_seed_unchecked(&seed).expect("a seed");
+        let kind = (letter - b'A') << 3;
+        let public = nkey(&[kind], pair.public_key().as_ref());
+        Self {
+            kind,
+            seed,
+            pair,
+            public,
+        }
+    }
+
+    fn seed(&self) -> String {
+        let of_seed = (b'S' - b'A') << 3;
+        nkey(&[of_seed | self.kind >> 5, self.kind << 3], &self.seed)
+    }
+
+    fn sign(&self, subject: &Self, claims: &str) -> String {
+        let header = r#"{"typ":"JWT","alg":"ed25519-nkey"}"#;
+        let (issuer, name) = (&self.public, &subject.public);
+        let body = format!(
+            r#"{{"jti":"test","iat":1700000000,"iss":"{issuer}","name":"test","sub":"{name}","nats":{claims}}}"#
+        );
+        let text = [header, &body]
+            .map(|part| base64url(part.as_bytes()))
+            .join(".");
+        let signature = base64url(self.pair.sign(text.as_bytes()).as_ref());
+        format!("{text}.{signature}")
+    }
+}
+
+/// A prefix, a key and their CRC-16/XMODEM in base32.
+fn nkey(prefix: &[u8], key: &[u8]) -> String {
+    let mut octets = [prefix, key].concat();
+    let crc = octets.iter().fold(0_u16, |crc, octet| {
+        (0..8).fold(crc ^ u16::from(*octet) << 8, |crc, _| {
+            crc << 1 ^ if crc & 0x8000 == 0 { 0 } else { 0x1021 }
+        })
+    });
+    octets.extend(crc.to_le_bytes());
+    digits(&octets, 5, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")
+}
+
+fn base64url(octets: &[u8]) -> String {
+    let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    digits(octets, 6, letters)
+}
+
+/// Octets as digits of so many bits, without padding (RFC 4648).
+fn digits(octets: &[u8], n_bits: usize, letters: &[u8]) -> String {
+    let bit = |at: usize| {
+        octets
+            .get(at / 8)
+            .map_or(0, |octet| octet >> (7 - at % 8) & 1)
+    };
+    (0..(octets.len() * 8).div_ceil(n_bits))
+        .map(|digit| (0..n_bits).fold(0, |value, n| value << 1 | bit(digit * n_bits + n)))
+        .map(|value: u8| char::from(letters[usize::from(value)]))
+        .collect()
 }
