@@ -25,6 +25,7 @@ use crate::import::Input;
 use crate::import::draft::Draft;
 use crate::import::gdnsd;
 use crate::import::octodns;
+use crate::import::route53;
 use crate::import::write::Files;
 use crate::import::zone::Settings;
 use crate::live::clock;
@@ -38,7 +39,8 @@ pub struct Options {
     /// Whose configuration it is
     #[arg(value_enum)]
     system: System,
-    /// The file (octoDNS: a zone's YAML file, or the folder it is split into)
+    /// The file (octoDNS: a zone's YAML file, or the folder it is split into; gdnsd: its `config`; Route 53: what
+    /// `aws route53 list-resource-record-sets` prints, and `list-health-checks` and `list-cidr-blocks` beside it)
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Write pools.toml and zones/*.zone into this folder, instead of printing them
@@ -59,6 +61,7 @@ pub struct Options {
 enum System {
     Gdnsd,
     Octodns,
+    Route53,
 }
 
 fn parse_name(text: &str) -> Result<Name, String> {
@@ -117,6 +120,7 @@ fn read(options: &Options, settings: &Settings, report: &mut Report) -> Result<O
     Ok(match options.system {
         System::Gdnsd => gdnsd::import(&inputs[0], &mut include, report),
         System::Octodns => octodns::import(&name, &inputs, settings, report),
+        System::Route53 => route53::import(&inputs, settings, report),
     })
 }
 

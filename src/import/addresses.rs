@@ -11,6 +11,8 @@ use crate::base::name::Name;
 use crate::base::prefix::Family;
 use crate::import::draft::Draft;
 use crate::import::draft::Notes;
+use crate::import::draft::Pool;
+use crate::import::draft::Steered;
 use crate::import::merge;
 use crate::import::merge::Steering;
 use crate::import::zone::ZoneDraft;
@@ -124,6 +126,7 @@ impl Addresses {
             for rule in &mut steered.rules {
                 rule.notes = Notes::default();
             }
+            self.note_other_family(&mut steered, &target, &draft.pools);
             draft.steered.push(steered);
             owners.insert(owner.clone());
             return;
@@ -146,6 +149,27 @@ impl Addresses {
                 "the zone has no address of it, and an alias of a name elsewhere is not served";
             zone.notes().missing(&what, why);
             zone.end_notes();
+        }
+    }
+
+    /// Notes a family that the target of an alias has beside those that it is an alias for.
+    fn note_other_family(&self, steered: &mut Steered, target: &Name, pools: &[Pool]) {
+        for family in Family::ALL {
+            let is_wanted =
+                |alias: &Alias| alias.owner == steered.owner && alias.families.contains(&family);
+            let has_any = |pool: &Pool| {
+                let endpoints = &mut pool.endpoints.iter();
+                endpoints.any(|endpoint| Family::of(endpoint.address) == family)
+            };
+            let mut pools = pools
+                .iter()
+                .filter(|pool| steered.pools.contains(&pool.name));
+            if pools.any(has_any) && !self.aliases.iter().any(is_wanted) {
+                let what = format!("an alias of {target} without {family}");
+                steered
+                    .notes
+                    .missing(&what, "pools are answered in both families");
+            }
         }
     }
 

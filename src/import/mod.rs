@@ -14,6 +14,7 @@ pub mod draft;
 pub mod gdnsd;
 mod merge;
 pub mod octodns;
+pub mod route53;
 mod tree;
 mod vscf;
 pub mod write;

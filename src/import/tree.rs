@@ -3,6 +3,8 @@
 //! Importers take from a map what they know with [`Fields`], and note the rest: so nothing that an operator
 //! wrote is left out silently.
 
+use std::sync::Arc;
+
 use crate::base::diag::Place;
 
 /// A value and where it stands.
@@ -27,6 +29,26 @@ impl Node {
     /// A text of a place.
     pub(super) fn text(place: Place, text: impl Into<String>) -> Self {
         let value = Value::Text(text.into());
+        Self { place, value }
+    }
+
+    /// A JSON value; the file as a whole is its place, since JSON's reader keeps none.
+    pub(super) fn of_json(file: &Arc<str>, json: serde_json::Value) -> Self {
+        let value = match json {
+            serde_json::Value::Null => Value::Null,
+            serde_json::Value::Bool(word) => Value::Text(word.to_string()),
+            serde_json::Value::Number(number) => Value::Text(number.to_string()),
+            serde_json::Value::String(text) => Value::Text(text),
+            serde_json::Value::Array(list) => {
+                let nodes = list.into_iter().map(|json| Self::of_json(file, json));
+                Value::List(nodes.collect())
+            }
+            serde_json::Value::Object(map) => {
+                let nodes = map.into_iter();
+                Value::Map(nodes.map(|(k, v)| (k, Self::of_json(file, v))).collect())
+            }
+        };
+        let place = Place::file(file);
         Self { place, value }
     }
 

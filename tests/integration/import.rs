@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::net::IpAddr;
+use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
 use std::net::SocketAddr;
 use std::net::TcpStream;
@@ -44,6 +45,39 @@ fn import(system: &str, arguments: &[&str]) -> Output {
         .expect("the program runs")
 }
 
+/// Makes a database of the few countries that are asked for: `explain` reads it in no time.
+fn small_database(folder: &Folder) {
+    let range = |subnet: &str, country: &str| {
+        let first: Ipv4Addr = subnet.trim_end_matches("/24").parse().expect("an address");
+        let first = first.to_bits();
+        (first, format!("{first},{},{country}\n", first | 0xFF))
+    };
+    let mut ranges = [
+        (BRAZIL, "BR"),
+        (FRANCE, "FR"),
+        (JAPAN, "JP"),
+        (SOUTH_AFRICA, "ZA"),
+    ]
+    .map(|(subnet, country)| range(subnet, country));
+    ranges.sort();
+    let v4: String = ranges.into_iter().map(|(_, range)| range).collect();
+    folder.write("v4", v4).write(
+        "v6",
+        "2001:db8:ffff::,2001:db8:ffff:ffff:ffff:ffff:ffff:ffff,FR\n",
+    );
+    let output = folder.meridian(&[
+        "geoip",
+        "build",
+        "--ipv4",
+        "v4",
+        "--ipv6",
+        "v6",
+        "--output",
+        "small.mmdb",
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}
+
 /// A folder with the result of an import, which loads.
 fn imported(system: &str, arguments: &[&str]) -> Folder {
     let folder = Folder::new();
@@ -51,10 +85,10 @@ fn imported(system: &str, arguments: &[&str]) -> Folder {
     let out = out.to_str().expect("UTF-8");
     let output = import(system, &[arguments, &["--out", out]].concat());
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    folder.write(
-        "meridian.toml",
-        "zones = \"zones\"\npools = \"pools.toml\"\n",
-    );
+    small_database(&folder);
+    let settings =
+        "zones = \"zones\"\npools = \"pools.toml\"\n[geoip]\ndatabase = \"small.mmdb\"\n";
+    folder.write("meridian.toml", settings);
     let output = folder.meridian(&["check"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     folder
@@ -152,6 +186,91 @@ fn octodns_zones_become_pools_and_zones() {
     );
 }
 
+#[test]
+fn route53_record_sets_become_pools_and_zones() {
+    let files_of_all = ["record-sets.json", "health-checks.json", "cidr-blocks.json"];
+    let folder = imported("route53", &files_of_all);
+    insta::assert_snapshot!("route53", files(&folder));
+    let (api, geo) = ("api.example.com", "geo.example.com");
+    check_answers(
+        &folder,
+        &[
+            (
+                "www.example.com",
+                "A",
+                FRANCE,
+                &["www-green"],
+                &["192.0.2.11"],
+            ),
+            (
+                "example.com",
+                "A",
+                FRANCE,
+                &["www-blue"],
+                &["192.0.2.12", "192.0.2.13"],
+            ),
+            (
+                "example.com",
+                "AAAA",
+                FRANCE,
+                &["www-blue"],
+                &["2001:db8::12"],
+            ),
+            (api, "A", FRANCE, &[], &["192.0.2.22"]),
+            (
+                api,
+                "A",
+                FRANCE,
+                &["api-eu", "api-xx"],
+                &["192.0.2.24", "192.0.2.25"],
+            ),
+            ("fo.example.com", "A", BRAZIL, &[], &["192.0.2.31"]),
+            (
+                "fo.example.com",
+                "A",
+                BRAZIL,
+                &["fo-first"],
+                &["192.0.2.32"],
+            ),
+            (
+                "fo.example.com",
+                "A",
+                BRAZIL,
+                &["fo-first", "fo-second"],
+                &["192.0.2.31"],
+            ),
+            (geo, "A", FRANCE, &[], &["192.0.2.43"]),
+            (geo, "A", FRANCE, &["geo-France"], &["192.0.2.42"]),
+            (
+                geo,
+                "A",
+                FRANCE,
+                &["geo-France", "geo-Europe"],
+                &["192.0.2.41"],
+            ),
+            (geo, "A", JAPAN, &[], &["192.0.2.41"]),
+            (
+                "many.example.com",
+                "A",
+                JAPAN,
+                &[],
+                &["192.0.2.51", "192.0.2.52", "192.0.2.53"],
+            ),
+            (
+                "cidr.example.com",
+                "A",
+                "198.51.100.0/24",
+                &[],
+                &["192.0.2.61"],
+            ),
+            ("cidr.example.com", "A", SOUTH_AFRICA, &[], &["192.0.2.62"]),
+            ("near.example.com", "A", JAPAN, &[], &["192.0.2.71"]),
+            ("near.example.com", "A", FRANCE, &[], &["192.0.2.72"]),
+            ("copy.example.com", "A", FRANCE, &[], &["192.0.2.1"]),
+        ],
+    );
+}
+
 /// A file that is imported with some options: the exit code, and what stderr has.
 type Fault = (
     &'static str,
@@ -221,6 +340,36 @@ fn what_cannot_be_imported_says_why() {
                 &[],
                 1,
                 "the zones beside it: cannot read zones",
+            ),
+        ],
+    );
+    const EMPTY: &str = "{\"ResourceRecordSets\": []}";
+    const NAMELESS: &str = "{\"ResourceRecordSets\": [{\"Type\": \"A\"}]}";
+    check_faults(
+        "route53",
+        &[
+            ("r.json", "{\n \"a\": }", &[], 1, "r.json:2:7: is no JSON"),
+            (
+                "r.json",
+                "{}",
+                &[],
+                1,
+                "r.json:1:1: has no ResourceRecordSets",
+            ),
+            ("r.json", EMPTY, &[], 1, "no record set of type SOA"),
+            (
+                "r.json",
+                EMPTY,
+                &["--origin", "a.test"],
+                0,
+                "1 thing has no equivalent",
+            ),
+            (
+                "r.json",
+                NAMELESS,
+                &[],
+                1,
+                "a record set without a name or type: {Type: A}",
             ),
         ],
     );
