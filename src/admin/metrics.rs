@@ -43,6 +43,7 @@ pub fn text(live: &Live) -> String {
     page.state(live, &snapshot);
     page.process(live);
     page.add(&live.meters.admin_refused);
+    page.add(&live.meters.fleet_link_dropped);
     page.add(&live.meters.log_lines_dropped);
     page.add(&live.meters.probes);
     page.add(&live.meters.probe_duration);

@@ -9,6 +9,7 @@ pub mod admin_token;
 pub mod control;
 mod file_limit;
 pub mod files;
+mod fleet_link;
 pub mod hangup_sys;
 pub mod last_good;
 pub mod load;

@@ -45,6 +45,7 @@ use crate::daemon::control::event::log_report;
 use crate::daemon::control::evidence;
 use crate::daemon::control::keeper::Keeper;
 use crate::daemon::file_limit;
+use crate::daemon::fleet_link;
 use crate::daemon::last_good;
 use crate::daemon::last_good::TakenFiles;
 use crate::daemon::load;
@@ -54,7 +55,6 @@ use crate::daemon::memory::memory_sys;
 use crate::daemon::memory::pages;
 use crate::daemon::saved;
 use crate::engine::rate_limit::RateLimiter;
-use crate::fleet::link::Outbox;
 use crate::fleet::nats::Role;
 use crate::health::observation::Observation;
 use crate::live::Addresses;
@@ -264,13 +264,12 @@ async fn serve(
     drop(tokio::task::spawn_blocking(pages::join));
     let (observed, observations) = mpsc::channel(OBSERVATIONS);
     let prober = prober(&live, observed);
-    // Closed at once: a single machine has no fleet.
-    let (_, incoming) = mpsc::channel(1);
+    let (incoming, outbox) = fleet_link::start(&live, started.loader.role());
     let events = Events {
         observations,
         requests: requested,
         incoming,
-        outbox: Outbox::default(),
+        outbox,
         stop: stopping.clone(),
     };
     let keeper = Keeper::start()?;

@@ -45,6 +45,8 @@ pub struct Member {
     /// When the full state is sent next.
     next_report: Duration,
     refused: RefusedOverrides,
+    /// Whether it judges by all reports and holds overrides, so that others can compare theirs with its own.
+    is_comparable: bool,
 }
 
 /// What a member must know of the plan.
@@ -92,6 +94,16 @@ impl Member {
             plan: Plan::default(),
             next_report: Duration::ZERO,
             refused: RefusedOverrides::default(),
+            is_comparable: true,
+        }
+    }
+
+    /// The same for a vantage alone, which hears no reports and no overrides: it has nothing to compare.
+    #[must_use]
+    pub fn reporting_only(self) -> Self {
+        Self {
+            is_comparable: false,
+            ..self
         }
     }
 
@@ -299,6 +311,9 @@ impl Member {
     }
 
     fn digests(&self, health_table: &HealthTable, overrides: &Overrides) -> Digests {
+        if !self.is_comparable {
+            return Digests::default();
+        }
         Digests::from_fn(|what| match what {
             What::Configuration => self.plan.configuration,
             What::Database => self.plan.database,

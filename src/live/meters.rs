@@ -41,6 +41,8 @@ pub struct Meters {
     pub notifies: IntCounterVec,
     /// `updates_total{zone,result}`.
     pub updates: IntCounterVec,
+    /// `fleet_link_dropped_total{reason}`.
+    pub fleet_link_dropped: IntCounterVec,
     /// `admin_refused_total{reason}`.
     pub admin_refused: IntCounterVec,
     /// `log_lines_dropped_total`.
@@ -91,6 +93,11 @@ impl Meters {
                 "Dynamic updates by zone and RCODE of the response; those of zones that are not served \
                  have an empty zone.",
                 &["zone", "result"],
+            ),
+            fleet_link_dropped: counter(
+                "meridian_fleet_link_dropped_total",
+                "Messages from NATS that were dropped before they were read, by reason.",
+                &["reason"],
             ),
             admin_refused: counter(
                 "meridian_admin_refused_total",

@@ -8,6 +8,7 @@ mod harness;
 mod answers;
 mod cli;
 mod faults;
+mod fleet;
 mod health;
 mod import;
 mod limits;

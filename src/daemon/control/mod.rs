@@ -58,6 +58,7 @@ use crate::daemon::memory::retire;
 use crate::fleet::link::Incoming;
 use crate::fleet::link::Outbox;
 use crate::fleet::member::Member;
+use crate::fleet::nats::Role;
 use crate::fleet::record::Boot;
 use crate::fleet::roster::Settings;
 use crate::health::observation::Observation;
@@ -129,6 +130,7 @@ impl Control {
         events: Events,
     ) -> JoinHandle<()> {
         let (finished, finishing) = mpsc::unbounded_channel();
+        let role = loader.role();
         let mut control = Self {
             publish: Publish::new(owner.publisher.current()),
             publisher: owner.publisher,
@@ -157,9 +159,11 @@ impl Control {
                 started_ms: now_ms(),
                 random: u32::from_ne_bytes(random::octets()),
             };
-            control
-                .evidence
-                .join(Member::new(settings, boot), owner.fleet);
+            let member = match role {
+                Role::NameServer => Member::new(settings, boot),
+                Role::Vantage => Member::new(settings, boot).reporting_only(),
+            };
+            control.evidence.join(member, owner.fleet);
         }
         control.follow_plan();
         tokio::spawn(control.run(events, finishing))

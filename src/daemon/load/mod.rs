@@ -139,6 +139,11 @@ impl Loader {
         Self { role, ..self }
     }
 
+    /// What the process does with its plans.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
     /// The same for the server that runs, which alone writes journals of dynamic updates.
     #[must_use]
     pub fn keeping_journals(self) -> Self {
