@@ -16,7 +16,6 @@ mod zones;
 
 use std::collections::HashMap;
 use std::collections::HashSet;
-use std::hash::RandomState;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -79,8 +78,6 @@ pub struct Loader {
     role: Role,
     /// Whether journals of dynamic updates are written, as the server that runs does.
     keeps_journals: bool,
-    /// What the content of files is hashed with, to see whether it is still the same.
-    hashes: RandomState,
 }
 
 /// What a load gives: the plan, and what the operator should know all the same.
@@ -129,7 +126,6 @@ impl Loader {
             own_secret: random::octets(),
             role: Role::NameServer,
             keeps_journals: false,
-            hashes: RandomState::new(),
         }
     }
 
@@ -170,8 +166,7 @@ impl Loader {
     /// # Errors
     /// Every fault of every file.
     pub fn load(&mut self, before: Option<&Plan>, trigger: &Trigger) -> Result<Loaded, Report> {
-        let hashes = self.hashes.clone();
-        let mut reader = Reader::new(trigger, before, &hashes);
+        let mut reader = Reader::new(trigger, before);
         let mut result = self.load_with(&mut reader, before);
         let (seen, taken) = reader.finish();
         self.seen = seen;
@@ -204,8 +199,7 @@ impl Loader {
             Some(copy) if !self.process.as_ref().is_some_and(refuses) => copy,
             _ => return Err(faults),
         };
-        let hashes = self.hashes.clone();
-        match self.load_with(&mut Reader::of_copy(&copy.path, &hashes), None) {
+        match self.load_with(&mut Reader::of_copy(&copy.path), None) {
             Ok(loaded) if refuses(&loaded.plan.config.process) => Err(faults),
             Ok(loaded) => Ok(Start::LastGood {
                 loaded,
@@ -273,8 +267,16 @@ impl Loader {
         let zones_before = before.map(|before| &before.zones);
         let newest = &mut self.newest_serials;
         zones::check_serials(&process, zones_before, &zones, newest, &mut report);
+        let hash = process.pools.as_ref().map(|path| reader.hash_of(path));
+        let digest = match hash.filter(|_| process.zones.is_some()) {
+            Some(Some(pools)) => Some(zones::digest(pools, &zones)),
+            // The file is being written: what was read before stands.
+            Some(None) => before.and_then(|before| before.digest),
+            None => None,
+        };
         let config = Arc::new(Config { process, pools });
         let mut loaded = self.compile(config, zones, atlas, before);
+        loaded.plan.digest = digest;
         loaded.plan.cookie_secrets = cookie_secrets;
         loaded.plan.keyring = keyring;
         loaded.report = report;
@@ -297,7 +299,6 @@ impl Loader {
                 let before = Before {
                     zones: &self.zones,
                     state_dir: process.state_dir.as_deref(),
-                    hashes: &self.hashes,
                     isolate: process.safety.isolate_zones && before.is_some(),
                 };
                 zones::load(folder, known_pools, &before, reader, &mut found)

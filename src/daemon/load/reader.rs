@@ -1,12 +1,12 @@
 //! How one load reads: what it looks at, what it takes, and what it need not read again.
 
 use std::collections::BTreeSet;
-use std::hash::BuildHasher;
-use std::hash::RandomState;
+use std::collections::HashMap;
 use std::path::Path;
 use std::path::PathBuf;
 
 use crate::base::diag::Report;
+use crate::base::fnv::fnv1a;
 use crate::daemon::files;
 use crate::daemon::files::FileSet;
 use crate::daemon::files::MAX_SETTINGS_LEN;
@@ -35,7 +35,8 @@ pub enum Trigger {
 pub(super) struct Source {
     pub(super) path: PathBuf,
     stamp: Option<Stamp>,
-    hash: u64,
+    /// The same on every machine, for the same content.
+    pub(super) hash: u64,
 }
 
 /// The reader of one load.
@@ -44,34 +45,31 @@ pub(super) struct Reader<'a> {
     trigger: &'a Trigger,
     /// What is served, if anything is.
     before: Option<&'a Plan>,
-    hashes: &'a RandomState,
     /// The last good copy, if that is read instead of the files.
     copy: Option<&'a Path>,
     seen: FileSet,
     taken: TakenFiles,
+    /// Of the content of each file that was read.
+    hashes: HashMap<PathBuf, u64>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(
-        trigger: &'a Trigger,
-        before: Option<&'a Plan>,
-        hashes: &'a RandomState,
-    ) -> Self {
+    pub(super) fn new(trigger: &'a Trigger, before: Option<&'a Plan>) -> Self {
         Self {
             trigger,
             before,
-            hashes,
             copy: None,
             seen: FileSet::default(),
             taken: TakenFiles::new(),
+            hashes: HashMap::new(),
         }
     }
 
     /// A reader of the last good copy of the files.
-    pub(super) fn of_copy(copy: &'a Path, hashes: &'a RandomState) -> Self {
+    pub(super) fn of_copy(copy: &'a Path) -> Self {
         Self {
             copy: Some(copy),
-            ..Self::new(&Trigger::Asked, None, hashes)
+            ..Self::new(&Trigger::Asked, None)
         }
     }
 
@@ -104,10 +102,16 @@ impl<'a> Reader<'a> {
         let source = Source {
             path: path.to_owned(),
             stamp,
-            hash: self.hashes.hash_one(&bytes),
+            hash: fnv1a(&bytes),
         };
+        self.hashes.insert(path.to_owned(), source.hash);
         self.note(&source);
         Ok((bytes, source))
+    }
+
+    /// The hash of a file's content, if it was read.
+    pub(super) fn hash_of(&self, path: &Path) -> Option<u64> {
+        self.hashes.get(path).copied()
     }
 
     /// Reads a text file; faults are reported.
@@ -177,7 +181,7 @@ impl<'a> Reader<'a> {
                 return None;
             }
             let Reading { stamp, content } = files::read_whole(&located, max_len);
-            if self.hashes.hash_one(&content.ok()?) != source.hash {
+            if fnv1a(&content.ok()?) != source.hash {
                 return None;
             }
             let path = source.path.clone();
@@ -258,9 +262,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("temp dir");
         let path = dir.path().join("a.zone");
         fs::write(&path, "1").expect("write");
-        let hashes = RandomState::new();
         let unchanged = |source: &Source, trigger: &Trigger| {
-            let mut reader = Reader::new(trigger, None, &hashes);
+            let mut reader = Reader::new(trigger, None);
             let sources = std::slice::from_ref(source);
             reader
                 .unchanged(sources, 1, &mut Report::default())
@@ -272,7 +275,7 @@ mod tests {
         let moving = Trigger::Changed {
             moving: BTreeSet::from([path.clone()]),
         };
-        let mut reader = Reader::new(&Trigger::Asked, None, &hashes);
+        let mut reader = Reader::new(&Trigger::Asked, None);
         let (_, source) = reader.read(&path, 1).expect("read");
         let other = Source {
             hash: source.hash ^ 1,
@@ -301,14 +304,13 @@ mod tests {
         let dir = tempfile::tempdir().expect("temp dir");
         let path = dir.path().join("a.zone");
         fs::write(&path, "1").expect("write");
-        let hashes = RandomState::new();
-        let mut reader = Reader::new(&Trigger::Asked, None, &hashes);
+        let mut reader = Reader::new(&Trigger::Asked, None);
         let (_, source) = reader.read(&path, 1).expect("read");
         fs::write(&path, "12").expect("write");
         let trigger = Trigger::Changed {
             moving: BTreeSet::from([path.clone()]),
         };
-        let mut reader = Reader::new(&trigger, None, &hashes);
+        let mut reader = Reader::new(&trigger, None);
         let mut report = Report::default();
         assert!(reader.unchanged(&[source], 2, &mut report).is_some());
         assert!(report.to_string().contains("is being written"), "{report}");

@@ -4,13 +4,13 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::collections::HashSet;
 use std::collections::hash_map::Entry;
-use std::hash::RandomState;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::base::diag::Place;
 use crate::base::diag::Report;
+use crate::base::fnv::fnv1a;
 use crate::base::name::Name;
 use crate::base::serial;
 use crate::config::model::Pools;
@@ -44,6 +44,20 @@ pub(super) struct LoadedZone {
     /// Of its dynamic updates; `None` if there never were any.
     pub(super) journal: Option<ZoneJournal>,
     warnings: Report,
+}
+
+/// A hash of `pools.toml` and the zones' files, the same on every machine that has the same.
+pub(super) fn digest(pools: u64, zones: &[LoadedZone]) -> u64 {
+    let mut zones: Vec<_> = zones.iter().collect();
+    zones.sort_by_key(|loaded| loaded.zone.apex().plain());
+    let mut text = format!("{pools:x}");
+    for LoadedZone { zone, sources, .. } in zones {
+        text.push_str(&format!("\n{}", zone.apex().plain()));
+        for source in sources {
+            text.push_str(&format!(" {:x}", source.hash));
+        }
+    }
+    fnv1a(text.as_bytes())
 }
 
 /// Warns of zones whose secondaries will not fetch a change, because the serial does not show it.
@@ -288,7 +302,6 @@ pub(super) struct Before<'a> {
     pub(super) zones: &'a HashMap<PathBuf, LoadedZone>,
     /// Where the last good copy of all files is. It is looked at only if it is needed: the disk may hang.
     pub(super) state_dir: Option<&'a Path>,
-    pub(super) hashes: &'a RandomState,
     /// Whether faulty zones keep their last good content.
     pub(super) isolate: bool,
 }
@@ -307,7 +320,7 @@ impl Before<'_> {
             return Some(known.clone());
         }
         let copy = last_good::latest(self.state_dir?)?;
-        let mut reader = Reader::of_copy(&copy.path, self.hashes);
+        let mut reader = Reader::of_copy(&copy.path);
         let mut warnings = Report::default();
         let of = Definition {
             path,
