@@ -10,6 +10,8 @@ use std::net::SocketAddr;
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::admin::fleet;
+use crate::admin::fleet::Fleet;
 use crate::admin::readiness::waiting_for;
 use crate::admin::vantages::Vantage;
 use crate::admin::vantages::vantage;
@@ -46,8 +48,11 @@ pub struct Status {
     pub zones: Vec<Zone>,
     /// The databases.
     pub databases: Vec<Database>,
-    /// The vantages of this process.
+    /// The vantages of this process, then those of other machines.
     pub vantages: Vec<String>,
+    /// The other machines; `None` for a single one.
+    #[serde(default)]
+    pub fleet: Option<Fleet>,
     /// The pools with what is known of them.
     pub pools: Vec<Pool>,
     /// Overrides of pools that are not configured.
@@ -204,6 +209,11 @@ pub fn status(live: &Live) -> Status {
             .map(|family| family.as_str().into())
             .collect(),
     });
+    let health_table = live.health_table.read();
+    let remote = health_table.vantages(now);
+    let remote = remote.filter(|vantage| vantage.is_remote);
+    let remote: Vec<_> = remote.map(|vantage| vantage.name.to_string()).collect();
+    drop(health_table);
     Status {
         version: env!("CARGO_PKG_VERSION").into(),
         started: live.started,
@@ -229,7 +239,9 @@ pub fn status(live: &Live) -> Status {
             .vantages
             .iter()
             .map(|vantage| vantage.name.to_string())
+            .chain(remote)
             .collect(),
+        fleet: live.fleet.read().as_ref().map(fleet::fleet),
         pools: pools(live, &snapshot),
         orphaned_overrides: orphaned_overrides(live, &snapshot),
         steered: steered.collect(),

@@ -40,6 +40,9 @@ pub fn text(live: &Live) -> String {
     page.queries(live, &snapshot);
     page.pools(live, &snapshot);
     page.vantages(live);
+    if let Some(fleet) = &*live.fleet.read() {
+        page.fleet(fleet);
+    }
     page.state(live, &snapshot);
     page.process(live);
     page.add(&live.meters.admin_refused);
@@ -52,7 +55,7 @@ pub fn text(live: &Live) -> String {
     page.add(&live.meters.reloads);
     page.add(&live.meters.notifies);
     page.add(&live.meters.updates);
-    page.text
+    page.into_text()
 }
 
 /// The metrics of one scrape, in the text format 0.0.4 of Prometheus.
@@ -60,11 +63,15 @@ pub fn text(live: &Live) -> String {
 /// What is gathered afresh is written as it comes: series of the `prometheus` crate, made for one scrape
 /// and then thrown away, would take a kilobyte each.
 #[derive(Default)]
-struct Page {
+pub(super) struct Page {
     text: String,
 }
 
 impl Page {
+    pub(super) fn into_text(self) -> String {
+        self.text
+    }
+
     fn add(&mut self, metric: &impl Collector) {
         let mut families = metric.collect();
         families.retain(|family| !family.get_metric().is_empty());
@@ -73,7 +80,7 @@ impl Page {
             .expect("families have names and are not empty");
     }
 
-    fn gauge<const N: usize>(
+    pub(super) fn gauge<const N: usize>(
         &mut self,
         name: &str,
         help: &str,
@@ -84,7 +91,7 @@ impl Page {
         let _ = self.family("gauge", name, help, labels, rows);
     }
 
-    fn counter<const N: usize>(
+    pub(super) fn counter<const N: usize>(
         &mut self,
         name: &str,
         help: &str,

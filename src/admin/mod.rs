@@ -8,6 +8,7 @@ pub mod auth;
 mod details;
 pub mod explanation;
 mod failure;
+pub mod fleet;
 mod hosts;
 pub mod json;
 pub mod metrics;

@@ -22,6 +22,7 @@ use tokio::time::timeout;
 use crate::admin::auth::Access;
 use crate::admin::auth::Token;
 use crate::admin::details;
+use crate::admin::fleet;
 use crate::admin::json;
 use crate::admin::metrics;
 use crate::admin::page;
@@ -670,6 +671,7 @@ fn documented(text: &str, heading: &str) -> BTreeSet<String> {
 #[test]
 fn every_field_of_status_is_documented_and_no_other() {
     let (live, owner) = live();
+    *owner.fleet.write() = Some(fleet::tests::view());
     see_failures(&live, &owner);
     let override_ = Override {
         state: Forced::Down,
@@ -697,6 +699,7 @@ fn every_field_of_status_is_documented_and_no_other() {
 #[test]
 fn every_metric_is_documented_and_no_other() {
     let (live, owner) = live();
+    *owner.fleet.write() = Some(fleet::tests::view());
     see_failures(&live, &owner);
     owner
         .overrides

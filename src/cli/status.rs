@@ -1,5 +1,6 @@
 //! `status`: what the running server knows, as a table of pools and vantages.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::Path;
@@ -10,6 +11,7 @@ use comfy_table::ContentArrangement;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 
+use crate::admin::fleet::Node;
 use crate::admin::json::Endpoint;
 use crate::admin::json::Pool;
 use crate::admin::json::Status;
@@ -23,6 +25,9 @@ pub struct Options {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// List the machines of the fleet, and in what they differ
+    #[arg(long)]
+    fleet: bool,
     #[command(flatten)]
     server: remote::ServerOptions,
 }
@@ -33,6 +38,7 @@ pub fn run(config: &Path, options: &Options) -> Result<ExitCode> {
     let status: Status = remote.get("/api/v1/status", &[])?;
     let text = match options.json {
         true => format!("{}\n", serde_json::to_string_pretty(&status)?),
+        false if options.fleet => render_fleet(&status),
         false => render(&status),
     };
     out::print(&text)?;
@@ -113,6 +119,75 @@ fn render(status: &Status) -> String {
     }
     let _ = writeln!(text, "\n{}", table(status));
     text
+}
+
+/// The fleet for a person: a row for each machine, this one first.
+fn render_fleet(status: &Status) -> String {
+    let Some(fleet) = &status.fleet else {
+        return "no fleet: meridian.toml has no [cluster]\n".into();
+    };
+    let ago = |at: u64| Span(status.now.saturating_sub(at));
+    let mut text = match (&fleet.connected_to, &fleet.reason) {
+        (Some(server), _) => format!("connected to {server} for {}\n", ago(fleet.since)),
+        (None, Some(reason)) => format!("not connected for {}: {reason}\n", ago(fleet.since)),
+        (None, None) => "not connected yet\n".into(),
+    };
+    if fleet.name_taken {
+        let _ = writeln!(
+            text,
+            "another machine uses the name {}: give each its own [cluster] node",
+            fleet.node
+        );
+    }
+    let mut table = Table::new();
+    table
+        .load_style(NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
+    let what = ["configuration", "database", "overrides", "verdicts"];
+    let header = ["node", "version", "seen"].into_iter().chain(what);
+    table.set_header(header.chain(["state"]));
+    let digests = |of: &BTreeMap<String, String>| {
+        what.map(|what| {
+            of.get(what)
+                .map_or("-".into(), |digest| digest.chars().take(8).collect())
+        })
+    };
+    let own = [fleet.node.clone(), status.version.clone(), "-".into()].into_iter();
+    let own = own.chain(digests(&fleet.digests));
+    table.add_row(own.chain(["this machine".into()]).collect::<Vec<String>>());
+    for node in &fleet.nodes {
+        let seen = format!("{} ago", ago(node.last_seen));
+        let row = [node.name.clone(), node.version.clone(), seen].into_iter();
+        let state = state(node, |since| ago(since).to_string());
+        table.add_row(
+            row.chain(digests(&node.digests))
+                .chain([state])
+                .collect::<Vec<String>>(),
+        );
+    }
+    for line in table.lines() {
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text
+}
+
+/// What an operator should know of a machine.
+fn state(node: &Node, ago: impl Fn(u64) -> String) -> String {
+    let mut state = Vec::new();
+    if node.lost {
+        state.push("lost: its vantages have no vote".to_owned());
+    }
+    if node.duplicate {
+        state.push("two machines use this name".to_owned());
+    }
+    for difference in &node.differs {
+        let since = ago(difference.since);
+        state.push(format!("{} differs for {since}", difference.what));
+    }
+    if state.is_empty() {
+        state.push("agrees".to_owned());
+    }
+    state.join(", ")
 }
 
 /// One row for each endpoint, one column for each vantage.

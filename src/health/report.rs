@@ -71,6 +71,17 @@ pub struct Ignored {
     pub local_name: u64,
 }
 
+impl Ignored {
+    /// The numbers, with the metric labels of their reasons.
+    pub fn by_reason(&self) -> [(&'static str, u64); 3] {
+        [
+            ("local_name", self.local_name),
+            ("other_check", self.other_check),
+            ("unknown_endpoint", self.unknown_endpoint),
+        ]
+    }
+}
+
 /// A reason and when it was given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {

@@ -55,6 +55,8 @@ pub struct VantageView<'a> {
 pub struct VantageSummary<'a> {
     /// Its name.
     pub name: &'a Arc<str>,
+    /// Whether it is one of another machine.
+    pub is_remote: bool,
     /// The age of its latest evidence about any endpoint; without any, the time it has been waited for.
     pub report_age: Duration,
     /// Whether it has lost contact with everything of a family, and does not vote.
@@ -67,6 +69,7 @@ impl HealthTable {
         let now = self.at(now);
         self.vantages.iter().map(move |vantage| VantageSummary {
             name: &vantage.name,
+            is_remote: vantage.is_remote,
             report_age: vantage.report_age(now.elapsed),
             is_blind: vantage.sight.map(|sight| sight.is_blind),
         })

@@ -116,3 +116,137 @@ impl Evidence {
         effects.events.extend(changes.map(Event::Fleet));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::control::evidence::Start;
+    use crate::daemon::control::evidence::Urgency;
+    use crate::daemon::control::evidence::health_table;
+    use crate::fleet::record::Boot;
+    use crate::fleet::roster::FleetChange;
+    use crate::fleet::roster::Settings;
+    use crate::health::overrides::Forced;
+    use crate::health::overrides::Override;
+    use crate::health::overrides::Overrides;
+    use crate::state::fixture;
+    use crate::state::membership::Membership;
+
+    const POOLS: &str = "[pool.a]\nlocation = [0, 0]\nendpoints = ['10.0.0.1']\n\
+         [pool.b]\nlocation = [0, 0]\nendpoints = ['10.0.0.2']\n";
+
+    fn plan() -> Plan {
+        let zones = [(
+            "example.com",
+            "$TTL 60\n@ SOA ns h 1 1 1 1 1\n@ NS ns\nns A 192.0.2.1\n",
+        )];
+        fixture::plan("", POOLS, &zones, fixture::embedded_atlas())
+    }
+
+    fn at(seconds: u64) -> Moment {
+        Moment {
+            elapsed: std::time::Duration::from_secs(seconds),
+            unix_ms: (1_000 + seconds) * 1_000,
+        }
+    }
+
+    fn machine(plan: &Plan, node: &str) -> Evidence {
+        let mut evidence = Evidence::new(
+            Owned::new(health_table(plan, &Membership::default())),
+            Owned::new(Overrides::default()),
+            &Start::default(),
+        );
+        let settings = Settings {
+            node: node.into(),
+            reporters: None,
+            report_max_age: std::time::Duration::from_secs(30),
+        };
+        let boot = Boot {
+            started_ms: 1_000_000,
+            random: 1,
+        };
+        evidence.join(Member::new(settings, boot), Owned::default());
+        evidence.follow(plan);
+        let server = "nats".into();
+        evidence.receive(&Incoming::Connected { server }, at(0));
+        evidence
+    }
+
+    fn message(kind: Kind, node: &str, payload: &[u8]) -> Incoming {
+        Incoming::Message {
+            kind,
+            node: node.into(),
+            payload: payload.to_vec().into(),
+            reply: None,
+        }
+    }
+
+    #[test]
+    fn an_override_of_another_machine_is_served_saved_and_logged() {
+        let plan = plan();
+        let (mut here, mut there) = (machine(&plan, "here"), machine(&plan, "there"));
+        let served = fixture::snapshot(self::plan(), &there.of(&plan));
+        let drain = Override {
+            state: Forced::Drain,
+            since: 1_001,
+            until: Some(1_060),
+            reason: "maintenance".into(),
+        };
+        let sent = |effects: Effects| match &effects.outgoing[..] {
+            [Outgoing::Override(payload)] => payload.clone(),
+            other => panic!("{other:?}"),
+        };
+        let set = there.set_override("a", drain.clone(), true, &served, at(1));
+        let set = sent(set.expect("forced"));
+        let heard = |override_| Event::OverrideHeard {
+            pool: "a".into(),
+            node: "there".into(),
+            override_,
+        };
+        let effects = here.receive(&message(Kind::Override, "there", &set), at(1));
+        assert_eq!(effects.publish, Urgency::Now);
+        assert!(effects.save_overrides);
+        let reports = Event::Fleet(FleetChange::Reports {
+            node: "there".into(),
+        });
+        assert_eq!(effects.events, [heard(Some(drain)), reports]);
+        assert_eq!(here.of(&plan).forced, [Some(Forced::Drain), None]);
+        let again = here.receive(&message(Kind::Override, "there", &set), at(2));
+        assert_eq!(again, Effects::default(), "replayed");
+
+        let cleared = sent(there.clear_override("a", at(3)).expect("there is one"));
+        let effects = here.receive(&message(Kind::Override, "there", &cleared), at(3));
+        assert_eq!(effects.events, [heard(None)]);
+        assert_eq!(here.of(&plan).forced, [None, None]);
+        assert!(here.clear_override("a", at(4)).is_none());
+    }
+
+    #[test]
+    fn a_single_machine_sends_nothing() {
+        let plan = plan();
+        let mut evidence = Evidence::new(
+            Owned::new(health_table(&plan, &Membership::default())),
+            Owned::new(Overrides::default()),
+            &Start::default(),
+        );
+        evidence.follow(&plan);
+        assert_eq!(evidence.tick(at(1)), Effects::default());
+        let incoming = message(Kind::Report, "there", b"{}");
+        assert_eq!(evidence.receive(&incoming, at(1)), Effects::default());
+    }
+
+    #[test]
+    fn readers_see_the_fleet() {
+        let plan = plan();
+        let mut evidence = machine(&plan, "here");
+        let shared = evidence.fleet_view.share();
+        assert!(shared.read().is_none());
+        let report = evidence.tick(at(5)).outgoing;
+        assert!(matches!(&report[..], [Outgoing::Report(_)]), "{report:?}");
+        let view = shared.read().clone().expect("a member");
+        assert_eq!(
+            (&*view.node, view.connection.server.as_deref()),
+            ("here", Some("nats"))
+        );
+    }
+}
