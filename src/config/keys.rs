@@ -109,7 +109,7 @@ pub(super) const ADMIN: Keys = Keys {
 
 pub(super) const HEALTH: Keys = Keys {
     title: "[health]",
-    values: &["vantage", "report_max_age", "blind_max"],
+    values: &["vantage", "report_max_age", "witness", "blind_max"],
     tables: &[],
 };
 

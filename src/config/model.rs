@@ -55,6 +55,8 @@ pub struct Process {
     pub admin: Option<Admin>,
     /// `[health] report_max_age`.
     pub report_max_age: Duration,
+    /// `[health] witness`; no two are the same.
+    pub witnesses: Vec<SocketAddr>,
     /// `[health] blind_max`; zero: vantages are always believed.
     pub blind_max: Duration,
     /// Index 0 is the local vantage (`[health] vantage`), then each `[[vantage]]`; names differ.

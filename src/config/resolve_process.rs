@@ -26,6 +26,16 @@ use crate::config::units;
 use crate::config::written::Item;
 use crate::config::written::Table;
 
+/// The most witnesses: each is asked from each vantage every few seconds.
+const MAX_WITNESSES: usize = 8;
+
+/// An entry of `witness`.
+const WITNESS: &str = "\"192.0.2.53:443\"";
+
+/// What it looks like.
+const WITNESS_FORM: &str =
+    "an address of one host with a port such as \"192.0.2.53:443\" or \"[2001:db8::53]:443\"";
+
 /// What a listening address looks like.
 const LISTENER: &str = "an address and port such as \"127.0.0.1:5300\" or \"[::1]:5300\"";
 
@@ -47,6 +57,7 @@ pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Process {
     let report_max_age = health.read_or("report_max_age", defaults::REPORT_MAX_AGE, |item| {
         item.duration(Duration::from_millis(100)..=seconds(30 * 86_400))
     });
+    let witnesses = health.read_or("witness", Vec::new(), witnesses);
     let blind_max = health.read_or("blind_max", defaults::BLIND_MAX, |item| {
         item.duration(Duration::ZERO..=seconds(3_600))
     });
@@ -71,6 +82,7 @@ pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Process {
         ecs,
         admin,
         report_max_age,
+        witnesses,
         blind_max,
         vantages,
         cluster,
@@ -236,6 +248,30 @@ fn admin(table: &Table<'_>, dns: &[SocketAddr], machine: &Defaults) -> Admin {
 }
 
 /// The local vantage and each `[[vantage]]`; their names differ.
+/// Places that are up when the network is; no two may be the same.
+fn witnesses(item: &Item<'_>) -> Option<Vec<SocketAddr>> {
+    let mut seen = Vec::new();
+    let witnesses = item.list(&format!("a list such as [{WITNESS}]"), |entry| {
+        let witness = entry.parse(WITNESS_FORM, |text| {
+            let witness: SocketAddr = text.parse().ok()?;
+            let is_host = units::unicast(&witness.ip().to_string()).is_some();
+            (is_host && witness.port() != 0).then_some(witness)
+        })?;
+        if seen.contains(&witness) {
+            entry.fault(&format!("is {witness} again, expected each witness once"));
+        }
+        seen.push(witness);
+        Some(witness)
+    })?;
+    if witnesses.len() > MAX_WITNESSES {
+        item.fault(&format!(
+            "has {} entries, expected at most {MAX_WITNESSES}",
+            witnesses.len()
+        ));
+    }
+    Some(witnesses)
+}
+
 fn vantages(top: &Table<'_>, local: Box<str>) -> Vec<Vantage> {
     let mut names = vec![local.clone()];
     let mut vantages = vec![Vantage {

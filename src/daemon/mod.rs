@@ -16,5 +16,6 @@ pub mod load;
 pub mod log;
 mod log_queue;
 pub mod memory;
+mod prober;
 pub mod saved;
 pub mod serve;

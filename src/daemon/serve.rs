@@ -53,10 +53,10 @@ use crate::daemon::load::Loader;
 use crate::daemon::log;
 use crate::daemon::memory::memory_sys;
 use crate::daemon::memory::pages;
+use crate::daemon::prober::prober;
 use crate::daemon::saved;
 use crate::engine::rate_limit::RateLimiter;
 use crate::fleet::nats::Role;
-use crate::health::observation::Observation;
 use crate::live::Addresses;
 use crate::live::LastReload;
 use crate::live::Live;
@@ -68,8 +68,6 @@ use crate::live::meters::Meters;
 use crate::live::random;
 use crate::live::request::Request;
 use crate::live::request::Requests;
-use crate::probe::schedule::Prober;
-use crate::probe::tls::Tls;
 use crate::state::counters::Counters;
 use crate::state::membership::Membership;
 use crate::state::plan::Plan;
@@ -89,6 +87,9 @@ const LOOP_DEADLINE: Duration = Duration::from_millis(1500);
 
 /// Finished probes that may wait for the control loop.
 const OBSERVATIONS: usize = 4096;
+
+/// Finished attempts to reach witnesses that may wait for it.
+const WITNESS_OBSERVATIONS: usize = 64;
 
 /// Files that are opened before the first query is answered: six by the runtime, four by the admin API's, and its
 /// listener.
@@ -263,10 +264,12 @@ async fn serve(
     // Large tables are joined to huge pages while queries are answered.
     drop(tokio::task::spawn_blocking(pages::join));
     let (observed, observations) = mpsc::channel(OBSERVATIONS);
-    let prober = prober(&live, observed);
+    let (witness_observed, witnessed) = mpsc::channel(WITNESS_OBSERVATIONS);
+    let prober = prober(&live, observed, witness_observed);
     let (incoming, outbox) = fleet_link::start(&live, started.loader.role());
     let events = Events {
         observations,
+        witnessed,
         requests: requested,
         incoming,
         outbox,
@@ -305,18 +308,6 @@ async fn serve(
     stop.send_replace(true);
     let _ = timeout(LOOP_DEADLINE, ended(control, admin)).await;
     Ok(())
-}
-
-fn prober(live: &Live, observed: mpsc::Sender<Observation>) -> Prober {
-    let (tls, faults) = Tls::system();
-    for fault in faults {
-        warn!(
-            fault,
-            "certificate store is faulty: HTTPS probes may be unable to verify"
-        );
-    }
-    let late = live.meters.probes_late.clone();
-    Prober::new(tls, file_limit::max_probes_in_flight(), observed, late)
 }
 
 /// Waits for the control loop and the admin API, which have been stopped.

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::health::Health;
 use crate::base::prefix::Family;
@@ -13,8 +14,11 @@ use crate::health::health_table::HealthTable;
 use crate::health::observation::Moment;
 use crate::health::observation::Observation;
 use crate::health::observation::ProbeResult;
+use crate::health::observation::WitnessObservation;
 use crate::health::streak::Streak;
+use crate::health::vantage::Vantage;
 use crate::health::vantage::VantageChange;
+use crate::health::witness::Witness;
 
 impl HealthTable {
     /// What a probe says, unless it began while the vantage saw nothing.
@@ -43,26 +47,59 @@ impl HealthTable {
         now: Moment,
     ) {
         let sight = self.vantages[index].sight[family];
-        let is_common = |streak: &Streak| {
-            let lost = streak.lost.filter(|lost| !sight.was_reached_after(*lost));
-            lost.is_some() && streak.undamped != Health::Down
-        };
         let pool = &self.endpoints[at].target.pool;
         let mut seen = self.in_contact(index, family);
-        if !seen.any(|(endpoint, streak)| endpoint.target.pool != *pool && is_common(streak)) {
+        if !seen.any(|(endpoint, streak)| {
+            endpoint.target.pool != *pool && streak.is_failing_since(&sight)
+        }) {
             return;
         }
         drop(seen);
+        self.void(index, family, now);
+    }
+
+    /// Voids the failures of a vantage since it lost contact: they were its own.
+    fn void(&mut self, index: usize, family: Family, now: Moment) {
+        let sight = self.vantages[index].sight[family];
         self.vantages[index].sight[family].regained(now.elapsed);
         for endpoint in &mut self.endpoints {
             let mut streaks = endpoint.vantages.iter_mut();
             if Family::of(endpoint.target.address) == family
                 && let Some((_, streak)) = streaks.find(|(v, _)| *v == index)
-                && is_common(streak)
+                && streak.is_failing_since(&sight)
             {
                 streak.void();
             }
         }
+    }
+
+    /// Takes one attempt to reach a witness; returns the changes it made.
+    pub fn observe_witness(&mut self, observation: &WitnessObservation, now: Moment) -> Vec<Flip> {
+        let now = self.advance(now);
+        let mut vantages = self.vantages.iter();
+        let is_of = |vantage: &Vantage| !vantage.is_remote && vantage.name == observation.vantage;
+        let Some(index) = vantages.position(is_of) else {
+            return Vec::new();
+        };
+        let mut witnesses = self.vantages[index].witnesses.iter_mut();
+        let Some(witness) = witnesses.find(|w| w.address == observation.witness) else {
+            return Vec::new();
+        };
+        if !observation.is_reached {
+            witness.missed(now.elapsed);
+            return Vec::new();
+        }
+        let lost = witness.reached();
+        let family = Family::of(observation.witness.ip());
+        let sight = self.vantages[index].sight[family];
+        // It was gone with the endpoints, and nothing else has answered since.
+        if lost.is_some_and(|lost| !sight.was_reached_after(lost))
+            && self.sees_two_pools(index, family)
+        {
+            self.void(index, family, now);
+        }
+        let was_blind = self.vantages[index].sight[family].witnessed(now.elapsed);
+        self.in_sight(was_blind, index, family, now)
     }
 
     /// Takes evidence of a vantage about any endpoint of a family: contact, or none. Contact ends all
@@ -76,12 +113,24 @@ impl HealthTable {
     ) -> Vec<Flip> {
         let vantage = &mut self.vantages[index];
         self.changes.extend(vantage.report(now.elapsed));
-        let sight = &mut vantage.sight[family];
         if !contact {
-            sight.missed(now.elapsed);
+            vantage.sight[family].missed(now.elapsed);
             return Vec::new();
         }
-        if sight.reached(now.elapsed) {
+        let was_blind = vantage.sight[family].reached(now.elapsed);
+        self.in_sight(was_blind, index, family, now)
+    }
+
+    /// Goes on after contact of a vantage with an endpoint or a witness: what was held counts.
+    fn in_sight(
+        &mut self,
+        was_blind: bool,
+        index: usize,
+        family: Family,
+        now: Moment,
+    ) -> Vec<Flip> {
+        let vantage = &mut self.vantages[index];
+        if was_blind {
             let vantage = Arc::clone(&vantage.name);
             self.changes.push(VantageChange::Sees { vantage, family });
         }
@@ -98,9 +147,17 @@ impl HealthTable {
         let (Some(failing_since), Some(_)) = (streak.lost, streak.contact) else {
             return false;
         };
-        sight.is_in_doubt(now.elapsed, self.limits.blind_max)
+        sight.is_in_doubt(now.elapsed, self.blind_max(*index, family))
             && !sight.was_reached_after(failing_since)
             && self.sees_two_pools(*index, family)
+    }
+
+    /// For how long a vantage that lost everything is not believed: without end where it has a witness.
+    fn blind_max(&self, index: usize, family: Family) -> Duration {
+        match self.vantages[index].witnesses_of(family).next() {
+            Some(_) => Duration::MAX,
+            None => self.limits.blind_max,
+        }
     }
 
     /// The endpoints that a vantage had contact with when it last had any, and does not call down.
@@ -137,7 +194,7 @@ impl HealthTable {
     ) -> Vec<Flip> {
         let sight = self.vantages[index].sight[family];
         let vantage = || Arc::clone(&self.vantages[index].name);
-        if !sight.is_in_doubt(now.elapsed, self.limits.blind_max) {
+        if !sight.is_in_doubt(now.elapsed, self.blind_max(index, family)) {
             if sight.is_blind {
                 if !self.has_evidence(index, family) {
                     return Vec::new();
@@ -151,14 +208,23 @@ impl HealthTable {
         }
         if !sight.is_blind && self.has_lost_all(index, family) {
             let vantage = vantage();
-            self.changes.push(VantageChange::Blind { vantage, family });
+            self.changes.push(VantageChange::Blind {
+                vantage,
+                family,
+                n_witnesses: self.vantages[index].witnesses_of(family).count(),
+            });
             self.vantages[index].sight[family].is_blind = true;
         }
         Vec::new()
     }
 
-    /// Whether everything that a vantage had contact with has failed since, in two pools or more.
+    /// Whether everything that a vantage had contact with has failed since, in two pools or more, and its
+    /// witnesses with it.
     fn has_lost_all(&self, index: usize, family: Family) -> bool {
+        let mut witnesses = self.vantages[index].witnesses_of(family);
+        if witnesses.any(Witness::is_reached) {
+            return false;
+        }
         let mut seen = self.in_contact(index, family);
         seen.all(|(_, streak)| streak.lost.is_some()) && self.sees_two_pools(index, family)
     }

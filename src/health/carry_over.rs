@@ -50,7 +50,7 @@ impl HealthTable {
         for vantage in &mut self.vantages {
             let is_same = |old: &&Vantage| old.name == vantage.name && !old.is_remote;
             match old.vantages.iter().find(is_same) {
-                Some(old) => vantage.adopt(old),
+                Some(old) => vantage.adopt(old, now),
                 None => vantage.wait_from(now),
             }
         }

@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use crate::health::run_time::RunTime;
 use crate::health::streak::Streak;
 use crate::health::vantage::Vantage;
 use crate::health::vantage::VantageChange;
+use crate::health::witness::Witness;
 
 /// How long vantages are believed, from `[health]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +121,22 @@ impl HealthTable {
         table
     }
 
+    /// Gives vantages their witnesses; those of vantages that probe nothing are passed over.
+    #[must_use]
+    pub fn with_witnesses(
+        mut self,
+        witnesses: impl IntoIterator<Item = (Arc<str>, SocketAddr)>,
+    ) -> Self {
+        for (name, address) in witnesses {
+            if let Some(vantage) = self.vantages.iter_mut().find(|v| v.name == name) {
+                vantage
+                    .witnesses
+                    .push(Witness::new(address, Duration::ZERO));
+            }
+        }
+        self
+    }
+
     /// Whether an observation is about an endpoint of this table, probed by the monitor it has now.
     pub fn watches(&self, observation: &Observation) -> bool {
         let seen = &observation.target;
@@ -198,7 +216,16 @@ impl HealthTable {
             if self.vantages[index].is_remote {
                 continue;
             }
-            self.changes.extend(self.vantages[index].tick(now.elapsed));
+            let vantage = &mut self.vantages[index];
+            self.changes.extend(vantage.tick(now.elapsed));
+            for witness in &mut vantage.witnesses {
+                if witness.is_useless(now.elapsed) {
+                    self.changes.push(VantageChange::WitnessUseless {
+                        vantage: Arc::clone(&vantage.name),
+                        witness: witness.address,
+                    });
+                }
+            }
             for family in Family::ALL {
                 flips.extend(self.look_for_blindness(index, family, now));
             }

@@ -23,6 +23,7 @@ mod sight;
 pub mod streak;
 pub mod vantage;
 pub mod view;
+mod witness;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! What is watched and what was seen: the words between probing and judging.
 
 use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +50,17 @@ pub struct Observation {
     pub result: ProbeResult,
     /// How long it took.
     pub took: Duration,
+}
+
+/// One finished attempt to reach a witness.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WitnessObservation {
+    /// The vantage's name.
+    pub vantage: Arc<str>,
+    /// The witness.
+    pub witness: SocketAddr,
+    /// Whether a connection could be opened.
+    pub is_reached: bool,
 }
 
 /// What came of a probe.

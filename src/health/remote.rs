@@ -104,7 +104,11 @@ impl HealthTable {
             }
             let vantage = Arc::clone(&vantage.name);
             self.changes.push(if is_blind {
-                VantageChange::Blind { vantage, family }
+                VantageChange::Blind {
+                    vantage,
+                    family,
+                    n_witnesses: 0,
+                }
             } else {
                 VantageChange::Sees { vantage, family }
             });

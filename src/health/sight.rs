@@ -4,7 +4,9 @@
 //! another, and each looks dead. So a verdict of down for want of any response is held until the
 //! vantage has had contact with some endpoint after the first of those failures: then the others were
 //! there, and it was the endpoint. With no contact, all pools lost at once, the vantage is *blind* and
-//! does not vote for the family. After `blind_max` that all are down is taken for the truth.
+//! does not vote for the family. After `blind_max` that all are down is taken for the truth. Where the vantage
+//! has a witness of the family, that takes the place of both: contact with it is contact, and there is no
+//! such end while it is gone.
 //!
 //! When an endpoint answers that had failed together with one of another pool, the vantage has *regained*
 //! its sight: those failures, and those of probes that began before, were its own and are void.
@@ -22,6 +24,8 @@ use std::time::Duration;
 pub(super) struct Sight {
     /// The latest contact with any endpoint, or when the table was made.
     contact: Duration,
+    /// The latest contact with any endpoint or witness.
+    reached: Duration,
     /// The first failure without contact since then.
     lost: Option<Duration>,
     /// When it last saw again after it had lost two pools at once.
@@ -36,6 +40,12 @@ impl Sight {
     /// Takes contact with an endpoint; whether the vantage was blind.
     pub(super) fn reached(&mut self, now: Duration) -> bool {
         self.contact = now;
+        self.witnessed(now)
+    }
+
+    /// Takes contact with a witness; whether the vantage was blind.
+    pub(super) fn witnessed(&mut self, now: Duration) -> bool {
+        self.reached = now;
         self.lost = None;
         std::mem::take(&mut self.is_blind)
     }
@@ -63,7 +73,7 @@ impl Sight {
         }
     }
 
-    /// When the vantage last had contact with anything.
+    /// When the vantage last had contact with any endpoint.
     pub(super) fn contact(&self) -> Duration {
         self.contact
     }
@@ -76,6 +86,6 @@ impl Sight {
 
     /// Whether something has answered after an endpoint began to fail.
     pub(super) fn was_reached_after(&self, failing_since: Duration) -> bool {
-        self.contact > failing_since
+        self.reached > failing_since
     }
 }

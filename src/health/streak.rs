@@ -17,6 +17,7 @@ use crate::health::recent_failures::RecentFailures;
 use crate::health::report::Note;
 use crate::health::report::SavedFlaps;
 use crate::health::report::VerdictRecord;
+use crate::health::sight::Sight;
 
 /// The rise and fall of one endpoint at one vantage.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -242,6 +243,12 @@ impl Streak {
         if std::mem::replace(&mut self.verdict, verdict) != verdict {
             self.since = Some(now.unix());
         }
+    }
+
+    /// Whether it has failed without contact, without a verdict yet, since the vantage last reached anything.
+    pub(super) fn is_failing_since(&self, sight: &Sight) -> bool {
+        let lost = self.lost.filter(|lost| !sight.was_reached_after(*lost));
+        lost.is_some() && self.undamped != Health::Down
     }
 
     /// Forgets the failures without contact that have not made a verdict.

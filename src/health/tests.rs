@@ -3,6 +3,7 @@
 mod blindness;
 mod flapping;
 mod remote;
+mod witness;
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;

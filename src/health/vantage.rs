@@ -1,5 +1,6 @@
 //! One vantage over all its endpoints: whether it reports, and whether it sees.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use crate::base::prefix::Family;
 use crate::health::observation::Target;
 use crate::health::report::VantageReport;
 use crate::health::sight::Sight;
+use crate::health::witness::Witness;
 
 /// What is known of a vantage itself. Times are those of the health table.
 #[derive(Clone, Debug)]
@@ -23,6 +25,8 @@ pub(super) struct Vantage {
     max_silence: Duration,
     is_silent: bool,
     pub(super) sight: PerFamily<Sight>,
+    /// Its witnesses.
+    pub(super) witnesses: Vec<Witness>,
     /// Whether the latest report to other machines says that it is blind.
     pub(super) reported_blind: PerFamily<bool>,
 }
@@ -36,6 +40,8 @@ pub enum VantageChange {
         vantage: Arc<str>,
         /// Of which it sees nothing.
         family: Family,
+        /// How many witnesses it does not reach either; 0: it has none of the family.
+        n_witnesses: usize,
     },
     /// It has been blind for so long that all being down is taken for the truth.
     Believed {
@@ -66,6 +72,13 @@ pub enum VantageChange {
         vantage: Arc<str>,
         /// Which endpoint.
         target: Arc<Target>,
+    },
+    /// It has never reached a witness, which so proves nothing.
+    WitnessUseless {
+        /// Its name.
+        vantage: Arc<str>,
+        /// The witness.
+        witness: SocketAddr,
     },
     /// It has had no evidence about any endpoint for too long.
     Silent {
@@ -99,6 +112,7 @@ impl Vantage {
             max_silence: Duration::MAX,
             is_silent: false,
             sight: PerFamily::default(),
+            witnesses: Vec::new(),
             reported_blind: PerFamily::default(),
         }
     }
@@ -132,9 +146,17 @@ impl Vantage {
     }
 
     /// What was known of this vantage before a reload, with the endpoints that it has now.
-    pub(super) fn adopt(&mut self, old: &Self) {
+    pub(super) fn adopt(&mut self, old: &Self, now: Duration) {
+        let witnesses = self.witnesses.iter().map(|witness| {
+            let mut known = old.witnesses.iter();
+            let known = known.find(|known| known.address == witness.address);
+            known
+                .cloned()
+                .unwrap_or_else(|| Witness::new(witness.address, now))
+        });
         *self = Self {
             max_silence: self.max_silence,
+            witnesses: witnesses.collect(),
             ..old.clone()
         };
     }
@@ -142,6 +164,9 @@ impl Vantage {
     /// Is waited for from now on only.
     pub(super) fn wait_from(&mut self, now: Duration) {
         self.since = now;
+        for witness in &mut self.witnesses {
+            witness.since = now;
+        }
     }
 
     /// Takes evidence about an endpoint.
@@ -149,6 +174,13 @@ impl Vantage {
         self.reported = Some(now);
         let vantage = Arc::clone(&self.name);
         std::mem::take(&mut self.is_silent).then_some(VantageChange::Reports { vantage })
+    }
+
+    /// The witnesses of a family that prove anything.
+    pub(super) fn witnesses_of(&self, family: Family) -> impl Iterator<Item = &Witness> {
+        let is_of_family = move |w: &&Witness| Family::of(w.address.ip()) == family;
+        let witnesses = self.witnesses.iter().filter(is_of_family);
+        witnesses.filter(|witness| witness.is_proven())
     }
 
     /// The time since its latest evidence, or since it is waited for.

@@ -19,6 +19,7 @@ pub mod schedule;
 mod shares;
 mod source_sys;
 pub mod tls;
+pub mod witness;
 
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::base::lock::lock;
 use crate::base::prefix::Family;
 use crate::probe::Pair;
+use crate::probe::witness::Hurries;
 
 /// How many endpoints are asked: one may have died in the same moment.
 const N_ASKED: usize = 2;
@@ -55,23 +56,32 @@ pub(super) struct Peers(Mutex<HashMap<(Arc<str>, Family), Group>>);
 #[derive(Debug, Default)]
 struct Group {
     pairs: Vec<Arc<Probed>>,
+    /// Has the vantage's witnesses asked now.
+    witnesses: Vec<Arc<Notify>>,
     /// Where the next search begins.
     next: usize,
     asked: Option<Instant>,
 }
 
 impl Peers {
-    /// Makes these all the pairs there are.
-    pub(super) fn replace(&self, probed: impl Iterator<Item = Arc<Probed>>) {
+    /// Makes these all the pairs and witnesses there are.
+    pub(super) fn replace(
+        &self,
+        probed: impl Iterator<Item = Arc<Probed>>,
+        mut witnesses: Hurries,
+    ) {
         let mut groups: HashMap<_, Group> = HashMap::new();
         for probed in probed {
             let group = groups.entry(key(&probed.pair)).or_default();
             group.pairs.push(probed);
         }
+        for (key, group) in &mut groups {
+            group.witnesses = witnesses.remove(key).unwrap_or_default();
+        }
         *lock(&self.0) = groups;
     }
 
-    /// Has some endpoints of other pools probed now by the vantage of this pair, whose endpoint has just
+    /// Has some endpoints of other pools, and the witnesses, probed now by the vantage of this pair, whose endpoint has just
     /// fallen silent.
     pub(super) fn confirm(&self, silent: &Pair) {
         let mut groups = lock(&self.0);
@@ -82,6 +92,7 @@ impl Peers {
             return;
         }
         group.asked = Some(Instant::now());
+        group.witnesses.iter().for_each(|hurry| hurry.notify_one());
         let n = group.pairs.len();
         let mut n_asked = 0;
         for at in (0..n).map(|step| (group.next + step) % n) {

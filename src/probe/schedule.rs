@@ -33,6 +33,7 @@ use crate::health::monitor::Monitor;
 use crate::health::monitor::MonitorKind;
 use crate::health::observation::Observation;
 use crate::health::observation::ProbeResult;
+use crate::health::observation::WitnessObservation;
 use crate::probe::Context;
 use crate::probe::Pair;
 use crate::probe::late::LateLog;
@@ -43,6 +44,8 @@ use crate::probe::shares::Lane;
 use crate::probe::shares::Lanes;
 use crate::probe::tls::Tls;
 use crate::probe::tls::TrustWatch;
+use crate::probe::witness::WitnessPair;
+use crate::probe::witness::Witnesses;
 
 /// First probes are spread over this much, or the interval if that is shorter: soon enough for a
 /// quick start, and no burst.
@@ -64,6 +67,7 @@ pub struct Prober {
     peers: Arc<Peers>,
     late: Arc<LateLog>,
     trust: Option<TrustWatch>,
+    witnesses: Option<Witnesses>,
 }
 
 /// How a pair is probed: a function, so that the schedule can be tested without a network.
@@ -85,22 +89,25 @@ impl Drop for Running {
 }
 
 impl Prober {
-    /// A prober without pairs, with at most so many probes in flight, that reports to `reports` and
-    /// counts late probes in `late`, by pool. Runs inside a tokio runtime.
+    /// A prober without pairs, with at most so many probes in flight, that reports to `reports`, of
+    /// witnesses to `witnessed`, and counts late probes in `late`, by pool. Runs inside a tokio runtime.
     pub fn new(
         tls: Tls,
         max_in_flight: usize,
         reports: mpsc::Sender<Observation>,
+        witnessed: mpsc::Sender<WitnessObservation>,
         late: IntCounterVec,
     ) -> Self {
         let trust = Some(TrustWatch::start(tls.clone()));
         let context = Context::new(tls);
+        let witnesses = Some(Witnesses::new(context.proxies.clone(), witnessed));
         let ask = move |pair: Arc<Pair>| -> Asking {
             let context = context.clone();
             Box::pin(async move { probe(&pair.target, &pair.egress, &context).await })
         };
         Self {
             trust,
+            witnesses,
             ..Self::with(Arc::new(ask), max_in_flight, reports, late)
         }
     }
@@ -119,6 +126,7 @@ impl Prober {
             peers: Arc::default(),
             late: Arc::new(LateLog::new(late)),
             trust: None,
+            witnesses: None,
         }
     }
 
@@ -150,7 +158,17 @@ impl Prober {
             self.running.insert(key, running);
         }
         let probed = self.running.values().map(|running| &running.probed);
-        self.peers.replace(probed.cloned());
+        let hurries = self.witnesses.as_ref().map(Witnesses::hurries);
+        self.peers
+            .replace(probed.cloned(), hurries.unwrap_or_default());
+    }
+
+    /// Asks these witnesses from now on, and no others; the next call of `replace` has them asked at once when
+    /// an endpoint falls silent.
+    pub fn replace_witnesses(&mut self, pairs: Vec<WitnessPair>) {
+        if let Some(witnesses) = &mut self.witnesses {
+            witnesses.replace(pairs);
+        }
     }
 
     fn start(&self, pair: Pair, lane: Arc<Semaphore>, first_round: Duration) -> Running {

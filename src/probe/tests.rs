@@ -1008,6 +1008,7 @@ async fn the_prober_probes_until_it_is_dropped() {
         Tls::trusting(RootCertStore::empty()),
         1,
         reports,
+        mpsc::channel(1).0,
         Meters::new().probes_late,
     );
     prober.replace(vec![pair]);

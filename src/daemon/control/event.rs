@@ -299,14 +299,34 @@ fn log_fleet(change: &FleetChange) {
 
 fn log_vantage(change: &VantageChange) {
     match change {
-        VantageChange::Blind { vantage, family } => warn!(
+        VantageChange::Blind {
+            vantage,
+            family,
+            n_witnesses: 0,
+        } => warn!(
             %vantage, %family,
-            "vantage lost contact with all pools at once: its verdicts do not count for up to \
-             [health] blind_max, check its uplink"
+            "vantage lost contact with all pools at once: check its uplink (this machine's network, its \
+             proxy or source address); its verdicts do not count for up to [health] blind_max"
+        ),
+        VantageChange::Blind {
+            vantage,
+            family,
+            n_witnesses,
+        } => warn!(
+            %vantage, %family, witnesses = n_witnesses,
+            "vantage lost contact with all pools at once and reaches no witness: check its uplink (this \
+             machine's network, its proxy or source address); its verdicts do not count until it \
+             reaches one or a pool"
+        ),
+        VantageChange::WitnessUseless { vantage, witness } => warn!(
+            %vantage, %witness,
+            "witness was never reached from this vantage, and counts as not named: check its address and \
+             that it accepts TCP connections, or take it out of [health] witness"
         ),
         VantageChange::Believed { vantage, family } => warn!(
             %vantage, %family,
-            "vantage had no contact for [health] blind_max: all its endpoints count as down"
+            "vantage had no contact for [health] blind_max: it is believed, and all its endpoints count as \
+             down; check its uplink, and name a [health] witness to have it tell one from the other"
         ),
         VantageChange::Sees { vantage, family } => {
             info!(%vantage, %family, "vantage has contact again");

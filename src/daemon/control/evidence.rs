@@ -18,6 +18,7 @@ use crate::health::monitor::Unproven;
 use crate::health::observation::Moment;
 use crate::health::observation::Observation;
 use crate::health::observation::ProbeResult;
+use crate::health::observation::WitnessObservation;
 use crate::health::overrides::Forced;
 use crate::health::overrides::Override;
 use crate::health::overrides::Overrides;
@@ -28,6 +29,7 @@ use crate::live::meters::Meters;
 use crate::live::request::ChangeError;
 use crate::live::shared::Owned;
 use crate::probe::pairs;
+use crate::probe::witness::witness_pairs;
 use crate::state::correspondence::Correspondence;
 use crate::state::evidence;
 use crate::state::evidence::LastUp;
@@ -48,7 +50,9 @@ pub fn health_table(plan: &Plan, members: &Membership) -> HealthTable {
         report_max_age: process.report_max_age,
         blind_max: process.blind_max,
     };
-    HealthTable::new(watched, limits)
+    let witnesses = witness_pairs(process).into_iter();
+    let witnesses = witnesses.map(|pair| (pair.vantage, pair.witness));
+    HealthTable::new(watched, limits).with_witnesses(witnesses)
 }
 
 /// What the loop is to do after a change of evidence.
@@ -160,6 +164,20 @@ impl Evidence {
         }
         drop(health_table);
         effects.outgoing = self.changes_for_fleet(now);
+        effects
+    }
+
+    /// Takes one attempt to reach a witness.
+    pub(super) fn observe_witness(
+        &mut self,
+        observation: &WitnessObservation,
+        now: Moment,
+    ) -> Effects {
+        let mut effects = self.advance(now);
+        let flips = self.health_table.write().observe_witness(observation, now);
+        for flip in flips {
+            effects.flipped(&flip, self.urgency(&flip));
+        }
         effects
     }
 

@@ -62,6 +62,7 @@ use crate::fleet::nats::Role;
 use crate::fleet::record::Boot;
 use crate::fleet::roster::Settings;
 use crate::health::observation::Observation;
+use crate::health::observation::WitnessObservation;
 use crate::live::LastReload;
 use crate::live::Live;
 use crate::live::Owner;
@@ -72,6 +73,7 @@ use crate::live::request::Request;
 use crate::live::shared::Owned;
 use crate::probe::pairs;
 use crate::probe::schedule::Prober;
+use crate::probe::witness::witness_pairs;
 use crate::state::correspondence::Correspondence;
 use crate::state::derive::merge_tables;
 use crate::state::plan::Plan;
@@ -108,6 +110,8 @@ pub struct Control {
 pub struct Events {
     /// Finished probes.
     pub observations: mpsc::Receiver<Observation>,
+    /// Finished attempts to reach witnesses.
+    pub witnessed: mpsc::Receiver<WitnessObservation>,
     /// Requests of the admin API and of signals.
     pub requests: mpsc::Receiver<Request>,
     /// What comes from the fleet's message bus; closed for a single machine.
@@ -185,6 +189,7 @@ impl Control {
                     self.observe(&observations);
                 }
                 Some(incoming) = events.incoming.recv() => self.receive(&incoming),
+                Some(observation) = events.witnessed.recv() => self.observe_witness(&observation),
                 Some(request) = events.requests.recv() => self.request(request),
                 Some(finished) = finishing.recv() => self.finish(finished),
                 _ = tick.tick() => self.tick(),
@@ -207,6 +212,12 @@ impl Control {
     fn receive(&mut self, incoming: &Incoming) {
         let started = Instant::now();
         let effects = self.evidence.receive(incoming, self.live.clock.now());
+        self.carry_out(effects, None, started);
+    }
+
+    fn observe_witness(&mut self, observation: &WitnessObservation) {
+        let (started, now) = (Instant::now(), self.live.clock.now());
+        let effects = self.evidence.observe_witness(observation, now);
         self.carry_out(effects, None, started);
     }
 
@@ -439,6 +450,7 @@ impl Control {
         let process = &plan.config.process;
         let members = self.evidence.members();
         let pairs = pairs(&plan.config.pools, members, &process.vantages);
+        self.prober.replace_witnesses(witness_pairs(process));
         self.prober.replace(pairs);
         self.notifier.notify(&plan);
         self.evidence.follow(&plan);

@@ -3,22 +3,31 @@
 use super::*;
 use crate::base::prefix::Family;
 use crate::health::failure::Phase;
+use crate::health::observation::WitnessObservation;
 use crate::health::vantage::VantageChange;
 
 /// Pools of one endpoint each, their vantages, and a clock that counts milliseconds.
 pub(super) struct World {
     pub(super) table: HealthTable,
-    pairs: Vec<Probing>,
+    pub(super) pairs: Vec<Probing>,
     pub(super) now: u64,
     pub(super) flips: Vec<(u64, String, Health)>,
     pub(super) changes: Vec<VantageChange>,
+    /// Each vantage's witnesses, when they are asked, and whether they can be reached.
+    pub(super) witnesses: Vec<WitnessOf>,
+}
+
+/// A pair of witness and vantage.
+pub(super) struct WitnessOf {
+    pub(super) observation: WitnessObservation,
+    pub(super) due: u64,
 }
 
 /// A pair of endpoint and vantage.
 pub(super) struct Probing {
     target: Arc<Target>,
     vantage: Arc<str>,
-    due: u64,
+    pub(super) due: u64,
     /// When the probe that runs will be finished, how long it will have taken, and its result.
     running: Option<(u64, u64, ProbeResult)>,
 }
@@ -49,7 +58,7 @@ pub(super) fn refuses() -> Outcome {
     Some((20, bad()))
 }
 
-fn has_no_route() -> Outcome {
+pub(super) fn has_no_route() -> Outcome {
     let fault = VantageFault::NoRoute("cannot connect: no route".into());
     Some((0, ProbeResult::NoEvidence(fault)))
 }
@@ -96,6 +105,7 @@ impl World {
             now: 0,
             flips: Vec::new(),
             changes: Vec::new(),
+            witnesses: Vec::new(),
         }
     }
 
@@ -127,6 +137,12 @@ impl World {
                     let (pool, vantage) = (&*pair.target.pool, &*pair.vantage);
                     let seen = network(Probe { pool, vantage });
                     pair.running = seen.map(|(took, result)| (self.now + took, took, result));
+                }
+            }
+            for witness in &mut self.witnesses {
+                if witness.due <= self.now {
+                    witness.due = self.now + INTERVAL * 1_000;
+                    flips.extend(self.table.observe_witness(&witness.observation, now));
                 }
             }
             if self.now.is_multiple_of(1_000) {
@@ -166,7 +182,11 @@ fn a_vantage_that_loses_everything_at_once_moves_nothing() {
             let (vantage, family) = (Arc::from("only"), Family::V4);
             assert_eq!(
                 std::mem::take(&mut world.changes),
-                [VantageChange::Blind { vantage, family }]
+                [VantageChange::Blind {
+                    vantage,
+                    family,
+                    n_witnesses: 0
+                }]
             );
             world.run(30, |_| well());
             assert!(world.flips.is_empty(), "{threshold}: {:?}", world.flips);
@@ -192,7 +212,8 @@ fn all_pools_are_down_when_the_vantage_has_been_blind_for_long() {
         [
             VantageChange::Blind {
                 vantage: Arc::clone(&vantage),
-                family
+                family,
+                n_witnesses: 0,
             },
             VantageChange::Believed { vantage, family }
         ]
@@ -324,7 +345,14 @@ fn others_decide_while_one_vantage_is_blind() {
         assert_eq!([a.is_blind, b.is_blind, c.is_blind], [true, false, false]);
     }
     let (vantage, family) = (Arc::from("a"), Family::V4);
-    assert_eq!(world.changes, [VantageChange::Blind { vantage, family }]);
+    assert_eq!(
+        world.changes,
+        [VantageChange::Blind {
+            vantage,
+            family,
+            n_witnesses: 0
+        }]
+    );
     world.run(4, |probe| blind(probe, "us"));
     assert_eq!((world.health("eu"), world.health("us")), (Up, Up));
     world.run(7, |probe| blind(probe, "us"));
@@ -340,7 +368,14 @@ fn each_family_is_lost_for_itself() {
         false => well(),
     });
     let (vantage, family) = (Arc::from("only"), Family::V6);
-    assert_eq!(world.changes, [VantageChange::Blind { vantage, family }]);
+    assert_eq!(
+        world.changes,
+        [VantageChange::Blind {
+            vantage,
+            family,
+            n_witnesses: 0
+        }]
+    );
     world.run(20, |_| well());
     assert!(world.flips.is_empty(), "{:?}", world.flips);
 }
@@ -359,7 +394,11 @@ fn a_vantage_without_a_route_is_blind_for_as_long_as_it_has_none() {
         let (vantage, family) = (Arc::<str>::from("only"), Family::V4);
         let mut changes = std::mem::take(&mut world.changes);
         changes.retain(|change| !matches!(change, VantageChange::Silent { .. }));
-        let blind = VantageChange::Blind { vantage, family };
+        let blind = VantageChange::Blind {
+            vantage,
+            family,
+            n_witnesses: 0,
+        };
         assert_eq!(changes, [blind], "{what}");
         world.run(30, |_| well());
         assert!(world.flips.is_empty(), "{what}: {:?}", world.flips);
