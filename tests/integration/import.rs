@@ -502,7 +502,7 @@ fn gdnsd_and_its_import_answer_alike() {
     assert!(subnets.len() > 100, "{}", subnets.len());
     let mut differences = Vec::new();
     for name in [
-        "app", "app2", "near", "mixed", "one", "www", "both", "pair", "first", "chain",
+        "app", "app2", "near", "mixed", "one", "www", "both", "pair", "first", "chain", "east",
     ] {
         let name = format!("{name}.example.com");
         for (subnet, rtype) in subnets

@@ -7,6 +7,8 @@
 use crate::base::diag::Place;
 use crate::base::diag::Report;
 use crate::base::name::Name;
+use crate::base::per_family::PerFamily;
+use crate::base::prefix::Family;
 use crate::import::Include;
 use crate::import::Input;
 use crate::import::draft::Notes;
@@ -26,6 +28,8 @@ pub(super) struct Dynamic {
     pub(super) ttl: (u32, u32),
     /// `PLUGIN!RESOURCE`.
     pub(super) reference: String,
+    /// The most addresses of an answer, for IPv4 and IPv6 (`$ADDR_LIMIT_V4`, gdnsd 2).
+    pub(super) limits: PerFamily<Option<u32>>,
     /// As it was written.
     pub(super) entry: String,
 }
@@ -47,6 +51,7 @@ struct State {
     first: Name,
     origin: Name,
     ttl: u32,
+    limits: PerFamily<Option<u32>>,
     /// The last owner as written, and whether the entry with it was taken out.
     owner: Option<(String, bool)>,
 }
@@ -58,6 +63,7 @@ impl Rewriter<'_, '_> {
             first: origin.clone(),
             origin: origin.clone(),
             ttl: self.default_ttl,
+            limits: PerFamily::from_fn(|_| None),
             owner: None,
         };
         let mut lines = (1..).zip(input.text.lines());
@@ -157,10 +163,19 @@ impl Rewriter<'_, '_> {
                     ));
                 }
             }
-            _ => self.missing(
-                entry,
-                "not known here; `answers` in pools.toml bounds an answer",
-            ),
+            word @ ("$ADDR_LIMIT_V4" | "$ADDR_LIMIT_V6") => {
+                let family = if word.ends_with('4') {
+                    Family::V4
+                } else {
+                    Family::V6
+                };
+                let limit: u32 = argument
+                    .parse()
+                    .map_err(|_| format!("`{argument}` is no number"))?;
+                // 0 is no limit.
+                state.limits[family] = (limit > 0).then_some(limit);
+            }
+            _ => self.missing(entry, "not known here"),
         }
         Ok(())
     }
@@ -189,6 +204,7 @@ impl Rewriter<'_, '_> {
             owner,
             ttl,
             reference: reference.clone(),
+            limits: state.limits,
             entry: entry.trim().to_owned(),
         });
         Ok(())
@@ -335,5 +351,158 @@ fn seconds(text: &str) -> Option<u32> {
     match number {
         Some(number) => total.checked_add(number),
         None => (!text.is_empty()).then_some(total),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// What becomes of a zone, and its dynamic names.
+    fn rewrite(text: &str) -> (String, Vec<String>) {
+        let mut include = |path: &str, _: &Arc<str>| match path {
+            "inner" => Ok(vec![input("a A 192.0.2.1\n$ORIGIN b.@F\nc A 192.0.2.2\n")]),
+            _ => Err(format!("cannot read {path}")),
+        };
+        let mut report = Report::default();
+        let zone = Name::parse("example.com").expect("a name");
+        let mut rewriter = Rewriter {
+            zone: zone.clone(),
+            include: &mut include,
+            report: &mut report,
+            default_ttl: 600,
+            text: String::new(),
+            dynamic: Vec::new(),
+            n_missing: 0,
+        };
+        rewriter.file(&input(text), &zone, 0);
+        let dynamic = rewriter.dynamic.iter().map(|dynamic| {
+            let Dynamic {
+                owner,
+                ttl,
+                reference,
+                limits,
+                ..
+            } = dynamic;
+            format!(
+                "{owner} {ttl:?} {reference} {:?} {:?}",
+                limits.v4, limits.v6
+            )
+        });
+        let dynamic = dynamic.collect();
+        let text = rewriter.text;
+        assert_eq!(report.to_string(), "");
+        (text, dynamic)
+    }
+
+    fn input(text: &str) -> Input {
+        Input {
+            file: "zone".into(),
+            text: text.into(),
+        }
+    }
+
+    #[test]
+    fn entries_stay_but_for_what_only_gdnsd_knows() {
+        for (row, text, expected) in [
+            (
+                "comments",
+                "; x\n\na A 192.0.2.1 ; y\n",
+                "; x\n\na A 192.0.2.1 ; y\n",
+            ),
+            (
+                "parentheses",
+                "a TXT ( \"b\" ; )\n \"c\" )\n",
+                "a TXT ( \"b\" ; )\n \"c\" )\n",
+            ),
+            (
+                "zone",
+                "a MX 1 b.@Z\n@Z NS @Z\n",
+                "a MX 1 b.example.com.\nexample.com. NS example.com.\n",
+            ),
+            (
+                "owner of an entry that went",
+                "a DYNA x!y\n MX 1 b\n TXT c\n",
+                "a MX 1 b\n TXT c\n",
+            ),
+            (
+                "a text that looks like one",
+                "a TXT DYNA!x\n",
+                "a TXT DYNA!x\n",
+            ),
+        ] {
+            assert_eq!(rewrite(text).0, expected, "{row}");
+        }
+        let (text, _) = rewrite("$INCLUDE inner sub\n");
+        assert!(
+            text.contains("$ORIGIN sub.example.com.\na A 192.0.2.1\n"),
+            "{text}"
+        );
+        assert!(text.contains("$ORIGIN b.sub.example.com.\nc A"), "{text}");
+        assert!(text.ends_with("$ORIGIN example.com.\n$TTL 600\n"), "{text}");
+    }
+
+    #[test]
+    fn dynamic_entries_are_taken_out() {
+        for (row, text, expected) in [
+            (
+                "the default",
+                "a DYNA x!y\n",
+                "a.example.com. (600, 300) x!y None None",
+            ),
+            (
+                "a range",
+                "a 1h/30 IN DYNA x!y\n",
+                "a.example.com. (3600, 30) x!y None None",
+            ),
+            (
+                "half",
+                "@ IN 300 dync x!y/z\n",
+                "example.com. (300, 150) x!y/z None None",
+            ),
+            (
+                "no owner",
+                "a A 192.0.2.1\n\tDYNA x!y\n",
+                "a.example.com. (600, 300) x!y None None",
+            ),
+            (
+                "limits",
+                "$ADDR_LIMIT_V4 2\na DYNA x!y\n",
+                "a.example.com. (600, 300) x!y Some(2) None",
+            ),
+        ] {
+            assert_eq!(rewrite(text).1, [expected], "{row}");
+        }
+    }
+
+    #[test]
+    fn long_texts_are_split_between_octets() {
+        let split = split(&format!(
+            "\"{}\\\"\\065{}\"",
+            "x".repeat(254),
+            "y".repeat(9)
+        ));
+        let strings: Vec<&str> = split.split("\" \"").collect();
+        assert_eq!(strings.len(), 2, "{split}");
+        assert!(strings[0].ends_with("x\\\""), "{split}");
+        assert!(strings[1].starts_with("\\065y"), "{split}");
+    }
+
+    #[test]
+    fn ttls_have_units() {
+        for (text, expected) in [
+            ("300", Some(300)),
+            ("1h30m", Some(5400)),
+            ("1W", Some(604_800)),
+            ("2d1", Some(172_801)),
+            ("", None),
+            ("h", None),
+            ("99999999999", None),
+            ("x", None),
+        ] {
+            assert_eq!(seconds(text), expected, "{text}");
+        }
     }
 }

@@ -207,13 +207,22 @@ fn steered(dynamic: &Dynamic, plan: Plan, resources: &Resources<'_>) -> Steered 
         }
         _ => max,
     };
+    let limits = dynamic.limits;
+    if limits.v4 != limits.v6 {
+        let what = format!(
+            "$ADDR_LIMIT_V4 {:?}, $ADDR_LIMIT_V6 {:?}",
+            limits.v4, limits.v6
+        );
+        notes.missing(&what, "`answers` holds for both families; it is the larger");
+    }
+    let limit = limits.v4.max(limits.v6);
     Steered {
         owner: dynamic.owner.clone(),
         notes,
         policy: plan.policy,
         pools: plan.pools,
         ttl,
-        answers: plan.answers,
+        answers: [plan.answers, limit].into_iter().flatten().min(),
         all_down: AllDown::Nearest,
         rules: plan.rules,
     }

@@ -84,6 +84,8 @@ impl<'a> Resources<'a> {
         }
         let groups = match datacenter {
             Some(datacenter) => {
+                // Its pools are those of the whole resource, which knows where they are.
+                let _ = self.plan(&format!("{plugin}!{resource}"));
                 let node = self.meta(plugin, resource)?;
                 self.datacenter(plugin, node, (resource, datacenter), datacenter, 0)?
             }

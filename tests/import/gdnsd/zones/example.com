@@ -15,6 +15,7 @@ share DYNC weighted!shares
 some  DYNA weighted!some
 app   60/60 DYNA geoip!app
 app2  60/60 DYNA geoip!app
+east  60/60 DYNA geoip!near/as
 near  60/60 DYNA geoip!near
 mixed 60/60 DYNA geoip!mixed
 ; No equivalent.
