@@ -500,7 +500,7 @@ fn gdnsd_and_its_import_answer_alike() {
     eventually("gdnsd listens", || TcpStream::connect(gdnsd).ok());
     let subnets = subnets(&database);
     assert!(subnets.len() > 100, "{}", subnets.len());
-    let mut differences = Vec::new();
+    let (mut differences, mut n_answers) = (Vec::new(), 0);
     for name in [
         "app", "app2", "near", "mixed", "one", "www", "both", "pair", "first", "chain", "east",
     ] {
@@ -510,12 +510,16 @@ fn gdnsd_and_its_import_answer_alike() {
             .flat_map(|s| [(s, RecordType::A), (s, RecordType::AAAA)])
         {
             let theirs = ask(gdnsd, &name, rtype, subnet);
+            n_answers += theirs.0.len();
             let ours = ask(meridian.dns, &name, rtype, subnet);
-            // gdnsd answers nothing where the data centers of a client lack the family.
-            if theirs != ours && !theirs.0.is_empty() {
+            // gdnsd answers nothing where the data centers of a client lack the family, and, other than its
+            // manual says, where a map has `auto` below a list as default.
+            let is_known = rtype == RecordType::AAAA || name.starts_with("mixed.");
+            if theirs != ours && !(is_known && theirs.0.is_empty()) {
                 differences.push(format!("{name} {rtype} {subnet}: {theirs:?} {ours:?}"));
             }
         }
     }
+    assert!(n_answers > 1000, "{n_answers}");
     assert_eq!(differences, [""; 0], "of {} subnets", subnets.len());
 }
