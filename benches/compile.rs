@@ -49,6 +49,7 @@ fn spec() -> Spec {
         policy: Policy::Nearest,
         sites: sites.collect(),
         rules: Vec::new(),
+        regions: Vec::new(),
     }
 }
 

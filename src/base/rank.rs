@@ -78,6 +78,8 @@ pub struct RankList {
     pub fenced: bool,
     /// Where the list's clients are, if groups are omitted: the complete list can be computed from it.
     pub truncated: Option<Point>,
+    /// The vantages that judge for these clients, by the position of their region; `None`: all.
+    pub region: Option<u16>,
     /// The groups, best first; no pool occurs twice.
     pub groups: Groups,
 }

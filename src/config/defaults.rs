@@ -7,6 +7,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::health::monitor::Quorum;
+use crate::health::monitor::QuorumScope;
 use crate::health::monitor::Unproven;
 use crate::wire::tsig::Algorithm;
 
@@ -75,6 +76,8 @@ pub const FAILURE_THRESHOLD: NonZeroU32 = NonZeroU32::new(2).expect("two is not 
 pub const SUCCESS_THRESHOLD: NonZeroU32 = NonZeroU32::new(2).expect("two is not zero");
 /// A vantage with a broken uplink is outvoted.
 pub const QUORUM: Quorum = Quorum::Majority;
+/// One verdict for everybody.
+pub const QUORUM_SCOPE: QuorumScope = QuorumScope::Global;
 
 /// As long as resolvers and clients keep an address of a pool that goes down, and some.
 pub const HALF_LIFE: Duration = Duration::from_secs(300);

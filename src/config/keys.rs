@@ -115,7 +115,7 @@ pub(super) const HEALTH: Keys = Keys {
 
 pub(super) const VANTAGE: Keys = Keys {
     title: "[[vantage]]",
-    values: &["name", "proxy", "source"],
+    values: &["name", "proxy", "source", "location"],
     tables: &[],
 };
 
@@ -186,6 +186,7 @@ pub(super) const MONITOR: Keys = Keys {
         "failures_in_window",
         "damping",
         "quorum",
+        "quorum_scope",
         "unproven",
     ],
     tables: &[],

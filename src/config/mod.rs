@@ -23,6 +23,7 @@ pub mod model;
 mod name_pattern;
 mod names;
 pub mod reach;
+pub mod regions;
 mod resolve_cluster;
 mod resolve_match;
 mod resolve_pools;

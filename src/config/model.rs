@@ -61,6 +61,8 @@ pub struct Process {
     pub blind_max: Duration,
     /// Index 0 is the local vantage (`[health] vantage`), then each `[[vantage]]`; names differ.
     pub vantages: Vec<Vantage>,
+    /// Where vantages are, also those of other machines, by name; names differ.
+    pub vantage_locations: Vec<(Box<str>, Point)>,
     /// `[cluster]`; `None`: a single machine.
     pub cluster: Option<Cluster>,
     /// `[safety]`.

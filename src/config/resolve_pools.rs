@@ -26,10 +26,12 @@ use crate::health::monitor::HttpCheck;
 use crate::health::monitor::Monitor;
 use crate::health::monitor::MonitorKind;
 use crate::health::monitor::Quorum;
+use crate::health::monitor::QuorumScope;
 use crate::health::monitor::Unproven;
 
 /// What `location` looks like.
-const LOCATION: &str = "latitude (-90 to 90) and longitude (-180 to 180) such as [45.60, -121.18]";
+pub(super) const LOCATION: &str =
+    "latitude (-90 to 90) and longitude (-180 to 180) such as [45.60, -121.18]";
 /// What `endpoints` looks like.
 const ENDPOINTS: &str = "a list of addresses such as [\"192.0.2.10\", \"2001:db8::10\"]";
 
@@ -105,6 +107,12 @@ fn monitor(name: &Name<'_>, table: &Table<'_>) -> Option<Monitor> {
     });
     let damping = table.read_or("damping", None, damping);
     let quorum = table.read_or("quorum", defaults::QUORUM, quorum);
+    let quorum_scope = table.read_or("quorum_scope", defaults::QUORUM_SCOPE, |item| {
+        item.word(&[
+            ("global", QuorumScope::Global),
+            ("region", QuorumScope::Region),
+        ])
+    });
     let unproven = table.read_or("unproven", defaults::UNPROVEN, |item| {
         item.word(&[
             ("behind", Unproven::Behind),
@@ -123,6 +131,7 @@ fn monitor(name: &Name<'_>, table: &Table<'_>) -> Option<Monitor> {
         failures_in_window,
         damping,
         quorum,
+        quorum_scope,
         unproven,
     })
 }
@@ -267,7 +276,7 @@ fn pool(name: &Name<'_>, table: &Table<'_>, monitors: &Names<'_>, safety: &Safet
     })
 }
 
-fn location(item: &Item<'_>) -> Option<Point> {
+pub(super) fn location(item: &Item<'_>) -> Option<Point> {
     let numbers = item.list(LOCATION, |entry| entry.number(-180.0..=180.0))?;
     let point = match numbers[..] {
         [latitude, longitude] => Point::new(latitude, longitude),

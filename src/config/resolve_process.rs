@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::base::location::Point;
 use crate::base::prefix::Prefix;
 use crate::config::Defaults;
 use crate::config::defaults;
@@ -17,6 +18,7 @@ use crate::config::model::RateLimit;
 use crate::config::model::Server;
 use crate::config::model::Vantage;
 use crate::config::resolve_cluster;
+use crate::config::resolve_pools;
 use crate::config::resolve_transfer;
 use crate::config::resolve_update;
 use crate::config::safety::MaxDown;
@@ -69,7 +71,7 @@ pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Process {
         Some(cluster) => cluster.node.clone(),
         None => vantage,
     };
-    let vantages = vantages(top, vantage);
+    let (vantages, vantage_locations) = vantages(top, vantage);
     let tsig_keys = resolve_transfer::tsig_keys(top);
     let secondaries = resolve_transfer::secondaries(top, &tsig_keys);
     let grants = resolve_update::grants(top, &tsig_keys);
@@ -85,6 +87,7 @@ pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Process {
         witnesses,
         blind_max,
         vantages,
+        vantage_locations,
         cluster,
         safety: safety(&top.table("safety", &keys::SAFETY)),
         tsig_keys,
@@ -247,7 +250,6 @@ fn admin(table: &Table<'_>, dns: &[SocketAddr], machine: &Defaults) -> Admin {
     }
 }
 
-/// The local vantage and each `[[vantage]]`; their names differ.
 /// Places that are up when the network is; no two may be the same.
 fn witnesses(item: &Item<'_>) -> Option<Vec<SocketAddr>> {
     let mut seen = Vec::new();
@@ -272,31 +274,45 @@ fn witnesses(item: &Item<'_>) -> Option<Vec<SocketAddr>> {
     Some(witnesses)
 }
 
-fn vantages(top: &Table<'_>, local: Box<str>) -> Vec<Vantage> {
-    let mut names = vec![local.clone()];
+/// The local vantage and each `[[vantage]]` of this machine, and where vantages are; names differ. An entry
+/// with a location alone is about the local vantage, or about one of another machine.
+fn vantages(top: &Table<'_>, local: Box<str>) -> (Vec<Vantage>, Vec<(Box<str>, Point)>) {
+    let mut names: Vec<Box<str>> = Vec::new();
+    let mut locations = Vec::new();
     let mut vantages = vec![Vantage {
-        name: local,
+        name: local.clone(),
         egress: Egress::Direct,
     }];
     for table in top.tables("vantage", &keys::VANTAGE, "") {
+        let is_place = ["proxy", "source"].iter().all(|key| table.is_missing(key))
+            && !table.is_missing("location");
         let name = table.require("name", units::PLAIN_NAME, |item| {
-            let name = item.parse(units::PLAIN_NAME, units::plain_name)?;
-            if names.contains(&name) {
+            let name = match is_place {
+                true => item.parse(units::VANTAGE_NAME, units::vantage_name)?,
+                false => item.parse(units::PLAIN_NAME, units::plain_name)?,
+            };
+            if names.contains(&name) || (!is_place && name == local) {
                 item.fault(&format!(
                     "is \"{name}\" again, expected a name that no other vantage has \
-                     (the local one is \"{}\")",
-                    names[0]
+                     (the local one is \"{local}\")"
                 ));
             }
             names.push(name.clone());
             Some(name)
         });
+        let location = table.read("location", resolve_pools::location);
+        if let (Some(name), Some(location)) = (&name, location) {
+            locations.push((name.clone(), location));
+        }
+        if is_place {
+            continue;
+        }
         let egress = egress(&table);
         if let (Some(name), Some(egress)) = (name, egress) {
             vantages.push(Vantage { name, egress });
         }
     }
-    vantages
+    (vantages, locations)
 }
 
 fn egress(table: &Table<'_>) -> Option<Egress> {

@@ -224,6 +224,17 @@ pub(super) fn plain_name(text: &str) -> Option<Box<str>> {
     fits.then(|| text.into())
 }
 
+/// What [`vantage_name`] takes.
+pub(super) const VANTAGE_NAME: &str = "the name of a vantage such as \"second-uplink\", of another machine \"ns2\" or \"ns2/second-uplink\"";
+
+/// Reads the name of a vantage, also of another machine's.
+pub(super) fn vantage_name(text: &str) -> Option<Box<str>> {
+    let mut parts = text.splitn(2, '/');
+    parts
+        .all(|part| plain_name(part).is_some())
+        .then(|| text.into())
+}
+
 /// What [`interface`] takes.
 pub(super) const INTERFACE: &str = "the name of a network interface such as \"eth0\"";
 

@@ -23,7 +23,9 @@ use crate::base::prefix::Prefix;
 use crate::base::rank::RankList;
 use crate::base::rr::Rcode;
 use crate::base::transport::Transport;
+use crate::config::model::Pool;
 use crate::config::model::Rule;
+use crate::config::regions::Region;
 use crate::engine::Arrival;
 use crate::engine::Scratch;
 use crate::engine::answer_uncounted;
@@ -31,7 +33,10 @@ use crate::engine::outcome::SteeredAnswer;
 use crate::engine::question::Asker;
 use crate::engine::question::Question;
 use crate::geo::rank::complete;
+use crate::health::monitor::QuorumScope;
 use crate::state::counters::Counters;
+use crate::state::evidence::PoolNow;
+use crate::state::guard;
 use crate::state::snapshot::Snapshot;
 use crate::steer::PoolStatus;
 use crate::steer::spread::Admitted;
@@ -122,12 +127,7 @@ pub fn explain(snapshot: &Snapshot, question: Question, details: &Details<'_>) -
     };
     let candidates = match (&steered, rank) {
         (Some(steered), Some(rank)) => {
-            let explainer = Explainer {
-                snapshot,
-                steered,
-                location: &location,
-                details,
-            };
+            let explainer = Explainer::new(snapshot, steered, rank, &location, details);
             explainer.candidates(rank)
         }
         _ => Vec::new(),
@@ -261,9 +261,51 @@ struct Explainer<'a> {
     steered: &'a SteeredAnswer,
     location: &'a Location,
     details: &'a Details<'a>,
+    /// The pools as the client has them.
+    pools: &'a [PoolNow],
+    /// Whether what probes say is ignored for the client.
+    ignores_probes: bool,
+    /// The vantages that judge for the client.
+    region: Option<&'a Region>,
 }
 
-impl Explainer<'_> {
+impl<'a> Explainer<'a> {
+    fn new(
+        snapshot: &'a Snapshot,
+        steered: &'a SteeredAnswer,
+        rank: &RankList,
+        location: &'a Location,
+        details: &'a Details<'a>,
+    ) -> Self {
+        let plan = &snapshot.plan;
+        let pools = snapshot.pools_in(rank.region);
+        let max_down = plan.config.process.safety.max_down;
+        let spec = plan.specs.get(steered.name.index());
+        let region = rank.region.map(usize::from);
+        Self {
+            snapshot,
+            steered,
+            location,
+            details,
+            pools,
+            ignores_probes: spec
+                .is_some_and(|spec| guard::is_exceeded(max_down, spec, pools, steered.family)),
+            region: region.and_then(|region| plan.regions.get(region)),
+        }
+    }
+
+    /// Who judges a pool for the client, if only some vantages do.
+    fn judges(&self, pool: &Pool) -> Option<String> {
+        let monitor = &self.snapshot.plan.config.pools.monitors[pool.monitor?.index()];
+        let region = self
+            .region
+            .filter(|_| monitor.quorum_scope == QuorumScope::Region)?;
+        let vantages = region.vantages.join(", ");
+        Some(format!(
+            "judged by the vantages near the client ({vantages}), by all while these have no vote"
+        ))
+    }
+
     /// The pools of a rank list with the reason why each was or was not answered.
     fn candidates(&self, rank: &RankList) -> Vec<Candidate> {
         let mut candidates = Vec::new();
@@ -294,17 +336,11 @@ impl Explainer<'_> {
     }
 
     fn is_up(&self, pool: PoolIx) -> bool {
-        let now = self.snapshot.pools.get(pool.index());
+        let now = self.pools.get(pool.index());
         let family = self.steered.family;
         now.is_some_and(|now| {
-            now.status[family] == PoolStatus::Up
-                || self.ignores_probes() && now.is_taken_out(family)
+            now.status[family] == PoolStatus::Up || self.ignores_probes && now.is_taken_out(family)
         })
-    }
-
-    fn ignores_probes(&self) -> bool {
-        let name = self.snapshot.steered.get(self.steered.name.index());
-        name.is_some_and(|name| name.families[self.steered.family].ignores_probes)
     }
 
     fn is_chosen(&self, pool: PoolIx) -> bool {
@@ -320,8 +356,8 @@ impl Explainer<'_> {
         let plan = &self.snapshot.plan;
         let family = self.steered.family;
         let config = plan.config.pools.pools.get(pool.index())?;
-        let now = self.snapshot.pools.get(pool.index())?;
-        let is_ignored = self.ignores_probes() && now.is_taken_out(family);
+        let now = self.pools.get(pool.index())?;
+        let is_ignored = self.ignores_probes && now.is_taken_out(family);
         let status = match is_ignored {
             true => PoolStatus::Up,
             false => now.status[family],
@@ -339,6 +375,9 @@ impl Explainer<'_> {
         if status == PoolStatus::Up && admitted != Admitted::ALL {
             let percent = admitted.ratio() * 100.0;
             reason = format!("{reason}; ramping: {percent} % of its clients");
+        }
+        if let Some(judges) = self.judges(config) {
+            reason = format!("{reason}; {judges}");
         }
         Some(Candidate {
             pool,

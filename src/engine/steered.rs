@@ -99,7 +99,7 @@ impl<'a> Composer<'a, '_> {
             Found::Pools((pool, _)) => Some(pool),
             Found::NoData | Found::ServFail => None,
         };
-        let reason = self.reason(pool, family);
+        let reason = reason(pool);
         self.scope_len = Some(steered.scope_len);
         self.scratch.outcome.extended_error = extended_error(reason, &steered.found);
         self.scratch.outcome.steered = Some(SteeredAnswer {
@@ -112,18 +112,6 @@ impl<'a> Composer<'a, '_> {
             counter: pool.map_or(u32::MAX, |pool| now.counters.saturating_add(pool.counter)),
         });
         steered.found
-    }
-
-    fn reason(&self, pool: Option<&PoolAnswer>, family: Family) -> SteerReason {
-        let Some(pool) = pool else {
-            return SteerReason::NoAddress;
-        };
-        let now = self.snapshot.pools.get(pool.pool.index());
-        match now.map(|now| now.status[family]) {
-            Some(PoolStatus::Up) | None => SteerReason::Up,
-            Some(PoolStatus::Unproven) => SteerReason::Unproven,
-            Some(_) => SteerReason::AllDown,
-        }
     }
 
     fn put_steered(
@@ -180,6 +168,15 @@ impl<'a> Composer<'a, '_> {
         let owner = Owner::Wire(self.scratch.qname.wire());
         self.encoder
             .records(owner, rtype, ttl, records.rdatas(start))
+    }
+}
+
+fn reason(pool: Option<&PoolAnswer>) -> SteerReason {
+    match pool.map(|pool| pool.status) {
+        None => SteerReason::NoAddress,
+        Some(PoolStatus::Up) => SteerReason::Up,
+        Some(PoolStatus::Unproven) => SteerReason::Unproven,
+        Some(PoolStatus::Absent | PoolStatus::Down | PoolStatus::Drained) => SteerReason::AllDown,
     }
 }
 

@@ -364,6 +364,7 @@ mod tests {
     use crate::health::monitor::Monitor;
     use crate::health::monitor::MonitorKind;
     use crate::health::monitor::Quorum;
+    use crate::health::monitor::QuorumScope;
     use crate::health::monitor::Unproven;
     use crate::health::observation::Observation;
     use crate::health::observation::ProbeResult;
@@ -402,6 +403,7 @@ mod tests {
                 failures_in_window: None,
                 damping: None,
                 quorum: Quorum::Majority,
+                quorum_scope: QuorumScope::Global,
                 unproven: Unproven::Behind,
             };
             let target = Arc::new(Target {

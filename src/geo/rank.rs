@@ -29,6 +29,10 @@ const MIN_KEPT: usize = 32;
 /// one than its first pool that is up. Small in tests, so that they see it.
 const MAX_KEPT: usize = if cfg!(test) { 1 << 13 } else { 1 << 22 };
 
+/// How far from its vantages a region's clients are at the most, in kilometres: within it, paths to a pool
+/// have more in common than with those of another continent.
+const REGION_REACH_KM: f64 = 2_500.0;
+
 /// Ranks locations for one spec.
 pub(super) struct Ranker<'a> {
     spec: &'a Spec,
@@ -110,8 +114,19 @@ impl<'a> Ranker<'a> {
 fn list(spec: &Spec, rule: Option<u32>, location: &Location, n_kept: usize) -> RankList {
     RankList {
         located: location.is_located(),
+        region: region_of(spec, location.point),
         ..ranked(spec, rule, location.point, n_kept)
     }
+}
+
+/// The vantages that judge for clients at a point: the nearest, if they are near at all.
+fn region_of(spec: &Spec, point: Option<Point>) -> Option<u16> {
+    let point = point?;
+    let distances = spec.regions.iter().map(|region| region.distance_km(point));
+    let nearest = (0..).zip(distances).min_by(|a, b| a.1.total_cmp(&b.1));
+    nearest
+        .filter(|(_, km)| *km <= REGION_REACH_KM)
+        .map(|(region, _)| region)
 }
 
 /// Returns the complete list, recomputing a truncated one; `spec` is the one it comes from. Takes some
@@ -122,6 +137,7 @@ pub fn complete<'a>(spec: &Spec, list: &'a RankList) -> Cow<'a, RankList> {
         Some(point) => Cow::Owned(RankList {
             located: list.located,
             special_purpose: list.special_purpose,
+            region: list.region,
             ..ranked(spec, list.rule, Some(point), usize::MAX)
         }),
     }
@@ -153,6 +169,7 @@ fn ranked(spec: &Spec, rule: Option<u32>, point: Option<Point>, n_kept: usize) -
         special_purpose: false,
         fenced: rule.is_some_and(|rule| spec.rules[rule as usize].fence),
         truncated: point.filter(|_| n < n_pools),
+        region: None,
         groups: kept
             .into_iter()
             .map(|group| group.into_iter().map(share))
@@ -246,6 +263,7 @@ mod tests {
             policy,
             sites: sites(longitudes),
             rules: Vec::new(),
+            regions: Vec::new(),
         }
     }
 

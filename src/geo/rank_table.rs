@@ -245,6 +245,7 @@ mod tests {
             policy: Policy::Nearest,
             sites: vec![site(0, 0.0, 0.0), site(1, 35.0, 139.0)],
             rules: matchers.into_iter().zip(2..).map(rule).collect(),
+            regions: Vec::new(),
         }
     }
 

@@ -25,6 +25,8 @@ pub struct Spec {
     pub sites: Vec<Site>,
     /// The name's rules in file order.
     pub rules: Vec<Rule>,
+    /// Where vantages judge for the clients near them; empty if they judge none of the pools so.
+    pub regions: Vec<Point>,
 }
 
 /// A pool as the compiler sees it.

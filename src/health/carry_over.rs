@@ -20,10 +20,10 @@ impl HealthTable {
         let now = self.advance(now);
         for old in &saved.endpoints {
             let of_pool = self.positions.get(&*old.pool);
-            let Some(at) = of_pool.and_then(|addresses| addresses.get(&old.address)) else {
+            let Some(&at) = of_pool.and_then(|addresses| addresses.get(&old.address)) else {
                 continue;
             };
-            let endpoint = &mut self.endpoints[*at];
+            let endpoint = &mut self.endpoints[at];
             let monitor = &endpoint.target.monitor;
             (endpoint.health, endpoint.since) = (old.health, old.since);
             for (index, streak) in &mut endpoint.vantages {
@@ -37,7 +37,8 @@ impl HealthTable {
                 }
                 streak.contact = (old.health != Health::Down).then_some(now.elapsed);
             }
-            self.restore_remote(*at, &old.vantages, now);
+            self.restore_remote(at, &old.vantages, now);
+            self.settle_regions(at, true, now);
         }
     }
 
@@ -60,10 +61,14 @@ impl HealthTable {
             of_pool.or_else(|| probed_alike(&elsewhere, target))
         });
         let known: Vec<_> = known.collect();
+        let has_same_regions = self.regions == old.regions;
         for (endpoint, known) in self.endpoints.iter_mut().zip(&known) {
             let (target, known) = (&endpoint.target, *known);
             if let Some(known) = known {
                 (endpoint.health, endpoint.since) = (known.health, known.since);
+                if has_same_regions && endpoint.regional.len() == known.regional.len() {
+                    endpoint.regional.clone_from(&known.regional);
+                }
             }
             for (index, streak) in &mut endpoint.vantages {
                 let known = known.and_then(|known| old.known(known, &self.vantages[*index]));

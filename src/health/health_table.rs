@@ -45,6 +45,9 @@ pub struct HealthTable {
     pub(super) changes: Vec<VantageChange>,
     /// Whether any verdict of this machine's vantages has changed since the last report.
     pub(super) has_unreported: bool,
+    /// The vantages of each region.
+    pub(super) regions: Vec<Box<[Box<str>]>>,
+    pub(super) regional_flips: Vec<RegionalFlip>,
 }
 
 /// One endpoint and the vantages that probe it.
@@ -55,6 +58,8 @@ pub(super) struct Endpoint {
     pub(super) check: u64,
     pub(super) health: Health,
     pub(super) since: Option<u64>,
+    /// What each region says; empty if its monitor has none.
+    pub(super) regional: Box<[Option<Health>]>,
     /// By index of the vantage.
     pub(super) vantages: Vec<(usize, Streak)>,
 }
@@ -70,6 +75,17 @@ pub struct Flip {
     pub to: Health,
     /// Whose report decided; `None`: old reports no longer count.
     pub cause: Option<Cause>,
+}
+
+/// A change of what a region says of an endpoint.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RegionalFlip {
+    /// Which endpoint.
+    pub target: Arc<Target>,
+    /// The names of the region's vantages.
+    pub vantages: Box<str>,
+    /// Its verdict now; `None`: no vantage of it has a vote.
+    pub to: Option<Health>,
 }
 
 /// The vantage whose report decided, and why its latest probe did not succeed.
@@ -93,6 +109,8 @@ impl HealthTable {
             time: RunTime::default(),
             changes: Vec::new(),
             has_unreported: false,
+            regions: Vec::new(),
+            regional_flips: Vec::new(),
         };
         let mut indexes = HashMap::new();
         let mut checks = HashMap::new();
@@ -111,6 +129,7 @@ impl HealthTable {
                     target,
                     health: Health::Unknown,
                     since: None,
+                    regional: Box::default(),
                     vantages: Vec::new(),
                 });
                 table.endpoints.len() - 1
@@ -235,6 +254,7 @@ impl HealthTable {
             if self.vote(at, now) != Health::Down {
                 flips.extend(self.settle(at, None, now));
             }
+            self.settle_regions(at, false, now);
         }
         flips
     }
@@ -347,8 +367,9 @@ impl HealthTable {
     /// Makes the vote the endpoint's health; `cause` is the slot of the vantage that has reported.
     pub(super) fn settle(&mut self, at: usize, cause: Option<usize>, now: Moment) -> Option<Flip> {
         let to = self.vote(at, now);
+        let from = std::mem::replace(&mut self.endpoints[at].health, to);
+        self.settle_regions(at, cause.is_some(), now);
         let endpoint = &mut self.endpoints[at];
-        let from = std::mem::replace(&mut endpoint.health, to);
         if from == to {
             return None;
         }

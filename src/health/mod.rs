@@ -16,6 +16,7 @@ pub mod observation;
 pub mod overrides;
 pub mod quorum;
 mod recent_failures;
+pub mod regional;
 mod remote;
 pub mod report;
 pub mod run_time;

@@ -29,6 +29,8 @@ pub struct Monitor {
     pub damping: Option<Damping>,
     /// How many fresh vantages must say down.
     pub quorum: Quorum,
+    /// Whose vantages vote on an endpoint.
+    pub quorum_scope: QuorumScope,
     /// What an endpoint without any evidence counts as.
     pub unproven: Unproven,
 }
@@ -51,6 +53,16 @@ pub struct Damping {
     pub suppress: f64,
     /// The penalty below which it is used again; less than `suppress`.
     pub reuse: f64,
+}
+
+/// Whose vantages vote on an endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QuorumScope {
+    /// All, for all clients.
+    #[default]
+    Global,
+    /// Those near a client, for that client; all, for clients that none is near to.
+    Region,
 }
 
 /// What an endpoint counts as before its first result.
@@ -88,6 +100,7 @@ impl Monitor {
             failure_threshold,
             success_threshold,
             quorum,
+            quorum_scope,
             unproven,
             failures_in_window,
             damping,
@@ -122,6 +135,9 @@ impl Monitor {
             let half_life = damping.half_life.as_millis();
             let (suppress, reuse) = (damping.suppress, damping.reuse);
             text.push_str(&format!(" damping {half_life} {suppress} {reuse}"));
+        }
+        if *quorum_scope == QuorumScope::Region {
+            text.push_str(" quorum_scope region");
         }
         fnv1a(text.as_bytes())
     }

@@ -2,6 +2,7 @@
 
 mod blindness;
 mod flapping;
+mod regional;
 mod remote;
 mod witness;
 
@@ -24,6 +25,7 @@ use crate::health::health_table::Limits;
 use crate::health::monitor::Monitor;
 use crate::health::monitor::MonitorKind;
 use crate::health::monitor::Quorum;
+use crate::health::monitor::QuorumScope;
 use crate::health::monitor::Unproven;
 use crate::health::observation::Moment;
 use crate::health::observation::Observation;
@@ -52,6 +54,7 @@ fn monitor(quorum: Quorum, failure_threshold: u32, success_threshold: u32) -> Mo
         failures_in_window: None,
         damping: None,
         quorum,
+        quorum_scope: QuorumScope::Global,
         unproven: Unproven::Behind,
     }
 }

@@ -302,6 +302,7 @@ mod tests {
     use crate::health::health_table::Limits;
     use crate::health::monitor::MonitorKind;
     use crate::health::monitor::Quorum;
+    use crate::health::monitor::QuorumScope;
     use crate::health::monitor::Unproven;
     use crate::health::observation::Moment;
     use crate::health::observation::Target;
@@ -324,6 +325,7 @@ mod tests {
             failures_in_window: None,
             damping: None,
             quorum: Quorum::Majority,
+            quorum_scope: QuorumScope::Global,
             unproven: Unproven::Behind,
         }
     }

@@ -41,6 +41,7 @@ use crate::health::monitor::HttpCheck;
 use crate::health::monitor::Monitor;
 use crate::health::monitor::MonitorKind;
 use crate::health::monitor::Quorum;
+use crate::health::monitor::QuorumScope;
 use crate::health::monitor::Unproven;
 use crate::health::observation::ProbeResult;
 use crate::health::observation::Target;
@@ -165,6 +166,7 @@ fn target(kind: MonitorKind, endpoint: SocketAddr, timeout: Duration) -> Target 
         failures_in_window: None,
         damping: None,
         quorum: Quorum::Majority,
+        quorum_scope: QuorumScope::Global,
         unproven: Unproven::Behind,
     };
     Target {

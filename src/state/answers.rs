@@ -22,6 +22,7 @@ use crate::geo::majority::MajorityScratch;
 use crate::geo::rank_table::RankTable;
 use crate::geo::table::Hit;
 use crate::steer::Choice;
+use crate::steer::PoolStatus;
 use crate::steer::rendezvous;
 use crate::steer::rendezvous::CLIENT_LEN;
 use crate::steer::rendezvous::ClientKey;
@@ -112,6 +113,8 @@ impl Records {
 pub struct PoolAnswer {
     /// The pool.
     pub pool: PoolIx,
+    /// What it is worth to these clients.
+    pub status: PoolStatus,
     /// The hash of its name.
     pub hash: u64,
     /// Its share among the pools of the same answer.

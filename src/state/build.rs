@@ -18,6 +18,7 @@ use crate::base::rank::Share;
 use crate::geo::answer_table::AnswerTable;
 use crate::geo::rank::first_group;
 use crate::geo::rank_table::RankTable;
+use crate::geo::rules::Spec;
 use crate::state::answers::Answer;
 use crate::state::answers::FamilyAnswers;
 use crate::state::answers::PoolAnswer;
@@ -48,6 +49,7 @@ impl Snapshot {
         before: Option<&Self>,
     ) -> Self {
         let pools = PoolNow::all(&plan, evidence);
+        let regional = PoolNow::regional(&plan, evidence);
         let same = before.filter(|before| {
             // Plans of one configuration differ in their zones alone.
             Arc::ptr_eq(&before.plan.config, &plan.config) && before.last_up == evidence.last_up
@@ -56,8 +58,14 @@ impl Snapshot {
             plan: &plan,
             evidence,
             pools: &pools,
+            regional: &regional,
             unchanged: PerFamily::from_fn(|family| {
-                same.filter(|same| is_unchanged(&pools, &same.pools, family))
+                same.filter(|same| {
+                    let mut regions = regional.iter().zip(&same.regional);
+                    is_unchanged(&pools, &same.pools, family)
+                        && regional.len() == same.regional.len()
+                        && regions.all(|(now, then)| is_unchanged(now, then, family))
+                })
             }),
             before,
             alike: FxHashMap::default(),
@@ -72,6 +80,7 @@ impl Snapshot {
             last_up: Arc::clone(&evidence.last_up),
             plan,
             pools,
+            regional,
         }
     }
 }
@@ -81,6 +90,7 @@ struct Builder<'a> {
     plan: &'a Plan,
     evidence: &'a Evidence,
     pools: &'a [PoolNow],
+    regional: &'a [Box<[PoolNow]>],
     /// The snapshot before, where no answer of the family has changed since.
     unchanged: PerFamily<Option<&'a Snapshot>>,
     /// The snapshot before, whatever its plan: its merged tables may still hold.
@@ -88,7 +98,67 @@ struct Builder<'a> {
     /// The names made so far: those that are answered alike share everything.
     alike: FxHashMap<AnswerKey, Arc<FamilyAnswers>>,
     /// The RRsets made so far: names with equal TTL and `answers` share them.
-    records: FxHashMap<(PoolIx, Family, u32, usize), Arc<[Records]>>,
+    records: FxHashMap<(PoolIx, Family, u32, usize, ViewIx), Arc<[Records]>>,
+}
+
+/// The position of a view: 0 is everybody's, the others are of the regions in their order.
+type ViewIx = usize;
+
+/// A pool that shares clients, with the first view in which it is as it is for them.
+type Viewed = (Share, ViewIx);
+
+/// One name's pools in one family as some clients have them.
+struct View<'a> {
+    pools: &'a [PoolNow],
+    family: Family,
+    /// Whether what probes say is ignored.
+    ignores_probes: bool,
+    occurring: StatusSet,
+}
+
+impl<'a> View<'a> {
+    fn new(plan: &Plan, spec: &Spec, pools: &'a [PoolNow], family: Family) -> Self {
+        let max_down = plan.config.process.safety.max_down;
+        let view = Self {
+            pools,
+            family,
+            ignores_probes: guard::is_exceeded(max_down, spec, pools, family),
+            occurring: StatusSet::default(),
+        };
+        let statuses = spec.all_sites().map(|site| view.status(site.pool));
+        Self {
+            occurring: statuses.collect(),
+            ..view
+        }
+    }
+
+    fn status(&self, pool: PoolIx) -> PoolStatus {
+        match &self.pools[pool.index()] {
+            pool if self.ignores_probes && pool.is_taken_out(self.family) => PoolStatus::Up,
+            pool => pool.status[self.family],
+        }
+    }
+
+    /// Whether a pool is answered alike in both.
+    fn has_alike(&self, other: &Self, pool: PoolIx) -> bool {
+        let usable = |view: &Self| view.pools[pool.index()].usable(self.family);
+        self.status(pool) == other.status(pool) && usable(self) == usable(other)
+    }
+}
+
+/// What clients of a view are answered, each pool with the first view that has it alike: equal answers are
+/// equal values, whichever regions they are of.
+fn viewed(views: &[View<'_>], at: ViewIx, choice: &Choice<Shares>) -> Choice<Box<[Viewed]>> {
+    let first = |share: &Share| {
+        let mut before = 0..at;
+        let alike = before.find(|before| views[*before].has_alike(&views[at], share.pool));
+        (*share, alike.unwrap_or(at))
+    };
+    match choice {
+        Choice::NoData => Choice::NoData,
+        Choice::Pools(shares) => Choice::Pools(shares.iter().map(first).collect()),
+        Choice::ServFail => Choice::ServFail,
+    }
 }
 
 /// Whether the pools are answered as then in a family.
@@ -152,30 +222,30 @@ impl Builder<'_> {
     fn make_family(&mut self, ix: SteeredIx, key: &AnswerKey) -> FamilyAnswers {
         let table = Arc::clone(&self.plan.tables[ix.index()]);
         let (spec, family) = (&self.plan.specs[ix.index()], key.family);
-        let max_down = self.plan.config.process.safety.max_down;
-        let ignores_probes = guard::is_exceeded(max_down, spec, self.pools, family);
-        let status = |pool: PoolIx| match &self.pools[pool.index()] {
-            pool if ignores_probes && pool.is_taken_out(family) => PoolStatus::Up,
-            pool => pool.status[family],
-        };
-        let pools = Pools {
-            status: &status,
-            admitted: &|pool| self.pools[pool.index()].admitted[family],
-            was_up: &|pool| key.last_up.contains(&pool),
-            occurring: spec
-                .all_sites()
-                .map(|site| status(site.pool))
-                .collect::<StatusSet>(),
-        };
-        let mut keys = FxHashMap::<Choice<Shares>, u32>::default();
+        let regions = self.regional.iter().map(|pools| &**pools);
+        let regions = regions.filter(|_| !spec.regions.is_empty());
+        let views = std::iter::once(self.pools).chain(regions);
+        let views = views.map(|pools| View::new(self.plan, spec, pools, family));
+        let views: Vec<View<'_>> = views.collect();
+        let mut keys = FxHashMap::<Choice<Box<[Viewed]>>, u32>::default();
         let mut choices = Vec::new();
         let choose = |rank: &RankList| {
+            let at = rank.region.map_or(0, |region| usize::from(region) + 1);
+            let at = if at < views.len() { at } else { 0 };
+            let view = &views[at];
+            let pools = Pools {
+                status: &|pool| view.status(pool),
+                admitted: &|pool| view.pools[pool.index()].admitted[family],
+                was_up: &|pool| key.last_up.contains(&pool),
+                occurring: view.occurring,
+            };
             let beyond = |wanted: &dyn Fn(PoolIx) -> bool| first_group(spec, rank, wanted);
             let of_rule = rank
                 .rule
                 .and_then(|rule| key.all_down_of_rules[rule as usize]);
             let all_down = steer::all_down_of(rank, key.all_down, of_rule);
             let choice = steer::choose(rank, all_down, &pools, beyond);
+            let choice = viewed(&views, at, &choice);
             *keys.entry(choice).or_insert_with_key(|choice| {
                 choices.push(choice.clone());
                 choices.len() as u32 - 1
@@ -184,7 +254,7 @@ impl Builder<'_> {
         let mut key_of_rank: Vec<u32> = table.ranks().iter().map(choose).collect();
         let answers = choices.iter();
         let answers: Arc<[Answer]> = answers
-            .map(|choice| self.answer(ix, family, choice))
+            .map(|choice| self.answer(ix, &views, choice))
             .collect();
         let passed_over = pass_over(table.ranks(), &mut key_of_rank, &answers);
         let key_of_rank: Arc<[u32]> = key_of_rank.into();
@@ -195,7 +265,7 @@ impl Builder<'_> {
             answer_table,
             answers,
             passed_over,
-            ignores_probes,
+            ignores_probes: views.iter().any(|view| view.ignores_probes),
         }
     }
 
@@ -212,28 +282,41 @@ impl Builder<'_> {
         })
     }
 
-    fn answer(&mut self, ix: SteeredIx, family: Family, choice: &Choice<Shares>) -> Answer {
+    fn answer(
+        &mut self,
+        ix: SteeredIx,
+        views: &[View<'_>],
+        choice: &Choice<Box<[Viewed]>>,
+    ) -> Answer {
         match choice {
             Choice::NoData => Choice::NoData,
             Choice::ServFail => Choice::ServFail,
             Choice::Pools(shares) => {
                 let shares = shares.iter();
-                let pools = shares.map(|share| self.pool_answer(ix, family, *share));
+                let pools = shares.map(|(share, at)| self.pool_answer(ix, views, *share, *at));
                 Choice::Pools(pools.collect())
             }
         }
     }
 
-    fn pool_answer(&mut self, ix: SteeredIx, family: Family, share: Share) -> PoolAnswer {
+    fn pool_answer(
+        &mut self,
+        ix: SteeredIx,
+        views: &[View<'_>],
+        share: Share,
+        at: ViewIx,
+    ) -> PoolAnswer {
         let steered = self.plan.steered(ix);
-        let pool = share.pool;
+        let (pool, view) = (share.pool, &views[at]);
         let (ttl, max_addresses) = (steered.ttl, steered.max_addresses);
-        let now = &self.pools[pool.index()];
-        let variants = self.records.entry((pool, family, ttl, max_addresses));
+        let now = &view.pools[pool.index()];
+        let key = (pool, view.family, ttl, max_addresses, at);
+        let variants = self.records.entry(key);
         let variants =
-            variants.or_insert_with(|| variants_of(&now.usable(family), max_addresses, ttl));
+            variants.or_insert_with(|| variants_of(&now.usable(view.family), max_addresses, ttl));
         PoolAnswer {
             pool,
+            status: view.status(pool),
             hash: self.plan.pool_hashes[pool.index()],
             weight: share.weight,
             order: steered.order,

@@ -74,6 +74,7 @@ impl Snapshot {
             generation,
             plan: Arc::clone(&self.plan),
             pools: self.pools.clone(),
+            regional: self.regional.clone(),
             steered: steered.collect(),
             last_up: self.last_up.clone(),
         }

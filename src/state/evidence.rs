@@ -23,6 +23,8 @@ pub struct Evidence {
     pub members: Membership,
     /// Each endpoint's health, by its position in its pool; one beyond the end is unknown.
     pub endpoints: Vec<Vec<Health>>,
+    /// The same for the clients of each region of the plan; empty: as for everybody.
+    pub regional: Vec<Vec<Vec<Health>>>,
     /// The operators' overrides.
     pub forced: Vec<Option<Forced>>,
     /// What a pool is worth that has too few endpoints known to be up, but could have enough with those
@@ -56,17 +58,35 @@ pub struct PoolNow {
 impl PoolNow {
     /// A plan's pools with the evidence of now, by `PoolIx`.
     pub fn all(plan: &Plan, evidence: &Evidence) -> Box<[Self]> {
+        Self::with_health(plan, evidence, &evidence.endpoints)
+    }
+
+    /// The same as the clients of each region have them.
+    pub fn regional(plan: &Plan, evidence: &Evidence) -> Box<[Box<[Self]>]> {
+        let regions = evidence.regional.iter();
+        regions
+            .map(|endpoints| Self::with_health(plan, evidence, endpoints))
+            .collect()
+    }
+
+    fn with_health(plan: &Plan, evidence: &Evidence, health: &[Vec<Health>]) -> Box<[Self]> {
         let pools = plan.config.pools.pools.iter().enumerate();
         pools
             .map(|(ix, pool)| {
                 let endpoints = evidence.members.of(PoolIx::new(ix), pool);
-                Self::new(ix, Arc::clone(endpoints), pool.min_healthy, evidence)
+                let known = health.get(ix).map_or(&[][..], |known| known);
+                Self::new(ix, Arc::clone(endpoints), pool.min_healthy, evidence, known)
             })
             .collect()
     }
 
-    fn new(ix: usize, endpoints: Arc<[Endpoint]>, min_healthy: usize, evidence: &Evidence) -> Self {
-        let known = evidence.endpoints.get(ix).map_or(&[][..], |known| known);
+    fn new(
+        ix: usize,
+        endpoints: Arc<[Endpoint]>,
+        min_healthy: usize,
+        evidence: &Evidence,
+        known: &[Health],
+    ) -> Self {
         let health = |at: usize| known.get(at).copied().unwrap_or_default();
         let health: Box<[Health]> = (0..endpoints.len()).map(health).collect();
         let forced = evidence.forced.get(ix).copied().flatten();

@@ -10,12 +10,15 @@ use crate::base::name::Name;
 use crate::config::model;
 use crate::config::model::Config;
 use crate::config::model::Steered;
+use crate::config::regions::Region;
+use crate::config::regions::regions;
 use crate::geo::atlas::Atlas;
 use crate::geo::rank_table;
 use crate::geo::rank_table::RankTable;
 use crate::geo::rules::Rule;
 use crate::geo::rules::Site;
 use crate::geo::rules::Spec;
+use crate::health::monitor::QuorumScope;
 use crate::mmdb::database::DatabaseInfo;
 use crate::state::correspondence::Correspondence;
 use crate::state::counters::AnswerCounters;
@@ -38,6 +41,8 @@ pub struct Plan {
     pub tables: Vec<Arc<RankTable>>,
     /// What each table was compiled from, by `SteeredIx`.
     pub specs: Vec<Arc<Spec>>,
+    /// The regions in which vantages judge for the clients near them.
+    pub regions: Vec<Region>,
     /// The hash of each pool's name, by `PoolIx`.
     pub pool_hashes: Vec<u64>,
     /// `answers_total`.
@@ -81,8 +86,9 @@ impl Plan {
             _ => HashMap::new(),
         };
         let (mut tables, mut specs) = (Vec::new(), Vec::new());
+        let regions = regions(&config);
         for steered in &config.pools.steered {
-            let spec = spec_of(&config, steered);
+            let spec = spec_of(&config, steered, &regions);
             let (spec, table) = match known.get_key_value(&spec) {
                 Some((spec, table)) => (Arc::clone(spec), Arc::clone(table)),
                 None => {
@@ -109,6 +115,7 @@ impl Plan {
             atlas,
             tables,
             specs,
+            regions,
             pool_hashes,
             counters: Arc::new(counters),
             digest: None,
@@ -126,6 +133,7 @@ impl Plan {
             atlas: Arc::clone(&self.atlas),
             tables: self.tables.clone(),
             specs: self.specs.clone(),
+            regions: self.regions.clone(),
             pool_hashes: self.pool_hashes.clone(),
             counters: Arc::clone(&self.counters),
             digest: self.digest,
@@ -141,7 +149,7 @@ impl Plan {
 }
 
 /// What the geo compiler needs to know of a steered name.
-fn spec_of(config: &Config, steered: &Steered) -> Spec {
+fn spec_of(config: &Config, steered: &Steered, regions: &[Region]) -> Spec {
     let sites = |pools: &[PoolIx]| {
         let site = |&pool: &PoolIx| {
             let p = &config.pools.pools[pool.index()];
@@ -153,6 +161,12 @@ fn spec_of(config: &Config, steered: &Steered) -> Spec {
         };
         pools.iter().map(site).collect()
     };
+    let of_rules = steered.rules.iter().flat_map(|rule| &rule.pools);
+    let is_regional = steered.pools.iter().chain(of_rules).any(|pool| {
+        let monitor = config.pools.pools[pool.index()].monitor;
+        let monitor = monitor.map(|ix| &config.pools.monitors[ix.index()]);
+        monitor.is_some_and(|monitor| monitor.quorum_scope == QuorumScope::Region)
+    });
     let rule = |rule: &model::Rule| Rule {
         matcher: rule.matcher.clone(),
         sites: sites(&rule.pools),
@@ -163,6 +177,10 @@ fn spec_of(config: &Config, steered: &Steered) -> Spec {
         policy: steered.policy,
         sites: sites(&steered.pools),
         rules: steered.rules.iter().map(rule).collect(),
+        regions: match is_regional {
+            true => regions.iter().map(|region| region.point).collect(),
+            false => Vec::new(),
+        },
     }
 }
 

@@ -21,10 +21,20 @@ pub struct Snapshot {
     pub plan: Arc<Plan>,
     /// The pools, by `PoolIx`.
     pub pools: Box<[PoolNow]>,
+    /// The same as the clients of each region have them; empty: as everybody.
+    pub regional: Box<[Box<[PoolNow]>]>,
     /// What each steered name answers, by `SteeredIx`.
     pub steered: Box<[SteeredNow]>,
     /// The pools that were up last, of the evidence.
     pub(super) last_up: Arc<LastUp>,
+}
+
+impl Snapshot {
+    /// The pools as clients have them that the vantages of a region judge for.
+    pub fn pools_in(&self, region: Option<u16>) -> &[PoolNow] {
+        let regional = region.and_then(|region| self.regional.get(usize::from(region)));
+        regional.unwrap_or(&self.pools)
+    }
 }
 
 /// One steered name now: what a query needs, in as little memory as it can be, as there may be very many.

@@ -540,3 +540,91 @@ fn where_all_clients_get_the_same_none_is_passed_over() {
         assert_eq!(ask_for(&snapshot, prefix), (0, 0, false), "{subnet}");
     }
 }
+
+const REGIONAL: &str = r#"
+[monitor.ready]
+type = "tcp"
+port = 80
+quorum_scope = "region"
+[pool.a]
+location = [48.9, 2.4]
+endpoints = ["10.0.0.1", "10.0.0.2"]
+monitor = "ready"
+[pool.b]
+location = [40.7, -74.0]
+endpoints = ["10.0.1.1"]
+monitor = "ready"
+[steer."app.example.com"]
+pools = ["a", "b"]
+[steer."still.example.com"]
+pools = ["c"]
+[pool.c]
+location = [0, 0]
+endpoints = ["10.0.2.1"]
+"#;
+
+/// Vantages in Paris, near it, and in New York; the last one is of another machine.
+const VANTAGES: &str = r#"
+[[vantage]]
+name = "ns1"
+location = [48.9, 2.4]
+[[vantage]]
+name = "second"
+source = "127.0.0.2"
+location = [49.2, 2.4]
+[[vantage]]
+name = "ns2/uplink"
+location = [40.7, -74.0]
+"#;
+
+#[test]
+fn clients_are_answered_as_the_vantages_near_them_see_it() {
+    let zones = [("example.com", ZONE)];
+    let plan = Arc::new(plan(VANTAGES, REGIONAL, &zones, embedded_atlas()));
+    let names: Vec<_> = plan
+        .regions
+        .iter()
+        .map(|region| region.vantages.join(" "))
+        .collect();
+    assert_eq!(names, ["ns1 second", "ns2/uplink"]);
+    assert!(
+        plan.tables[1]
+            .ranks()
+            .iter()
+            .all(|rank| rank.region.is_none())
+    );
+    let (up, down) = (Health::Up, Health::Down);
+    let all = vec![vec![up, up], vec![up], vec![up]];
+    let with_a = |a: [Health; 2]| vec![a.to_vec(), vec![up], vec![up]];
+    let build = |paris: [Health; 2], new_york: [Health; 2]| {
+        let evidence = Evidence {
+            endpoints: all.clone(),
+            regional: vec![with_a(paris), with_a(new_york)],
+            ..Evidence::default()
+        };
+        let snapshot = Snapshot::build(Arc::clone(&plan), &evidence, 1, None);
+        snapshot.with_merged_tables()
+    };
+    // France is near Paris, Brazil near no vantage, and pool a is the nearest of both.
+    let (france, brazil) = ("90.63.0.0/24", "196.25.1.0/24");
+    let pool = |snapshot: &Snapshot, subnet: &str| {
+        let (pool, _, _) = ask_for(snapshot, subnet.parse().expect(subnet));
+        pool
+    };
+    let alike = build([up, up], [up, up]);
+    let n_alike = alike.steered[0].families[Family::V4].answers.len();
+    assert_eq!((pool(&alike, france), pool(&alike, brazil)), (0, 0));
+    let apart = build([down, down], [up, up]);
+    assert_eq!((pool(&apart, france), pool(&apart, brazil)), (1, 0));
+    // What makes no difference makes no answer of its own: scopes stay as short as they were.
+    assert_eq!(n_alike, 2);
+    let elsewhere = build([up, up], [down, down]);
+    assert_eq!((pool(&elsewhere, france), pool(&elsewhere, brazil)), (0, 0));
+    // A region that sees one endpoint fewer is answered without it.
+    let fewer = build([up, down], [up, up]);
+    assert_eq!(fewer.steered[0].families[Family::V4].answers.len(), 3);
+    assert_eq!((pool(&fewer, france), pool(&fewer, brazil)), (0, 0));
+    for snapshot in [&alike, &apart, &fewer] {
+        check_scopes(snapshot, 50);
+    }
+}

@@ -246,6 +246,7 @@ mod tests {
             special_purpose: false,
             fenced,
             truncated: None,
+            region: None,
             groups: groups.collect(),
         }
     }

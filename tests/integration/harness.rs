@@ -467,6 +467,8 @@ pub enum Mood {
 pub struct Backends {
     pub port: u16,
     moods: Vec<Arc<AtomicU8>>,
+    /// Whose connections each resets, whatever its mood.
+    shunned: Vec<Arc<Mutex<Option<IpAddr>>>>,
 }
 
 impl Backends {
@@ -483,8 +485,17 @@ impl Backends {
                 .ok()
         });
         let port = listeners[0].local_addr().expect("an address").port();
-        let moods = listeners.into_iter().map(serve_backend).collect();
-        Self { port, moods }
+        let (moods, shunned) = listeners.into_iter().map(serve_backend).unzip();
+        Self {
+            port,
+            moods,
+            shunned,
+        }
+    }
+
+    /// Has backend `at` reset what comes from one address.
+    pub fn refuse_from(&self, at: usize, client: IpAddr) {
+        *self.shunned[at - 1].lock().expect("no panic") = Some(client);
     }
 
     /// Switches backend `at`, counted from 1 as its address is.
@@ -493,15 +504,18 @@ impl Backends {
     }
 }
 
-fn serve_backend(listener: TcpListener) -> Arc<AtomicU8> {
+fn serve_backend(listener: TcpListener) -> (Arc<AtomicU8>, Arc<Mutex<Option<IpAddr>>>) {
     let mood = Arc::new(AtomicU8::new(Mood::Ready as u8));
-    let shared = Arc::clone(&mood);
+    let shunned = Arc::new(Mutex::new(None));
+    let (shared, shared_shunned) = (Arc::clone(&mood), Arc::clone(&shunned));
     thread::spawn(move || {
         let mut held = Vec::new();
         for stream in listener.incoming().map_while(Result::ok) {
+            let peer = stream.peer_addr().ok().map(|peer| peer.ip());
+            let is_shunned = peer == *shared_shunned.lock().expect("no panic");
             match shared.load(SeqCst) {
                 m if m == Mood::Hangs as u8 => held.push(stream),
-                m if m == Mood::Resets as u8 => {
+                m if m == Mood::Resets as u8 || is_shunned => {
                     // Closing with unread input makes the kernel reset.
                     let socket = socket2::SockRef::from(&stream);
                     let _ = socket.set_linger(Some(Duration::ZERO));
@@ -517,7 +531,7 @@ fn serve_backend(listener: TcpListener) -> Arc<AtomicU8> {
             }
         }
     });
-    mood
+    (mood, shunned)
 }
 
 fn respond(mut stream: TcpStream, status: &str) {

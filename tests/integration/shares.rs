@@ -1,17 +1,20 @@
-//! Pools that take a share of their clients: ramps.
+//! Pools that take a share of their clients, or none: ramps, bounds on what probes may do, verdicts by region.
 
 use std::net::IpAddr;
 
 use crate::harness::Backends;
 use crate::harness::FRANCE;
 use crate::harness::Folder;
+use crate::harness::JAPAN;
 use crate::harness::Mood;
 use crate::harness::Server;
 use crate::harness::eventually;
 use crate::harness::http;
+use crate::harness::http_with;
 use crate::harness::world;
 
 const APP: &str = "app.example.com.";
+const BEARER: &str = "Authorization: Bearer s3cret-of-16-octets\r\n";
 
 /// Those of 200 client subnets in France that get this address.
 fn clients_of(server: &Server, address: [u8; 4]) -> Vec<u8> {
@@ -83,4 +86,36 @@ fn checks_that_fail_everywhere_move_nobody() {
     backends.set(1, Mood::Ready);
     server.moves_to(APP, FRANCE, "127.0.81.1");
     server.wait_for_log("the probes of this name count again");
+}
+
+#[test]
+fn a_pool_is_down_for_the_clients_whose_vantages_cannot_reach_it() {
+    let backends = Backends::start(84, 4);
+    let pools = world(84, backends.port).replacen("[pool", "quorum_scope = \"region\"\n[pool", 1);
+    // One vantage in Europe and one in Japan: the backend of pool eu refuses what comes from the latter.
+    let vantages = "[[vantage]]\nname = \"europe\"\nsource = \"127.0.84.11\"\nlocation = [48.9, 2.4]\n\
+                    [[vantage]]\nname = \"japan\"\nsource = \"127.0.84.12\"\nlocation = [35.7, 139.7]\n";
+    let folder = Folder::usual(&pools, "");
+    let text = std::fs::read_to_string(folder.path("meridian.toml")).expect("the file");
+    folder.write("meridian.toml", text + vantages);
+    let server = folder.serve().ready();
+    server.moves_to(APP, FRANCE, "127.0.84.2");
+    server.moves_to(APP, JAPAN, "127.0.84.3");
+
+    backends.refuse_from(3, [127, 0, 84, 12].into());
+    server.moves_to(APP, JAPAN, "127.0.84.1");
+    server.wait_for_log("endpoint is down for clients near these vantages");
+    let path = |subnet| format!("/api/v1/explain?name=app.example.com&client={subnet}");
+    let (_, explained) = http(server.admin, "GET", &path(JAPAN));
+    assert!(
+        explained.contains("judged by the vantages near the client (japan)"),
+        "{explained}"
+    );
+    // For all others it is up: with the nearest two drained, they have it.
+    for pool in ["us", "eu", "br"] {
+        let path = format!("/api/v1/overrides/{pool}");
+        let (code, body) = http_with(server.admin, "PUT", &path, BEARER, r#"{"state":"drain"}"#);
+        assert_eq!(code, 200, "{body}");
+    }
+    server.moves_to(APP, FRANCE, "127.0.84.3");
 }

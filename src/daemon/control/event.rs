@@ -12,6 +12,7 @@ use tracing::warn;
 use crate::admin::time::Utc;
 use crate::base::diag::Report;
 use crate::base::diag::Severity;
+use crate::base::health::Health;
 use crate::base::prefix::Family;
 use crate::daemon::load::ZoneUpdated;
 use crate::fleet::roster::FleetChange;
@@ -54,6 +55,15 @@ pub enum Event {
         endpoint: IpAddr,
         /// The vantage whose report decided; `None`: old reports no longer count.
         vantage: Option<Arc<str>>,
+    },
+    /// The vantages of a region have come to say something else of an endpoint.
+    EndpointInRegion {
+        pool: Arc<str>,
+        endpoint: IpAddr,
+        /// Their names.
+        vantages: Box<str>,
+        /// What they say; `None`: none of them has a vote.
+        health: Option<Health>,
     },
     /// A pool no longer serves a family: too few endpoints are up.
     PoolDown {
@@ -147,6 +157,25 @@ impl Event {
                 let vantage = vantage.as_deref().unwrap_or("none: old reports expired");
                 info!(%pool, %endpoint, %vantage, "endpoint is up");
             }
+            Self::EndpointInRegion {
+                pool,
+                endpoint,
+                vantages,
+                health,
+            } => match health {
+                Some(Health::Down) => {
+                    warn!(%pool, %endpoint, vantages, "endpoint is down for clients near these vantages");
+                }
+                Some(_) => {
+                    info!(%pool, %endpoint, vantages, "endpoint is up for clients near these vantages");
+                }
+                None => info!(
+                    %pool,
+                    %endpoint,
+                    vantages,
+                    "none of these vantages has a vote: all others judge for the clients near them"
+                ),
+            },
             Self::PoolDown {
                 pool,
                 family,

@@ -1,6 +1,7 @@
 //! What is known of pools and endpoints now: the health table and the operators' overrides. No clock and
 //! no disk: observations, requests and times come in, `Effects` go out.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::base::health::Health;
@@ -50,9 +51,15 @@ pub fn health_table(plan: &Plan, members: &Membership) -> HealthTable {
         report_max_age: process.report_max_age,
         blind_max: process.blind_max,
     };
+    let regions = plan
+        .regions
+        .iter()
+        .map(|region| region.vantages.clone().into());
     let witnesses = witness_pairs(process).into_iter();
     let witnesses = witnesses.map(|pair| (pair.vantage, pair.witness));
-    HealthTable::new(watched, limits).with_witnesses(witnesses)
+    HealthTable::new(watched, limits)
+        .with_witnesses(witnesses)
+        .with_regions(regions.collect())
 }
 
 /// What the loop is to do after a change of evidence.
@@ -158,6 +165,7 @@ impl Evidence {
                 effects.events.push(Event::RampStartsOver { pool, family });
             }
         }
+        effects.flipped_in_regions(&mut health_table);
         if !self.is_ready && !health_table.is_awaiting() {
             self.is_ready = true;
             effects.events.push(Event::Ready);
@@ -210,6 +218,7 @@ impl Evidence {
         for flip in health_table.tick(now) {
             effects.flipped(&flip, self.urgency(&flip));
         }
+        effects.flipped_in_regions(&mut health_table);
         let changes = health_table.take_changes();
         drop(health_table);
         effects.save_verdicts |= changes.iter().any(VantageChange::is_saved);
@@ -341,15 +350,20 @@ pub fn of(
     start: &mut Start,
 ) -> evidence::Evidence {
     let pools = plan.config.pools.pools.iter();
-    let endpoints = pools.clone().zip(0..).map(|(pool, ix)| {
-        let endpoints = start.members.of(PoolIx::new(ix), pool).iter();
-        let health = |endpoint: &Endpoint| match pool.monitor {
-            Some(_) => health_table.health(&pool.name, endpoint.address),
-            // Without a monitor it is up for good.
-            None => Health::Up,
-        };
-        endpoints.map(health).collect()
-    });
+    let healths = |of: &dyn Fn(&str, IpAddr) -> Health| {
+        let endpoints = pools.clone().zip(0..).map(|(pool, ix)| {
+            let endpoints = start.members.of(PoolIx::new(ix), pool).iter();
+            let health = |endpoint: &Endpoint| match pool.monitor {
+                Some(_) => of(&pool.name, endpoint.address),
+                // Without a monitor it is up for good.
+                None => Health::Up,
+            };
+            endpoints.map(health).collect()
+        });
+        endpoints.collect()
+    };
+    let regional = (0..plan.regions.len())
+        .map(|region| healths(&|pool, address| health_table.health_in(region, pool, address)));
     let unproven = |pool: &Pool| {
         let monitor = pool
             .monitor
@@ -362,7 +376,8 @@ pub fn of(
         }
     };
     let mut evidence = evidence::Evidence {
-        endpoints: endpoints.collect(),
+        endpoints: healths(&|pool, address| health_table.health(pool, address)),
+        regional: regional.collect(),
         forced: pools
             .clone()
             .map(|pool| overrides.of(&pool.name).map(|override_| override_.state))
@@ -387,6 +402,20 @@ pub fn of(
 }
 
 impl Effects {
+    /// Adds those of what regions have come to say otherwise.
+    fn flipped_in_regions(&mut self, health_table: &mut HealthTable) {
+        for flip in health_table.take_regional_flips() {
+            self.publish = Urgency::Now;
+            let pool = Arc::clone(&flip.target.pool);
+            self.events.push(Event::EndpointInRegion {
+                pool,
+                endpoint: flip.target.address,
+                vantages: flip.vantages,
+                health: flip.to,
+            });
+        }
+    }
+
     /// Adds those of a change of an endpoint's verdict.
     pub(super) fn flipped(&mut self, flip: &Flip, publish: Urgency) {
         self.save_verdicts = true;
@@ -421,7 +450,6 @@ impl Effects {
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
     use std::time::Duration;
 
     use super::*;

@@ -206,6 +206,7 @@ fn suppression_outlives_a_restart_and_a_reload() {
 fn damping_at_one_vantage_leaves_the_others_their_verdicts() {
     let majority = Monitor {
         quorum: Quorum::Majority,
+        quorum_scope: QuorumScope::Global,
         ..damped(DAMPING)
     };
     let mut sim = Simulation::new(3, majority);

@@ -60,6 +60,7 @@ fn check(bytes: Vec<u8>) {
         policy: Policy::Nearest,
         sites: vec![site(0, 45.6, -121.2), site(1, 50.5, 3.8)],
         rules: Vec::new(),
+        regions: Vec::new(),
     };
     let table = compile(&spec, &atlas);
     for n in 0..64_u32 {
