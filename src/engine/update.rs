@@ -183,8 +183,6 @@ pub(super) fn answer(
             if response.signer.is_some() || refused == NO_KEY {
                 scratch.outcome.refusal = Some(Refusal::Update(refused));
             }
-            let limit = response.limit;
-            let out = out.get_mut(..limit).unwrap_or_default();
             response.write(Err(refused), out, arrival.now_ms)
         }
     }

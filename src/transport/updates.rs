@@ -148,3 +148,103 @@ impl InFlight {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::base::name::Name;
+    use crate::base::transport::Transport;
+    use crate::engine;
+    use crate::live::meters::Meters;
+    use crate::state::evidence::Evidence;
+    use crate::state::fixture;
+    use crate::state::plan::Plan;
+    use crate::wire::tsig::Algorithm;
+    use crate::wire::tsig::Key;
+    use crate::wire::tsig::Keyring;
+    use crate::wire::tsig::Signer;
+
+    const ZONE: &str = "$TTL 300\n@ SOA ns h 1 1 1 1 1\n@ NS ns.x.\n";
+
+    const PROCESS: &str = "state_dir = \"state\"\n[[tsig_key]]\nname = \"key\"\n\
+         secret_file = \"key\"\n[[update]]\nkey = \"key\"\nzones = [\"z\"]\n";
+
+    const NOW_MS: u64 = 1_700_000_000_000;
+
+    fn key() -> Key {
+        let name = Name::parse("key").expect("a name");
+        Key::new(name, Algorithm::Sha256, b"not so secret at all")
+    }
+
+    fn snapshot() -> Snapshot {
+        let atlas = fixture::embedded_atlas();
+        let plan = Plan {
+            keyring: Keyring::new(vec![key()]),
+            ..fixture::plan(PROCESS, "", &[("z", ZONE)], atlas)
+        };
+        Snapshot::build(Arc::new(plan), &Evidence::default(), 1, None)
+    }
+
+    /// An update that adds `a.z. A 192.0.2.1`.
+    fn message() -> Vec<u8> {
+        let mut message = b"\0\x01\x28\0\0\x01\0\0\0\x01\0\0\x01z\0\0\x06\0\x01\
+            \x01a\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x04\xc0\0\x02\x01"
+            .to_vec();
+        let len = message.len();
+        message.resize(len + key().record_len(), 0);
+        let mut signer = Signer::of_request(&Arc::new(key()));
+        signer.sign(&mut message, len, NOW_MS / 1000).expect("room");
+        message
+    }
+
+    #[tokio::test]
+    async fn one_update_too_many_is_answered_at_once() {
+        let (requests, mut requested) = mpsc::channel(1);
+        let counters = Arc::new(Counters::new(1));
+        let counter = Meters::new().updates;
+        let updates = Updates::new(
+            requests,
+            Handle::current(),
+            Arc::clone(&counters),
+            counter.clone(),
+        );
+        let updates = Arc::new(updates);
+        let snapshot = snapshot();
+        let mut scratch = Scratch::new(counters, 0);
+        let arrival = Arrival {
+            src: [192, 0, 2, 9].into(),
+            transport: Transport::Tcp,
+            now_ms: NOW_MS,
+        };
+        let message = message();
+        let mut begin = || updates.begin(&snapshot, &mut scratch, arrival, &message);
+        let mut in_flight: Vec<InFlight> = (0..MAX_IN_FLIGHT)
+            .map(|n| begin().unwrap_or_else(|| panic!("a place for update {n}")))
+            .collect();
+        assert!(begin().is_none(), "no place is left");
+        let mut out = vec![0; 512];
+        let outcome = engine::answer(&snapshot, &mut scratch, arrival, &message, &mut out);
+        let response = outcome.response.expect("a response");
+        assert_eq!(response.rcode, Rcode::ServFail);
+
+        // A place is free again once its update is answered.
+        let first = in_flight.pop().expect("one of many");
+        let answering = tokio::spawn(async move {
+            let mut out = vec![0; 512];
+            (first.answer(&mut out).await, out)
+        });
+        let Some(Request::Update { order, reply }) = requested.recv().await else {
+            panic!("an update for the control loop");
+        };
+        assert_eq!(order.apex.to_string(), "z.");
+        reply.send(Ok(())).expect("somebody waits");
+        let (len, out) = answering.await.expect("no panic");
+        assert!(len > 12 && out[3] & 15 == 0);
+        let n_done = counter.with_label_values(&["z", "NOERROR"]).get();
+        assert_eq!(n_done, 1);
+        let begun = updates.begin(&snapshot, &mut scratch, arrival, &message);
+        assert!(begun.is_some());
+    }
+}

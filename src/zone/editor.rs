@@ -398,3 +398,252 @@ fn may_be_with_cname(record: &Record) -> bool {
     ];
     types.contains(&record.rtype)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::base::diag::Place;
+    use crate::base::diag::Report;
+    use crate::base::ix::SteeredIx;
+    use crate::zone::SteeredOwner;
+    use crate::zone::journal::Journal;
+    use crate::zone::journal::digest;
+    use crate::zone::journal::next_frame;
+    use crate::zone::master;
+
+    const ZONE: &str = "$TTL 300\n@ SOA ns h 10 1 1 1 1\n@ NS ns.x.\n@ NS ns2.x.\na A 192.0.2.1\n\
+         a A 192.0.2.2\nb CNAME a\nc.d TXT \"x\"\n";
+
+    fn file() -> Arc<str> {
+        "z".into()
+    }
+
+    fn apex() -> Name {
+        Name::parse("z.").expect("a name")
+    }
+
+    fn read(text: &str) -> Vec<Record> {
+        let mut report = Report::default();
+        let mut include = |_: &str, _: &Arc<str>| Err(String::new());
+        let records = master::read(&file(), text.as_bytes(), &apex(), &mut include, &mut report);
+        assert!(!report.has_errors(), "{report}");
+        records
+    }
+
+    fn zone(records: Vec<Record>, steered: &[SteeredOwner]) -> Option<Zone> {
+        Zone::compile(&apex(), &file(), records, steered, &mut Report::default())
+    }
+
+    /// All records of a zone, sorted.
+    fn contents(zone: &Zone) -> Vec<String> {
+        let records = zone.iter().flat_map(|node| records_of(node, &file()));
+        let mut contents: Vec<String> = records.map(|record| shown(&record)).collect();
+        contents.sort();
+        contents
+    }
+
+    fn shown(r: &Record) -> String {
+        let owner = r.owner.to_string().to_ascii_lowercase();
+        format!("{owner} {} {} {:02x?}", r.rtype, r.ttl, r.rdata)
+    }
+
+    fn update(changes: Vec<Change>) -> Update {
+        Update {
+            prerequisites: Vec::new(),
+            changes,
+        }
+    }
+
+    #[test]
+    fn steered_names_keep_their_addresses_to_themselves() {
+        let owner = Name::parse("app.z.").expect("a name");
+        let steered = SteeredOwner {
+            owner: owner.clone(),
+            steered: SteeredIx(0),
+            place: Place::file(&file()),
+        };
+        let zone = zone(read(ZONE), &[steered]).expect("a sound zone");
+        let add = |text| Change::Add(read(text).pop().expect("a record"));
+        let prerequisite = |prerequisite| Update {
+            prerequisites: vec![prerequisite],
+            changes: Vec::new(),
+        };
+        let rcode = |update: &Update| {
+            let result = Editor::new(&zone, &file()).apply(update, &|_, _| true);
+            result.map_or_else(|refused| refused.rcode, |()| Rcode::NoError)
+        };
+        for (update, expected) in [
+            (update(vec![add("app 1 A 192.0.2.1\n")]), Rcode::Refused),
+            (update(vec![add("app 1 AAAA ::1\n")]), Rcode::Refused),
+            (update(vec![add("app 1 CNAME a\n")]), Rcode::Refused),
+            (
+                update(vec![Change::DeleteRrset(owner.clone(), RrType::A)]),
+                Rcode::Refused,
+            ),
+            (update(vec![add("app 1 TXT x\n")]), Rcode::NoError),
+            (
+                update(vec![Change::DeleteName(owner.clone())]),
+                Rcode::NoError,
+            ),
+            (
+                prerequisite(Prerequisite::NameInUse(owner.clone())),
+                Rcode::NoError,
+            ),
+            (
+                prerequisite(Prerequisite::NameNotInUse(owner.clone())),
+                Rcode::YxDomain,
+            ),
+            (
+                prerequisite(Prerequisite::RrsetExists(owner.clone(), RrType::A)),
+                Rcode::NoError,
+            ),
+            (
+                prerequisite(Prerequisite::RrsetMissing(owner.clone(), RrType::AAAA)),
+                Rcode::YxRrset,
+            ),
+        ] {
+            assert_eq!(rcode(&update), expected, "{update:?}");
+        }
+    }
+
+    #[test]
+    fn the_deletion_of_a_name_needs_leave_for_each_of_its_types() {
+        let zone = zone(read(ZONE), &[]).expect("a sound zone");
+        let owner = Name::parse("a.z.").expect("a name");
+        let delete = update(vec![Change::DeleteName(owner)]);
+        let result = |permitted| {
+            Editor::new(&zone, &file())
+                .apply(&delete, &|_, rtype| rtype == permitted)
+                .is_ok()
+        };
+        assert!(result(RrType::A));
+        assert!(!result(RrType::TXT));
+    }
+
+    #[test]
+    fn updates_share_a_serial_and_what_they_undo_is_no_change() {
+        let zone = zone(read(ZONE), &[]).expect("a sound zone");
+        let record = read("new 60 TXT x\n").pop().expect("a record");
+        let mut editor = Editor::new(&zone, &file());
+        let add = update(vec![Change::Add(record.clone())]);
+        let delete = update(vec![Change::DeleteRecord(record)]);
+        for update in [&add, &delete] {
+            editor.apply(update, &|_, _| true).expect("carried out");
+        }
+        assert_eq!(editor.difference(), None);
+        let more = update(vec![Change::Add(
+            read("more 60 TXT x\n").pop().expect("one"),
+        )]);
+        for update in [&add, &more] {
+            editor.apply(update, &|_, _| true).expect("carried out");
+        }
+        let difference = editor.difference().expect("a change");
+        assert_eq!((difference.from_serial(), difference.to_serial()), (10, 11));
+        assert_eq!((difference.removed.len(), difference.added.len()), (0, 2));
+    }
+
+    fn record() -> impl Strategy<Value = Record> {
+        const OWNERS: [&str; 8] = ["@", "a", "b", "c.d", "d", "*", "A", "e.a"];
+        const DATAS: [&str; 14] = [
+            "A 192.0.2.1",
+            "A 192.0.2.2",
+            "A 192.0.2.3",
+            "TXT x",
+            "TXT y",
+            "CNAME a",
+            "CNAME A",
+            "NS ns.x.",
+            "NS ns2.x.",
+            "NS NS3.x.",
+            "SOA ns h 11 1 1 1 1",
+            "SOA ns h 20 2 2 2 2",
+            "DNAME x.",
+            "MX 1 a",
+        ];
+        let parts = (
+            prop::sample::select(&OWNERS[..]),
+            prop::sample::select(vec![60, 300]),
+            prop::sample::select(&DATAS[..]),
+        );
+        parts.prop_map(|(owner, ttl, data)| {
+            let text = format!("{owner} {ttl} IN {data}\n");
+            read(&text).pop().expect("a record")
+        })
+    }
+
+    fn change() -> impl Strategy<Value = Change> {
+        prop_oneof![
+            3 => record().prop_map(Change::Add),
+            2 => record().prop_map(Change::DeleteRecord),
+            1 => record().prop_map(|r| Change::DeleteRrset(r.owner, r.rtype)),
+            1 => record().prop_map(|r| Change::DeleteName(r.owner)),
+        ]
+    }
+
+    proptest! {
+        /// Zone by zone, and from the file with the journal on top: the same.
+        #[test]
+        fn a_journal_leads_from_the_file_to_the_zone(
+            updates in prop::collection::vec(prop::collection::vec(change(), 1..4), 0..12),
+            at in any::<prop::sample::Index>(),
+        ) {
+            let base = zone(read(ZONE), &[]).expect("a sound zone");
+            let mut served = zone(read(ZONE), &[]).expect("a sound zone");
+            let mut journal = Journal {
+                digest: digest(&base),
+                net: Net::default(),
+                serial: served.serial(),
+                history: Vec::new(),
+            };
+            let mut octets = journal.to_octets(&apex());
+            let first_len = octets.len();
+            let mut ends = vec![first_len];
+            for changes in updates {
+                let mut editor = Editor::new(&served, &file());
+                if editor.apply(&update(changes), &|_, _| true).is_err() {
+                    prop_assert_eq!(editor.difference(), None);
+                    continue;
+                }
+                let Some(difference) = editor.difference() else { continue };
+                let Some(next) = zone(editor.into_records(), &[]) else { continue };
+                prop_assert!(serial::is_newer(next.serial(), served.serial()));
+                let mut expected = contents(&served);
+                let [removed, added] = [&difference.removed, &difference.added]
+                    .map(|records| records.iter().map(shown).collect::<Vec<_>>());
+                expected.retain(|r| !removed.contains(r) && !r.contains(" SOA "));
+                expected.extend(added);
+                expected.sort();
+                let mut found = contents(&next);
+                found.retain(|r| !r.contains(" SOA "));
+                prop_assert_eq!(found, expected, "the difference says what has changed");
+                octets.extend(next_frame(&difference));
+                ends.push(octets.len());
+                journal.add(Arc::new(difference));
+                served = next;
+            }
+            let read = Journal::read(&octets, &apex(), &file()).expect("a journal");
+            prop_assert_eq!(&read.journal, &journal);
+            let mut editor = Editor::new(&base, &file());
+            let (net, dropped) = editor.overlay(&journal.net);
+            prop_assert!(dropped.is_empty(), "{:?}", dropped);
+            prop_assert_eq!(&net, &journal.net);
+            editor.set_soa(net.soa(), journal.serial);
+            let again = zone(editor.into_records(), &[]).expect("a sound zone");
+            prop_assert_eq!(contents(&again), contents(&served));
+
+            // Written anew it says the same, and cut off anywhere what was before the cut.
+            let compact = Journal::read(&journal.to_octets(&apex()), &apex(), &file());
+            prop_assert_eq!(&compact.expect("a journal").journal, &journal);
+            let cut = at.index(octets.len());
+            match Journal::read(&octets[..cut], &apex(), &file()) {
+                Ok(read) => {
+                    let last = ends.iter().rfind(|end| **end <= cut).copied();
+                    prop_assert_eq!(Some(read.len), last);
+                }
+                Err(_) => prop_assert!(cut < first_len),
+            }
+        }
+    }
+}

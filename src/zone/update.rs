@@ -172,3 +172,66 @@ fn data(record: UpdateRecord<'_>, file: &Arc<str>) -> Result<Record, Refused> {
         place: Place::file(file),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An update of `z.` with these records behind the zone section, as changes.
+    fn message(n: u8, records: &[u8]) -> Vec<u8> {
+        let head = [0, 1, 0x28, 0, 0, 1, 0, 0, 0, n, 0, 0];
+        [&head[..], b"\x01z\0\0\x06\0\x01", records].concat()
+    }
+
+    fn read(message: &[u8]) -> Result<Update, Rcode> {
+        let mut zone = crate::base::qname::QName::root();
+        let message = update::Update::parse(message, &mut zone).map_err(|_| Rcode::FormErr)?;
+        let apex = Name::parse("z.").expect("a name");
+        Update::read(&message, &apex, &"z".into()).map_err(|refused| refused.rcode)
+    }
+
+    #[test]
+    fn compressed_names_are_read_wherever_they_stand() {
+        // a.z. MX 1 m.z., with pointers to the zone in owner and data.
+        let mx = b"\x01a\xc0\x0c\0\x0f\0\x01\0\0\0\x3c\0\x06\0\x01\x01m\xc0\x0c";
+        let update = read(&message(1, mx)).expect("an update");
+        let [Change::Add(record)] = &*update.changes else {
+            panic!("{update:?}");
+        };
+        assert_eq!(record.owner.to_string(), "a.z.");
+        assert_eq!((record.rtype, record.ttl), (RrType::MX, 60));
+        assert_eq!(&*record.rdata, b"\0\x01\x01m\x01z\0");
+    }
+
+    #[test]
+    fn data_that_does_not_fit_its_type_is_refused() {
+        let with_data = |rtype: u8, data: &[u8]| {
+            let head = b"\x01a\xc0\x0c\0";
+            let len = [0, data.len() as u8];
+            [head, &[rtype][..], b"\0\x01\0\0\0\x3c", &len, data].concat()
+        };
+        for (what, rtype, data) in [
+            ("an address of three octets", 1, &[192, 0, 2][..]),
+            ("an address of five octets", 1, &[192, 0, 2, 1, 1]),
+            ("no data", 1, &[]),
+            ("a text that is cut off", 16, b"\x05abc"),
+            ("a name that is cut off", 5, b"\x05abc"),
+            ("a pointer forwards", 5, b"\xc0\xff"),
+            ("a pointer to itself", 5, b"\xc0\x21"),
+            ("a pointer that is cut off", 5, b"\xc0"),
+            ("octets behind a name", 5, b"\xc0\x0c\0"),
+            ("half an SOA", 6, b"\0\0\0\0\0\x01"),
+        ] {
+            let message = message(1, &with_data(rtype, data));
+            assert_eq!(read(&message), Err(Rcode::FormErr), "{what}");
+        }
+        let sound = with_data(1, &[192, 0, 2, 1]);
+        assert!(read(&message(1, &sound)).is_ok());
+        // One record that the message does not have, and one too many.
+        assert_eq!(read(&message(2, &sound)), Err(Rcode::FormErr));
+        assert_eq!(read(&message(0, &sound)), Err(Rcode::FormErr));
+        for len in 0..sound.len() {
+            assert!(read(&message(1, &sound[..len])).is_err(), "{len} octets");
+        }
+    }
+}

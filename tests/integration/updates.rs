@@ -81,6 +81,22 @@ fn nsupdate(server: &Server, key: Option<&str>, arguments: &[&str], lines: &str)
     }
 }
 
+#[test]
+fn a_response_leaves_from_the_address_that_was_asked() {
+    let Some(_) = program("nsupdate") else { return };
+    let folder = folder("");
+    let text = fs::read_to_string(folder.path("meridian.toml")).expect("a file");
+    folder.write(
+        "meridian.toml",
+        text.replacen("127.0.0.1:0", "0.0.0.0:0", 1),
+    );
+    let mut server = folder.serve();
+    // nsupdate takes a response from no other address.
+    server.dns.set_ip([127, 0, 0, 2].into());
+    update(&server, "update add new.example.com 60 TXT one");
+    assert_eq!(serial(&server), 8);
+}
+
 fn texts(server: &Server, name: &str, rtype: RecordType) -> Vec<String> {
     Reply::texts(&server.ask(name, rtype, None).message.answers)
 }

@@ -4,7 +4,8 @@
 //! Some fifty instructions of BPF (RFC 9669), written down here as data. A packet goes to the socket of
 //! its queue if it is short enough for a frame, sent to the interface's own MAC address without a VLAN
 //! tag, IPv4 without options and no fragment or IPv6 without extension headers, UDP, and sent to an
-//! address and port of the map of [`Key`]s. Whatever else it is, and where a queue has no socket, the
+//! address and port of the map of [`Key`]s, and no dynamic update, which is answered later than its batch.
+//! Whatever else it is, and where a queue has no socket, the
 //! kernel goes on with it as if there were no program.
 
 use std::net::IpAddr;
@@ -210,12 +211,21 @@ impl Assembler {
         self.port(IP + IPV6_LEN as i16);
     }
 
-    /// Copies the destination port of the UDP header at `udp` into the key.
+    /// Copies the destination port of the UDP header at `udp` into the key, and passes updates.
     fn port(&mut self, udp: i16) {
+        let flags = udp + UDP_LEN as i16 + 2;
+        self.pass_if_shorter(flags as usize + 1);
+        self.push(LOAD_8, R5, PACKET, flags, 0);
+        self.push(AND_CONSTANT, R5, R0, 0, QR_AND_OPCODE);
+        self.pass_if(JUMP_IF_CONSTANT, R5, R0, UPDATE);
         self.push(LOAD_16, R5, PACKET, udp + 2, 0);
         self.push(STORE_16, STACK, R5, KEY_AT + 16, 0);
     }
 }
+
+/// QR and opcode in the third octet of a DNS message (RFC 1035 s4.1.1), and those of an update.
+const QR_AND_OPCODE: i32 = 0xf8;
+const UPDATE: i32 = 5 << 3;
 
 /// What a 16-bit load of these octets gives: the program loads in the machine's order.
 fn network_16(octets: [u8; 2]) -> i32 {
@@ -287,6 +297,7 @@ mod tests {
     use crate::transport::xdp::bpf_sys::MapKind;
     use crate::transport::xdp::fixture;
     use crate::transport::xdp::packet;
+    use crate::wire::update::is_update;
 
     const KEYS: i32 = 11;
     const SOCKETS: i32 = 12;
@@ -467,7 +478,7 @@ mod tests {
     #[test]
     fn queries_to_us_go_to_the_socket_of_their_queue() {
         for family in Family::ALL {
-            for len in [0, 1, 50, 1700] {
+            for len in [3, 12, 50, 1700] {
                 let frame = fixture::query(family, &vec![0; len]);
                 assert_eq!(verdict(&frame), Verdict::Socket(QUEUE), "{family:?} {len}");
             }
@@ -511,6 +522,10 @@ mod tests {
         ] {
             let frame = fixture::with(frame, at, octets);
             assert_eq!(verdict(&frame), Verdict::Kernel, "{what}");
+        }
+        for frame in [&v4, &v6] {
+            let update = fixture::with(frame, frame.len() - b"ery".len(), b"\x28");
+            assert_eq!(verdict(&update), Verdict::Kernel, "an update");
         }
         // Whole, and not to be fragmented.
         assert_eq!(
@@ -584,6 +599,8 @@ mod tests {
             };
             if packet::parse(&frame).is_some() {
                 let is_ours = ours.into_iter().all(|part| frame[part.clone()] == sent[part]);
+                let payload = &frame[frame.len() - len..];
+                let is_ours = is_ours && payload.len() > 2 && !is_update(payload);
                 prop_assert_eq!(verdict(&frame) == Verdict::Socket(QUEUE), is_ours);
             }
         }
