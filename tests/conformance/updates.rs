@@ -79,13 +79,13 @@ fn every_rule_holds_in_memory() {
             None => 10,
         };
         let changed = zone(editor.into_records()).expect("a sound zone");
-        faults.extend(fault(row, &apex, rcode, serial, contents(&changed)));
+        faults.extend(fault(row, &apex, rcode, serial, &contents(&changed)));
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 /// What differs from the table, if anything.
-fn fault(row: &Row, apex: &Name, rcode: u8, serial: u32, now: Vec<String>) -> Option<String> {
+fn fault(row: &Row, apex: &Name, rcode: u8, serial: u32, now: &[String]) -> Option<String> {
     let [before, after] = row.before_and_after(apex);
     let expected_serial = if before == after { 10 } else { 11 };
     let is_right = rcode == row.rcode && serial == expected_serial && now == after;
@@ -159,7 +159,7 @@ fn bind_takes_updates_alike() {
         for (who, server) in [("bind", bind.address()), ("meridian", ours.address())] {
             let rcode = send(server, &key, row.message(at as u16, &apex));
             let (serial, now) = transfer(server, &apex);
-            let found = fault(row, &apex, rcode, serial, now);
+            let found = fault(row, &apex, rcode, serial, &now);
             match (found, row.bind_differs) {
                 (None, Some(why)) if who == "bind" => {
                     faults.push(format!("{}: BIND agrees, though {why}", row.rule));

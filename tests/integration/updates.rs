@@ -143,75 +143,80 @@ pub fn update(server: &Server, lines: &str) {
     assert_eq!(result, "NOERROR", "{lines}\n{}", server.log());
 }
 
+const ALL: Option<&str> = Some("update.key");
+const ACME: Option<&str> = Some("acme.key");
+
+/// By which key what is sent, and its RCODE.
+const REFUSED: &[(Option<&str>, &str, &str)] = &[
+    (None, "update add a.example.com 60 A 192.0.2.1", "REFUSED"),
+    (
+        Some("other.key"),
+        "update add a.example.com 60 A 192.0.2.1",
+        "REFUSED",
+    ),
+    (
+        Some("no.key"),
+        "update add a.example.com 60 A 192.0.2.1",
+        "NOTAUTH(BADKEY)",
+    ),
+    (ACME, "update add a.example.com 60 TXT x", "REFUSED"),
+    (
+        ACME,
+        "update add _acme-challenge.example.com 60 SRV 1 2 3 mx",
+        "REFUSED",
+    ),
+    (ACME, "update delete mail.example.com", "REFUSED"),
+    (ALL, "update add example.com 60 NS ns9", "REFUSED"),
+    (ALL, "update add app.example.com 60 A 192.0.2.1", "REFUSED"),
+    (ALL, "update add app.example.com 60 CNAME www", "REFUSED"),
+    (ALL, "update delete app.example.com A", "REFUSED"),
+    (
+        ALL,
+        "update add x.old.example.com 60 A 192.0.2.1",
+        "REFUSED",
+    ),
+    (ALL, "update add *.b.example.com 60 NS ns9", "REFUSED"),
+    (
+        ALL,
+        "prereq nxdomain mail.example.com\nupdate add a.example.com 60 A 192.0.2.1",
+        "YXDOMAIN",
+    ),
+    (
+        ALL,
+        "prereq yxdomain no.example.com\nupdate add a.example.com 60 A 192.0.2.1",
+        "NXDOMAIN",
+    ),
+    (
+        ALL,
+        "prereq nxrrset mx.example.com A\nupdate add a.example.com 60 A 192.0.2.1",
+        "YXRRSET",
+    ),
+    (
+        ALL,
+        "prereq yxrrset mx.example.com A 192.0.2.1\nupdate delete mx.example.com",
+        "NXRRSET",
+    ),
+    (ALL, "update add a.example.org 60 A 192.0.2.1", "NOTZONE"),
+    (
+        ALL,
+        "zone example.org\nupdate add a.example.org 60 A 192.0.2.1",
+        "NOTAUTH",
+    ),
+];
+
 #[test]
 fn what_is_refused_changes_nothing() {
     let Some(_) = program("nsupdate") else { return };
     let server = folder("").serve();
-    let (all, acme) = (Some("update.key"), Some("acme.key"));
-    for (key, lines, result) in [
-        (None, "update add a.example.com 60 A 192.0.2.1", "REFUSED"),
-        (
-            Some("other.key"),
-            "update add a.example.com 60 A 192.0.2.1",
-            "REFUSED",
-        ),
-        (
-            Some("no.key"),
-            "update add a.example.com 60 A 192.0.2.1",
-            "NOTAUTH(BADKEY)",
-        ),
-        (acme, "update add a.example.com 60 TXT x", "REFUSED"),
-        (
-            acme,
-            "update add _acme-challenge.example.com 60 SRV 1 2 3 mx",
-            "REFUSED",
-        ),
-        (acme, "update delete mail.example.com", "REFUSED"),
-        (all, "update add example.com 60 NS ns9", "REFUSED"),
-        (all, "update add app.example.com 60 A 192.0.2.1", "REFUSED"),
-        (all, "update add app.example.com 60 CNAME www", "REFUSED"),
-        (all, "update delete app.example.com A", "REFUSED"),
-        (
-            all,
-            "update add x.old.example.com 60 A 192.0.2.1",
-            "REFUSED",
-        ),
-        (all, "update add *.b.example.com 60 NS ns9", "REFUSED"),
-        (
-            all,
-            "prereq nxdomain mail.example.com\nupdate add a.example.com 60 A 192.0.2.1",
-            "YXDOMAIN",
-        ),
-        (
-            all,
-            "prereq yxdomain no.example.com\nupdate add a.example.com 60 A 192.0.2.1",
-            "NXDOMAIN",
-        ),
-        (
-            all,
-            "prereq nxrrset mx.example.com A\nupdate add a.example.com 60 A 192.0.2.1",
-            "YXRRSET",
-        ),
-        (
-            all,
-            "prereq yxrrset mx.example.com A 192.0.2.1\nupdate delete mx.example.com",
-            "NXRRSET",
-        ),
-        (all, "update add a.example.org 60 A 192.0.2.1", "NOTZONE"),
-        (
-            all,
-            "zone example.org\nupdate add a.example.org 60 A 192.0.2.1",
-            "NOTAUTH",
-        ),
-    ] {
+    for (key, lines, result) in REFUSED {
         for arguments in [&[][..], &["-v"]] {
-            let found = nsupdate(&server, key, arguments, lines);
+            let found = nsupdate(&server, *key, arguments, lines);
             assert!(found.ends_with(result), "{key:?} {lines}: {found}");
         }
     }
     assert_eq!(serial(&server), 7);
     let challenge = "update add _acme-challenge.www.example.com 60 TXT x";
-    assert_eq!(nsupdate(&server, acme, &[], challenge), "NOERROR");
+    assert_eq!(nsupdate(&server, ACME, &[], challenge), "NOERROR");
     let (_, metrics) = http(server.admin, "GET", "/metrics");
     for line in [
         "meridian_updates_total{result=\"NOERROR\",zone=\"example.com\"} 1\n",
