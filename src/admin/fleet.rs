@@ -103,6 +103,11 @@ impl Page {
             ["node"],
             nodes().map(|node| ([&node.name], is(node.is_duplicate))),
         );
+        self.fleet_messages(fleet);
+    }
+
+    fn fleet_messages(&mut self, fleet: &FleetView) {
+        let nodes = || fleet.nodes.iter();
         let messages = nodes().flat_map(|node| {
             let messages = node.messages.iter();
             messages.map(|(kind, n)| ([*kind, &*node.name], *n as f64))

@@ -21,6 +21,8 @@ use crate::base::diag::Severity;
 use crate::base::health::Health;
 use crate::base::prefix::Family;
 use crate::config::model;
+use crate::config::model::Process;
+use crate::health::observation::Moment;
 use crate::health::overrides;
 use crate::health::view::EndpointView;
 use crate::live::Live;
@@ -209,11 +211,6 @@ pub fn status(live: &Live) -> Status {
             .map(|family| family.as_str().into())
             .collect(),
     });
-    let health_table = live.health_table.read();
-    let remote = health_table.vantages(now);
-    let remote = remote.filter(|vantage| vantage.is_remote);
-    let remote: Vec<_> = remote.map(|vantage| vantage.name.to_string()).collect();
-    drop(health_table);
     Status {
         version: env!("CARGO_PKG_VERSION").into(),
         started: live.started,
@@ -235,12 +232,7 @@ pub fn status(live: &Live) -> Status {
             .databases(now.unix())
             .map(|(about, is_old)| database(about, is_old))
             .collect(),
-        vantages: process
-            .vantages
-            .iter()
-            .map(|vantage| vantage.name.to_string())
-            .chain(remote)
-            .collect(),
+        vantages: vantage_names(live, process, now),
         fleet: live.fleet.read().as_ref().map(fleet::fleet),
         pools: pools(live, &snapshot),
         orphaned_overrides: orphaned_overrides(live, &snapshot),
@@ -252,6 +244,19 @@ pub fn status(live: &Live) -> Status {
             warnings: lines(&reload.report, Severity::Warning),
         },
     }
+}
+
+/// The names of this process's vantages, then of those of other machines.
+fn vantage_names(live: &Live, process: &Process, now: Moment) -> Vec<String> {
+    let health_table = live.health_table.read();
+    let remote = health_table.vantages(now);
+    let remote = remote.filter(|vantage| vantage.is_remote);
+    let own = process
+        .vantages
+        .iter()
+        .map(|vantage| vantage.name.to_string());
+    own.chain(remote.map(|vantage| vantage.name.to_string()))
+        .collect()
 }
 
 fn database(about: &DatabaseInfo, is_old: bool) -> Database {

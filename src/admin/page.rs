@@ -8,6 +8,7 @@ use std::fmt;
 use std::fmt::Display;
 use std::fmt::Write as _;
 
+use crate::admin::fleet::Fleet;
 use crate::admin::json::Database;
 use crate::admin::json::Endpoint;
 use crate::admin::json::LastReload;
@@ -70,6 +71,9 @@ fn write_main(out: &mut String, status: &Status) -> fmt::Result {
     write_reload(out, &status.last_reload, status.now)?;
     write_orphaned(out, &status.orphaned_overrides, status.now)?;
     write_pools(out, status)?;
+    if let Some(fleet) = &status.fleet {
+        write_fleet(out, fleet, status.now)?;
+    }
     write_steered(out, status)?;
     write_databases(out, &status.databases, status.now)?;
     write_zones(out, &status.zones)
@@ -94,6 +98,57 @@ fn write_reload(out: &mut String, reload: &LastReload, now: u64) -> fmt::Result 
         write!(out, "<li><code>{}</code>", Text(line))?;
     }
     out.push_str("</ul></div>");
+    Ok(())
+}
+
+/// The other machines, and in what they differ from this one.
+fn write_fleet(out: &mut String, fleet: &Fleet, now: u64) -> fmt::Result {
+    write!(out, "<h2>Fleet</h2><p>{}: ", Text(&fleet.node))?;
+    let since = Ago(fleet.since, now);
+    match (&fleet.connected_to, &fleet.reason) {
+        (Some(server), _) => write!(out, "connected to {} {since}", Text(server))?,
+        (None, Some(reason)) => write!(
+            out,
+            "{} {} {since}",
+            Badge("down", "not connected"),
+            Text(reason)
+        )?,
+        (None, None) => out.push_str("not connected yet"),
+    }
+    if fleet.name_taken {
+        write!(out, " {}", Badge("down", "another machine uses this name"))?;
+    }
+    out.push_str(
+        "</p><section><table><thead><tr><th>Node<th>Version<th>Latest message<th>State</thead>",
+    );
+    for node in &fleet.nodes {
+        write!(
+            out,
+            "<tr><td>{}<td>{}<td>{}<td>",
+            Text(&node.name),
+            Text(&node.version),
+            Ago(node.last_seen, now)
+        )?;
+        if node.lost {
+            write!(out, "{}", Badge("down", "lost"))?;
+        }
+        if node.duplicate {
+            write!(out, "{}", Badge("down", "two machines use this name"))?;
+        }
+        for difference in &node.differs {
+            let text = format!("{} differs", difference.what);
+            write!(
+                out,
+                "{} {}",
+                Badge("drain", &text),
+                Ago(difference.since, now)
+            )?;
+        }
+        if !node.lost && !node.duplicate && node.differs.is_empty() {
+            write!(out, "{}", Badge("up", "agrees"))?;
+        }
+    }
+    out.push_str("</table></section>");
     Ok(())
 }
 

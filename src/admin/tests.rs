@@ -777,8 +777,12 @@ fn the_page_tells_in_words_and_escapes_everything() {
     status.pools[0].endpoints[0].vantages[0].blind = true;
     status.pools[0].endpoints[0].vantages[0].suppressed_until = Some(status.now + 600);
     status.waiting_for = Some(hostile.into());
+    let mut view = fleet::tests::view();
+    view.nodes[0].version = hostile.into();
+    status.fleet = Some(fleet::fleet(&view));
     let html = page::html(&status);
     for said in [
+        "configuration differs",
         "not ready",
         "<span class=\"badge down\">down</span>",
         "status 503, expected 200-399",
@@ -793,7 +797,7 @@ fn the_page_tells_in_words_and_escapes_everything() {
         assert!(html.contains(said), "{said}");
     }
     assert_eq!(html.matches("<script>").count(), 1, "the page's own");
-    assert_eq!(html.matches("&lt;script&gt;&#39;&quot;&amp;").count(), 4);
+    assert_eq!(html.matches("&lt;script&gt;&#39;&quot;&amp;").count(), 5);
 }
 
 #[test]

@@ -515,7 +515,7 @@ mod tests {
                 vantages: vec![vantage("ns1", &endpoints), vantage("uplink", &further)],
             };
             let mut writer = Writer::new("ns1", BOOT);
-            let mut heard = vec![vantage("ns1", &vec![]), vantage("ns1/uplink", &vec![])];
+            let mut heard = [vantage("ns1", &Vec::new()), vantage("ns1/uplink", &Vec::new())];
             for (n, part) in writer.report(&report, 1_000).into_iter().enumerate() {
                 prop_assert!(part.len() <= MAX_LEN);
                 let message = read(Kind::Report, &part).expect("readable");
@@ -595,6 +595,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a row per rule")]
     fn what_breaks_a_rule_is_refused_by_name() {
         let head = r#""node":"ns1","boot":{"started_ms":1,"random":7},"sequence":1,"sent_ms":1000"#;
         let message = |body: &str| format!(r#"{{"v":1,{head},"body":{body}}}"#);
