@@ -707,6 +707,10 @@ fn every_metric_is_documented_and_no_other() {
         .set("gone", drain(), "", Moment::default());
     live.counters.shard(0).query(Transport::Udp);
     live.meters
+        .fleet_link_dropped
+        .with_label_values(&["oversized"])
+        .inc();
+    live.meters
         .updates
         .with_label_values(&["example.com", "NOERROR"])
         .inc();
