@@ -71,7 +71,7 @@ pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Process {
         Some(cluster) => cluster.node.clone(),
         None => vantage,
     };
-    let (vantages, vantage_locations) = vantages(top, vantage);
+    let (vantages, vantage_locations) = vantages(top, &vantage);
     let tsig_keys = resolve_transfer::tsig_keys(top);
     let secondaries = resolve_transfer::secondaries(top, &tsig_keys);
     let grants = resolve_update::grants(top, &tsig_keys);
@@ -276,11 +276,11 @@ fn witnesses(item: &Item<'_>) -> Option<Vec<SocketAddr>> {
 
 /// The local vantage and each `[[vantage]]` of this machine, and where vantages are; names differ. An entry
 /// with a location alone is about the local vantage, or about one of another machine.
-fn vantages(top: &Table<'_>, local: Box<str>) -> (Vec<Vantage>, Vec<(Box<str>, Point)>) {
+fn vantages(top: &Table<'_>, local: &str) -> (Vec<Vantage>, Vec<(Box<str>, Point)>) {
     let mut names: Vec<Box<str>> = Vec::new();
     let mut locations = Vec::new();
     let mut vantages = vec![Vantage {
-        name: local.clone(),
+        name: local.into(),
         egress: Egress::Direct,
     }];
     for table in top.tables("vantage", &keys::VANTAGE, "") {
@@ -291,7 +291,7 @@ fn vantages(top: &Table<'_>, local: Box<str>) -> (Vec<Vantage>, Vec<(Box<str>, P
                 true => item.parse(units::VANTAGE_NAME, units::vantage_name)?,
                 false => item.parse(units::PLAIN_NAME, units::plain_name)?,
             };
-            if names.contains(&name) || (!is_place && name == local) {
+            if names.contains(&name) || (!is_place && *name == *local) {
                 item.fault(&format!(
                     "is \"{name}\" again, expected a name that no other vantage has \
                      (the local one is \"{local}\")"

@@ -126,7 +126,10 @@ pub fn write_verdicts(
         version: VERDICTS_VERSION,
         endpoints: Cow::Borrowed(&verdicts.endpoints),
         last_up: last_up.iter().map(LastUpRecord::of).collect(),
-        ramps: ramps.iter().map(RampRecord::of).collect(),
+        ramps: ramps
+            .iter()
+            .map(|(pool, families)| RampRecord::of(pool, *families))
+            .collect(),
         overrides: None,
     };
     write(&verdicts_path(state_dir), &file)
@@ -245,9 +248,9 @@ impl LastUpRecord {
 }
 
 impl RampRecord {
-    fn of((pool, families): (&Box<str>, &PerFamily<bool>)) -> Self {
+    fn of(pool: &str, families: PerFamily<bool>) -> Self {
         Self {
-            pool: pool.clone(),
+            pool: pool.into(),
             ipv4: families.v4,
             ipv6: families.v6,
         }

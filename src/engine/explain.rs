@@ -296,7 +296,8 @@ impl<'a> Explainer<'a> {
 
     /// Who judges a pool for the client, if only some vantages do.
     fn judges(&self, pool: &Pool) -> Option<String> {
-        let monitor = &self.snapshot.plan.config.pools.monitors[pool.monitor?.index()];
+        let monitors = &self.snapshot.plan.config.pools.monitors;
+        let monitor = monitors.get(pool.monitor?.index())?;
         let region = self
             .region
             .filter(|_| monitor.quorum_scope == QuorumScope::Region)?;

@@ -98,8 +98,11 @@ struct Builder<'a> {
     /// The names made so far: those that are answered alike share everything.
     alike: FxHashMap<AnswerKey, Arc<FamilyAnswers>>,
     /// The RRsets made so far: names with equal TTL and `answers` share them.
-    records: FxHashMap<(PoolIx, Family, u32, usize, ViewIx), Arc<[Records]>>,
+    records: FxHashMap<RecordsKey, Arc<[Records]>>,
 }
+
+/// Whose RRset: pool, family, TTL, most addresses, view.
+type RecordsKey = (PoolIx, Family, u32, usize, ViewIx);
 
 /// The position of a view: 0 is everybody's, the others are of the regions in their order.
 type ViewIx = usize;
