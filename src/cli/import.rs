@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use anyhow::Result;
+use anyhow::bail;
 
 use crate::base::diag::Place;
 use crate::base::diag::Report;
@@ -117,10 +118,18 @@ fn read(options: &Options, settings: &Settings, report: &mut Report) -> Result<O
         }
     }
     let name = options.files[0].to_string_lossy();
-    Ok(match options.system {
-        System::Gdnsd => gdnsd::import(&inputs[0], &mut include, report),
-        System::Octodns => octodns::import(&name, &inputs, settings, report),
-        System::Route53 => route53::import(&inputs, settings, report),
+    if inputs.is_empty() {
+        bail!("no YAML file in {name}");
+    }
+    let has_settings = settings.origin.is_some() || !settings.name_servers.is_empty();
+    Ok(match (options.system, &inputs[..]) {
+        (System::Gdnsd, [input]) if !has_settings => gdnsd::import(input, &mut include, report),
+        (System::Gdnsd, _) => bail!(
+            "gdnsd's configuration is one file, such as /etc/gdnsd/config, whose zones say their names and \
+             servers: --origin and --ns are not for it"
+        ),
+        (System::Octodns, _) => octodns::import(&name, &inputs, settings, report),
+        (System::Route53, _) => route53::import(&inputs, settings, report),
     })
 }
 

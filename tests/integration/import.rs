@@ -341,6 +341,8 @@ fn what_cannot_be_imported_says_why() {
                 1,
                 "the zones beside it: cannot read zones",
             ),
+            ("config", "", &["--ns", "a.test"], 1, "--ns are not for it"),
+            ("config", "", &["config"], 1, "is one file"),
         ],
     );
     const EMPTY: &str = "{\"ResourceRecordSets\": []}";
@@ -374,6 +376,8 @@ fn what_cannot_be_imported_says_why() {
         ],
     );
     check_faults("bind", &[("a.yaml", "", &[], 2, "octodns")]);
+    let output = import("gdnsd", &["zones"]);
+    assert!(text(&output.stderr).contains("no YAML file in zones"));
     let output = import("octodns", &["missing.yaml"]);
     assert!(text(&output.stderr).contains("cannot read missing.yaml"));
 }
