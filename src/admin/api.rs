@@ -40,6 +40,7 @@ use crate::admin::site::NoParameters;
 use crate::admin::site::Shared;
 use crate::admin::site::Site;
 use crate::base::diag::Severity;
+use crate::config::rights::Change;
 use crate::engine::explain::explain;
 use crate::engine::question::Question;
 use crate::live::request;
@@ -169,7 +170,7 @@ async fn reload(
     _: NoParameters,
     headers: HeaderMap,
 ) -> Result<Json<Reloaded>, Failure> {
-    shared.authorize(&client, &headers).await?;
+    shared.authorize(&client, &headers, Change::Reload).await?;
     let reload = |reply| request::Request::Reload { reply };
     match shared.ask(&client, reload).await? {
         Ok(report) => Ok(Json(Reloaded {

@@ -1,10 +1,11 @@
-//! The bearer token (RFC 6750) that calls which change something need.
+//! The bearer tokens (RFC 6750) that calls which change something need.
 //!
-//! There is one right, and who holds the token has it. Without a token those calls are refused: an
-//! admin port must not become writable because a line was left out.
+//! Each token permits what its configuration says. Without any those calls are refused: an admin port must
+//! not become writable because a line was left out.
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -15,20 +16,26 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::base::lock::lock;
+use crate::config::rights::Change;
+use crate::config::rights::Right;
 
 /// The secret; it is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(Box<str>);
 
-/// What is needed for calls that change something, at the moment.
+/// The tokens that are taken at the moment; none: nobody may change anything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access(pub Vec<Grant>);
+
+/// A token and what it permits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Nobody may make them: no `token_file` is configured.
-    NotConfigured,
-    /// This token.
-    Token(Token),
-    /// Nobody may make them while the `token_file` cannot be used.
-    Unusable,
+pub struct Grant {
+    /// What logs call it.
+    pub name: Arc<str>,
+    /// What it permits.
+    pub can: Arc<[Right]>,
+    /// `None`: its file cannot be used now.
+    pub token: Option<Token>,
 }
 
 /// Why a text is no token.
@@ -75,57 +82,96 @@ impl fmt::Debug for Token {
 }
 
 /// Why a call may not change anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
     /// It brings no bearer token.
     #[error("this call needs the header `Authorization: Bearer TOKEN`")]
     Missing,
     /// Nobody may.
-    #[error("calls that change something are refused: [admin] token_file is not configured")]
+    #[error(
+        "calls that change something are refused: neither [admin] token_file nor [[admin.token]] is \
+         configured"
+    )]
     NotConfigured,
+    /// Its token does not permit this.
+    #[error("the token `{token}` does not permit this, which needs {needed} in its `can`")]
+    NotPermitted {
+        /// The token's name.
+        token: Arc<str>,
+        /// The rights of which one would do.
+        needed: String,
+    },
     /// Nobody may for now.
     #[error(
-        "calls that change something are refused: [admin] token_file cannot be used now, see the log"
+        "calls that change something are refused: no token file of [admin] can be used now, see the log"
     )]
     Unusable,
     /// It brings another token.
-    #[error("the bearer token is not the one in [admin] token_file")]
+    #[error("the bearer token is none of those in [admin]")]
     Wrong,
 }
 
 impl Denied {
     /// The label of `admin_refused_total`.
-    pub fn label(self) -> &'static str {
+    pub fn label(&self) -> &'static str {
         match self {
             Self::Missing => "missing_token",
             Self::NotConfigured | Self::Unusable => "no_token_file",
+            Self::NotPermitted { .. } => "not_permitted",
             Self::Wrong => "wrong_token",
         }
     }
 }
 
-/// Judges a call by its headers.
+/// Judges a call by its headers, and returns the name of its token.
 ///
 /// # Errors
-/// If it may not change anything.
-pub fn authorize(access: &Access, headers: &HeaderMap) -> Result<(), Denied> {
-    let token = match access {
-        Access::NotConfigured => return Err(Denied::NotConfigured),
-        Access::Token(token) => token,
-        Access::Unusable => return Err(Denied::Unusable),
-    };
-    let value = headers.get(AUTHORIZATION).ok_or(Denied::Missing)?;
-    let (scheme, presented) = value
-        .as_bytes()
-        .split_at_checked(SCHEME.len())
-        .ok_or(Denied::Missing)?;
-    if !scheme.eq_ignore_ascii_case(SCHEME) {
-        return Err(Denied::Missing);
+/// If it may not change this.
+pub fn authorize(
+    access: &Access,
+    headers: &HeaderMap,
+    change: Change<'_>,
+) -> Result<Arc<str>, Denied> {
+    let Access(grants) = access;
+    if grants.is_empty() {
+        return Err(Denied::NotConfigured);
     }
-    match token.is(presented.trim_ascii()) {
-        true => Ok(()),
-        false => Err(Denied::Wrong),
+    if grants.iter().all(|grant| grant.token.is_none()) {
+        return Err(Denied::Unusable);
     }
+    let presented = presented(headers).ok_or(Denied::Missing)?;
+    // All are compared, so that the time taken does not reveal which one it is like.
+    let mut matching = Vec::new();
+    for grant in grants {
+        if grant
+            .token
+            .as_ref()
+            .is_some_and(|token| token.is(presented))
+        {
+            matching.push(grant);
+        }
+    }
+    let rights = change.rights();
+    let permits = |grant: &&&Grant| grant.can.iter().any(|right| rights.contains(right));
+    match (matching.iter().find(permits), matching.first()) {
+        (Some(grant), _) => Ok(Arc::clone(&grant.name)),
+        (None, Some(grant)) => {
+            let rights = rights.iter().map(|right| format!("\"{right}\""));
+            Err(Denied::NotPermitted {
+                token: Arc::clone(&grant.name),
+                needed: rights.collect::<Vec<_>>().join(" or "),
+            })
+        }
+        (None, None) => Err(Denied::Wrong),
+    }
+}
+
+/// The bearer token that a call brings.
+fn presented(headers: &HeaderMap) -> Option<&[u8]> {
+    let value = headers.get(AUTHORIZATION)?.as_bytes();
+    let (scheme, presented) = value.split_at_checked(SCHEME.len())?;
+    let is_bearer = scheme.eq_ignore_ascii_case(SCHEME);
+    is_bearer.then(|| presented.trim_ascii())
 }
 
 /// Logs refused calls, a line a minute at most.
@@ -140,7 +186,7 @@ struct Unlogged {
 
 impl RefusalLog {
     /// Notes a refused call; a line has the number of calls since the line before.
-    pub fn refused(&self, client: IpAddr, reason: Denied) {
+    pub fn refused(&self, client: IpAddr, reason: &Denied) {
         let mut unlogged = lock(&self.0);
         unlogged.calls += 1;
         if unlogged
@@ -184,9 +230,9 @@ mod tests {
             if let Some(header) = header {
                 headers.insert(AUTHORIZATION, header.parse().expect("a header"));
             }
-            authorize(access, &headers)
+            authorize(access, &headers, Change::Reload).map(drop)
         };
-        let open = Access::Token(token.clone());
+        let open = access([("t", &[Right::All], Some("s3cret-token"))]);
         for (header, result) in [
             (Some("Bearer s3cret-token"), Ok(())),
             (Some("bearer  s3cret-token "), Ok(())),
@@ -201,13 +247,67 @@ mod tests {
         ] {
             assert_eq!(asked(&open, header), result, "{header:?}");
             for (closed, denied) in [
-                (Access::NotConfigured, Denied::NotConfigured),
-                (Access::Unusable, Denied::Unusable),
+                (Access::default(), Denied::NotConfigured),
+                (access([("t", &[Right::All], None)]), Denied::Unusable),
             ] {
                 assert_eq!(asked(&closed, header), Err(denied), "{header:?}");
             }
         }
         assert_eq!(format!("{token:?}"), "Token(..)");
+    }
+
+    fn access<const N: usize>(grants: [(&str, &[Right], Option<&str>); N]) -> Access {
+        let grant = |(name, can, token): (&str, &[Right], Option<&str>)| Grant {
+            name: name.into(),
+            can: can.into(),
+            token: token.map(|text| Token::parse(text).expect("a token")),
+        };
+        Access(grants.map(grant).into())
+    }
+
+    #[test]
+    fn a_token_opens_what_it_permits() {
+        let pool = |name: &str| Right::Pool(name.into());
+        let access = access([
+            ("gone", &[Right::All], None),
+            ("ci", &[Right::Read, pool("eu")], Some("ci-token")),
+            ("ops", &[Right::Drain], Some("ops-token")),
+            ("twin", &[Right::Reload], Some("ops-token")),
+        ]);
+        for (bearer, change, expected) in [
+            ("ci-token", Change::Endpoints("eu"), Ok("ci")),
+            ("ci-token", Change::Override("eu"), Ok("ci")),
+            (
+                "ci-token",
+                Change::Override("us"),
+                Err(("ci", "\"drain\" or \"pool:us\" or \"all\"")),
+            ),
+            (
+                "ci-token",
+                Change::Endpoints("us"),
+                Err(("ci", "\"pool:us\" or \"all\"")),
+            ),
+            ("ops-token", Change::Override("us"), Ok("ops")),
+            ("ops-token", Change::Reload, Ok("twin")),
+            (
+                "ops-token",
+                Change::Endpoints("us"),
+                Err(("ops", "\"pool:us\" or \"all\"")),
+            ),
+        ] {
+            let mut headers = HeaderMap::new();
+            let value = format!("Bearer {bearer}").parse().expect("a header");
+            headers.insert(AUTHORIZATION, value);
+            let expected = expected.map(Arc::from).map_err(|(token, needed)| {
+                let (token, needed) = (token.into(), needed.into());
+                Denied::NotPermitted { token, needed }
+            });
+            assert_eq!(
+                authorize(&access, &headers, change),
+                expected,
+                "{bearer} {change:?}"
+            );
+        }
     }
 
     #[test]

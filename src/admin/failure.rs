@@ -72,6 +72,10 @@ impl From<Denied> for Failure {
         let (status, challenge) = match denied {
             Denied::Missing => (StatusCode::UNAUTHORIZED, Some("Bearer realm=\"meridian\"")),
             Denied::NotConfigured | Denied::Unusable => (StatusCode::FORBIDDEN, None),
+            Denied::NotPermitted { .. } => (
+                StatusCode::FORBIDDEN,
+                Some("Bearer realm=\"meridian\", error=\"insufficient_scope\""),
+            ),
             Denied::Wrong => (
                 StatusCode::UNAUTHORIZED,
                 Some("Bearer realm=\"meridian\", error=\"invalid_token\""),

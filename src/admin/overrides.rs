@@ -1,7 +1,7 @@
 //! `/api/v1/overrides/POOL`: takes pools out of the answers and back.
 //!
-//! Calls are judged in a fixed order: token (401, 403), pool (404), body (400, 408, 413); then they go to the
-//! control loop, which refuses drains that leave clients without a pool (409), and the answer comes once
+//! Calls are judged in a fixed order: path (400), token (401, 403), pool (404), body (400, 408, 413); then they
+//! go to the control loop, which refuses drains that leave clients without a pool (409), and the answer comes once
 //! the change is served and on disk.
 
 use std::sync::Arc;
@@ -25,6 +25,7 @@ use crate::admin::json;
 use crate::admin::site::Client;
 use crate::admin::site::NoParameters;
 use crate::admin::site::Shared;
+use crate::config::rights::Change;
 use crate::config::units::duration;
 use crate::health::overrides::Override;
 use crate::live::clock::unix;
@@ -116,8 +117,9 @@ pub async fn set(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<PoolOverride>, Failure> {
-    shared.authorize(&client, &headers).await?;
     let pool = pool_name(pool)?;
+    let change = Change::Override(&pool);
+    shared.authorize(&client, &headers, change).await?;
     if !shared.is_served(&pool) {
         return Err(Failure::no_pool(&pool));
     }
@@ -146,8 +148,9 @@ pub async fn clear(
     _: NoParameters,
     headers: HeaderMap,
 ) -> Result<Json<PoolOverride>, Failure> {
-    shared.authorize(&client, &headers).await?;
     let pool = pool_name(pool)?;
+    let change = Change::Override(&pool);
+    shared.authorize(&client, &headers, change).await?;
     let name = pool.as_str().into();
     let was_there = shared
         .ask(&client, |reply| Request::ClearOverride {

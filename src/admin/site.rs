@@ -20,6 +20,7 @@ use crate::admin::auth::RefusalLog;
 use crate::admin::auth::authorize;
 use crate::admin::failure::Failure;
 use crate::admin::rendered::Rendered;
+use crate::config::rights::Change;
 use crate::live::Live;
 use crate::live::request::Request;
 use crate::live::request::Requests;
@@ -93,13 +94,19 @@ impl Shared {
         plan.config.pools.pools.iter().any(|p| *p.name == *pool)
     }
 
-    /// Judges a call that changes something. Wrong tokens are answered late.
-    pub async fn authorize(&self, client: &Client, headers: &HeaderMap) -> Result<(), Failure> {
-        let judged = authorize(&self.site.access.borrow(), headers);
-        if let Err(denied) = judged {
+    /// Judges a call that changes something, and returns the name of its token. Wrong tokens are answered
+    /// late.
+    pub async fn authorize(
+        &self,
+        client: &Client,
+        headers: &HeaderMap,
+        change: Change<'_>,
+    ) -> Result<Arc<str>, Failure> {
+        let judged = authorize(&self.site.access.borrow(), headers, change);
+        if let Err(denied) = &judged {
             self.count_refusal(denied.label());
             self.refusals.refused(client.address, denied);
-            if denied == Denied::Wrong {
+            if *denied == Denied::Wrong {
                 sleep(WRONG_TOKEN_DELAY).await;
             }
         }

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use tokio::time::timeout;
 
 use crate::admin::auth::Access;
+use crate::admin::auth::Grant;
 use crate::admin::auth::Token;
 use crate::admin::details;
 use crate::admin::fleet;
@@ -34,6 +35,7 @@ use crate::base::diag::Report;
 use crate::base::ix::PoolIx;
 use crate::base::prefix::Family;
 use crate::base::transport::Transport;
+use crate::config::rights::Right;
 use crate::health::failure::ProbeFailure;
 use crate::health::health_table::HealthTable;
 use crate::health::health_table::Limits;
@@ -150,6 +152,15 @@ struct Running {
     server: JoinHandle<()>,
 }
 
+/// One token that permits everything, if its file can be used.
+fn access(token: Option<&str>) -> Access {
+    Access(vec![Grant {
+        name: "admin.token".into(),
+        can: [Right::All].into(),
+        token: token.map(|text| Token::parse(text).expect("a token")),
+    }])
+}
+
 async fn run(token: Option<&str>) -> Running {
     let (live, owner) = live();
     let (requests, mut asked) = mpsc::channel(8);
@@ -188,10 +199,7 @@ async fn run(token: Option<&str>) -> Running {
         .await
         .expect("a port");
     let address = listener.local_addr().expect("an address");
-    let access = match token {
-        Some(token) => Access::Token(Token::parse(token).expect("a token")),
-        None => Access::NotConfigured,
-    };
+    let access = token.map_or_else(Access::default, |token| access(Some(token)));
     let (token, access) = watch::channel(access);
     let site = Site {
         live: Arc::clone(&live),
@@ -347,7 +355,7 @@ async fn every_error_is_json_with_a_fitting_status() {
             "Authorization: Bearer s3cre\r\n",
             "{",
             401,
-            "the bearer token is not",
+            "the bearer token is none",
         ),
         ("DELETE", pool, "", "", 401, "this call needs the header"),
         (
@@ -451,7 +459,9 @@ async fn without_a_configured_token_nothing_can_be_changed() {
             .await;
         assert_eq!(answer.status, 403, "{method} {path}");
         assert!(
-            answer.body.contains("token_file is not configured"),
+            answer
+                .body
+                .contains("[admin] token_file nor [[admin.token]] is configured"),
             "{}",
             answer.body
         );
@@ -901,12 +911,11 @@ async fn a_token_that_was_replaced_is_void() {
         running.call("DELETE", path, bearer, "").await.status
     };
     assert_eq!([status(BEARER).await, status(new).await], [200, 401]);
-    let token = Token::parse("n3w").expect("a token");
-    running.token.send_replace(Access::Token(token));
+    running.token.send_replace(access(Some("n3w")));
     let since = Instant::now();
     assert_eq!([status(BEARER).await, status(new).await], [401, 200]);
     assert!(since.elapsed() >= Duration::from_secs(1), "wrong ones wait");
-    running.token.send_replace(Access::Unusable);
+    running.token.send_replace(access(None));
     assert_eq!([status(BEARER).await, status(new).await], [403, 403]);
     let refused = "meridian_admin_refused_total{reason=\"wrong_token\"} 2\n";
     assert!(metrics::text(&running.live).contains(refused));

@@ -30,6 +30,7 @@ pub(super) const PROCESS_FILE: &[&Keys] = &[
     &GEOIP,
     &ECS,
     &ADMIN,
+    &ADMIN_TOKEN,
     &HEALTH,
     &VANTAGE,
     &CLUSTER,
@@ -104,6 +105,12 @@ pub(super) const ECS: Keys = Keys {
 pub(super) const ADMIN: Keys = Keys {
     title: "[admin]",
     values: &["listen", "token_file", "hosts"],
+    tables: &["token"],
+};
+
+pub(super) const ADMIN_TOKEN: Keys = Keys {
+    title: "[[admin.token]]",
+    values: &["file", "can"],
     tables: &[],
 };
 

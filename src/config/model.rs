@@ -21,6 +21,7 @@ use crate::base::rank::Order;
 use crate::base::rank::Policy;
 use crate::base::rr::RrType;
 use crate::config::name_pattern::NamePattern;
+use crate::config::rights::Right;
 use crate::config::safety::Safety;
 use crate::geo::rules::Matcher;
 use crate::health::monitor::Monitor;
@@ -165,10 +166,27 @@ impl Ecs {
 pub struct Admin {
     /// The HTTP listener.
     pub listen: SocketAddr,
-    /// The bearer token's file; `None`: calls that change something are refused.
-    pub token_file: Option<PathBuf>,
+    /// The bearer tokens; none: calls that change something are refused.
+    pub tokens: Vec<AdminToken>,
     /// The names by which the listener may be called, this machine's among them.
     pub hosts: Vec<Box<str>>,
+}
+
+/// `[[admin.token]]`, or `token_file` of `[admin]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminToken {
+    /// The file that holds it, whose name no other token's file has.
+    pub file: PathBuf,
+    /// What it permits.
+    pub can: Arc<[Right]>,
+}
+
+impl AdminToken {
+    /// What logs call it: its file's name.
+    pub fn name(&self) -> Arc<str> {
+        let name = self.file.file_name().unwrap_or(self.file.as_os_str());
+        name.to_string_lossy().into()
+    }
 }
 
 /// A place that probes are sent from.

@@ -9,6 +9,7 @@ use crate::config::Defaults;
 use crate::config::defaults;
 use crate::config::keys;
 use crate::config::model::Admin;
+use crate::config::model::AdminToken;
 use crate::config::model::Cookies;
 use crate::config::model::Ecs;
 use crate::config::model::Egress;
@@ -21,6 +22,7 @@ use crate::config::resolve_cluster;
 use crate::config::resolve_pools;
 use crate::config::resolve_transfer;
 use crate::config::resolve_update;
+use crate::config::rights::Right;
 use crate::config::safety::MaxDown;
 use crate::config::safety::OnFaultyStart;
 use crate::config::safety::Safety;
@@ -245,11 +247,63 @@ fn admin(table: &Table<'_>, dns: &[SocketAddr], machine: &Defaults) -> Admin {
     hosts.push(machine.host_name.as_str().into());
     Admin {
         listen,
-        token_file: table.read("token_file", Item::path),
+        tokens: admin_tokens(table),
         hosts,
     }
 }
 
+/// What [`right`] takes.
+const RIGHT: &str = "\"read\", \"drain\", \"reload\", \"pool:NAME\" or \"all\"";
+
+/// Reads what a token permits.
+fn right(text: &str) -> Option<Right> {
+    match text {
+        "all" => Some(Right::All),
+        "drain" => Some(Right::Drain),
+        "read" => Some(Right::Read),
+        "reload" => Some(Right::Reload),
+        _ => {
+            let pool = text.strip_prefix("pool:")?;
+            units::plain_name(pool).map(Right::Pool)
+        }
+    }
+}
+
+/// `token_file`, which permits everything, and each `[[admin.token]]`; their files' names, which the log
+/// calls them by, differ.
+fn admin_tokens(table: &Table<'_>) -> Vec<AdminToken> {
+    let mut tokens: Vec<AdminToken> = Vec::new();
+    let mut token = |item: &Item<'_>, can: Vec<Right>| {
+        let token = AdminToken {
+            file: item.path()?,
+            can: can.into(),
+        };
+        if tokens.iter().any(|other| other.name() == token.name()) {
+            item.fault(&format!(
+                "has the file name \"{}\" of another token, expected names that differ: the log calls \
+                 tokens by them",
+                token.name()
+            ));
+        }
+        tokens.push(token);
+        Some(())
+    };
+    table.read("token_file", |item| token(item, vec![Right::All]));
+    for table in table.tables("token", &keys::ADMIN_TOKEN, "") {
+        let rights = "a list such as [\"drain\", \"pool:us-west\"]";
+        let can = table.require("can", rights, |item| {
+            item.list(rights, |entry| entry.parse(RIGHT, right))
+        });
+        table.require(
+            "file",
+            "the path of the file that holds the token",
+            |item| token(item, can.unwrap_or_default()),
+        );
+    }
+    tokens
+}
+
+/// The local vantage and each `[[vantage]]`; their names differ.
 /// Places that are up when the network is; no two may be the same.
 fn witnesses(item: &Item<'_>) -> Option<Vec<SocketAddr>> {
     let mut seen = Vec::new();

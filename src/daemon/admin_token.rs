@@ -1,10 +1,9 @@
-//! The admin API's token file: read at start, and watched from then on.
+//! The files of the admin API's tokens: read at start, and watched from then on.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::thread::sleep;
@@ -15,71 +14,81 @@ use tracing::info;
 use tracing::warn;
 
 use crate::admin::auth::Access;
+use crate::admin::auth::Grant;
 use crate::admin::auth::Token;
 use crate::base::diag::Place;
 use crate::base::diag::Report;
+use crate::config::model::AdminToken;
 use crate::config::model::Process;
 use crate::daemon::files;
 use crate::daemon::files::MAX_SETTINGS_LEN;
 
-/// How often the file is looked at: a new token is in force within a second.
+/// How often the files are looked at: a new token is in force within a second.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Reads the token; what is wrong with the file is reported.
+/// Reads the tokens; what is wrong with their files is reported.
 pub fn read(process: &Process, report: &mut Report) -> Access {
-    let Some(path) = token_file(process) else {
-        return Access::NotConfigured;
-    };
-    let file: Arc<str> = path.to_string_lossy().into();
-    match look(path) {
-        Ok(token) => {
-            for weakness in weaknesses(path, &token) {
-                report.warning(Place::file(&file), weakness);
+    let grant = |token: &AdminToken| {
+        let file: Arc<str> = token.file.to_string_lossy().into();
+        let found = look(&token.file);
+        match &found {
+            Ok(found) => {
+                for weakness in weaknesses(&token.file, found) {
+                    report.warning(Place::file(&file), weakness);
+                }
             }
-            Access::Token(token)
+            Err(fault) => report.error(Place::file(&file), fault.clone()),
         }
-        Err(fault) => {
-            report.error(Place::file(&file), fault);
-            Access::Unusable
-        }
-    }
+        grant(token, found.ok())
+    };
+    Access(tokens(process).iter().map(grant).collect())
 }
 
-/// Follows the file that `access` was read from, for as long as somebody holds the result.
+/// Follows the files of the tokens for as long as somebody holds the result; `access` is what was read from
+/// them, `None` if nothing was.
 ///
 /// # Errors
 /// If there is no thread to be had.
-pub fn follow(process: &Process, access: Access) -> io::Result<watch::Receiver<Access>> {
+pub fn follow(process: &Process, access: Option<Access>) -> io::Result<watch::Receiver<Access>> {
+    let tokens = tokens(process).to_vec();
+    let access = access.unwrap_or_else(|| {
+        let grants = tokens.iter().map(|token| grant(token, None));
+        Access(grants.collect())
+    });
     let (sender, receiver) = watch::channel(access);
-    if let Some(path) = token_file(process).cloned() {
+    if !tokens.is_empty() {
         let watch = move || {
-            let mut last = None;
+            let mut last = vec![None; tokens.len()];
             while !sender.is_closed() {
                 sleep(WATCH_INTERVAL);
-                let found = look(&path);
-                // A file that is being written is as good as gone for a moment.
-                if found.is_ok() || last.as_ref() == Some(&found) {
-                    adopt(&sender, &path, &found);
+                for (at, token) in tokens.iter().enumerate() {
+                    let found = look(&token.file);
+                    // A file that is being written is as good as gone for a moment.
+                    if found.is_ok() || last[at].as_ref() == Some(&found) {
+                        adopt(&sender, at, &token.file, &found);
+                    }
+                    last[at] = Some(found);
                 }
-                last = Some(found);
             }
         };
         thread::Builder::new()
-            .name("admin token".into())
+            .name("admin tokens".into())
             .spawn(watch)?;
     }
     Ok(receiver)
 }
 
-fn adopt(sender: &watch::Sender<Access>, path: &Path, found: &Result<Token, String>) {
-    let access = match found {
-        Ok(token) => Access::Token(token.clone()),
-        Err(_) => Access::Unusable,
-    };
-    if *sender.borrow() == access {
+/// Takes what was found in the file of the token at this position.
+fn adopt(sender: &watch::Sender<Access>, at: usize, path: &Path, found: &Result<Token, String>) {
+    let token = found.as_ref().ok();
+    let is_changed = sender.send_if_modified(|Access(grants)| {
+        let is_changed = grants[at].token.as_ref() != token;
+        grants[at].token = token.cloned();
+        is_changed
+    });
+    if !is_changed {
         return;
     }
-    sender.send_replace(access);
     let file = path.display();
     match found {
         Ok(token) => {
@@ -89,13 +98,21 @@ fn adopt(sender: &watch::Sender<Access>, path: &Path, found: &Result<Token, Stri
             }
         }
         Err(fault) => {
-            warn!(%file, fault, "admin token cannot be used: calls that change something are refused");
+            warn!(%file, fault, "admin token cannot be used: calls that bring it are refused");
         }
     }
 }
 
-fn token_file(process: &Process) -> Option<&PathBuf> {
-    process.admin.as_ref()?.token_file.as_ref()
+fn tokens(process: &Process) -> &[AdminToken] {
+    process.admin.as_ref().map_or(&[], |admin| &admin.tokens)
+}
+
+fn grant(token: &AdminToken, found: Option<Token>) -> Grant {
+    Grant {
+        name: token.name(),
+        can: Arc::clone(&token.can),
+        token: found,
+    }
 }
 
 fn look(path: &Path) -> Result<Token, String> {
@@ -124,6 +141,7 @@ fn weaknesses(path: &Path, token: &Token) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::rights::Right;
 
     #[test]
     fn weak_tokens_are_named() {
@@ -151,18 +169,27 @@ mod tests {
     fn a_change_is_adopted_and_what_cannot_be_used_opens_nothing() {
         let path = Path::new("token");
         let token = |text: &str| Token::parse(text).expect("a token");
-        let (sender, mut receiver) = watch::channel(Access::Token(token("old")));
+        let access = |found: [Option<&str>; 2]| {
+            let grant = |found: Option<&str>| Grant {
+                name: "token".into(),
+                can: [Right::All].into(),
+                token: found.map(token),
+            };
+            Access(found.map(grant).into())
+        };
+        let (sender, mut receiver) = watch::channel(access([Some("old"), Some("other")]));
         for (found, expected) in [
             (Ok(token("old")), None),
-            (Ok(token("new")), Some(Access::Token(token("new")))),
-            (Err("is gone".to_owned()), Some(Access::Unusable)),
+            (Ok(token("new")), Some(Some("new"))),
+            (Err("is gone".to_owned()), Some(None)),
             (Err("is empty".to_owned()), None),
-            (Ok(token("new")), Some(Access::Token(token("new")))),
+            (Ok(token("new")), Some(Some("new"))),
         ] {
-            adopt(&sender, path, &found);
+            adopt(&sender, 0, path, &found);
             let changed = receiver.has_changed().expect("a sender");
-            let access = receiver.borrow_and_update().clone();
-            assert_eq!(changed.then_some(access), expected, "{found:?}");
+            let now = receiver.borrow_and_update().clone();
+            let expected = expected.map(|first| access([first, Some("other")]));
+            assert_eq!(changed.then_some(now), expected, "{found:?}");
         }
     }
 }

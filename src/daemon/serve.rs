@@ -160,7 +160,8 @@ struct Started {
     evidence: evidence::Start,
     bound: Bound,
     admin: Option<TcpListener>,
-    access: Access,
+    /// The tokens that were read, if the files named any.
+    access: Option<Access>,
 }
 
 /// Reads the files, opens the sockets and builds the first snapshot.
@@ -173,10 +174,8 @@ fn start(path: &Path, role: Role) -> Result<Started, ServeError> {
         Ok(load::Start::Sound(loaded)) => loaded.report.clone(),
         Ok(load::Start::LastGood { faults, .. }) | Err(faults) => faults.clone(),
     };
-    let access = match loader.process() {
-        Some(process) => admin_token::read(process, &mut report),
-        None => Access::Unusable,
-    };
+    let process = loader.process();
+    let access = process.map(|process| admin_token::read(process, &mut report));
     let loaded = match started {
         Ok(load::Start::Sound(loaded)) if !report.has_errors() => loaded,
         // A faulty token only keeps changes out.

@@ -119,7 +119,13 @@ impl Meters {
         for result in ["ok", "refused"] {
             meters.reloads.with_label_values(&[result]);
         }
-        for reason in ["host", "missing_token", "no_token_file", "wrong_token"] {
+        for reason in [
+            "host",
+            "missing_token",
+            "no_token_file",
+            "not_permitted",
+            "wrong_token",
+        ] {
             meters.admin_refused.with_label_values(&[reason]);
         }
         for result in ["answered", "refused", "unanswered"] {
