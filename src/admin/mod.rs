@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod auth;
+mod body;
 mod details;
 pub mod explanation;
 mod failure;

@@ -5,7 +5,6 @@
 //! the change is served and on disk.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Extension;
 use axum::Json;
@@ -14,12 +13,11 @@ use axum::extract::Path;
 use axum::extract::State;
 use axum::extract::rejection::PathRejection;
 use axum::http::HeaderMap;
-use axum::http::StatusCode;
-use http_body_util::BodyExt as _;
 use serde::Deserialize;
 use serde::Serialize;
-use tokio::time::timeout;
 
+use crate::admin::body::pool_name;
+use crate::admin::body::read_body;
 use crate::admin::failure::Failure;
 use crate::admin::json;
 use crate::admin::site::Client;
@@ -30,15 +28,6 @@ use crate::config::units::duration;
 use crate::health::overrides::Override;
 use crate::live::clock::unix;
 use crate::live::request::Request;
-
-/// The largest body that is read, in octets.
-const MAX_BODY: usize = 64 * 1024;
-
-/// How much of a larger body is read and thrown away, so that the client comes to read the answer.
-const MAX_DISCARDED: usize = 16 * MAX_BODY;
-
-/// For a body to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest reason of an override, in characters.
 const MAX_REASON: usize = 256;
@@ -174,43 +163,4 @@ pub struct PoolOverride {
     pool: String,
     /// Its override now; null: none.
     r#override: Option<json::Override>,
-}
-
-fn pool_name(pool: Result<Path<String>, PathRejection>) -> Result<String, Failure> {
-    match pool {
-        Ok(Path(pool)) => Ok(pool),
-        Err(rejection) => Err(Failure::bad(rejection.body_text())),
-    }
-}
-
-/// Reads a whole body within its limits of time and size.
-async fn read_body(mut body: Body) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    let reading = async {
-        let mut len = 0;
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|_| Failure::bad("the body ends too early"))?;
-            let data = frame.into_data().unwrap_or_default();
-            len += data.len();
-            if len <= MAX_BODY {
-                bytes.extend_from_slice(&data);
-            } else if len > MAX_DISCARDED {
-                break;
-            }
-        }
-        match len <= MAX_BODY {
-            true => Ok(()),
-            false => Err(Failure::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                format!("the body is too large, expected at most {MAX_BODY} octets"),
-            )),
-        }
-    };
-    match timeout(BODY_TIMEOUT, reading).await {
-        Ok(result) => result.map(|()| bytes),
-        Err(_) => Err(Failure::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "the body did not arrive in time",
-        )),
-    }
 }
