@@ -15,6 +15,19 @@ pub fn blocks() -> &'static [Prefix] {
     &BLOCKS
 }
 
+/// Whether it is one of the blocks for documentation, which nobody routes, inside or outside.
+pub fn is_documentation(block: Prefix) -> bool {
+    DOCUMENTATION.iter().any(|text| text.parse() == Ok(block))
+}
+
+const DOCUMENTATION: &[&str] = &[
+    "192.0.2.0/24",
+    "198.51.100.0/24",
+    "203.0.113.0/24",
+    "2001:db8::/32",
+    "3fff::/20",
+];
+
 static BLOCKS: LazyLock<Vec<Prefix>> = LazyLock::new(|| {
     let block = |text: &&str| text.parse().expect("every block is a prefix");
     TEXTS.iter().map(block).collect()
@@ -63,5 +76,7 @@ mod tests {
                 assert!(!block.covers(*other), "{block} {other}");
             }
         }
+        let documentation = blocks().iter().filter(|block| is_documentation(**block));
+        assert_eq!(documentation.count(), DOCUMENTATION.len());
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! Addresses of the IANA special-purpose registries that no packet reaches, and so no endpoint can have,
 //! are refused: "this network", the reserved class E, the discard prefix and their like. Loopback,
-//! private, shared, benchmark and documentation networks are taken: they are what tests, examples and
-//! split-horizon servers use. `deny` refuses further ones, `allow` takes back either.
+//! private, shared, benchmark and documentation networks are taken where an operator names an address: they
+//! are what tests, examples and split-horizon servers use. Of the addresses that a host name resolves to they
+//! are refused, save for documentation: whoever runs that zone would else have this server probe and answer
+//! what stands beside it. `allow` lets networks in, `deny` refuses more of them, `allow` or not.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,13 +13,15 @@ use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
 
 use crate::base::prefix::Prefix;
+use crate::base::special_purpose;
+use crate::base::special_purpose::is_documentation;
 
 /// `[safety]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Safety {
     /// Networks that hold no endpoints.
     pub deny: Vec<Prefix>,
-    /// Networks that may, although they are denied or special.
+    /// Networks that may, although they are special.
     pub allow: Vec<Prefix>,
     /// Whether a faulty zone keeps its last good content while the others change.
     pub isolate_zones: bool,
@@ -77,6 +81,8 @@ impl Default for Safety {
 /// Why an address may be no endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
+    /// It lies in this special-purpose network, and a host name resolves to it.
+    Internal(Prefix),
     /// No packet reaches it; the name of its block in the IANA registry.
     Special(&'static str),
     /// It lies in this network of `deny`.
@@ -94,30 +100,49 @@ impl fmt::Display for Refusal {
             ),
             Self::Denied(network) => write!(
                 f,
-                "which `deny` of [safety] in meridian.toml refuses ({network}), expected another, or \
-                 its network in `allow` there"
+                "which `deny` of [safety] in meridian.toml refuses ({network}), expected another"
+            ),
+            Self::Internal(network) => write!(
+                f,
+                "a special-purpose address ({network}), expected another, or its network in `allow` of \
+                 [safety] in meridian.toml"
             ),
         }
     }
 }
 
 impl Safety {
-    /// Checks a unicast address.
+    /// Checks an address that an operator names.
     ///
     /// # Errors
     /// Why it may be no endpoint.
     pub fn check(&self, address: IpAddr) -> Result<(), Refusal> {
         let holds = |network: &&Prefix| network.contains(address);
-        if self.allow.iter().any(|network| holds(&network)) {
-            return Ok(());
+        if let Some(network) = self.deny.iter().find(holds) {
+            return Err(Refusal::Denied(*network));
         }
-        if let Some(block) = unreachable_block(address) {
-            return Err(Refusal::Special(block));
+        match unreachable_block(address) {
+            Some(block) if !self.allows(address) => Err(Refusal::Special(block)),
+            _ => Ok(()),
         }
-        match self.deny.iter().find(holds) {
-            Some(network) => Err(Refusal::Denied(*network)),
-            None => Ok(()),
+    }
+
+    /// Checks an address that a host name resolves to.
+    ///
+    /// # Errors
+    /// Why it may be no endpoint.
+    pub fn check_found(&self, address: IpAddr) -> Result<(), Refusal> {
+        self.check(address)?;
+        let mut blocks = special_purpose::blocks().iter();
+        let holds = |block: &&Prefix| block.contains(address) && !is_documentation(**block);
+        match blocks.find(holds) {
+            Some(block) if !self.allows(address) => Err(Refusal::Internal(*block)),
+            _ => Ok(()),
         }
+    }
+
+    fn allows(&self, address: IpAddr) -> bool {
+        self.allow.iter().any(|network| network.contains(address))
     }
 }
 
@@ -319,13 +344,46 @@ mod tests {
         };
         for (text, is_taken) in [
             ("10.0.0.1", false),
-            ("10.1.0.1", true),
+            ("10.1.0.1", false),
             ("fd00::1", false),
             ("240.0.0.1", true),
             ("0.0.0.1", false),
             ("169.254.1.1", true),
         ] {
             assert_eq!(safety.check(address(text)).is_ok(), is_taken, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_host_name_stands_for_no_address_behind_this_server() {
+        let prefix = |text: &str| text.parse::<Prefix>().expect("a network");
+        let allowing = Safety {
+            allow: vec![
+                prefix("127.0.0.0/8"),
+                prefix("10.0.0.0/8"),
+                prefix("0.0.0.0/0"),
+            ],
+            ..Safety::default()
+        };
+        for (text, is_taken, is_taken_if_allowed) in [
+            ("9.9.9.9", true, true),
+            ("192.0.2.1", true, true),
+            ("2001:db8::1", true, true),
+            ("2600::1", true, true),
+            ("127.0.0.1", false, true),
+            ("10.0.0.1", false, true),
+            ("0.0.0.0", false, true),
+            ("169.254.169.254", false, false),
+            ("::1", false, false),
+            ("::ffff:127.0.0.1", false, true),
+            ("64:ff9b::7f00:1", false, false),
+            ("fd00::1", false, false),
+            ("fe80::1", false, false),
+        ] {
+            let address = address(text);
+            let found = [Safety::default(), allowing.clone()]
+                .map(|safety| safety.check_found(address).is_ok());
+            assert_eq!(found, [is_taken, is_taken_if_allowed], "{text}");
         }
     }
 }
