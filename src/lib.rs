@@ -26,6 +26,7 @@ pub mod config;
 // Floor 4: what is served.
 pub mod state;
 // Floor 5: query in, answer out.
+pub mod discovery;
 pub mod engine;
 // Floor 6: what the running process shares.
 pub mod live;

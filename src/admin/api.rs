@@ -25,6 +25,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::admin::details;
+use crate::admin::endpoints;
 use crate::admin::explanation;
 use crate::admin::explanation::Explanation;
 use crate::admin::failure::Failure;
@@ -58,6 +59,10 @@ pub fn router(site: Site) -> Router {
         .route(
             "/api/v1/overrides/{pool}",
             put(overrides::set).delete(overrides::clear),
+        )
+        .route(
+            "/api/v1/pools/{pool}/endpoints",
+            get(endpoints::get).put(endpoints::set),
         )
         .route("/api/v1/reload", post(reload))
         .fallback(async || Failure::new(StatusCode::NOT_FOUND, "no such path"))

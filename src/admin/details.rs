@@ -15,6 +15,11 @@ const MAX_ENDPOINTS: usize = 3;
 /// Details of a pool in one family, for [`explain`](crate::engine::explain::explain).
 pub fn of(live: &Live, snapshot: &Snapshot, pool: PoolIx, family: Family) -> Option<String> {
     let name = &*snapshot.plan.config.pools.pools.get(pool.index())?.name;
+    let now = snapshot.pools.get(pool.index())?;
+    if now.endpoints.is_empty() {
+        let config = snapshot.plan.config.pools.pools.get(pool.index())?;
+        return Some(live.sources.read().why_empty(config));
+    }
     if let Some(override_) = live.overrides.read().of(name) {
         return Some(of_override(override_));
     }

@@ -47,6 +47,21 @@ impl Failure {
         }
     }
 
+    /// Endpoints with these faults.
+    pub fn refused_endpoints(faults: Vec<String>) -> Self {
+        let error = "the endpoints are refused; nothing has changed";
+        Self {
+            faults,
+            ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, error)
+        }
+    }
+
+    /// What is wrong, one by one.
+    #[cfg(test)]
+    pub fn faults(&self) -> &[String] {
+        &self.faults
+    }
+
     /// A call about a pool that is not there.
     pub fn no_pool(pool: &str) -> Self {
         Self::new(
@@ -60,7 +75,8 @@ impl From<ChangeError> for Failure {
     fn from(error: ChangeError) -> Self {
         let status = match error {
             ChangeError::NotSaved(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            ChangeError::Strands(_) => StatusCode::CONFLICT,
+            ChangeError::NotSettable | ChangeError::Strands(_) => StatusCode::CONFLICT,
+            ChangeError::Outdated(_) => StatusCode::PRECONDITION_FAILED,
         };
         Self::new(status, error.to_string())
     }

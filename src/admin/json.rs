@@ -13,6 +13,8 @@ use serde::Serialize;
 use crate::admin::fleet;
 use crate::admin::fleet::Fleet;
 use crate::admin::readiness::waiting_for;
+use crate::admin::sources::Membership;
+use crate::admin::sources::membership;
 use crate::admin::vantages::Vantage;
 use crate::admin::vantages::vantage;
 use crate::base::date::Date;
@@ -112,6 +114,9 @@ pub struct Pool {
     pub r#override: Option<Override>,
     /// Its endpoints.
     pub endpoints: Vec<Endpoint>,
+    /// Who names them.
+    #[serde(flatten)]
+    pub membership: Membership,
 }
 
 /// An override of a pool that is not configured: it changes nothing until there is one of that name.
@@ -272,6 +277,7 @@ fn database(about: &DatabaseInfo, is_old: bool) -> Database {
 fn pools(live: &Live, snapshot: &Snapshot) -> Vec<Pool> {
     let config = &snapshot.plan.config.pools;
     let (health_table, overrides) = (live.health_table.read(), live.overrides.read());
+    let sources = live.sources.read();
     let mut views: std::collections::HashMap<_, _> = health_table
         .view(live.clock.now())
         .map(|view| ((view.target.pool.to_string(), view.target.address), view))
@@ -300,6 +306,7 @@ fn pools(live: &Live, snapshot: &Snapshot) -> Vec<Pool> {
                 .zip(now.health.iter().copied())
                 .map(endpoint)
                 .collect(),
+            membership: membership(&sources, pool, now),
         }
     };
     config.pools.iter().enumerate().map(pool).collect()

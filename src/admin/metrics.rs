@@ -13,11 +13,13 @@ use prometheus::TextEncoder;
 use prometheus::core::Collector;
 
 use crate::admin::process::ProcessNow;
+use crate::admin::sources;
 use crate::base::health::Health;
 use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
 use crate::base::rr::Rcode;
 use crate::base::transport::Transport;
+use crate::config::model::Pool;
 use crate::config::safety::MaxDown;
 use crate::health::overrides::Forced;
 use crate::live::Live;
@@ -25,6 +27,8 @@ use crate::state::counters::Dropped;
 use crate::state::counters::Transferred;
 use crate::state::counters::XdpStatistic;
 use crate::state::snapshot::Snapshot;
+use crate::state::sources::SourceId;
+use crate::state::sources::SourceState;
 
 /// The content type of [`text`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -40,6 +44,7 @@ pub fn text(live: &Live) -> String {
     page.queries(live, &snapshot);
     page.pools(live, &snapshot);
     page.steering(&snapshot);
+    page.sources(live, &snapshot);
     page.vantages(live);
     if let Some(fleet) = &*live.fleet.read() {
         page.fleet(fleet);
@@ -268,6 +273,39 @@ impl Page {
             "Whether the probes of a name are ignored: more of its pools are down than max_down allows.",
             ["family", "name"],
             exceeded,
+        );
+    }
+
+    /// What names the endpoints of pools.
+    fn sources(&mut self, live: &Live, snapshot: &Snapshot) {
+        let (sources, now) = (live.sources.read(), live.clock.now().unix());
+        let pools = snapshot.plan.config.pools.pools.iter();
+        let of_pool = |pool| sources::of(&sources, pool).map(move |source| (pool, source));
+        let all: Vec<(&Pool, _)> = pools.flat_map(of_pool).collect();
+        let rows = |value: &dyn Fn(&SourceState) -> Option<f64>| {
+            let row = |(pool, (id, state)): &(&Pool, (&SourceId, &SourceState))| {
+                Some(([pool.name.to_string(), id.to_string()], value(state)?))
+            };
+            all.iter().filter_map(row).collect::<Vec<_>>()
+        };
+        let labels = ["pool", "source"];
+        self.gauge(
+            "meridian_source_up",
+            "Whether what names a pool's endpoints has answered and does not fail now.",
+            labels,
+            rows(&|state| Some(f64::from(u8::from(sources::is_up(state))))),
+        );
+        self.gauge(
+            "meridian_source_age_seconds",
+            "The time since what names a pool's endpoints last answered, in this run or before.",
+            labels,
+            rows(&|state| Some(now.saturating_sub(state.last_success?) as f64)),
+        );
+        self.gauge(
+            "meridian_source_refused_addresses",
+            "Addresses of a source's latest answer that are neither probed nor answered.",
+            labels,
+            rows(&|state| Some(state.refused.as_ref().map_or(0, |refused| refused.n) as f64)),
         );
     }
 

@@ -7,6 +7,7 @@ pub mod api;
 pub mod auth;
 mod body;
 mod details;
+mod endpoints;
 pub mod explanation;
 mod failure;
 pub mod fleet;
@@ -20,6 +21,7 @@ mod readiness;
 mod rendered;
 pub mod server;
 pub mod site;
+pub mod sources;
 #[cfg(test)]
 mod tests;
 pub mod time;

@@ -17,6 +17,7 @@ use crate::admin::json::Override;
 use crate::admin::json::Pool;
 use crate::admin::json::Status;
 use crate::admin::json::Zone;
+use crate::admin::sources::Membership;
 use crate::admin::time::Span;
 use crate::admin::time::Utc;
 use crate::admin::vantages::Note;
@@ -192,12 +193,47 @@ fn write_pools(out: &mut String, status: &Status) -> fmt::Result {
         if pool.monitor.is_none() {
             out.push_str("<small>no monitor: always up</small>");
         }
+        write_membership(out, &pool.membership, status.now)?;
         for endpoint in &pool.endpoints {
             write_endpoint(out, endpoint, status)?;
         }
     }
     write_more(out, pools.len(), n_columns)?;
     out.push_str("</table></section>");
+    Ok(())
+}
+
+/// What names a pool's endpoints, and how that goes.
+fn write_membership(out: &mut String, membership: &Membership, now: u64) -> fmt::Result {
+    if let Some(reason) = &membership.reason {
+        write!(out, "<small>{}</small>", Text(reason))?;
+    }
+    for source in &membership.sources {
+        write!(out, "<small>{}", Text(&source.name))?;
+        if let Some(since) = source.since {
+            write!(
+                out,
+                ": {} endpoints, changed {}",
+                source.endpoints,
+                Ago(since, now)
+            )?;
+        }
+        if let Some(token) = &source.by {
+            write!(out, " by {}", Text(token))?;
+        }
+        if let Some(error) = &source.error {
+            write!(out, "; fails: {}", Text(error))?;
+        }
+        if let Some(reason) = &source.refused_reason {
+            write!(
+                out,
+                "; {} addresses refused: {}",
+                source.refused,
+                Text(reason)
+            )?;
+        }
+        out.push_str("</small>");
+    }
     Ok(())
 }
 

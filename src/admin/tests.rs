@@ -58,6 +58,9 @@ use crate::live::request::Request;
 use crate::state::counters::Counters;
 use crate::state::evidence::Evidence;
 use crate::state::fixture;
+use crate::state::sources::SourceId;
+use crate::state::sources::SourceState;
+use crate::state::sources::Sources;
 
 const PROCESS: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n[safety]\nmax_down = \"99%\"\n";
 
@@ -109,6 +112,7 @@ fn live() -> (Arc<Live>, Owner) {
         counters: Arc::new(Counters::new(1)),
         health_table,
         overrides: Overrides::default(),
+        sources: Sources::default(),
         last_reload: LastReload::default(),
         meters: Meters::new(),
         clock: Clock::start(),
@@ -179,6 +183,9 @@ async fn run(token: Option<&str>) -> Running {
                     report.error(place.clone(), "unknown key `poool`");
                     report.warning(place, "odd");
                     let _ = reply.send(Err(report));
+                }
+                Request::SetEndpoints { reply, .. } => {
+                    let _ = reply.send(Err(ChangeError::NotSettable));
                 }
                 Request::SetOverride {
                     pool,
@@ -678,6 +685,17 @@ fn documented(text: &str, heading: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// A host name that names endpoints of us-west, and has answered once.
+fn add_source(owner: &Owner) {
+    let state = SourceState {
+        since: Some(1),
+        last_success: Some(1),
+        ..SourceState::default()
+    };
+    let source = SourceId::Host("lb.example.net".into());
+    owner.sources.write().insert("us-west", source, state);
+}
+
 #[test]
 fn every_field_of_status_is_documented_and_no_other() {
     let (live, owner) = live();
@@ -697,11 +715,17 @@ fn every_field_of_status_is_documented_and_no_other() {
         .overrides
         .write()
         .set("gone", override_, "", Moment::default());
+    add_source(&owner);
     let told = serde_json::to_value(json::status(&live)).expect("JSON");
     let mut found = BTreeSet::new();
     paths(&told, "", &mut found);
     // Null or absent in this state, present in others.
-    found.retain(|path| !["pools[].override", "pools[].endpoints[].vantages"].contains(&&**path));
+    let other = [
+        "pools[].override",
+        "pools[].endpoints[].vantages",
+        "pools[].sources",
+    ];
+    found.retain(|path| !other.contains(&&**path));
     let text = include_str!("../../docs/admin-api.md");
     assert_eq!(found, documented(text, "## GET /api/v1/status"));
 }
@@ -715,6 +739,7 @@ fn every_metric_is_documented_and_no_other() {
         .overrides
         .write()
         .set("gone", drain(), "", Moment::default());
+    add_source(&owner);
     live.counters.shard(0).query(Transport::Udp);
     live.meters
         .fleet_link_dropped
@@ -794,6 +819,7 @@ fn the_page_tells_in_words_and_escapes_everything() {
     let mut view = fleet::tests::view();
     view.nodes[0].version = hostile.into();
     status.fleet = Some(fleet::fleet(&view));
+    status.pools[0].membership.reason = Some(hostile.into());
     let html = page::html(&status);
     for said in [
         "configuration differs",
@@ -811,7 +837,7 @@ fn the_page_tells_in_words_and_escapes_everything() {
         assert!(html.contains(said), "{said}");
     }
     assert_eq!(html.matches("<script>").count(), 1, "the page's own");
-    assert_eq!(html.matches("&lt;script&gt;&#39;&quot;&amp;").count(), 5);
+    assert_eq!(html.matches("&lt;script&gt;&#39;&quot;&amp;").count(), 6);
 }
 
 #[test]

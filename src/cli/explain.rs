@@ -21,6 +21,7 @@ use crate::cli::EXIT_USAGE;
 use crate::cli::check;
 use crate::cli::out;
 use crate::cli::remote;
+use crate::daemon::saved_sources;
 use crate::engine::explain::explain;
 use crate::engine::question::Question;
 use crate::health::overrides::Forced;
@@ -77,8 +78,14 @@ pub fn run(config: &Path, options: &Options) -> Result<ExitCode> {
                 return Ok(ExitCode::from(EXIT_CONFIG));
             }
         };
+        let config = &plan.config;
+        let state_dir = config.process.state_dir.as_deref();
+        let sources = state_dir.map(saved_sources::peek).unwrap_or_default();
         let evidence = match suppose_down(&plan, &options.down) {
-            Ok(evidence) => evidence,
+            Ok(evidence) => Evidence {
+                members: sources.membership(&config.pools, &config.process.safety),
+                ..evidence
+            },
             Err(error) => {
                 out::complain(&format!("meridian: {error}"));
                 return Ok(ExitCode::from(EXIT_USAGE));
@@ -92,7 +99,12 @@ pub fn run(config: &Path, options: &Options) -> Result<ExitCode> {
                 .iter()
                 .any(|d| **d == *pools[pool.index()].name)
         };
-        let details = |pool, _| is_supposed(pool).then(|| "supposed by --down".to_owned());
+        let details = |pool: PoolIx, _| {
+            if snapshot.pools[pool.index()].endpoints.is_empty() {
+                return Some(sources.why_empty(&pools[pool.index()]));
+            }
+            is_supposed(pool).then(|| "supposed by --down".to_owned())
+        };
         explanation::explanation(&explain(&snapshot, question, &details), &snapshot)
     };
     let text = match options.json {

@@ -117,6 +117,9 @@ fn render(status: &Status) -> String {
         let ago = Span(status.now.saturating_sub(override_.since));
         let _ = writeln!(text, "  {pool}: {} since {ago}", override_.state);
     }
+    for pool in &status.pools {
+        write_membership(&mut text, pool, status.now);
+    }
     let _ = writeln!(text, "\n{}", table(status));
     text
 }
@@ -188,6 +191,25 @@ fn state(node: &Node, ago: impl Fn(u64) -> String) -> String {
         state.push("agrees".to_owned());
     }
     state.join(", ")
+}
+
+/// What names the endpoints of a pool, one line for each.
+fn write_membership(text: &mut String, pool: &Pool, now: u64) {
+    let (name, membership) = (&pool.name, &pool.membership);
+    if let Some(reason) = &membership.reason {
+        let _ = writeln!(text, "pool {name} has no endpoints: {reason}");
+    }
+    for source in &membership.sources {
+        let changed = source.since.map_or(String::new(), |since| {
+            let ago = Span(now.saturating_sub(since));
+            format!(", {} endpoints, changed {ago} ago", source.endpoints)
+        });
+        let error = source
+            .error
+            .as_ref()
+            .map_or(String::new(), |error| format!(", fails: {error}"));
+        let _ = writeln!(text, "source {} of {name}{changed}{error}", source.name);
+    }
 }
 
 /// One row for each endpoint, one column for each vantage.

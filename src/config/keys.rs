@@ -35,6 +35,7 @@ pub(super) const PROCESS_FILE: &[&Keys] = &[
     &VANTAGE,
     &CLUSTER,
     &SAFETY,
+    &RESOLVE,
     &TSIG_KEY,
     &SECONDARY,
     &UPDATE,
@@ -56,6 +57,7 @@ pub(super) const PROCESS: Keys = Keys {
         "vantage",
         "cluster",
         "safety",
+        "resolve",
         "tsig_key",
         "secondary",
         "update",
@@ -153,6 +155,12 @@ pub(super) const SAFETY: Keys = Keys {
     tables: &[],
 };
 
+pub(super) const RESOLVE: Keys = Keys {
+    title: "[resolve]",
+    values: &["servers"],
+    tables: &[],
+};
+
 pub(super) const TSIG_KEY: Keys = Keys {
     title: "[[tsig_key]]",
     values: &["name", "algorithm", "secret_file"],
@@ -204,6 +212,7 @@ pub(super) const POOL: Keys = Keys {
     values: &[
         "location",
         "endpoints",
+        "source",
         "monitor",
         "min_healthy",
         "weight",
@@ -221,7 +230,7 @@ pub(super) const DAMPING: Keys = Keys {
 
 pub(super) const ENDPOINT: Keys = Keys {
     title: "an entry of `endpoints`",
-    values: &["address", "weight"],
+    values: &["address", "host", "weight"],
     tables: &[],
 };
 

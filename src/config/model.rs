@@ -1,7 +1,8 @@
 //! `Config`: the operator's files with every reference resolved and every default filled in.
 //!
 //! Having one means that it is valid: there is no `validate()`. Only `config::resolve` makes it, from
-//! the files as written. Indexes point into the vectors of the same `Config`.
+//! the files as written. Indexes point into the vectors of the same `Config`. It is one thing: a type for
+//! each table of the two files.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -68,6 +69,8 @@ pub struct Process {
     pub cluster: Option<Cluster>,
     /// `[safety]`.
     pub safety: Safety,
+    /// `[resolve] servers`; empty: those of the system.
+    pub resolve_servers: Vec<SocketAddr>,
     /// `[[tsig_key]]`; names differ.
     pub tsig_keys: Vec<TsigKey>,
     /// `[[secondary]]`.
@@ -398,8 +401,12 @@ pub struct Pool {
     pub name: Box<str>,
     /// Where it is.
     pub location: Point,
-    /// Never empty; addresses differ.
+    /// Those that are given by address; these differ.
     pub endpoints: Arc<[Endpoint]>,
+    /// Those that are given by name; these differ.
+    pub hosts: Vec<HostEndpoint>,
+    /// Who names its endpoints; without `hosts`, the file has at least one endpoint.
+    pub source: PoolSource,
     /// `None`: always up.
     pub monitor: Option<MonitorIx>,
     /// Endpoints of a family that must be up for the pool to be up in that family; at least 1.
@@ -412,6 +419,31 @@ pub struct Pool {
     pub ramp: Duration,
 }
 
+impl Pool {
+    /// Whether its endpoints can change while the process runs.
+    pub fn has_sources(&self) -> bool {
+        self.source != PoolSource::File || !self.hosts.is_empty()
+    }
+}
+
+/// Who names the endpoints of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolSource {
+    /// `source = "api"`: whoever calls the API.
+    Api,
+    /// The file itself.
+    File,
+}
+
+/// A host name whose addresses are endpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostEndpoint {
+    /// In lower case, without a final dot.
+    pub name: Arc<str>,
+    /// The weight of each of its addresses.
+    pub weight: u32,
+}
+
 /// One address of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoint {
@@ -419,6 +451,11 @@ pub struct Endpoint {
     pub address: IpAddr,
     /// Its share where a pool has more endpoints than an answer may hold.
     pub weight: u32,
+}
+
+impl Endpoint {
+    /// The largest weight.
+    pub const MAX_WEIGHT: u32 = 1_000_000;
 }
 
 /// `[steer."NAME"]`: an owner name whose A and AAAA come from a policy.

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::ix::MonitorIx;
@@ -11,7 +12,9 @@ use crate::base::prefix::Family;
 use crate::config::defaults;
 use crate::config::keys;
 use crate::config::model::Endpoint;
+use crate::config::model::HostEndpoint;
 use crate::config::model::Pool;
+use crate::config::model::PoolSource;
 use crate::config::model::Pools;
 use crate::config::names::Name;
 use crate::config::names::Names;
@@ -33,7 +36,14 @@ use crate::health::monitor::Unproven;
 pub(super) const LOCATION: &str =
     "latitude (-90 to 90) and longitude (-180 to 180) such as [45.60, -121.18]";
 /// What `endpoints` looks like.
-const ENDPOINTS: &str = "a list of addresses such as [\"192.0.2.10\", \"2001:db8::10\"]";
+const ENDPOINTS: &str = "a list of addresses such as [\"192.0.2.10\", \"2001:db8::10\"], or of host names \
+     such as [{ host = \"lb-1.example.net\" }]";
+
+/// What `source` looks like.
+const SOURCE: &str = "\"api\"";
+
+/// The largest `min_healthy` of a pool whose endpoints are not known beforehand.
+const MOST_MIN_HEALTHY: u32 = 1_000;
 
 /// What `damping` looks like.
 const DAMPING: &str = "a table such as { half_life = \"5m\", suppress = 3, reuse = 1 }";
@@ -248,10 +258,10 @@ fn quorum(item: &Item<'_>) -> Option<Quorum> {
 fn pool(name: &Name<'_>, table: &Table<'_>, monitors: &Names<'_>, safety: &Safety) -> Option<Pool> {
     let name = plain_name(name);
     let location = table.require("location", LOCATION, location);
-    let endpoints = table.require("endpoints", ENDPOINTS, |item| endpoints(item, safety));
+    let members = members(table, safety);
     let monitor = table.read("monitor", |item| Some(MonitorIx::new(monitors.find(item)?)));
     let min_healthy = table.read_or("min_healthy", defaults::MIN_HEALTHY, |item| {
-        min_healthy(item, endpoints.as_deref()?)
+        min_healthy(item, members.as_ref()?)
     });
     let weight = table.read_or("weight", defaults::WEIGHT, weight);
     let bias_km = table.read_or("bias_km", defaults::BIAS_KM, |item| {
@@ -264,10 +274,13 @@ fn pool(name: &Name<'_>, table: &Table<'_>, monitors: &Names<'_>, safety: &Safet
         }
         Some(ramp)
     });
+    let members = members?;
     Some(Pool {
         name: name?,
         location: location?,
-        endpoints: endpoints?.into(),
+        endpoints: members.endpoints.into(),
+        hosts: members.hosts,
+        source: members.source,
         monitor,
         min_healthy: min_healthy as usize,
         weight,
@@ -288,21 +301,72 @@ pub(super) fn location(item: &Item<'_>) -> Option<Point> {
     point
 }
 
-/// The addresses of a pool; no two may be the same.
-fn endpoints(item: &Item<'_>, safety: &Safety) -> Option<Vec<Endpoint>> {
-    let mut seen = HashSet::new();
-    item.list(ENDPOINTS, |entry| {
-        let endpoint = endpoint(entry, safety)?;
-        if !seen.insert(endpoint.address) {
-            let address = endpoint.address;
-            entry.fault(&format!("is {address} again, expected each address once"));
+/// What a pool says of its endpoints.
+struct Members {
+    endpoints: Vec<Endpoint>,
+    hosts: Vec<HostEndpoint>,
+    source: PoolSource,
+}
+
+/// An entry of `endpoints`.
+enum Entry {
+    Address(Endpoint),
+    Host(HostEndpoint),
+}
+
+/// `endpoints`, or who else names them.
+fn members(table: &Table<'_>, safety: &Safety) -> Option<Members> {
+    table.require_one_of(
+        &["endpoints", "source"],
+        &format!("`endpoints` with {ENDPOINTS}, or `source` with {SOURCE}"),
+    );
+    let entries = table.read("endpoints", |item| endpoints(item, safety));
+    let Some(source) = table.get("source") else {
+        let (mut endpoints, mut hosts) = (Vec::new(), Vec::new());
+        for entry in entries? {
+            match entry {
+                Entry::Address(endpoint) => endpoints.push(endpoint),
+                Entry::Host(host) => hosts.push(host),
+            }
         }
-        Some(endpoint)
+        return Some(Members {
+            endpoints,
+            hosts,
+            source: PoolSource::File,
+        });
+    };
+    if table.get("endpoints").is_some() {
+        source.fault("stands beside `endpoints`, expected only one of them");
+    }
+    Some(Members {
+        endpoints: Vec::new(),
+        hosts: Vec::new(),
+        source: source.word(&[("api", PoolSource::Api)])?,
     })
 }
 
-/// An address, or a table of an address and its weight.
-fn endpoint(item: &Item<'_>, safety: &Safety) -> Option<Endpoint> {
+/// The endpoints of a pool; no two may be the same.
+fn endpoints(item: &Item<'_>, safety: &Safety) -> Option<Vec<Entry>> {
+    let (mut addresses, mut names) = (HashSet::new(), HashSet::new());
+    item.list(ENDPOINTS, |item| {
+        let entry = endpoint(item, safety)?;
+        match &entry {
+            Entry::Address(endpoint) if !addresses.insert(endpoint.address) => {
+                let address = endpoint.address;
+                item.fault(&format!("is {address} again, expected each address once"));
+            }
+            Entry::Host(host) if !names.insert(Arc::clone(&host.name)) => {
+                let name = &host.name;
+                item.fault(&format!("is {name} again, expected each host name once"));
+            }
+            _ => {}
+        }
+        Some(entry)
+    })
+}
+
+/// An address, or a table of an address or a host name and its weight.
+fn endpoint(item: &Item<'_>, safety: &Safety) -> Option<Entry> {
     let address = |item: &Item<'_>| {
         let address = item.parse(units::UNICAST, units::unicast)?;
         let refusal = safety.check(address).err();
@@ -312,25 +376,39 @@ fn endpoint(item: &Item<'_>, safety: &Safety) -> Option<Endpoint> {
         refusal.is_none().then_some(address)
     };
     if !item.is_table() {
-        return Some(Endpoint {
+        return Some(Entry::Address(Endpoint {
             address: address(item)?,
             weight: defaults::WEIGHT,
-        });
+        }));
     }
     let table = item.table(&keys::ENDPOINT, "")?;
-    let found = table.require("address", units::UNICAST, address);
+    table.require_one_of(&["address", "host"], "exactly one of them");
+    let found = table.read("address", address);
+    let name = table.read("host", |item| {
+        if table.get("address").is_some() {
+            item.fault("stands beside `address`, expected only one of them");
+        }
+        item.parse(units::ENDPOINT_HOST, units::endpoint_host)
+    });
     let weight = table.read_or("weight", defaults::WEIGHT, weight);
-    Some(Endpoint {
-        address: found?,
-        weight,
+    let address = found.map(|address| Entry::Address(Endpoint { address, weight }));
+    address.or_else(|| {
+        Some(Entry::Host(HostEndpoint {
+            name: name?,
+            weight,
+        }))
     })
 }
 
 fn weight(item: &Item<'_>) -> Option<u32> {
-    item.integer(0..=1_000_000)
+    item.integer(0..=Endpoint::MAX_WEIGHT)
 }
 
-fn min_healthy(item: &Item<'_>, endpoints: &[Endpoint]) -> Option<u32> {
+fn min_healthy(item: &Item<'_>, members: &Members) -> Option<u32> {
+    if members.source != PoolSource::File || !members.hosts.is_empty() {
+        return item.integer(1..=MOST_MIN_HEALTHY);
+    }
+    let endpoints = &members.endpoints;
     let counts = PerFamily::from_fn(|family| {
         let of_family = |endpoint: &&Endpoint| Family::of(endpoint.address) == family;
         endpoints.iter().filter(of_family).count() as u32

@@ -43,6 +43,9 @@ const WITNESS_FORM: &str =
 /// What a listening address looks like.
 const LISTENER: &str = "an address and port such as \"127.0.0.1:5300\" or \"[::1]:5300\"";
 
+/// Where name servers listen.
+const DNS_PORT: u16 = 53;
+
 /// Resolves the whole file.
 pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Process {
     let zones = top.read("zones", Item::path);
@@ -92,6 +95,11 @@ pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Process {
         vantage_locations,
         cluster,
         safety: safety(&top.table("safety", &keys::SAFETY)),
+        resolve_servers: top.table("resolve", &keys::RESOLVE).read_or(
+            "servers",
+            Vec::new(),
+            resolvers,
+        ),
         tsig_keys,
         secondaries,
         grants,
@@ -303,7 +311,6 @@ fn admin_tokens(table: &Table<'_>) -> Vec<AdminToken> {
     tokens
 }
 
-/// The local vantage and each `[[vantage]]`; their names differ.
 /// Places that are up when the network is; no two may be the same.
 fn witnesses(item: &Item<'_>) -> Option<Vec<SocketAddr>> {
     let mut seen = Vec::new();
@@ -411,6 +418,18 @@ fn safety(table: &Table<'_>) -> Safety {
             )
         }),
     }
+}
+
+/// Name servers that resolve for others.
+fn resolvers(item: &Item<'_>) -> Option<Vec<SocketAddr>> {
+    let expected = "an address such as \"127.0.0.53\" or \"127.0.0.53:53\"";
+    item.list("a list such as [\"127.0.0.53:53\"]", |entry| {
+        entry.parse(expected, |text| {
+            let plain = || Some(SocketAddr::new(text.parse().ok()?, DNS_PORT));
+            let server: SocketAddr = text.parse().ok().or_else(plain)?;
+            (server.port() != 0 && !server.ip().is_unspecified()).then_some(server)
+        })
+    })
 }
 
 /// Addresses or networks; none is a list too.

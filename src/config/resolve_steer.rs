@@ -141,6 +141,14 @@ impl Context<'_> {
         endpoints.iter().filter(of_family).count()
     }
 
+    /// Whether a pool may have endpoints of a family.
+    fn may_have(&self, pool: PoolIx, family: Family) -> bool {
+        let has_sources = self.pools[pool.index()]
+            .as_ref()
+            .is_some_and(Pool::has_sources);
+        has_sources || self.n_endpoints(pool, family) > 0
+    }
+
     /// Warns of answers that many resolvers do not take.
     fn warn_of_large_answers(&self, table: &Table<'_>, max_addresses: usize, pools: &[PoolIx]) {
         for family in Family::ALL {
@@ -161,7 +169,7 @@ impl Context<'_> {
         for family in Family::ALL {
             let has = |pools: &[PoolIx]| {
                 let mut pools = pools.iter();
-                pools.any(|pool| self.n_endpoints(*pool, family) > 0)
+                pools.any(|pool| self.may_have(*pool, family))
             };
             if let Some(item) = table.get("fence").filter(|_| has(all) && !has(&rule.pools)) {
                 item.warn(&format!(

@@ -48,7 +48,7 @@ fn the_examples_of_the_contract_are_taken() {
     let (pools, report) = read_pools(POOLS);
     assert_eq!(
         report.to_string(),
-        "pools.toml:33:12: warning: `fallback` is not used, because `all_down` is not \"fallback\"\n"
+        "pools.toml:40:12: warning: `fallback` is not used, because `all_down` is not \"fallback\"\n"
     );
     insta::assert_debug_snapshot!(pools);
 }

@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::name::Name;
@@ -211,6 +212,17 @@ pub(super) fn host_name(text: &str) -> Option<Box<str>> {
     is_name.then(|| text.into())
 }
 
+/// What [`endpoint_host`] takes.
+pub(super) const ENDPOINT_HOST: &str = "a host name such as \"lb-1.example.net\", no address";
+
+/// Reads the name of a host whose addresses are endpoints; in lower case, without a final dot.
+pub(super) fn endpoint_host(text: &str) -> Option<Arc<str>> {
+    let name = host_name(text.strip_suffix('.').unwrap_or(text))?;
+    let top = name.rsplit('.').next()?;
+    let is_address = top.bytes().all(|byte| byte.is_ascii_digit());
+    (!is_address).then(|| name.to_ascii_lowercase().into())
+}
+
 /// What [`plain_name`] takes.
 pub(super) const PLAIN_NAME: &str =
     "a name of up to 128 letters, digits and any of \"-_.\", a letter or digit first";
@@ -276,12 +288,11 @@ pub(super) fn request_path(text: &str) -> Option<Box<str>> {
 }
 
 /// What [`unicast`] takes.
-pub(super) const UNICAST: &str =
-    "an address of one host such as \"192.0.2.10\" or \"2001:db8::10\"";
+pub const UNICAST: &str = "an address of one host such as \"192.0.2.10\" or \"2001:db8::10\"";
 
 /// Reads an address that packets can be sent to from anywhere it is reachable: not unspecified,
 /// multicast or broadcast, nor link-local IPv6, which means nothing without an interface.
-pub(super) fn unicast(text: &str) -> Option<IpAddr> {
+pub fn unicast(text: &str) -> Option<IpAddr> {
     let address: IpAddr = text.parse().ok()?;
     let fits = match address {
         IpAddr::V4(v4) => v4 != Ipv4Addr::BROADCAST,
@@ -357,10 +368,28 @@ mod tests {
             nats_server(&format!("nats://{text}@a:1"));
             subject_token(&text);
             host_name(&text);
+            endpoint_host(&text);
             plain_name(&text);
             printable(&text);
             request_path(&text);
             unicast(&text);
+        }
+    }
+
+    #[test]
+    fn hosts_of_endpoints_are_names() {
+        for (text, expected) in [
+            ("lb-1.example.net", Some("lb-1.example.net")),
+            ("LB.Example.NET.", Some("lb.example.net")),
+            ("localhost", Some("localhost")),
+            ("", None),
+            (".", None),
+            ("192.0.2.1", None),
+            ("lb..example.net", None),
+            ("lb.example.net:80", None),
+            ("2001:db8::1", None),
+        ] {
+            assert_eq!(endpoint_host(text).as_deref(), expected, "{text}");
         }
     }
 

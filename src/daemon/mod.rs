@@ -18,4 +18,5 @@ mod log_queue;
 pub mod memory;
 mod prober;
 pub mod saved;
+pub mod saved_sources;
 pub mod serve;

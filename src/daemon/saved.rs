@@ -36,7 +36,7 @@ const VERDICTS_VERSION: u32 = 3;
 const OVERRIDES_VERSION: u32 = 2;
 
 /// The longest state file that is read, in octets: half a million endpoints with five vantages.
-const MAX_STATE_LEN: u64 = 1 << 30;
+pub(super) const MAX_STATE_LEN: u64 = 1 << 30;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -148,7 +148,8 @@ pub fn write_overrides(state_dir: &Path, overrides: &Overrides) -> io::Result<()
     write(&overrides_path(state_dir), &file)
 }
 
-fn write(path: &Path, file: &impl Serialize) -> io::Result<()> {
+/// Writes one of the files of the state; a crash leaves the old file or the new one.
+pub(super) fn write(path: &Path, file: &impl Serialize) -> io::Result<()> {
     if let Some(state_dir) = path.parent() {
         std::fs::create_dir_all(state_dir)?;
     }
@@ -168,7 +169,8 @@ pub fn read(state_dir: &Path) -> State {
     state
 }
 
-fn read_file<T>(path: &Path, parse: impl Fn(&[u8]) -> Result<T, String>) -> Option<T> {
+/// Reads one of the files of the state; one that cannot be used is set aside, with a warning.
+pub(super) fn read_file<T>(path: &Path, parse: impl Fn(&[u8]) -> Result<T, String>) -> Option<T> {
     let result = match files::read(path, MAX_STATE_LEN) {
         Ok(bytes) => parse(&bytes),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
@@ -192,7 +194,7 @@ fn read_file<T>(path: &Path, parse: impl Fn(&[u8]) -> Result<T, String>) -> Opti
 }
 
 /// Checks the layout's number before its fields, which a newer one may have others of.
-fn parse<T: DeserializeOwned>(bytes: &[u8], version: u32) -> Result<T, String> {
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8], version: u32) -> Result<T, String> {
     #[derive(Deserialize)]
     struct Version {
         version: u32,

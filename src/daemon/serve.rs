@@ -55,6 +55,8 @@ use crate::daemon::memory::memory_sys;
 use crate::daemon::memory::pages;
 use crate::daemon::prober::prober;
 use crate::daemon::saved;
+use crate::daemon::saved_sources;
+use crate::discovery::Discovery;
 use crate::engine::rate_limit::RateLimiter;
 use crate::fleet::nats::Role;
 use crate::live::Addresses;
@@ -69,7 +71,6 @@ use crate::live::random;
 use crate::live::request::Request;
 use crate::live::request::Requests;
 use crate::state::counters::Counters;
-use crate::state::membership::Membership;
 use crate::state::plan::Plan;
 use crate::state::ramp::Ramps;
 use crate::state::snapshot::Snapshot;
@@ -94,6 +95,9 @@ const WITNESS_OBSERVATIONS: usize = 64;
 /// Files that are opened before the first query is answered: six by the runtime, four by the admin API's, and its
 /// listener.
 const FILES_AT_START: usize = 12;
+
+/// Resolved names that may wait for it.
+const RESOLVED: usize = 64;
 
 /// Requests that may wait for it.
 const REQUESTS: usize = 64;
@@ -266,8 +270,10 @@ async fn serve(
     let (witness_observed, witnessed) = mpsc::channel(WITNESS_OBSERVATIONS);
     let prober = prober(&live, observed, witness_observed);
     let (incoming, outbox) = fleet_link::start(&live, started.loader.role());
+    let (found, resolved) = mpsc::channel(RESOLVED);
     let events = Events {
         observations,
+        resolved,
         witnessed,
         requests: requested,
         incoming,
@@ -282,6 +288,7 @@ async fn serve(
         owner,
         &started.evidence,
         prober,
+        Discovery::new(found),
         loader,
         keeper,
         events,
@@ -341,13 +348,16 @@ fn live(
     let clock = Clock::start();
     let state_dir = plan.config.process.state_dir.as_deref();
     let state = state_dir.map(saved::read).unwrap_or_default();
-    let mut health_table = evidence::health_table(&plan, &Membership::default());
+    let mut sources = state_dir.map(saved_sources::read).unwrap_or_default();
+    sources.follow(&plan.config.pools);
+    let members = sources.membership(&plan.config.pools, &plan.config.process.safety);
+    let mut health_table = evidence::health_table(&plan, &members);
     health_table.restore(&state.verdicts, clock.now());
     let mut start = evidence::Start {
         is_fresh: state.verdicts.endpoints.is_empty(),
         last_up: Arc::new(state.last_up),
         ramps: Ramps::resume(&state.ramps),
-        members: Membership::default(),
+        members,
     };
     let evidence = evidence::of(&plan, &health_table, &state.overrides, &mut start);
     let start = evidence::Start {
@@ -360,6 +370,7 @@ fn live(
         counters: Arc::new(Counters::new(n_shards)),
         health_table,
         overrides: state.overrides,
+        sources,
         last_reload: LastReload {
             at: unix(),
             refused: report.has_errors(),

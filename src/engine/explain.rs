@@ -364,7 +364,8 @@ impl<'a> Explainer<'a> {
             false => now.status[family],
         };
         let mut reason = why(status).to_owned();
-        if matches!(status, PoolStatus::Down | PoolStatus::Drained)
+        let has_details = matches!(status, PoolStatus::Down | PoolStatus::Drained);
+        if (has_details || now.endpoints.is_empty())
             && let Some(details) = (self.details)(pool, family)
         {
             reason = format!("{reason} ({details})");

@@ -27,6 +27,7 @@ use crate::state::counters::Counters;
 use crate::state::publish::Publisher;
 use crate::state::publish::SnapshotReader;
 use crate::state::snapshot::Snapshot;
+use crate::state::sources::Sources;
 
 /// The state of the running process, for readers.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub struct Live {
     pub health_table: Shared<HealthTable>,
     /// The operators' overrides.
     pub overrides: Shared<Overrides>,
+    /// What names endpoints of the pools.
+    pub sources: Shared<Sources>,
     /// The result of the latest reload.
     pub last_reload: Shared<LastReload>,
     /// How far the control loop is.
@@ -64,6 +67,8 @@ pub struct Owner {
     pub health_table: Owned<HealthTable>,
     /// The operators' overrides.
     pub overrides: Owned<Overrides>,
+    /// What names endpoints of the pools.
+    pub sources: Owned<Sources>,
     /// The result of the latest reload.
     pub last_reload: Owned<LastReload>,
     /// How far the control loop is.
@@ -83,6 +88,8 @@ pub struct Start {
     pub health_table: HealthTable,
     /// The overrides of the last run.
     pub overrides: Overrides,
+    /// What named endpoints of the pools in the last run.
+    pub sources: Sources,
     /// The result of the first load.
     pub last_reload: LastReload,
     /// The meters that the control loop moves.
@@ -104,6 +111,7 @@ impl Live {
             publisher: Publisher::new(start.first),
             health_table: Owned::new(start.health_table),
             overrides: Owned::new(start.overrides),
+            sources: Owned::new(start.sources),
             last_reload: Owned::new(start.last_reload),
             fleet: Owned::default(),
         };
@@ -112,6 +120,7 @@ impl Live {
             counters: start.counters,
             health_table: owner.health_table.share(),
             overrides: owner.overrides.share(),
+            sources: owner.sources.share(),
             last_reload: owner.last_reload.share(),
             progress: owner.progress.share(),
             fleet: owner.fleet.share(),

@@ -1,9 +1,12 @@
 //! Requests to the control loop, which alone can carry them out.
 
+use std::sync::Arc;
+
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 
 use crate::base::diag::Report;
+use crate::config::model::Endpoint;
 use crate::engine::update::Order;
 use crate::health::overrides::Override;
 use crate::zone::update::Refused;
@@ -30,6 +33,13 @@ pub enum Request {
         /// Gets the result, once the change is published and on disk.
         reply: oneshot::Sender<Result<(), Refused>>,
     },
+    /// Set the endpoints of a pool.
+    SetEndpoints {
+        /// Which, and how.
+        asked: SetEndpoints,
+        /// Gets what that changes, once it is published and on disk.
+        reply: oneshot::Sender<Result<EndpointsChange, ChangeError>>,
+    },
     /// Set an override.
     SetOverride {
         /// The pool's name; must be one that is served.
@@ -43,12 +53,46 @@ pub enum Request {
     },
 }
 
+/// The endpoints of a pool, as the holder of a token sets them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetEndpoints {
+    /// The pool's name.
+    pub pool: Box<str>,
+    /// Its endpoints; their addresses differ.
+    pub endpoints: Arc<[Endpoint]>,
+    /// The token's name.
+    pub by: Arc<str>,
+    /// The revisions of which one must be the current one; `None`: whatever it is.
+    pub if_match: Option<Vec<u64>>,
+    /// Whether nothing is to change.
+    pub is_dry_run: bool,
+}
+
+/// What setting endpoints changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointsChange {
+    /// The endpoints of before.
+    pub before: Arc<[Endpoint]>,
+    /// The endpoints that were set.
+    pub after: Arc<[Endpoint]>,
+    /// The revision of the pool's endpoints now.
+    pub revision: u64,
+}
+
 /// Why a change is not in force, or not for good.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChangeError {
     /// It is in force, but not on disk: it would not survive a restart.
     #[error("in force, but not saved: {0}; it would not survive a restart")]
     NotSaved(Box<str>),
+    /// The pool's endpoints do not come from the API.
+    #[error(
+        "the endpoints of this pool come from its file; only pools with `source = \"api\"` take them here"
+    )]
+    NotSettable,
+    /// Somebody else has changed it meanwhile.
+    #[error("changed meanwhile: the revision is now \"{0}\"")]
+    Outdated(u64),
     /// It would leave clients without a pool.
     #[error("not drained: {0}; `force` drains it anyway")]
     Strands(Box<str>),

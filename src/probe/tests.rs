@@ -35,6 +35,7 @@ use crate::base::prefix::Family;
 use crate::config::model::Egress;
 use crate::config::model::Endpoint;
 use crate::config::model::Pool;
+use crate::config::model::PoolSource;
 use crate::config::model::Pools;
 use crate::config::model::Vantage;
 use crate::health::monitor::HttpCheck;
@@ -964,6 +965,8 @@ fn pairs_are_what_each_vantage_can_reach() {
                 weight: 1,
             })
             .into(),
+        hosts: Vec::new(),
+        source: PoolSource::File,
         monitor,
         min_healthy: 1,
         weight: 1,

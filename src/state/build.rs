@@ -171,6 +171,7 @@ fn is_unchanged(now: &[PoolNow], then: &[PoolNow], family: Family) -> bool {
             || (now.status[family] == then.status[family]
                 && now.admitted[family] == then.admitted[family]
                 && now.forced == then.forced
+                && now.endpoints.is_empty() == then.endpoints.is_empty()
                 && now.usable(family) == then.usable(family))
     };
     now.iter().zip(then).all(|(now, then)| is_same(now, then))
@@ -230,6 +231,10 @@ impl Builder<'_> {
         let views = std::iter::once(self.pools).chain(regions);
         let views = views.map(|pools| View::new(self.plan, spec, pools, family));
         let views: Vec<View<'_>> = views.collect();
+        // Their sources name no endpoints now: that is no reason to say that the name has no addresses.
+        let are_empty = spec
+            .all_sites()
+            .all(|site| self.pools[site.pool.index()].endpoints.is_empty());
         let mut keys = FxHashMap::<Choice<Box<[Viewed]>>, u32>::default();
         let mut choices = Vec::new();
         let choose = |rank: &RankList| {
@@ -247,7 +252,10 @@ impl Builder<'_> {
                 .rule
                 .and_then(|rule| key.all_down_of_rules[rule as usize]);
             let all_down = steer::all_down_of(rank, key.all_down, of_rule);
-            let choice = steer::choose(rank, all_down, &pools, beyond);
+            let choice = match steer::choose(rank, all_down, &pools, beyond) {
+                Choice::NoData if are_empty && all_down != AllDown::Empty => Choice::ServFail,
+                choice => choice,
+            };
             let choice = viewed(&views, at, &choice);
             *keys.entry(choice).or_insert_with_key(|choice| {
                 choices.push(choice.clone());

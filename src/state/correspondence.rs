@@ -31,12 +31,6 @@ impl Correspondence {
         self.pools[new.index()]
     }
 
-    /// The pools that are in both, by their new indexes, with the old ones.
-    pub fn pools(&self) -> impl Iterator<Item = (PoolIx, PoolIx)> {
-        let pools = self.pools.iter().enumerate();
-        pools.filter_map(|(new, old)| Some((PoolIx::new(new), (*old)?)))
-    }
-
     /// Which steered name this was.
     pub fn steered(&self, new: SteeredIx) -> Option<SteeredIx> {
         self.steered[new.index()]

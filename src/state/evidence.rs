@@ -150,8 +150,12 @@ impl PoolNow {
         all.filter(move |(endpoint, _)| Family::of(endpoint.address) == family)
     }
 
-    /// The pool's health in a family, for people; `None` if it has no endpoint there.
+    /// The pool's health in a family, for people; `None` if it has no endpoint there. A pool whose sources
+    /// name no endpoints at all is down.
     pub fn health(&self, family: Family) -> Option<Health> {
+        if self.endpoints.is_empty() {
+            return Some(Health::Down);
+        }
         let mut judged = self.of_family(family).map(|(_, health)| health).peekable();
         judged.peek()?;
         Some(match self.status[family] {

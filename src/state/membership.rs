@@ -7,7 +7,6 @@ use std::sync::Arc;
 use crate::base::ix::PoolIx;
 use crate::config::model::Endpoint;
 use crate::config::model::Pool;
-use crate::state::correspondence::Correspondence;
 
 /// The pools whose endpoints come from another source than the operator's file; all others have those
 /// that the file lists.
@@ -20,18 +19,6 @@ impl Membership {
     /// Gives a pool these endpoints; with none it is no candidate for anybody.
     pub fn set(&mut self, pool: PoolIx, endpoints: Arc<[Endpoint]>) {
         self.pools.insert(pool, endpoints);
-    }
-
-    /// The same for another configuration, without the pools that it no longer has.
-    #[must_use]
-    pub fn after(&self, correspondence: &Correspondence) -> Self {
-        let kept = correspondence.pools().filter_map(|(new, old)| {
-            let endpoints = self.pools.get(&old)?;
-            Some((new, Arc::clone(endpoints)))
-        });
-        Self {
-            pools: kept.collect(),
-        }
     }
 
     /// A pool's endpoints.

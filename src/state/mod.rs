@@ -14,7 +14,9 @@ pub mod membership;
 pub mod plan;
 pub mod publish;
 pub mod ramp;
+pub mod resolved;
 pub mod snapshot;
+pub mod sources;
 pub mod stranded;
 
 #[cfg(test)]

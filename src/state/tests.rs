@@ -418,6 +418,19 @@ fn endpoints_come_and_go_without_a_new_plan() {
     let third = Snapshot::build(plan, &evidence, 3, Some(&second));
     assert_eq!(addresses(&third, Family::V4), "3");
     assert_eq!(addresses(&third, Family::V6), "nodata");
+
+    // A name whose pools have no endpoints at all has no addresses that could be denied.
+    for pool in 1..3 {
+        evidence.members.set(PoolIx(pool), [].into());
+    }
+    let none = Snapshot::build(Arc::clone(&third.plan), &evidence, 4, Some(&third));
+    for family in Family::ALL {
+        assert_eq!(addresses(&none, family), "servfail");
+        assert_eq!(none.pools[0].health(family), Some(Health::Down));
+    }
+    evidence.members.set(PoolIx(0), members.into());
+    let again = Snapshot::build(Arc::clone(&none.plan), &evidence, 5, Some(&none));
+    assert_eq!(addresses(&again, Family::V6), "8");
 }
 
 #[test]

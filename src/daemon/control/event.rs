@@ -14,12 +14,16 @@ use crate::base::diag::Report;
 use crate::base::diag::Severity;
 use crate::base::health::Health;
 use crate::base::prefix::Family;
+use crate::config::model::Endpoint;
 use crate::daemon::load::ZoneUpdated;
 use crate::fleet::roster::FleetChange;
 use crate::health::overrides::Forced;
 use crate::health::overrides::Override;
 use crate::health::vantage::VantageChange;
 use crate::live::fleet::Connection;
+use crate::state::resolved::Refused;
+use crate::state::sources::SourceChange;
+use crate::state::sources::SourceEvent;
 
 /// The most faults and warnings of a reload that are logged; all of them are on the status page.
 const MAX_LOGGED: usize = 20;
@@ -115,6 +119,8 @@ pub enum Event {
     },
     /// An override has expired.
     OverrideExpired { pool: Box<str> },
+    /// What names endpoints of a pool names others, fails, or answers again.
+    Source(SourceEvent),
     /// The state could not be written.
     StateNotSaved { error: Box<str> },
     /// The state could be written again.
@@ -237,6 +243,7 @@ impl Event {
                 info!(%pool, %node, "override ended by another node");
             }
             Self::OverrideExpired { pool } => info!(%pool, "override expired"),
+            Self::Source(event) => log_source(event),
             Self::StateNotSaved { error } => warn!(%error, "{NOT_SAVED}"),
             Self::StateSavedAgain => info!("state can be saved again"),
             Self::FileRestless { path } => warn!(
@@ -323,6 +330,40 @@ fn log_fleet(change: &FleetChange) {
             "fleet: two machines use one name, only the one that started last counts: give each its own \
              [cluster] node"
         ),
+    }
+}
+
+fn log_source(event: &SourceEvent) {
+    let (pool, source) = (&event.pool, &event.source);
+    match &event.what {
+        SourceChange::Endpoints { by, before, after } => {
+            let (before, after) = (listed(before), listed(after));
+            info!(%pool, %source, by, before, after, "endpoints changed");
+        }
+        SourceChange::Fails(reason) => warn!(
+            %pool, %source, %reason,
+            "source of endpoints fails: the last good endpoints are kept"
+        ),
+        SourceChange::Answers => info!(%pool, %source, "source of endpoints answers again"),
+        SourceChange::Refuses(Refused { n, reason }) => warn!(
+            %pool, %source, n, %reason,
+            "addresses refused: they are neither probed nor answered"
+        ),
+    }
+}
+
+/// Endpoints for a log line.
+fn listed(endpoints: &[Endpoint]) -> String {
+    let text = |endpoint: &Endpoint| match endpoint.weight {
+        1 => endpoint.address.to_string(),
+        weight => format!("{}*{weight}", endpoint.address),
+    };
+    let listed: Vec<_> = endpoints.iter().take(MAX_LOGGED).map(text).collect();
+    let n_more = endpoints.len() - listed.len();
+    match (listed.is_empty(), n_more) {
+        (true, _) => "none".into(),
+        (false, 0) => listed.join(" "),
+        (false, _) => format!("{} and {n_more} more", listed.join(" ")),
     }
 }
 

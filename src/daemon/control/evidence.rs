@@ -31,7 +31,6 @@ use crate::live::request::ChangeError;
 use crate::live::shared::Owned;
 use crate::probe::pairs;
 use crate::probe::witness::witness_pairs;
-use crate::state::correspondence::Correspondence;
 use crate::state::evidence;
 use crate::state::evidence::LastUp;
 use crate::state::evidence::PoolNow;
@@ -125,11 +124,6 @@ impl Evidence {
             is_ready,
             is_fresh_start: start.is_fresh,
         }
-    }
-
-    /// Which endpoints the pools have.
-    pub fn members(&self) -> &Membership {
-        &self.members
     }
 
     /// Whether the first round of probes is in.
@@ -275,19 +269,13 @@ impl Evidence {
         Some(effects)
     }
 
-    /// Goes on with the endpoints of a new plan, which `health_table` lists; what is known of those that
-    /// stay is kept.
-    pub fn adopt(
-        &mut self,
-        correspondence: &Correspondence,
-        health_table: impl Fn(&Membership) -> HealthTable,
-    ) {
-        self.members = self.members.after(correspondence);
-        let mut next = health_table(&self.members);
+    /// Goes on with these endpoints, which `next` lists; what is known of those that stay is kept.
+    pub fn adopt(&mut self, members: Membership, mut next: HealthTable) {
+        self.members = members;
         let mut health_table = self.health_table.write();
         next.adopt(&health_table);
         *health_table = next;
-        self.is_ready |= !health_table.is_awaiting();
+        self.is_ready |= health_table.n_awaited() == 0;
     }
 
     /// What a snapshot is built from.
@@ -666,8 +654,9 @@ pools = ["a", "b"]
             evidence.observe(&[failure], at(seconds), &meters);
         }
         let renamed = plan(&POOLS.replace("pool.a", "pool.c").replace("\"a\"", "\"c\""));
-        let correspondence = Correspondence::between(&before.config.pools, &renamed.config.pools);
-        evidence.adopt(&correspondence, |members| health_table(&renamed, members));
+        let members = Membership::default();
+        let health_table = health_table(&renamed, &members);
+        evidence.adopt(members, health_table);
         let health = evidence.of(&renamed).endpoints;
         assert_eq!(health, [[Health::Down], [Health::Unknown]]);
     }
@@ -679,8 +668,9 @@ pools = ["a", "b"]
         let meters = Meters::new();
         let stale = observation(&before, 0, unfit());
         let renamed = plan(&POOLS.replace("pool.a", "pool.c").replace("\"a\"", "\"c\""));
-        let correspondence = Correspondence::between(&before.config.pools, &renamed.config.pools);
-        evidence.adopt(&correspondence, |members| health_table(&renamed, members));
+        let members = Membership::default();
+        let health_table = health_table(&renamed, &members);
+        evidence.adopt(members, health_table);
         assert_eq!(
             evidence.observe(&[stale], at(1), &meters),
             Effects::default()

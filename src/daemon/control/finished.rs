@@ -31,15 +31,24 @@ pub(super) type WaitsForReload = oneshot::Sender<Result<Report, Report>>;
 /// Who waits until a zone is updated.
 pub(super) type WaitsForUpdate = oneshot::Sender<Result<(), Refused>>;
 
-/// Who waits until an override is on disk.
-pub(super) type WaitsForSave = oneshot::Sender<Result<bool, ChangeError>>;
+/// Who waits until a change is on disk: called with whether it is.
+pub(super) type WaitsForSave = Box<dyn FnOnce(Result<(), ChangeError>) + Send>;
+
+/// Sends `value` once a change is on disk.
+pub(super) fn acknowledge<T: Send + 'static>(
+    reply: oneshot::Sender<Result<T, ChangeError>>,
+    value: T,
+) -> WaitsForSave {
+    Box::new(move |saved| {
+        // Nobody may be waiting any more.
+        let _ = reply.send(saved.map(|()| value));
+    })
+}
 
 /// Reports the result of a write to those who waited for it, and to the log.
 pub(super) fn answer(finished: AfterWrite<WaitsForSave>) {
     log(finished.event.as_slice());
     for waiting in finished.waiting {
-        let saved = finished.result.clone().map(|()| true);
-        // Nobody may be waiting any more.
-        let _ = waiting.send(saved.map_err(ChangeError::NotSaved));
+        waiting(finished.result.clone().map_err(ChangeError::NotSaved));
     }
 }

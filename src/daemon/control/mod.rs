@@ -5,20 +5,22 @@
 //! are taken one by one, so no change can be lost to another. What takes long (loading, merging, writing
 //! state) runs on blocking threads and comes back as an event.
 //!
-//! The loop decides nothing. Four state machines do, without tokio, clock or disk, and return what is
-//! to be done: `evidence` (what is known of the pools), `reload` (when files are loaded),
-//! `publish` (what is served), `persist` (when state is written). `work` has the loader load and update, one
-//! at a time.
+//! The loop decides nothing. Five
+//! state machines do, without tokio, clock or disk, and return what is to be done: `evidence` (what is known
+//! of the pools), `members` (which endpoints they have), `reload` (when files are loaded), `publish` (what is
+//! served), `persist` (when state is written). `work` has the loader load and update, one at a time.
 
 pub mod event;
 pub mod evidence;
 mod finished;
 mod fleet;
 pub mod keeper;
+mod members;
 mod persist;
 mod publish;
 mod reload;
 mod save;
+mod sources;
 mod work;
 
 use std::future::pending;
@@ -42,8 +44,10 @@ use self::finished::Finished;
 use self::finished::WaitsForReload;
 use self::finished::WaitsForSave;
 use self::finished::WaitsForUpdate;
+use self::finished::acknowledge;
 use self::finished::answer;
 use self::keeper::Keeper;
+use self::members::Members;
 use self::persist::Persist;
 use self::publish::Publish;
 use self::publish::Published;
@@ -55,6 +59,8 @@ use crate::daemon::load::Loaded;
 use crate::daemon::load::Loader;
 use crate::daemon::load::Updated;
 use crate::daemon::memory::retire;
+use crate::discovery::Discovery;
+use crate::discovery::Resolved;
 use crate::fleet::link::Incoming;
 use crate::fleet::link::Outbox;
 use crate::fleet::member::Member;
@@ -71,10 +77,8 @@ use crate::live::clock::unix;
 use crate::live::random;
 use crate::live::request::Request;
 use crate::live::shared::Owned;
-use crate::probe::pairs;
 use crate::probe::schedule::Prober;
 use crate::probe::witness::witness_pairs;
-use crate::state::correspondence::Correspondence;
 use crate::state::derive::merge_tables;
 use crate::state::plan::Plan;
 use crate::state::publish::Publisher;
@@ -93,12 +97,14 @@ pub struct Control {
     last_reload: Owned<LastReload>,
     progress: Owned<crate::live::Progress>,
     evidence: Evidence,
+    members: Members,
     publish: Publish,
     persist: Persist<WaitsForSave>,
     reload: Reload<WaitsForReload>,
     /// Whether something that is shown, but answers nobody, waits for the next tick.
     is_publish_due: bool,
     prober: Prober,
+    discovery: Discovery,
     work: Work<WaitsForUpdate>,
     keeper: Keeper,
     finished: mpsc::UnboundedSender<Finished>,
@@ -112,6 +118,8 @@ pub struct Events {
     pub observations: mpsc::Receiver<Observation>,
     /// Finished attempts to reach witnesses.
     pub witnessed: mpsc::Receiver<WitnessObservation>,
+    /// What resolving host names gave.
+    pub resolved: mpsc::Receiver<Resolved>,
     /// Requests of the admin API and of signals.
     pub requests: mpsc::Receiver<Request>,
     /// What comes from the fleet's message bus; closed for a single machine.
@@ -129,6 +137,7 @@ impl Control {
         owner: Owner,
         start: &evidence::Start,
         prober: Prober,
+        discovery: Discovery,
         loader: Loader,
         keeper: Keeper,
         events: Events,
@@ -142,12 +151,14 @@ impl Control {
             progress: owner.progress,
             evidence: Evidence::new(owner.health_table, owner.overrides, start),
             outbox: events.outbox.clone(),
+            members: Members::new(owner.sources, start.members.clone()),
             persist: Persist::new(),
             reload: Reload::new(loader.seen().clone()),
             is_publish_due: false,
             notifier: Notifier::new(live.meters.notifies.clone()),
             live,
             prober,
+            discovery,
             work: Work::new(loader),
             keeper,
             finished,
@@ -190,6 +201,13 @@ impl Control {
                 }
                 Some(incoming) = events.incoming.recv() => self.receive(&incoming),
                 Some(observation) = events.witnessed.recv() => self.observe_witness(&observation),
+                Some(first) = events.resolved.recv() => {
+                    let mut resolved = vec![first];
+                    while let Ok(next) = events.resolved.try_recv() {
+                        resolved.push(next);
+                    }
+                    self.resolved(&resolved);
+                }
                 Some(request) = events.requests.recv() => self.request(request),
                 Some(finished) = finishing.recv() => self.finish(finished),
                 _ = tick.tick() => self.tick(),
@@ -241,6 +259,7 @@ impl Control {
                 self.work.load(trigger);
             }
             Request::Update { order, reply } => self.work.update(*order, reply),
+            Request::SetEndpoints { asked, reply } => self.set_endpoints(&asked, reply),
             Request::SetOverride {
                 pool,
                 override_,
@@ -251,7 +270,7 @@ impl Control {
                 let effects =
                     (self.evidence).set_override(&pool, override_, is_forced, served, now);
                 match effects {
-                    Ok(effects) => self.carry_out(effects, Some(reply), started),
+                    Ok(effects) => self.carry_out(effects, Some(acknowledge(reply, true)), started),
                     Err(refused) => {
                         let _ = reply.send(Err(refused));
                     }
@@ -259,7 +278,9 @@ impl Control {
             }
             Request::ClearOverride { pool, reply } => {
                 match self.evidence.clear_override(&pool, self.live.clock.now()) {
-                    Some(effects) => self.carry_out(effects, Some(reply), started),
+                    Some(effects) => {
+                        self.carry_out(effects, Some(acknowledge(reply, true)), started)
+                    }
                     None => {
                         let _ = reply.send(Ok(false));
                     }
@@ -291,14 +312,7 @@ impl Control {
         if save_verdicts {
             self.persist.verdicts_changed();
         }
-        if self.state_dir().is_none() {
-            if let Some(waiting) = waiting {
-                let _ = waiting.send(Ok(true));
-            }
-        } else if save_overrides {
-            self.persist
-                .overrides_changed(self.live.clock.elapsed(), waiting);
-        }
+        self.save_changes(save_overrides, waiting);
     }
 
     /// Publishes what the evidence of now gives.
@@ -389,13 +403,12 @@ impl Control {
         let result = match result {
             Ok(Loaded {
                 plan,
-                correspondence,
                 files,
                 report,
                 ..
             }) => {
                 self.keeper.keep(&plan.config.process, files);
-                self.adopt(&Arc::new(plan), &correspondence, &report, started);
+                self.adopt(&Arc::new(plan), &report, started);
                 Ok(report)
             }
             Err(report) => {
@@ -419,16 +432,9 @@ impl Control {
     }
 
     /// Makes a new plan the one that is served and probed.
-    fn adopt(
-        &mut self,
-        plan: &Arc<Plan>,
-        correspondence: &Correspondence,
-        report: &Report,
-        started: Instant,
-    ) {
-        self.evidence.adopt(correspondence, |members| {
-            evidence::health_table(plan, members)
-        });
+    fn adopt(&mut self, plan: &Arc<Plan>, report: &Report, started: Instant) {
+        self.members.adopt(&plan.config);
+        self.list_members(plan);
         let evidence = self.evidence.of(plan);
         let published = self.publish.adopt(Arc::clone(plan), &evidence);
         self.serve(published);
@@ -448,10 +454,10 @@ impl Control {
     fn follow_plan(&mut self) {
         let plan = Arc::clone(&self.publish.served().plan);
         let process = &plan.config.process;
-        let members = self.evidence.members();
-        let pairs = pairs(&plan.config.pools, members, &process.vantages);
         self.prober.replace_witnesses(witness_pairs(process));
-        self.prober.replace(pairs);
+        self.probe(&plan);
+        let hosts = Members::hosts(&plan.config);
+        self.discovery.replace(&hosts, &process.resolve_servers);
         self.notifier.notify(&plan);
         self.evidence.follow(&plan);
         log(&self.evidence.orphaned(&plan));

@@ -23,8 +23,9 @@ const MAX_WAIT: Duration = Duration::from_secs(3);
 /// What is to be written now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Write {
-    /// Overrides: few, and acknowledged to an operator only when they are on disk.
-    pub overrides: bool,
+    /// Overrides, and what the pools' sources named last: few, and acknowledged to who set them only when
+    /// they are on disk.
+    pub changes: bool,
     /// Verdicts.
     pub verdicts: bool,
 }
@@ -40,7 +41,7 @@ pub(super) struct AfterWrite<W> {
     pub event: Option<Event>,
 }
 
-/// The state machine; `W` is somebody who waits until overrides are on disk.
+/// The state machine; `W` is somebody who waits until changes are on disk.
 #[derive(Debug)]
 pub(super) struct Persist<W> {
     dirty: Write,
@@ -60,7 +61,7 @@ impl<W> Persist<W> {
     pub(super) fn new() -> Self {
         Self {
             dirty: Write {
-                overrides: false,
+                changes: false,
                 verdicts: false,
             },
             running: None,
@@ -77,9 +78,9 @@ impl<W> Persist<W> {
         self.dirty.verdicts = true;
     }
 
-    /// Overrides have changed; `waiting` is answered once they are on disk.
-    pub(super) fn overrides_changed(&mut self, now: Duration, waiting: Option<W>) {
-        self.dirty.overrides = true;
+    /// Overrides or sources have changed; `waiting` is answered once they are on disk.
+    pub(super) fn changed(&mut self, now: Duration, waiting: Option<W>) {
+        self.dirty.changes = true;
         // An operator who waits does not wait for the next try as well.
         self.retry_from = self.retry_from.min(now);
         let waiting = waiting.map(|waiting| (now + MAX_WAIT, waiting));
@@ -92,15 +93,15 @@ impl<W> Persist<W> {
             return None;
         }
         let write = Write {
-            overrides: self.dirty.overrides,
+            changes: self.dirty.changes,
             verdicts: self.dirty.verdicts && now >= self.verdicts_from,
         };
-        if write.overrides {
-            self.dirty.overrides = false;
+        if write.changes {
+            self.dirty.changes = false;
             self.waiting.append(&mut self.waiting_next);
         }
         self.dirty.verdicts &= !write.verdicts;
-        let write = (write.overrides || write.verdicts).then_some(write)?;
+        let write = (write.changes || write.verdicts).then_some(write)?;
         self.running = Some((write, now));
         Some(write)
     }
@@ -114,7 +115,7 @@ impl<W> Persist<W> {
     ) -> AfterWrite<W> {
         if let Some((write, _)) = self.running.take() {
             if result.is_err() {
-                self.dirty.overrides |= write.overrides;
+                self.dirty.changes |= write.changes;
                 self.dirty.verdicts |= write.verdicts;
                 self.retry_from = now + RETRY_INTERVAL;
             }
@@ -164,15 +165,15 @@ mod tests {
     use super::*;
 
     const BOTH: Write = Write {
-        overrides: true,
+        changes: true,
         verdicts: true,
     };
-    const OVERRIDES: Write = Write {
-        overrides: true,
+    const CHANGES: Write = Write {
+        changes: true,
         verdicts: false,
     };
     const VERDICTS: Write = Write {
-        overrides: false,
+        changes: false,
         verdicts: true,
     };
 
@@ -185,14 +186,14 @@ mod tests {
         let mut persist = Persist::new();
         assert_eq!(persist.next(ms(0)), None);
         persist.verdicts_changed();
-        persist.overrides_changed(ms(0), Some("a"));
+        persist.changed(ms(0), Some("a"));
         assert_eq!(persist.next(ms(0)), Some(BOTH));
         for waiting in ["b", "c"] {
-            persist.overrides_changed(ms(1), Some(waiting));
+            persist.changed(ms(1), Some(waiting));
             assert_eq!(persist.next(ms(1)), None, "one write at a time");
         }
         assert_eq!(persist.finished(ms(2), ms(2), Ok(())).waiting, ["a"]);
-        assert_eq!(persist.next(ms(2)), Some(OVERRIDES));
+        assert_eq!(persist.next(ms(2)), Some(CHANGES));
         assert_eq!(persist.finished(ms(4), ms(2), Ok(())).waiting, ["b", "c"]);
         assert_eq!(persist.next(ms(4)), None);
     }
@@ -205,8 +206,8 @@ mod tests {
         persist.finished(ms(200), ms(200), Ok(()));
         persist.verdicts_changed();
         assert_eq!(persist.next(ms(4199)), None, "a write of 200 ms, 20 times");
-        persist.overrides_changed(ms(4199), None);
-        assert_eq!(persist.next(ms(4199)), Some(OVERRIDES), "never delayed");
+        persist.changed(ms(4199), None);
+        assert_eq!(persist.next(ms(4199)), Some(CHANGES), "never delayed");
         persist.finished(ms(4199), ms(0), Ok(()));
         assert_eq!(persist.next(ms(4200)), Some(VERDICTS));
         persist.finished(ms(50_000), ms(45_000), Ok(()));
@@ -218,7 +219,7 @@ mod tests {
     #[test]
     fn what_could_not_be_written_is_written_again() {
         let mut persist = Persist::new();
-        persist.overrides_changed(ms(0), Some("a"));
+        persist.changed(ms(0), Some("a"));
         persist.verdicts_changed();
         assert_eq!(persist.next(ms(0)), Some(BOTH));
         let failed = persist.finished(ms(1), ms(1), Err("no space".into()));
@@ -231,8 +232,8 @@ mod tests {
             persist.finished(ms(5002), ms(1), Err("x".into())).event,
             None
         );
-        persist.overrides_changed(ms(5003), Some("b"));
-        assert_eq!(persist.next(ms(5003)), Some(OVERRIDES), "somebody waits");
+        persist.changed(ms(5003), Some("b"));
+        assert_eq!(persist.next(ms(5003)), Some(CHANGES), "somebody waits");
         let saved = persist.finished(ms(5004), ms(1), Ok(()));
         assert_eq!(saved.event, Some(Event::StateSavedAgain));
         assert_eq!(saved.waiting, ["b"]);
@@ -241,9 +242,9 @@ mod tests {
     #[test]
     fn nobody_waits_for_ever_for_a_disk_that_hangs() {
         let mut persist = Persist::new();
-        persist.overrides_changed(ms(0), Some("a"));
-        assert_eq!(persist.next(ms(0)), Some(OVERRIDES));
-        persist.overrides_changed(ms(500), Some("b"));
+        persist.changed(ms(0), Some("a"));
+        assert_eq!(persist.next(ms(0)), Some(CHANGES));
+        persist.changed(ms(500), Some("b"));
         let overdue = persist.overdue(ms(2999));
         assert_eq!((overdue.waiting, overdue.event), (vec![], None));
         let overdue = persist.overdue(ms(3000));
@@ -255,10 +256,6 @@ mod tests {
         let finished = persist.finished(ms(9000), ms(9000), Ok(()));
         assert!(finished.waiting.is_empty());
         assert_eq!(finished.event, Some(Event::StateSavedAgain));
-        assert_eq!(
-            persist.next(ms(9000)),
-            Some(OVERRIDES),
-            "what b had changed"
-        );
+        assert_eq!(persist.next(ms(9000)), Some(CHANGES), "what b had changed");
     }
 }

@@ -132,8 +132,9 @@ fn pool_events(snapshot: &Snapshot, down: &mut Down) -> Vec<Event> {
         for family in Family::ALL {
             // Most pools have not changed: their names are not copied.
             let (down, pool) = (&mut down[family], &config.name);
+            let is_empty = now.endpoints.is_empty();
             match now.status[family] {
-                PoolStatus::Down if !down.contains(pool) => {
+                status if (status == PoolStatus::Down || is_empty) && !down.contains(pool) => {
                     down.insert(pool.clone());
                     let of_family = now.of_family(family);
                     let (n, n_up) = of_family.fold((0, 0), |(n, n_up), (_, health)| {

@@ -10,13 +10,24 @@ use tracing::warn;
 
 use crate::daemon::control::Control;
 use crate::daemon::control::finished::Finished;
+use crate::daemon::control::finished::WaitsForSave;
 use crate::daemon::control::persist::Write;
 use crate::daemon::saved;
+use crate::daemon::saved_sources;
 
 /// How long the last write may take when the process ends.
 const LAST_SAVE_DEADLINE: Duration = Duration::from_secs(1);
 
 impl Control {
+    /// Has a change saved; who waits for it is answered then, or at once where there is nothing to save.
+    pub(super) fn save_changes(&mut self, is_changed: bool, waiting: Option<WaitsForSave>) {
+        if is_changed && self.state_dir().is_some() {
+            self.persist.changed(self.live.clock.elapsed(), waiting);
+        } else if let Some(waiting) = waiting {
+            waiting(Ok(()));
+        }
+    }
+
     /// Starts the write that is due, if one is.
     pub(super) fn save(&mut self) {
         let Some(state_dir) = self.state_dir().cloned() else {
@@ -38,13 +49,15 @@ impl Control {
         state_dir: PathBuf,
         write: Write,
     ) -> impl FnOnce() -> std::io::Result<()> + use<> {
-        let overrides = write.overrides.then(|| self.evidence.overrides());
+        let changes = || (self.evidence.overrides(), self.members.sources());
+        let changes = write.changes.then(changes);
         let verdicts = write
             .verdicts
             .then(|| self.evidence.verdicts(self.live.clock.now()));
         move || {
-            if let Some(overrides) = overrides {
+            if let Some((overrides, sources)) = changes {
                 saved::write_overrides(&state_dir, &overrides)?;
+                saved_sources::write(&state_dir, &sources)?;
             }
             match verdicts {
                 Some((verdicts, last_up, ramps)) => {
@@ -55,14 +68,14 @@ impl Control {
         }
     }
 
-    pub(super) async fn save_at_the_end(&self) {
+    pub(super) async fn save_at_the_end(self) {
         let Some(state_dir) = self.state_dir().cloned() else {
             return;
         };
         let save = self.state(
             state_dir,
             Write {
-                overrides: true,
+                changes: true,
                 verdicts: true,
             },
         );

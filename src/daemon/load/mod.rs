@@ -85,8 +85,6 @@ pub struct Loader {
 pub struct Loaded {
     /// The plan.
     pub plan: Plan,
-    /// What of it was in the plan before.
-    pub correspondence: Correspondence,
     /// In how many shards the process counts.
     pub n_shards: usize,
     /// What it was made from; empty for the last good copy.
@@ -338,7 +336,6 @@ impl Loader {
         let before = before.map(|before| (before, &correspondence));
         Loaded {
             plan: Plan::compile(config, set, atlas, n_shards, before),
-            correspondence,
             n_shards,
             files: TakenFiles::new(),
             report: Report::default(),

@@ -1,0 +1,344 @@
+//! Which endpoints the pools have: those of the operator's file, and those that sources name. No clock and
+//! no network: answers, requests and times come in, what follows goes out.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::config::model::Config;
+use crate::config::model::PoolSource;
+use crate::daemon::control::event::Event;
+use crate::discovery::Resolved;
+use crate::live::request::ChangeError;
+use crate::live::request::EndpointsChange;
+use crate::live::request::SetEndpoints;
+use crate::live::shared::Owned;
+use crate::state::membership::Membership;
+use crate::state::sources::SourceChange;
+use crate::state::sources::SourceEvent;
+use crate::state::sources::SourceId;
+use crate::state::sources::Sources;
+
+/// What follows from what a source says.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct AfterSource {
+    /// Whether pools have other endpoints, which must be probed and published.
+    pub is_changed: bool,
+    /// Whether the sources are to be saved.
+    pub save: bool,
+    /// What to log.
+    pub events: Vec<Event>,
+}
+
+/// The state machine.
+#[derive(Debug)]
+pub(super) struct Members {
+    sources: Owned<Sources>,
+    now: Membership,
+}
+
+impl Members {
+    /// Takes over what the first snapshot was built from.
+    pub(super) fn new(sources: Owned<Sources>, now: Membership) -> Self {
+        Self { sources, now }
+    }
+
+    /// The endpoints of now.
+    pub(super) fn now(&self) -> &Membership {
+        &self.now
+    }
+
+    /// Goes on with another configuration.
+    pub(super) fn adopt(&mut self, config: &Config) {
+        self.sources.write().follow(&config.pools);
+        self.renew(config);
+    }
+
+    /// Takes what resolving host names gave.
+    pub(super) fn resolved(&mut self, all: &[Resolved], config: &Config, unix: u64) -> AfterSource {
+        let mut events = Vec::new();
+        for Resolved { host, lookups } in all {
+            let mut sources = self.sources.write();
+            events.extend(sources.resolved(host, lookups, &config.process.safety, unix));
+        }
+        self.after(events, config)
+    }
+
+    /// Sets the endpoints of a pool that takes them from the API, or returns what that would change.
+    pub(super) fn set(
+        &mut self,
+        asked: &SetEndpoints,
+        config: &Config,
+        unix: u64,
+    ) -> Result<(EndpointsChange, AfterSource), ChangeError> {
+        let mut pools = config.pools.pools.iter();
+        let is_settable = pools
+            .find(|pool| pool.name == asked.pool)
+            .is_some_and(|pool| pool.source == PoolSource::Api);
+        if !is_settable {
+            return Err(ChangeError::NotSettable);
+        }
+        let mut sources = self.sources.write();
+        let state = sources.get(&asked.pool, &SourceId::Api).cloned();
+        let state = state.unwrap_or_default();
+        if let Some(revisions) = &asked.if_match
+            && !revisions.contains(&state.revision)
+        {
+            return Err(ChangeError::Outdated(state.revision));
+        }
+        let mut change = EndpointsChange {
+            before: state.endpoints,
+            after: Arc::clone(&asked.endpoints),
+            revision: state.revision,
+        };
+        if asked.is_dry_run {
+            return Ok((change, AfterSource::default()));
+        }
+        let event = sources.set(&asked.pool, Arc::clone(&asked.endpoints), &asked.by, unix);
+        change.revision += u64::from(event.is_some());
+        drop(sources);
+        let after = self.after(event.into_iter().collect(), config);
+        // Also without a change: the one before may not have reached the disk.
+        Ok((
+            change,
+            AfterSource {
+                save: true,
+                ..after
+            },
+        ))
+    }
+
+    /// The host names that are to be resolved.
+    pub(super) fn hosts(config: &Config) -> BTreeSet<Arc<str>> {
+        let hosts = config.pools.pools.iter().flat_map(|pool| &pool.hosts);
+        hosts.map(|host| Arc::clone(&host.name)).collect()
+    }
+
+    /// A copy, so that nobody waits for the disk.
+    pub(super) fn sources(&self) -> Sources {
+        self.sources.read().clone()
+    }
+
+    fn after(&mut self, events: Vec<SourceEvent>, config: &Config) -> AfterSource {
+        let names_others =
+            |event: &SourceEvent| matches!(event.what, SourceChange::Endpoints { .. });
+        let save = events.iter().any(names_others);
+        AfterSource {
+            is_changed: save && self.renew(config),
+            save,
+            events: events.into_iter().map(Event::Source).collect(),
+        }
+    }
+
+    /// Whether pools have other endpoints than before.
+    fn renew(&mut self, config: &Config) -> bool {
+        let sources = self.sources.read();
+        let next = sources.membership(&config.pools, &config.process.safety);
+        std::mem::replace(&mut self.now, next) != self.now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+    use crate::base::ix::PoolIx;
+    use crate::base::per_family::PerFamily;
+    use crate::config::model::Endpoint;
+    use crate::state::fixture;
+    use crate::state::plan::Plan;
+    use crate::state::resolved::Lookup;
+
+    const POOLS: &str = r#"
+[pool.api]
+location = [45.60, -121.18]
+source = "api"
+[pool.hosts]
+location = [50.45, 3.82]
+endpoints = ["192.0.2.1", { host = "a.example.net", weight = 3 }, { host = "b.example.net" }]
+[pool.file]
+location = [1.35, 103.8]
+endpoints = ["192.0.2.3"]
+[steer."app.example.com"]
+pools = ["api", "hosts", "file"]
+"#;
+
+    const ZONE: &str = "$TTL 60\n@ SOA ns h 1 1 1 1 1\n@ NS ns\nns A 192.0.2.1\n";
+
+    fn plan(pools: &str, process: &str) -> Plan {
+        let zones = [("example.com", ZONE)];
+        fixture::plan(process, pools, &zones, fixture::embedded_atlas())
+    }
+
+    fn start(config: &Config) -> Members {
+        let mut members = Members::new(Owned::new(Sources::default()), Membership::default());
+        members.adopt(config);
+        members
+    }
+
+    fn endpoints(text: &str) -> Arc<[Endpoint]> {
+        let endpoint = |word: &str| {
+            let (address, weight) = word.split_once('*').unwrap_or((word, "1"));
+            Endpoint {
+                address: address.parse().expect("an address"),
+                weight: weight.parse().expect("a weight"),
+            }
+        };
+        text.split_whitespace().map(endpoint).collect()
+    }
+
+    fn found(host: &str, addresses: &str) -> Resolved {
+        let addresses: Vec<IpAddr> = endpoints(addresses).iter().map(|e| e.address).collect();
+        let v4 = match addresses.is_empty() {
+            true => Lookup::NoData,
+            false => Lookup::Addresses(addresses),
+        };
+        Resolved {
+            host: host.into(),
+            lookups: PerFamily {
+                v4,
+                v6: Lookup::NoData,
+            },
+        }
+    }
+
+    fn of(members: &Members, config: &Config, pool: usize) -> Arc<[Endpoint]> {
+        let pools = &config.pools.pools;
+        Arc::clone(members.now().of(PoolIx::new(pool), &pools[pool]))
+    }
+
+    fn put(pool: &str, wanted: &str) -> SetEndpoints {
+        SetEndpoints {
+            pool: pool.into(),
+            endpoints: endpoints(wanted),
+            by: "ci.token".into(),
+            if_match: None,
+            is_dry_run: false,
+        }
+    }
+
+    #[test]
+    fn a_pool_has_what_its_file_and_its_names_say() {
+        let plan = plan(POOLS, "");
+        let config = &plan.config;
+        let mut members = start(config);
+        assert_eq!(of(&members, config, 1), endpoints("192.0.2.1"));
+        assert_eq!(of(&members, config, 2), endpoints("192.0.2.3"));
+        let names: Vec<_> = Members::hosts(config).into_iter().collect();
+        assert_eq!(names, ["a.example.net".into(), "b.example.net".into()]);
+
+        let both = [
+            found("a.example.net", "192.0.2.7 192.0.2.6"),
+            found("b.example.net", "192.0.2.7 192.0.2.1 192.0.2.8"),
+        ];
+        let after = members.resolved(&both, config, 100);
+        assert!(after.is_changed && after.save);
+        assert_eq!(after.events.len(), 2);
+        let all = endpoints("192.0.2.1 192.0.2.6*3 192.0.2.7*3 192.0.2.8");
+        assert_eq!(of(&members, config, 1), all);
+        let again = members.resolved(&both, config, 105);
+        assert_eq!(again, AfterSource::default());
+        let unknown = [found("c.example.net", "192.0.2.9")];
+        assert_eq!(
+            members.resolved(&unknown, config, 106),
+            AfterSource::default()
+        );
+
+        let gone = members.resolved(&[found("b.example.net", "")], config, 110);
+        assert!(gone.is_changed);
+        assert_eq!(
+            of(&members, config, 1),
+            endpoints("192.0.2.1 192.0.2.6*3 192.0.2.7*3")
+        );
+    }
+
+    #[test]
+    fn the_api_sets_what_its_pools_have() {
+        let plan = plan(POOLS, "");
+        let config = &plan.config;
+        let mut members = start(config);
+        assert!(of(&members, config, 0).is_empty());
+        let pool = &config.pools.pools[0];
+        let why = |members: &Members| members.sources.read().why_empty(pool);
+        assert_eq!(why(&members), "no endpoints yet");
+        for pool in ["hosts", "file", "none"] {
+            let refused = members.set(&put(pool, "192.0.2.9"), config, 1);
+            assert_eq!(refused, Err(ChangeError::NotSettable), "{pool}");
+        }
+        let dry = SetEndpoints {
+            is_dry_run: true,
+            ..put("api", "192.0.2.9")
+        };
+        let (change, after) = members.set(&dry, config, 1).expect("settable");
+        assert_eq!((change.revision, after), (0, AfterSource::default()));
+        assert!(of(&members, config, 0).is_empty());
+
+        let (change, after) = members
+            .set(&put("api", "192.0.2.9*2"), config, 1)
+            .expect("settable");
+        assert!(after.is_changed && after.save && after.events.len() == 1);
+        assert_eq!(change.revision, 1);
+        assert_eq!(
+            (change.before, change.after),
+            (endpoints(""), endpoints("192.0.2.9*2"))
+        );
+        assert_eq!(of(&members, config, 0), endpoints("192.0.2.9*2"));
+        let (change, after) = members
+            .set(&put("api", "192.0.2.9*2"), config, 2)
+            .expect("settable");
+        let saved_again = AfterSource {
+            save: true,
+            ..AfterSource::default()
+        };
+        assert_eq!((change.revision, after), (1, saved_again), "the same");
+
+        let outdated = SetEndpoints {
+            if_match: Some(vec![0, 7]),
+            ..put("api", "")
+        };
+        let refused = members.set(&outdated, config, 3);
+        assert_eq!(refused, Err(ChangeError::Outdated(1)));
+        let current = SetEndpoints {
+            if_match: Some(vec![0, 1]),
+            ..put("api", "")
+        };
+        let (change, _) = members
+            .set(&current, config, 3)
+            .expect("the right revision");
+        assert_eq!(change.revision, 2);
+        assert_eq!(why(&members), "no endpoints, as set by ci.token");
+    }
+
+    #[test]
+    fn what_is_denied_later_is_served_no_longer_and_what_was_set_is_kept() {
+        let before = plan(POOLS, "");
+        let mut members = start(&before.config);
+        members
+            .set(&put("api", "192.0.2.9 198.51.100.1"), &before.config, 1)
+            .expect("settable");
+        let strict = plan(
+            POOLS,
+            "[safety]\ndeny = [\"192.0.2.9\", \"198.51.100.0/24\"]\n",
+        );
+        members.adopt(&strict.config);
+        assert!(of(&members, &strict.config, 0).is_empty());
+        let why = members
+            .sources
+            .read()
+            .why_empty(&strict.config.pools.pools[0]);
+        assert_eq!(why, "[safety] refuses all of its addresses");
+
+        let without = plan(
+            &POOLS
+                .replace("pool.api", "pool.other")
+                .replace("\"api\",", "\"other\","),
+            "",
+        );
+        members.adopt(&without.config);
+        members.adopt(&before.config);
+        assert_eq!(
+            of(&members, &before.config, 0),
+            endpoints("192.0.2.9 198.51.100.1")
+        );
+    }
+}
