@@ -1,6 +1,7 @@
 //! Backends that fail in every way, with queries running all the time.
 
 use std::net::IpAddr;
+use std::net::TcpListener;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
@@ -15,6 +16,7 @@ use crate::harness::FRANCE;
 use crate::harness::Folder;
 use crate::harness::Mood;
 use crate::harness::SLACK;
+use crate::harness::eventually;
 use crate::harness::exchange;
 use crate::harness::http;
 use crate::harness::query;
@@ -116,4 +118,51 @@ fn a_vantage_whose_proxy_is_gone_moves_nothing() {
     assert_eq!(server.steer(APP, FRANCE), [IpAddr::from([127, 0, 42, 2])]);
     backends.set(2, Mood::Unavailable);
     server.moves_to(APP, FRANCE, "127.0.42.1");
+}
+
+#[test]
+fn a_witness_tells_a_dead_uplink_from_dead_pools() {
+    let backends = Backends::start(43, 4);
+    let witness = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = witness.local_addr().expect("an address");
+    let pools = world(43, backends.port)
+        + "[steer.\"fail.example.com\"]\npools = [\"us\", \"eu\"]\nall_down = \"servfail\"\n";
+    let folder = Folder::usual(&pools, "");
+    let text = std::fs::read_to_string(folder.path("meridian.toml")).expect("the file");
+    let health = format!("[health]\nwitness = [\"{address}\"]\nblind_max = \"500ms\"\n");
+    folder.write("meridian.toml", text + &health);
+    let server = folder.serve().ready();
+    witness.accept().expect("the witness is asked");
+    server.moves_to(APP, FRANCE, "127.0.43.2");
+
+    // The uplink goes: nothing answers, and the witness does not either.
+    drop(witness);
+    for at in 1..=4 {
+        backends.set(at, Mood::Hangs);
+    }
+    server.wait_for_log("reaches no witness");
+    // Three times as long as it would be believed without a witness.
+    let end = Instant::now() + Duration::from_millis(1_500);
+    let fail = || server.ask("fail.example.com.", RecordType::A, Some(FRANCE));
+    while Instant::now() < end {
+        assert_eq!(fail().rcode(), ResponseCode::NoError);
+        assert_eq!(server.steer(APP, FRANCE), [IpAddr::from([127, 0, 43, 2])]);
+    }
+    // It is back, and the pools are not.
+    let witness = TcpListener::bind(address).expect("the same port");
+    eventually("all are down", || {
+        (fail().rcode() == ResponseCode::ServFail).then_some(())
+    });
+    server.wait_for_log("vantage has contact again");
+    drop(witness);
+    // A pool that answers is contact enough.
+    for at in 1..=4 {
+        backends.set(at, Mood::Ready);
+    }
+    server.moves_to(APP, FRANCE, "127.0.43.2");
+    // A single pool that dies while the witness is gone still fails over.
+    backends.set(2, Mood::Hangs);
+    let since = Instant::now();
+    server.moves_to(APP, FRANCE, "127.0.43.1");
+    assert!(since.elapsed() < BOUND + SLACK, "{:?}", since.elapsed());
 }
