@@ -92,21 +92,7 @@ fn render(status: &Status) -> String {
             steered.name, steered.policy
         );
     }
-    if status.last_reload.refused {
-        let ago = Span(status.now.saturating_sub(status.last_reload.at));
-        let _ = writeln!(
-            text,
-            "\nreload refused {ago} ago; still serving the previous files:"
-        );
-        for fault in &status.last_reload.faults {
-            let _ = writeln!(text, "  {fault}");
-        }
-    } else if !status.last_reload.warnings.is_empty() {
-        text.push_str("\nfiles loaded with warnings:\n");
-        for warning in &status.last_reload.warnings {
-            let _ = writeln!(text, "  {warning}");
-        }
-    }
+    write_reload(&mut text, status);
     if !status.orphaned_overrides.is_empty() {
         text.push_str(
             "\noverrides of pools that do not exist (`meridian undrain POOL` clears one):\n",
@@ -191,6 +177,25 @@ fn state(node: &Node, ago: impl Fn(u64) -> String) -> String {
         state.push("agrees".to_owned());
     }
     state.join(", ")
+}
+
+/// What the last load of the files found.
+fn write_reload(text: &mut String, status: &Status) {
+    if status.last_reload.refused {
+        let ago = Span(status.now.saturating_sub(status.last_reload.at));
+        let _ = writeln!(
+            text,
+            "\nreload refused {ago} ago; still serving the previous files:"
+        );
+        for fault in &status.last_reload.faults {
+            let _ = writeln!(text, "  {fault}");
+        }
+    } else if !status.last_reload.warnings.is_empty() {
+        text.push_str("\nfiles loaded with warnings:\n");
+        for warning in &status.last_reload.warnings {
+            let _ = writeln!(text, "  {warning}");
+        }
+    }
 }
 
 /// What names the endpoints of a pool, one line for each.

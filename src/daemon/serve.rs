@@ -56,7 +56,6 @@ use crate::daemon::memory::pages;
 use crate::daemon::prober::prober;
 use crate::daemon::saved;
 use crate::daemon::saved_sources;
-use crate::discovery::Discovery;
 use crate::engine::rate_limit::RateLimiter;
 use crate::fleet::nats::Role;
 use crate::live::Addresses;
@@ -95,9 +94,6 @@ const WITNESS_OBSERVATIONS: usize = 64;
 /// Files that are opened before the first query is answered: six by the runtime, four by the admin API's, and its
 /// listener.
 const FILES_AT_START: usize = 12;
-
-/// Resolved names that may wait for it.
-const RESOLVED: usize = 64;
 
 /// Requests that may wait for it.
 const REQUESTS: usize = 64;
@@ -270,10 +266,8 @@ async fn serve(
     let (witness_observed, witnessed) = mpsc::channel(WITNESS_OBSERVATIONS);
     let prober = prober(&live, observed, witness_observed);
     let (incoming, outbox) = fleet_link::start(&live, started.loader.role());
-    let (found, resolved) = mpsc::channel(RESOLVED);
     let events = Events {
         observations,
-        resolved,
         witnessed,
         requests: requested,
         incoming,
@@ -288,22 +282,13 @@ async fn serve(
         owner,
         &started.evidence,
         prober,
-        Discovery::new(found),
         loader,
         keeper,
         events,
     );
-    let admin = match (started.admin, &config.process.admin) {
-        (Some(listener), Some(admin)) => {
-            let site = Site {
-                live: Arc::clone(&live),
-                requests: requests.clone(),
-                access: admin_token::follow(&config.process, started.access)?,
-                hosts: admin.hosts.clone(),
-            };
-            Some(server::start(listener, site, stopping)?)
-        }
-        _ => None,
+    let admin = match started.admin {
+        Some(listener) => start_admin(listener, started.access, &live, &requests, stopping)?,
+        None => None,
     };
     announce(&live);
     running(&live.addresses);
@@ -314,6 +299,27 @@ async fn serve(
     stop.send_replace(true);
     let _ = timeout(LOOP_DEADLINE, ended(control, admin)).await;
     Ok(())
+}
+
+/// Starts the admin API; the result comes to its end.
+fn start_admin(
+    listener: TcpListener,
+    access: Option<Access>,
+    live: &Arc<Live>,
+    requests: &Requests,
+    stop: watch::Receiver<bool>,
+) -> io::Result<Option<oneshot::Receiver<()>>> {
+    let config = Arc::clone(&live.snapshots.current().plan.config);
+    let Some(admin) = &config.process.admin else {
+        return Ok(None);
+    };
+    let site = Site {
+        live: Arc::clone(live),
+        requests: requests.clone(),
+        access: admin_token::follow(&config.process, access)?,
+        hosts: admin.hosts.clone(),
+    };
+    server::start(listener, site, stop).map(Some)
 }
 
 /// Waits for the control loop and the admin API, which have been stopped.

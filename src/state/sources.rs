@@ -177,11 +177,9 @@ impl Sources {
                     endpoints.extend(of_source.filter(may_be));
                 }
                 SourceId::Host(name) => {
-                    let hosts = pool.hosts.iter();
-                    let weight = hosts
-                        .filter(|host| host.name == *name)
-                        .map(|host| host.weight);
-                    let weight = weight.last().unwrap_or(1);
+                    let mut hosts = pool.hosts.iter();
+                    let host = hosts.find(|host| host.name == *name);
+                    let weight = host.map_or(1, |host| host.weight);
                     let may_be = |endpoint: &Endpoint| safety.check_found(endpoint.address).is_ok();
                     let weighed = |endpoint| Endpoint { weight, ..endpoint };
                     endpoints.extend(of_source.filter(may_be).map(weighed));

@@ -90,6 +90,9 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(400);
 /// How often old reports and overrides are looked through, and what may wait is published and saved.
 const TICK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Resolved names that may wait for the loop.
+const RESOLVED: usize = 64;
+
 /// The loop's state.
 pub struct Control {
     live: Arc<Live>,
@@ -118,8 +121,6 @@ pub struct Events {
     pub observations: mpsc::Receiver<Observation>,
     /// Finished attempts to reach witnesses.
     pub witnessed: mpsc::Receiver<WitnessObservation>,
-    /// What resolving host names gave.
-    pub resolved: mpsc::Receiver<Resolved>,
     /// Requests of the admin API and of signals.
     pub requests: mpsc::Receiver<Request>,
     /// What comes from the fleet's message bus; closed for a single machine.
@@ -137,12 +138,12 @@ impl Control {
         owner: Owner,
         start: &evidence::Start,
         prober: Prober,
-        discovery: Discovery,
         loader: Loader,
         keeper: Keeper,
         events: Events,
     ) -> JoinHandle<()> {
         let (finished, finishing) = mpsc::unbounded_channel();
+        let (found, resolved) = mpsc::channel(RESOLVED);
         let role = loader.role();
         let mut control = Self {
             publish: Publish::new(owner.publisher.current()),
@@ -158,7 +159,7 @@ impl Control {
             notifier: Notifier::new(live.meters.notifies.clone()),
             live,
             prober,
-            discovery,
+            discovery: Discovery::new(found),
             work: Work::new(loader),
             keeper,
             finished,
@@ -181,10 +182,15 @@ impl Control {
             control.evidence.join(member, owner.fleet);
         }
         control.follow_plan();
-        tokio::spawn(control.run(events, finishing))
+        tokio::spawn(control.run(events, finishing, resolved))
     }
 
-    async fn run(mut self, mut events: Events, mut finishing: mpsc::UnboundedReceiver<Finished>) {
+    async fn run(
+        mut self,
+        mut events: Events,
+        mut finishing: mpsc::UnboundedReceiver<Finished>,
+        mut resolved: mpsc::Receiver<Resolved>,
+    ) {
         let mut tick = interval(TICK_INTERVAL);
         let mut watch = interval(WATCH_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -201,12 +207,12 @@ impl Control {
                 }
                 Some(incoming) = events.incoming.recv() => self.receive(&incoming),
                 Some(observation) = events.witnessed.recv() => self.observe_witness(&observation),
-                Some(first) = events.resolved.recv() => {
-                    let mut resolved = vec![first];
-                    while let Ok(next) = events.resolved.try_recv() {
-                        resolved.push(next);
+                Some(first) = resolved.recv() => {
+                    let mut all = vec![first];
+                    while let Ok(next) = resolved.try_recv() {
+                        all.push(next);
                     }
-                    self.resolved(&resolved);
+                    self.resolved(&all);
                 }
                 Some(request) = events.requests.recv() => self.request(request),
                 Some(finished) = finishing.recv() => self.finish(finished),
@@ -279,7 +285,7 @@ impl Control {
             Request::ClearOverride { pool, reply } => {
                 match self.evidence.clear_override(&pool, self.live.clock.now()) {
                     Some(effects) => {
-                        self.carry_out(effects, Some(acknowledge(reply, true)), started)
+                        self.carry_out(effects, Some(acknowledge(reply, true)), started);
                     }
                     None => {
                         let _ = reply.send(Ok(false));

@@ -25,7 +25,7 @@ impl Control {
         let plan = Arc::clone(&self.publish.served().plan);
         let unix = self.live.clock.now().unix();
         let after = self.members.resolved(resolved, &plan.config, unix);
-        self.follow_sources(after, None, started);
+        self.follow_sources(&after, None, started);
     }
 
     /// Sets the endpoints of a pool; `reply` gets the result once it is saved.
@@ -39,7 +39,7 @@ impl Control {
         let unix = self.live.clock.now().unix();
         match self.members.set(asked, &plan.config, unix) {
             Ok((change, after)) => {
-                self.follow_sources(after, Some(acknowledge(reply, change)), started);
+                self.follow_sources(&after, Some(acknowledge(reply, change)), started);
             }
             Err(refused) => {
                 let _ = reply.send(Err(refused));
@@ -50,7 +50,7 @@ impl Control {
     /// Logs, publishes, probes and saves what a source has changed; `waiting` is answered when it is saved.
     fn follow_sources(
         &mut self,
-        after: AfterSource,
+        after: &AfterSource,
         waiting: Option<WaitsForSave>,
         started: Instant,
     ) {
