@@ -59,7 +59,7 @@ pub struct Pending {
     response: Box<UpdateResponse>,
 }
 
-/// How an update came about its response.
+/// What the response to an update is made of.
 #[derive(Debug)]
 struct UpdateResponse {
     id: u16,
@@ -106,7 +106,7 @@ const NO_SOA: Refused = Refused {
 };
 
 /// The result of an order for which there is no room.
-pub const OVERLOADED: Refused = Refused {
+const OVERLOADED: Refused = Refused {
     rcode: Rcode::ServFail,
     reason: "too many updates are waiting",
 };

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use crate::base::qname::QName;
 use crate::base::rr::Rcode;
 use crate::engine::Arrival;
 use crate::engine::Scratch;
@@ -94,8 +95,8 @@ impl Updates {
 
     /// Counts an update that was answered at once; `zone` is empty for one that is not served.
     pub(super) fn count_refused(&self, snapshot: &Snapshot, message: &[u8], rcode: Rcode) {
-        let apexes = snapshot.plan.zones.iter().map(|zone| zone.apex());
-        let zone = zone_of(message).filter(|zone| apexes.into_iter().any(|apex| apex == zone));
+        let zones = &snapshot.plan.zones;
+        let zone = zone_of(message).filter(|zone| zones.zone_at(&QName::from_name(zone)).is_some());
         let zone = zone.map_or(String::new(), |zone| zone.plain().to_ascii_lowercase());
         self.counter
             .with_label_values(&[&*zone, rcode.as_str()])

@@ -176,6 +176,7 @@ fn data(record: UpdateRecord<'_>, file: &Arc<str>) -> Result<Record, Refused> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::qname::QName;
 
     /// An update of `z.` with these records behind the zone section, as changes.
     fn message(n: u8, records: &[u8]) -> Vec<u8> {
@@ -184,7 +185,7 @@ mod tests {
     }
 
     fn read(message: &[u8]) -> Result<Update, Rcode> {
-        let mut zone = crate::base::qname::QName::root();
+        let mut zone = QName::root();
         let message = update::Update::parse(message, &mut zone).map_err(|_| Rcode::FormErr)?;
         let apex = Name::parse("z.").expect("a name");
         Update::read(&message, &apex, &"z".into()).map_err(|refused| refused.rcode)
