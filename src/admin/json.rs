@@ -4,6 +4,7 @@
 //! are the contract. They can be read as well, so that the command line can show a running server's
 //! answers as a table. Times are Unix seconds.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::net::SocketAddr;
 
@@ -16,7 +17,9 @@ use crate::admin::readiness::waiting_for;
 use crate::admin::sources::Membership;
 use crate::admin::sources::membership;
 use crate::admin::vantages::Vantage;
+use crate::admin::vantages::VantageState;
 use crate::admin::vantages::vantage;
+use crate::admin::vantages::vantage_state;
 use crate::base::date::Date;
 use crate::base::diag::Report;
 use crate::base::diag::Severity;
@@ -24,7 +27,6 @@ use crate::base::health::Health;
 use crate::base::prefix::Family;
 use crate::config::model;
 use crate::config::model::Process;
-use crate::health::observation::Moment;
 use crate::health::overrides;
 use crate::health::view::EndpointView;
 use crate::live::Live;
@@ -53,7 +55,7 @@ pub struct Status {
     /// The databases.
     pub databases: Vec<Database>,
     /// The vantages of this process, then those of other machines.
-    pub vantages: Vec<String>,
+    pub vantages: Vec<VantageState>,
     /// The other machines; `None` for a single one.
     #[serde(default)]
     pub fleet: Option<Fleet>,
@@ -216,6 +218,7 @@ pub fn status(live: &Live) -> Status {
             .map(|family| family.as_str().into())
             .collect(),
     });
+    let pools = pools(live, &snapshot);
     Status {
         version: env!("CARGO_PKG_VERSION").into(),
         started: live.started,
@@ -237,9 +240,9 @@ pub fn status(live: &Live) -> Status {
             .databases(now.unix())
             .map(|(about, is_old)| database(about, is_old))
             .collect(),
-        vantages: vantage_names(live, process, now),
+        vantages: vantages(live, process, &pools),
         fleet: live.fleet.read().as_ref().map(fleet::fleet),
-        pools: pools(live, &snapshot),
+        pools,
         orphaned_overrides: orphaned_overrides(live, &snapshot),
         steered: steered.collect(),
         last_reload: LastReload {
@@ -251,17 +254,29 @@ pub fn status(live: &Live) -> Status {
     }
 }
 
-/// The names of this process's vantages, then of those of other machines.
-fn vantage_names(live: &Live, process: &Process, now: Moment) -> Vec<String> {
+/// This process's vantages, then those of other machines.
+fn vantages(live: &Live, process: &Process, pools: &[Pool]) -> Vec<VantageState> {
+    let mut suppressed: HashMap<&str, usize> = HashMap::new();
+    let endpoints = pools.iter().flat_map(|pool| &pool.endpoints);
+    for vantage in endpoints.flat_map(|endpoint| &endpoint.vantages) {
+        if vantage.suppressed_until.is_some() {
+            *suppressed.entry(&vantage.name).or_default() += 1;
+        }
+    }
     let health_table = live.health_table.read();
-    let remote = health_table.vantages(now);
-    let remote = remote.filter(|vantage| vantage.is_remote);
-    let own = process
-        .vantages
-        .iter()
-        .map(|vantage| vantage.name.to_string());
-    own.chain(remote.map(|vantage| vantage.name.to_string()))
-        .collect()
+    let summaries: Vec<_> = health_table.vantages(live.clock.now()).collect();
+    let state = |name: &str, is_local, summary| {
+        let n = suppressed.get(name).copied().unwrap_or_default();
+        vantage_state(name, is_local, summary, n)
+    };
+    let own = process.vantages.iter().map(|vantage| {
+        let mut summaries = summaries.iter();
+        let summary = summaries.find(|summary| **summary.name == *vantage.name);
+        state(&vantage.name, true, summary)
+    });
+    let remote = summaries.iter().filter(|summary| summary.is_remote);
+    let remote = remote.map(|summary| state(summary.name, false, Some(summary)));
+    own.chain(remote).collect()
 }
 
 fn database(about: &DatabaseInfo, is_old: bool) -> Database {
@@ -278,7 +293,7 @@ fn pools(live: &Live, snapshot: &Snapshot) -> Vec<Pool> {
     let config = &snapshot.plan.config.pools;
     let (health_table, overrides) = (live.health_table.read(), live.overrides.read());
     let sources = live.sources.read();
-    let mut views: std::collections::HashMap<_, _> = health_table
+    let mut views: HashMap<_, _> = health_table
         .view(live.clock.now())
         .map(|view| ((view.target.pool.to_string(), view.target.address), view))
         .collect();

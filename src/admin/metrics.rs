@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fmt::Display;
 use std::fmt::Write;
+use std::sync::Arc;
 
 use prometheus::TextEncoder;
 use prometheus::core::Collector;
@@ -348,7 +349,7 @@ impl Page {
         );
         let blind = health_table.vantages(now).flat_map(|vantage| {
             Family::ALL.map(|family| {
-                let is_blind = f64::from(u8::from(vantage.is_blind[family]));
+                let is_blind = f64::from(u8::from(vantage.blind_since[family].is_some()));
                 ([family.as_str(), &**vantage.name], is_blind)
             })
         });
@@ -357,6 +358,22 @@ impl Page {
             "Whether a vantage has lost contact with all pools at once, so that it has no vote.",
             ["family", "vantage"],
             blind,
+        );
+        let witnesses = health_table.vantages(now).flat_map(|vantage| {
+            let name = Arc::clone(vantage.name);
+            vantage
+                .witnesses
+                .into_iter()
+                .map(move |(witness, is_reached)| {
+                    let labels = [name.to_string(), witness.to_string()];
+                    (labels, f64::from(u8::from(is_reached)))
+                })
+        });
+        self.gauge(
+            "meridian_witness_reached",
+            "Whether a vantage reached a witness at its latest attempt.",
+            ["vantage", "witness"],
+            witnesses,
         );
     }
 

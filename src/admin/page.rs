@@ -22,6 +22,7 @@ use crate::admin::time::Span;
 use crate::admin::time::Utc;
 use crate::admin::vantages::Note;
 use crate::admin::vantages::Vantage;
+use crate::admin::vantages::VantageState;
 
 /// Nothing from elsewhere, no frames, no forms; style and script stand in the page.
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; \
@@ -72,6 +73,7 @@ fn write_main(out: &mut String, status: &Status) -> fmt::Result {
     write_reload(out, &status.last_reload, status.now)?;
     write_orphaned(out, &status.orphaned_overrides, status.now)?;
     write_pools(out, status)?;
+    write_vantages(out, &status.vantages, status.now)?;
     if let Some(fleet) = &status.fleet {
         write_fleet(out, fleet, status.now)?;
     }
@@ -153,11 +155,45 @@ fn write_fleet(out: &mut String, fleet: &Fleet, now: u64) -> fmt::Result {
     Ok(())
 }
 
+/// The vantages themselves.
+fn write_vantages(out: &mut String, vantages: &[VantageState], now: u64) -> fmt::Result {
+    out.push_str(
+        "<h2>Vantages</h2><section><table><thead><tr><th>Vantage<th>Latest report<th>State",
+    );
+    out.push_str("<th>Witnesses reached<th>Suppressed endpoints</thead>");
+    for vantage in vantages {
+        write!(out, "<tr><td>{}", Text(&vantage.name))?;
+        if !vantage.local {
+            out.push_str("<small>of another machine</small>");
+        }
+        match vantage.report_age_seconds {
+            Some(age) => write!(out, "<td>{} ago<td>", Span(age as u64))?,
+            None => out.push_str("<td>probes nothing<td>"),
+        }
+        for (family, since) in vantage.blind() {
+            let badge = Badge("down", &format!("blind for {family}")).to_string();
+            write!(out, "{badge} {}", Ago(since, now))?;
+        }
+        if vantage.silent {
+            write!(out, "{}", Badge("down", "silent"))?;
+        } else if vantage.report_age_seconds.is_some() && vantage.blind().next().is_none() {
+            write!(out, "{}", Badge("up", "reports"))?;
+        }
+        match vantage.witnesses.len() {
+            0 => out.push_str("<td class=soft>none"),
+            n => write!(out, "<td>{} of {n}", vantage.n_reached())?,
+        }
+        write!(out, "<td>{}", vantage.suppressed)?;
+    }
+    out.push_str("</table></section>");
+    Ok(())
+}
+
 /// Pools and their endpoints down, vantages across.
 fn write_pools(out: &mut String, status: &Status) -> fmt::Result {
     out.push_str("<h2>Pools</h2><section><table><thead><tr><th>Endpoint<th>Together");
     for vantage in &status.vantages {
-        write!(out, "<th>{}", Text(vantage))?;
+        write!(out, "<th>{}", Text(&vantage.name))?;
     }
     out.push_str("<th>Last failure</thead>");
     let n_columns = status.vantages.len() + 3;
@@ -276,7 +312,7 @@ fn write_endpoint(out: &mut String, endpoint: &Endpoint, status: &Status) -> fmt
     if let Some(since) = endpoint.since {
         write!(out, "<small>changed {}</small>", Ago(since, status.now))?;
     }
-    for name in &status.vantages {
+    for VantageState { name, .. } in &status.vantages {
         out.push_str("<td>");
         match endpoint.vantages.iter().find(|v| v.name == *name) {
             Some(vantage) => write_vantage(out, vantage, status.now)?,

@@ -106,7 +106,8 @@ fn live() -> (Arc<Live>, Owner) {
             report_max_age: Duration::from_secs(30),
             blind_max: Duration::ZERO,
         },
-    );
+    )
+    .with_witnesses([("ns1".into(), SocketAddr::from(([192, 0, 2, 53], 443)))]);
     Live::start(Start {
         first: fixture::snapshot(plan, &Evidence::default()),
         counters: Arc::new(Counters::new(1)),
@@ -775,6 +776,10 @@ fn every_metric_is_documented_and_no_other() {
             "2",
         ),
         ("meridian_reload_failed", "0"),
+        (
+            "meridian_witness_reached{vantage=\"ns1\",witness=\"192.0.2.53:443\"}",
+            "0",
+        ),
     ] {
         assert!(text.contains(&format!("\n{line} {n}\n")), "{line}");
     }
@@ -808,7 +813,10 @@ fn the_page_tells_in_words_and_escapes_everything() {
     let mut status = json::status(&live);
     let hostile = "<script>'\"&";
     status.pools[0].name = hostile.into();
-    status.vantages.push(hostile.into());
+    let mut vantage = vantages::vantage_state(hostile, false, None, 0);
+    vantage.ipv6_blind_since = Some(status.now);
+    vantage.silent = true;
+    status.vantages.push(vantage);
     status.pools[0].endpoints[0].vantages[0].last_failure = Some(vantages::Note {
         reason: hostile.into(),
         at: 0,
@@ -828,6 +836,10 @@ fn the_page_tells_in_words_and_escapes_everything() {
         "status 503, expected 200-399",
         "lost contact with all pools: not counted",
         "flaps: suppressed for about 10m 0s",
+        "<small>of another machine</small>",
+        "<span class=\"badge down\">blind for IPv6</span>",
+        "<span class=\"badge down\">silent</span>",
+        "<td>0 of 1<td>0",
         "Reload refused: still serving the previous files",
         "&lt;i&gt;.toml:1:1: not &quot;TOML&quot;",
         "generation 1,",
@@ -837,7 +849,7 @@ fn the_page_tells_in_words_and_escapes_everything() {
         assert!(html.contains(said), "{said}");
     }
     assert_eq!(html.matches("<script>").count(), 1, "the page's own");
-    assert_eq!(html.matches("&lt;script&gt;&#39;&quot;&amp;").count(), 6);
+    assert_eq!(html.matches("&lt;script&gt;&#39;&quot;&amp;").count(), 7);
 }
 
 #[test]

@@ -1,12 +1,96 @@
-//! Vantages in their printed form: what each says of an endpoint.
+//! Vantages in their printed form: their own state, and what each says of an endpoint.
+
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::Serialize;
 
 use crate::health::report;
+use crate::health::view::VantageSummary;
 use crate::health::view::VantageView;
 
-/// What one vantage says.
+/// The state of one vantage.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct VantageState {
+    /// Its name.
+    pub name: String,
+    /// Whether it is one of this process.
+    pub local: bool,
+    /// Seconds since its latest evidence about any endpoint, or since the start; null: it probes nothing.
+    pub report_age_seconds: Option<f64>,
+    /// Whether that is too long.
+    pub silent: bool,
+    /// Since when it has lost contact with all IPv4 endpoints; null: it has not.
+    pub ipv4_blind_since: Option<u64>,
+    /// The same for IPv6.
+    pub ipv6_blind_since: Option<u64>,
+    /// How many endpoints it calls down because they flap.
+    pub suppressed: usize,
+    /// Its witnesses; empty for one of another machine.
+    pub witnesses: Vec<Witness>,
+}
+
+/// A witness of a vantage.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Witness {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// Whether the latest attempt reached it.
+    pub reached: bool,
+}
+
+impl VantageState {
+    /// The families in which it is blind, and since when.
+    pub fn blind(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let families = [
+            ("IPv4", self.ipv4_blind_since),
+            ("IPv6", self.ipv6_blind_since),
+        ];
+        let families = families.into_iter();
+        families.filter_map(|(family, since)| Some((family, since?)))
+    }
+
+    /// How many of its witnesses it reaches.
+    pub fn n_reached(&self) -> usize {
+        let witnesses = self.witnesses.iter();
+        witnesses.filter(|witness| witness.reached).count()
+    }
+}
+
+/// The state of a vantage in its printed form; `None`: it probes nothing.
+pub fn vantage_state(
+    name: &str,
+    is_local: bool,
+    summary: Option<&VantageSummary<'_>>,
+    suppressed: usize,
+) -> VantageState {
+    let blind = summary
+        .map(|summary| summary.blind_since)
+        .unwrap_or_default();
+    let witnesses = summary.map_or(&[][..], |summary| &summary.witnesses);
+    let witness = |(address, reached): &(SocketAddr, bool)| Witness {
+        address: *address,
+        reached: *reached,
+    };
+    VantageState {
+        name: name.into(),
+        local: is_local,
+        report_age_seconds: summary.map(|summary| tenths(summary.report_age)),
+        silent: summary.is_some_and(|summary| summary.is_silent),
+        ipv4_blind_since: blind.v4,
+        ipv6_blind_since: blind.v6,
+        suppressed,
+        witnesses: witnesses.iter().map(witness).collect(),
+    }
+}
+
+/// Seconds with one digit after the point.
+fn tenths(age: Duration) -> f64 {
+    (age.as_secs_f64() * 10.0).round() / 10.0
+}
+
+/// What one vantage says of an endpoint.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Vantage {
     /// Its name.
@@ -53,9 +137,7 @@ pub fn vantage(view: &VantageView<'_>) -> Vantage {
         fresh: view.is_fresh,
         blind: view.is_blind,
         suppressed_until: view.suppressed_until,
-        report_age_seconds: view
-            .report_age
-            .map(|age| (age.as_secs_f64() * 10.0).round() / 10.0),
+        report_age_seconds: view.report_age.map(tenths),
         last_failure: view.streak.last_failure.as_ref().map(note),
         no_evidence: view.streak.no_evidence.as_ref().map(note),
     }

@@ -16,6 +16,7 @@ use crate::admin::json::Endpoint;
 use crate::admin::json::Pool;
 use crate::admin::json::Status;
 use crate::admin::time::Span;
+use crate::admin::vantages::VantageState;
 use crate::cli::out;
 use crate::cli::remote;
 
@@ -92,6 +93,7 @@ fn render(status: &Status) -> String {
             steered.name, steered.policy
         );
     }
+    write_vantages(&mut text, &status.vantages, status.now);
     write_reload(&mut text, status);
     if !status.orphaned_overrides.is_empty() {
         text.push_str(
@@ -108,6 +110,30 @@ fn render(status: &Status) -> String {
     }
     let _ = writeln!(text, "\n{}", table(status));
     text
+}
+
+/// A line for each vantage that needs a look, or one for all.
+fn write_vantages(text: &mut String, vantages: &[VantageState], now: u64) {
+    let mut is_well = true;
+    for vantage in vantages {
+        let (n_reached, n) = (vantage.n_reached(), vantage.witnesses.len());
+        let blind = vantage.blind().map(|(family, since)| {
+            let ago = Span(now.saturating_sub(since));
+            format!("blind for {family} for {ago}: its verdicts do not count")
+        });
+        let silent = vantage.report_age_seconds.filter(|_| vantage.silent);
+        let silent = silent.map(|age| format!("silent for {}", Span(age as u64)));
+        let witnesses = format!("witnesses reached: {n_reached} of {n}");
+        let witnesses = (n_reached < n).then_some(witnesses);
+        let trouble: Vec<String> = blind.chain(silent).chain(witnesses).collect();
+        if !trouble.is_empty() {
+            is_well = false;
+            let _ = writeln!(text, "vantage {}: {}", vantage.name, trouble.join("; "));
+        }
+    }
+    if is_well {
+        let _ = writeln!(text, "vantages: {}, all report", vantages.len());
+    }
 }
 
 /// The fleet for a person: a row for each machine, this one first.
@@ -224,7 +250,11 @@ fn table(status: &Status) -> String {
         .load_style(NOTHING)
         .set_content_arrangement(ContentArrangement::Disabled);
     let fixed = ["pool", "endpoint", "health", "since"].map(str::to_owned);
-    table.set_header(fixed.into_iter().chain(status.vantages.iter().cloned()));
+    table.set_header(
+        fixed
+            .into_iter()
+            .chain(status.vantages.iter().map(|vantage| vantage.name.clone())),
+    );
     for pool in &status.pools {
         for endpoint in &pool.endpoints {
             table.add_row(row(status, pool, endpoint));
@@ -258,7 +288,7 @@ fn row(status: &Status, pool: &Pool, endpoint: &Endpoint) -> Vec<String> {
         endpoint.health.clone(),
         since,
     ];
-    for name in &status.vantages {
+    for VantageState { name, .. } in &status.vantages {
         let vantage = endpoint
             .vantages
             .iter()
@@ -282,4 +312,49 @@ fn row(status: &Status, pool: &Pool, endpoint: &Endpoint) -> Vec<String> {
         }));
     }
     row
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn vantages_that_need_a_look_have_a_line_each() {
+        let vantage = |name, silent, blind: Option<u64>, reached: &[bool]| {
+            let witnesses = reached
+                .iter()
+                .map(|reached| json!({"address": "192.0.2.53:443", "reached": reached}));
+            let vantage = json!({
+                "name": name, "local": true, "report_age_seconds": 90.4, "silent": silent,
+                "ipv4_blind_since": null, "ipv6_blind_since": blind, "suppressed": 0,
+                "witnesses": witnesses.collect::<Vec<_>>(),
+            });
+            serde_json::from_value(vantage).expect("a vantage")
+        };
+        for (vantages, lines) in [
+            (vec![], "vantages: 0, all report\n"),
+            (
+                vec![
+                    vantage("a", false, None, &[true]),
+                    vantage("b", false, None, &[]),
+                ],
+                "vantages: 2, all report\n",
+            ),
+            (
+                vec![
+                    vantage("a", false, Some(940), &[false, false]),
+                    vantage("b", false, None, &[]),
+                    vantage("c", true, None, &[true, false]),
+                ],
+                "vantage a: blind for IPv6 for 1m 0s: its verdicts do not count; witnesses reached: 0 of 2\n\
+                 vantage c: silent for 1m 30s; witnesses reached: 1 of 2\n",
+            ),
+        ] {
+            let mut text = String::new();
+            write_vantages(&mut text, &vantages, 1_000);
+            assert_eq!(text, lines);
+        }
+    }
 }

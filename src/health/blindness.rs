@@ -195,25 +195,25 @@ impl HealthTable {
         let sight = self.vantages[index].sight[family];
         let vantage = || Arc::clone(&self.vantages[index].name);
         if !sight.is_in_doubt(now.elapsed, self.blind_max(index, family)) {
-            if sight.is_blind {
+            if sight.is_blind() {
                 if !self.has_evidence(index, family) {
                     return Vec::new();
                 }
                 let vantage = vantage();
                 self.changes
                     .push(VantageChange::Believed { vantage, family });
-                self.vantages[index].sight[family].is_blind = false;
+                self.vantages[index].sight[family].blind_since = None;
             }
             return self.release(index, family, now);
         }
-        if !sight.is_blind && self.has_lost_all(index, family) {
+        if !sight.is_blind() && self.has_lost_all(index, family) {
             let vantage = vantage();
             self.changes.push(VantageChange::Blind {
                 vantage,
                 family,
                 n_witnesses: self.vantages[index].witnesses_of(family).count(),
             });
-            self.vantages[index].sight[family].is_blind = true;
+            self.vantages[index].sight[family].blind_since = Some(now.elapsed);
         }
         Vec::new()
     }

@@ -361,7 +361,7 @@ impl HealthTable {
     ) -> bool {
         let max_age = self.limits.max_age(&endpoint.target.monitor);
         let family = Family::of(endpoint.target.address);
-        streak.is_fresh(now, max_age) && !self.vantages[index].sight[family].is_blind
+        streak.is_fresh(now, max_age) && !self.vantages[index].sight[family].is_blind()
     }
 
     /// Makes the vote the endpoint's health; `cause` is the slot of the vantage that has reported.
@@ -395,7 +395,7 @@ impl Limits {
     /// How old a report may be. Never less than the longest time between two reports of an undisturbed
     /// schedule: a slow monitor's vantages would otherwise leave the vote between their own probes, and
     /// each would decide alone when its turn comes.
-    fn max_age(&self, monitor: &Monitor) -> Duration {
+    pub(super) fn max_age(&self, monitor: &Monitor) -> Duration {
         self.report_max_age.max(monitor.longest_gap())
     }
 }

@@ -33,7 +33,7 @@ impl HealthTable {
     /// nor the blindness of a vantage has changed.
     pub fn take_unreported(&mut self) -> Vec<VantageReport> {
         for vantage in &mut self.vantages {
-            let is_blind = vantage.sight.map(|sight| sight.is_blind);
+            let is_blind = vantage.sight.map(|sight| sight.is_blind());
             self.has_unreported |= !vantage.is_remote && is_blind != vantage.reported_blind;
             vantage.reported_blind = is_blind;
         }
@@ -72,7 +72,7 @@ impl HealthTable {
             ignored.local_name = report.endpoints.len() as u64;
             return (Vec::new(), ignored);
         };
-        self.hear_blindness(index, report);
+        self.hear_blindness(index, report, now.elapsed);
         let mut flips = Vec::new();
         for heard in &report.endpoints {
             let of_pool = self.positions.get(&heard.pool);
@@ -85,6 +85,8 @@ impl HealthTable {
                 ignored.other_check += 1;
                 continue;
             }
+            let max_age = self.limits.max_age(&endpoint.target.monitor);
+            self.vantages[index].probes(max_age);
             let slot = endpoint.slot(index);
             let streak = &mut endpoint.vantages[slot].1;
             if let Some(age) = streak.hear(&heard.record, now) {
@@ -95,13 +97,15 @@ impl HealthTable {
         (flips, ignored)
     }
 
-    fn hear_blindness(&mut self, index: usize, report: &VantageReport) {
+    fn hear_blindness(&mut self, index: usize, report: &VantageReport, now: Duration) {
         for family in Family::ALL {
             let is_blind = report.is_blind[family];
             let vantage = &mut self.vantages[index];
-            if std::mem::replace(&mut vantage.sight[family].is_blind, is_blind) == is_blind {
+            let sight = &mut vantage.sight[family];
+            if sight.is_blind() == is_blind {
                 continue;
             }
+            sight.blind_since = is_blind.then_some(now);
             let vantage = Arc::clone(&vantage.name);
             self.changes.push(if is_blind {
                 VantageChange::Blind {

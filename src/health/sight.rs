@@ -30,8 +30,8 @@ pub(super) struct Sight {
     lost: Option<Duration>,
     /// When it last saw again after it had lost two pools at once.
     regained: Duration,
-    /// Whether every endpoint that it had contact with has been lost since then.
-    pub(super) is_blind: bool,
+    /// When every endpoint that it had contact with was found to be lost; `None`: not so.
+    pub(super) blind_since: Option<Duration>,
     /// Whether any verdict is held.
     pub(super) has_held: bool,
 }
@@ -47,7 +47,7 @@ impl Sight {
     pub(super) fn witnessed(&mut self, now: Duration) -> bool {
         self.reached = now;
         self.lost = None;
-        std::mem::take(&mut self.is_blind)
+        self.blind_since.take().is_some()
     }
 
     /// Notes that the failures before now were the vantage's own.
@@ -71,6 +71,11 @@ impl Sight {
         if self.contact > Duration::ZERO {
             self.missed(now);
         }
+    }
+
+    /// Whether every endpoint that it had contact with is lost.
+    pub(super) fn is_blind(&self) -> bool {
+        self.blind_since.is_some()
     }
 
     /// When the vantage last had contact with any endpoint.

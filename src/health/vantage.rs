@@ -135,7 +135,7 @@ impl Vantage {
     pub(super) fn empty_report(&self) -> VantageReport {
         VantageReport {
             vantage: Arc::clone(&self.name),
-            is_blind: self.sight.map(|sight| sight.is_blind),
+            is_blind: self.sight.map(|sight| sight.is_blind()),
             endpoints: Vec::new(),
         }
     }
@@ -188,13 +188,18 @@ impl Vantage {
         now.saturating_sub(self.reported.unwrap_or(self.since))
     }
 
+    /// Whether it has had no evidence about any endpoint for too long.
+    pub(super) fn is_overdue(&self, now: Duration) -> bool {
+        self.report_age(now) > self.max_silence
+    }
+
     /// Notices, once, that it has been silent for too long.
     pub(super) fn tick(&mut self, now: Duration) -> Option<VantageChange> {
-        let age = self.report_age(now);
-        if self.is_silent || age <= self.max_silence {
+        if self.is_silent || !self.is_overdue(now) {
             return None;
         }
         self.is_silent = true;
+        let age = self.report_age(now);
         let vantage = Arc::clone(&self.name);
         Some(VantageChange::Silent { vantage, age })
     }

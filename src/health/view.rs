@@ -1,6 +1,7 @@
 //! The health table as people, metrics and the saved state see it.
 
 use std::fmt::Write;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,8 +51,8 @@ pub struct VantageView<'a> {
     pub suppressed_until: Option<u64>,
 }
 
-/// A vantage as shown in metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A vantage as shown to people and metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VantageSummary<'a> {
     /// Its name.
     pub name: &'a Arc<str>,
@@ -59,8 +60,12 @@ pub struct VantageSummary<'a> {
     pub is_remote: bool,
     /// The age of its latest evidence about any endpoint; without any, the time it has been waited for.
     pub report_age: Duration,
-    /// Whether it has lost contact with everything of a family, and does not vote.
-    pub is_blind: PerFamily<bool>,
+    /// Whether that is more than any of its endpoints allows.
+    pub is_silent: bool,
+    /// Since when it has lost contact with everything of a family and has no vote, in Unix seconds.
+    pub blind_since: PerFamily<Option<u64>>,
+    /// Its witnesses, and whether the latest attempt reached each; empty for one of another machine.
+    pub witnesses: Vec<(SocketAddr, bool)>,
 }
 
 impl HealthTable {
@@ -71,7 +76,17 @@ impl HealthTable {
             name: &vantage.name,
             is_remote: vantage.is_remote,
             report_age: vantage.report_age(now.elapsed),
-            is_blind: vantage.sight.map(|sight| sight.is_blind),
+            is_silent: vantage.is_overdue(now.elapsed),
+            blind_since: vantage.sight.map(|sight| {
+                let since = sight.blind_since?;
+                let age = now.elapsed.saturating_sub(since);
+                Some(now.unix().saturating_sub(age.as_secs()))
+            }),
+            witnesses: vantage
+                .witnesses
+                .iter()
+                .map(|witness| (witness.address, witness.is_reached()))
+                .collect(),
         })
     }
 
@@ -123,7 +138,7 @@ impl HealthTable {
             is_remote: self.vantages[*index].is_remote,
             streak,
             is_fresh: self.is_voting(endpoint, *index, streak, now),
-            is_blind: self.vantages[*index].sight[Family::of(endpoint.target.address)].is_blind,
+            is_blind: self.vantages[*index].sight[Family::of(endpoint.target.address)].is_blind(),
             report_age: streak.report_age(now),
             suppressed_until: streak.suppressed_until(&endpoint.target.monitor, now),
         });

@@ -71,10 +71,18 @@ fn a_vantage_is_blind_for_as_long_as_its_witness_is_gone() {
                 world.witness_is_reached(false);
                 world.run(length, |_| failure.clone());
                 assert_eq!(std::mem::take(&mut world.changes), [blind(1)], "{length} s");
+                let is_blind = |world: &World| {
+                    let vantage = world.table.vantages(Moment::default()).next();
+                    let vantage = vantage.expect("one");
+                    let (_, is_reached) = vantage.witnesses[0];
+                    (vantage.blind_since.v4.is_some(), is_reached)
+                };
+                assert_eq!(is_blind(&world), (true, false), "{length} s");
                 world.witness_is_reached(true);
                 world.run(60, |_| well());
                 assert!(world.flips.is_empty(), "{length} s: {:?}", world.flips);
                 assert_eq!(world.changes, [sees()], "{length} s");
+                assert_eq!(is_blind(&world), (false, true), "{length} s");
             }
         }
     }
