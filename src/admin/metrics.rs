@@ -46,6 +46,7 @@ pub fn text(live: &Live) -> String {
     page.pools(live, &snapshot);
     page.steering(&snapshot);
     page.sources(live, &snapshot);
+    page.verdicts(live);
     page.vantages(live);
     if let Some(fleet) = &*live.fleet.read() {
         page.fleet(fleet);
@@ -310,8 +311,8 @@ impl Page {
         );
     }
 
-    /// What each vantage says.
-    fn vantages(&mut self, live: &Live) {
+    /// What each vantage says of each endpoint.
+    fn verdicts(&mut self, live: &Live) {
         let (health_table, now) = (live.health_table.read(), live.clock.now());
         let (mut verdicts, mut suppressed) = (Vec::new(), Vec::new());
         for endpoint in health_table.view(now) {
@@ -338,6 +339,11 @@ impl Page {
             ["endpoint", "pool", "vantage"],
             suppressed,
         );
+    }
+
+    /// The vantages themselves.
+    fn vantages(&mut self, live: &Live) {
+        let (health_table, now) = (live.health_table.read(), live.clock.now());
         self.gauge(
             "meridian_vantage_report_age_seconds",
             "The age of a vantage's newest report about any endpoint; before the first, the time \

@@ -405,6 +405,7 @@ mod tests {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "one table of all cases")]
     #[test]
     fn what_a_pool_does_not_admit_goes_on_to_the_next() {
         let list = rank(false, &[&[(0, 1), (1, 3)], &[(2, 1)], &[(3, 1), (4, 0)]]);

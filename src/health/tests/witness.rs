@@ -22,7 +22,7 @@ fn address() -> SocketAddr {
 impl World {
     /// A world in which all is well, and whose one vantage has a witness that is asked at this phase.
     fn witnessed(pools: &[&str], phase: u64, is_reached: bool) -> Self {
-        let mut world = World::new(pools, &["only"], &monitor(Quorum::Any, 2, 2));
+        let mut world = Self::new(pools, &["only"], &monitor(Quorum::Any, 2, 2));
         let vantage: Arc<str> = "only".into();
         let table = std::mem::replace(&mut world.table, HealthTable::new([], LIMITS));
         world.table = table.with_witnesses([(Arc::clone(&vantage), address())]);
