@@ -378,7 +378,7 @@ impl HealthTable {
             let (index, streak) = &endpoint.vantages[slot];
             Cause {
                 vantage: Arc::clone(&self.vantages[*index].name),
-                reason: streak.reason().map(|note| note.reason.clone()),
+                reason: streak.cause(&endpoint.target.monitor, now),
             }
         });
         let target = Arc::clone(&endpoint.target);

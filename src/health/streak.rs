@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::base::health::Health;
 use crate::health::damping::Flaps;
+use crate::health::monitor::FailureWindow;
 use crate::health::monitor::Monitor;
 use crate::health::observation::Moment;
 use crate::health::observation::ProbeResult;
@@ -264,6 +265,22 @@ impl Streak {
         let failure = self.last_failure.as_ref();
         let failure = failure.filter(|_| self.latest == Health::Down);
         self.no_evidence.as_ref().or(failure)
+    }
+
+    /// The same, with the number of failures where it is the monitor's window that they fill.
+    pub(super) fn cause(&self, monitor: &Monitor, now: Moment) -> Option<Box<str>> {
+        let reason = &self.reason()?.reason;
+        let is_run = self.run >= monitor.failure_threshold.get();
+        let window = monitor.failures_in_window.filter(|window| {
+            let is_full = self.recent_failures.is_full(now.elapsed, *window);
+            self.no_evidence.is_none() && self.latest == Health::Down && !is_run && is_full
+        });
+        Some(match window {
+            Some(FailureWindow { failures, length }) if failures.get() > 1 => {
+                format!("{failures} failures in {length:?}, the latest: {reason}").into()
+            }
+            _ => reason.clone(),
+        })
     }
 
     fn threshold(&self, says: Health, monitor: &Monitor, previous: Health) -> u32 {

@@ -54,6 +54,29 @@ fn failures_in_a_window_need_not_be_in_a_row() {
 }
 
 #[test]
+fn a_flip_shows_whether_the_window_is_full_or_the_failures_are_in_a_row() {
+    for (results, reason) in [
+        (
+            [good(), bad(), good(), bad(), good(), bad()],
+            "3 failures in 60s, the latest: connection refused",
+        ),
+        (
+            [good(), good(), good(), good(), bad(), bad()],
+            "connection refused",
+        ),
+    ] {
+        let mut sim = Simulation::new(1, windowed(3, 60));
+        let flips = results.map(|result| {
+            sim.wait(INTERVAL);
+            sim.see(0, result)
+        });
+        let down = flips.iter().flatten().find(|flip| flip.to == Down);
+        let cause = down.and_then(|flip| flip.cause.as_ref()).expect("a probe");
+        assert_eq!(cause.reason.as_deref(), Some(reason));
+    }
+}
+
+#[test]
 fn failures_that_were_the_vantages_own_do_not_fill_the_window() {
     let mut world = World::settled(&["eu", "us"], &["only"], &windowed(3, 60));
     for _ in 0..3 {
