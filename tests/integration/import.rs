@@ -186,6 +186,7 @@ fn octodns_zones_become_pools_and_zones() {
     );
 }
 
+#[expect(clippy::too_many_lines, reason = "a table of answers")]
 #[test]
 fn route53_record_sets_become_pools_and_zones() {
     let files_of_all = ["record-sets.json", "health-checks.json", "cidr-blocks.json"];
@@ -291,6 +292,7 @@ fn check_faults(system: &str, rows: &[Fault]) {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a table of faults")]
 #[test]
 fn what_cannot_be_imported_says_why() {
     const ODD: &str = "www: {type: X, value: 1}\n";
