@@ -149,11 +149,9 @@ impl Member {
                 };
                 match message.body {
                     Body::Report(report) => {
-                        for vantage in &report.vantages {
-                            let (flips, ignored) = health_table.hear(vantage, now);
-                            heard.flips.extend(flips);
-                            self.roster.ignored(&message.node, ignored);
-                        }
+                        let (flips, ignored) = health_table.hear(&report.vantages, now);
+                        heard.flips = flips;
+                        self.roster.ignored(&message.node, ignored);
                     }
                     Body::Registers(registers) => {
                         if let (Kind::Sync, Some(to)) = (kind, reply) {

@@ -4,6 +4,7 @@
 //! delivers late must not make old evidence young. From then on its age grows by the monotonic clock. A
 //! newer probe is never older than the one before it, whatever the wall clocks say.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,40 +65,71 @@ impl HealthTable {
         reports
     }
 
-    /// Takes what a vantage of another machine reports; returns the changes it made, and what was ignored.
-    pub fn hear(&mut self, report: &VantageReport, now: Moment) -> (Vec<Flip>, Ignored) {
+    /// Takes what vantages of another machine report; returns the changes it made, and what was ignored.
+    ///
+    /// All of it counts before any of it decides. What only repeats old evidence decides nothing: votes that
+    /// have aged out meanwhile must not turn an endpoint down by that.
+    pub fn hear(&mut self, reports: &[VantageReport], now: Moment) -> (Vec<Flip>, Ignored) {
         let now = self.advance(now);
         let mut ignored = Ignored::default();
-        let Some(index) = self.remote(&report.vantage, now.elapsed) else {
-            ignored.local_name = report.endpoints.len() as u64;
-            return (Vec::new(), ignored);
-        };
-        self.hear_blindness(index, report, now.elapsed);
-        let mut flips = Vec::new();
-        for heard in &report.endpoints {
-            let of_pool = self.positions.get(&heard.pool);
-            let Some(at) = of_pool.and_then(|addresses| addresses.get(&heard.address)) else {
-                ignored.unknown_endpoint += 1;
+        let mut deciding = BTreeMap::new();
+        for report in reports {
+            let Some(index) = self.remote(&report.vantage, now.elapsed) else {
+                ignored.local_name += report.endpoints.len() as u64;
                 continue;
             };
-            let endpoint = &mut self.endpoints[*at];
-            if endpoint.check != heard.check {
-                ignored.other_check += 1;
-                continue;
+            let is_news = self.hear_blindness(index, report, now.elapsed);
+            for heard in &report.endpoints {
+                let of_pool = self.positions.get(&heard.pool);
+                let Some(at) = of_pool.and_then(|addresses| addresses.get(&heard.address)) else {
+                    ignored.unknown_endpoint += 1;
+                    continue;
+                };
+                let at = *at;
+                if self.endpoints[at].check != heard.check {
+                    ignored.other_check += 1;
+                    continue;
+                }
+                let slot = self.endpoints[at].slot(index);
+                if self.hear_endpoint(at, slot, heard, now) || is_news {
+                    deciding.insert(at, slot);
+                }
             }
-            let max_age = self.limits.max_age(&endpoint.target.monitor);
-            self.vantages[index].probes(max_age);
-            let slot = endpoint.slot(index);
-            let streak = &mut endpoint.vantages[slot].1;
-            if let Some(age) = streak.hear(&heard.record, now) {
-                self.vantages[index].heard(now.elapsed.saturating_sub(age));
+        }
+        let mut flips = Vec::new();
+        for (at, slot) in deciding {
+            let endpoint = &self.endpoints[at];
+            let (index, streak) = &endpoint.vantages[slot];
+            if self.is_voting(endpoint, *index, streak, now) {
+                flips.extend(self.settle(at, Some(slot), now));
             }
-            flips.extend(self.settle(*at, Some(slot), now));
         }
         (flips, ignored)
     }
 
-    fn hear_blindness(&mut self, index: usize, report: &VantageReport, now: Duration) {
+    /// Takes what a vantage of another machine reports of one endpoint; whether that is new.
+    fn hear_endpoint(
+        &mut self,
+        at: usize,
+        slot: usize,
+        heard: &EndpointReport,
+        now: Moment,
+    ) -> bool {
+        let endpoint = &mut self.endpoints[at];
+        let max_age = self.limits.max_age(&endpoint.target.monitor);
+        let (index, streak) = &mut endpoint.vantages[slot];
+        self.vantages[*index].probes(max_age);
+        let before = streak.verdict;
+        let age = streak.hear(&heard.record, now);
+        if let Some(age) = age {
+            self.vantages[*index].heard(now.elapsed.saturating_sub(age));
+        }
+        age.is_some() || streak.verdict != before
+    }
+
+    /// Takes over whether a vantage is blind; whether that has changed.
+    fn hear_blindness(&mut self, index: usize, report: &VantageReport, now: Duration) -> bool {
+        let mut has_changed = false;
         for family in Family::ALL {
             let is_blind = report.is_blind[family];
             let vantage = &mut self.vantages[index];
@@ -106,6 +138,7 @@ impl HealthTable {
                 continue;
             }
             sight.blind_since = is_blind.then_some(now);
+            has_changed = true;
             let vantage = Arc::clone(&vantage.name);
             self.changes.push(if is_blind {
                 VantageChange::Blind {
@@ -117,6 +150,7 @@ impl HealthTable {
                 VantageChange::Sees { vantage, family }
             });
         }
+        has_changed
     }
 
     /// The index of another machine's vantage, which is added if it is new; `None` if one of this machine's

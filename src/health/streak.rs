@@ -160,8 +160,8 @@ impl Streak {
         self.recent_failures.is_full(now.elapsed, window)
     }
 
-    /// Takes what another machine reports. Returns the age of its evidence if that is newer than what was
-    /// known.
+    /// Takes what another machine reports. Returns the age of its evidence if that is another than what was
+    /// known: reports come in order, so it is newer, also where the other machine's clock was set back.
     pub(super) fn hear(&mut self, heard: &VerdictRecord, now: Moment) -> Option<Duration> {
         let known = (self.reported_age, self.reported, self.probed_ms);
         let age_before = self.report_age(now);
@@ -173,7 +173,7 @@ impl Streak {
         (self.reported_age, self.reported, self.probed_ms) = known;
         let probed = heard
             .probed_ms
-            .filter(|heard| Some(*heard) > self.probed_ms)?;
+            .filter(|heard| Some(*heard) != self.probed_ms)?;
         let age = Duration::from_millis(now.unix_ms.saturating_sub(probed));
         let age = age.min(age_before.unwrap_or(Duration::MAX));
         self.probed_ms = Some(probed);

@@ -31,7 +31,7 @@ fn report(sim: &Simulation, name: &str, verdict: Health, probed: u64) -> Vantage
 
 impl Simulation {
     fn hear(&mut self, report: &VantageReport) -> Vec<Flip> {
-        let (flips, ignored) = self.health_table.hear(report, self.now());
+        let (flips, ignored) = (self.health_table).hear(std::slice::from_ref(report), self.now());
         assert_eq!(ignored, Ignored::default());
         flips
     }
@@ -101,6 +101,45 @@ fn repeating_an_old_probe_does_not_refresh() {
 }
 
 #[test]
+fn repeating_an_old_probe_decides_nothing() {
+    let mut sim = majority();
+    sim.hear(&report(&sim, "b", Up, sim.second));
+    sim.second += 1;
+    let down = report(&sim, "c", Down, sim.second);
+    assert!(sim.hear(&down).is_empty(), "one of three");
+    // The others have fallen silent first; so has this one, which is not to decide by that.
+    sim.wait(30);
+    assert!(sim.is_fresh(2) && !sim.is_fresh(1));
+    assert!(sim.hear(&down).is_empty());
+    assert!(sim.hear(&report(&sim, "b", Up, 100)).is_empty());
+    assert_eq!(
+        sim.hear(&report(&sim, "c", Down, sim.second)).len(),
+        1,
+        "evidence"
+    );
+}
+
+#[test]
+fn all_of_a_report_counts_before_any_of_it_decides() {
+    let mut sim = majority();
+    sim.hear(&report(&sim, "b", Down, sim.second));
+    let reports = [("c", Down), ("c/uplink", Up)];
+    let reports = reports.map(|(vantage, verdict)| report(&sim, vantage, verdict, sim.second));
+    let (flips, _) = sim.health_table.hear(&reports, sim.now());
+    assert_eq!(flips, [], "two of four, not two of three");
+}
+
+#[test]
+fn evidence_is_new_also_after_the_clock_of_its_machine_was_set_back() {
+    let mut sim = majority();
+    sim.hear(&report(&sim, "b", Down, sim.second + 60));
+    sim.wait(31);
+    assert!(!sim.is_fresh(1));
+    sim.hear(&report(&sim, "b", Down, sim.second));
+    assert!(sim.is_fresh(1));
+}
+
+#[test]
 fn a_blind_remote_vantage_does_not_vote() {
     let mut sim = majority();
     for node in ["b", "c"] {
@@ -155,7 +194,7 @@ fn records_that_do_not_fit_are_ignored_and_counted() {
             },
         ),
     ] {
-        let heard = sim.health_table.hear(&report, sim.now());
+        let heard = sim.health_table.hear(&[report], sim.now());
         assert_eq!(heard, (Vec::new(), expected));
     }
     assert_eq!(sim.verdict(0), Up);
