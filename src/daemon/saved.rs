@@ -61,6 +61,9 @@ struct OverridesFile {
     /// From layout 2 on, with tombstones.
     #[serde(default)]
     registers: Vec<Register>,
+    /// The pools whose override has ended: it does not come back if the clock was set back meanwhile.
+    #[serde(default)]
+    ended: Vec<Box<str>>,
     /// In layout 1 only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     overrides: Vec<OverrideRecord>,
@@ -122,6 +125,19 @@ pub fn write_verdicts(
     last_up: &LastUp,
     ramps: &UnderWay,
 ) -> io::Result<()> {
+    let bytes = encode_verdicts(verdicts, last_up, ramps)?;
+    write_bytes(&verdicts_path(state_dir), &bytes)
+}
+
+/// The content of the file of verdicts.
+///
+/// # Errors
+/// None that its types allow.
+pub fn encode_verdicts(
+    verdicts: &Saved,
+    last_up: &LastUp,
+    ramps: &UnderWay,
+) -> io::Result<Vec<u8>> {
     let file = VerdictsFile {
         version: VERDICTS_VERSION,
         endpoints: Cow::Borrowed(&verdicts.endpoints),
@@ -132,7 +148,7 @@ pub fn write_verdicts(
             .collect(),
         overrides: None,
     };
-    write(&verdicts_path(state_dir), &file)
+    serde_json::to_vec(&file).map_err(io::Error::other)
 }
 
 /// Writes the overrides; a crash leaves the old file or the new one.
@@ -140,30 +156,45 @@ pub fn write_verdicts(
 /// # Errors
 /// If the folder cannot be made or written to.
 pub fn write_overrides(state_dir: &Path, overrides: &Overrides) -> io::Result<()> {
+    write_bytes(&overrides_path(state_dir), &encode_overrides(overrides)?)
+}
+
+/// The content of the file of overrides.
+///
+/// # Errors
+/// None that its types allow.
+pub fn encode_overrides(overrides: &Overrides) -> io::Result<Vec<u8>> {
     let file = OverridesFile {
         version: OVERRIDES_VERSION,
         registers: overrides.registers().cloned().collect(),
+        ended: overrides.ended().map(Box::from).collect(),
         overrides: Vec::new(),
     };
-    write(&overrides_path(state_dir), &file)
+    serde_json::to_vec(&file).map_err(io::Error::other)
 }
 
 /// Writes one of the files of the state; a crash leaves the old file or the new one.
 pub(super) fn write(path: &Path, file: &impl Serialize) -> io::Result<()> {
+    write_bytes(path, &serde_json::to_vec(file).map_err(io::Error::other)?)
+}
+
+fn write_bytes(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(state_dir) = path.parent() {
         std::fs::create_dir_all(state_dir)?;
     }
-    files::replace(path, &serde_json::to_vec(file).map_err(io::Error::other)?)
+    files::replace(path, bytes)
 }
 
 /// Reads what the last run kept: nothing where there is no file. One that cannot be used is set aside,
 /// with a warning.
 pub fn read(state_dir: &Path) -> State {
-    let mut state = State::default();
-    if let Some(verdicts) = read_file(&verdicts_path(state_dir), parse_verdicts) {
+    let (mut state, now) = (State::default(), unix());
+    let verdicts = |bytes: &[u8]| decode_verdicts(bytes, now);
+    if let Some(verdicts) = read_file(&verdicts_path(state_dir), verdicts) {
         state = verdicts;
     }
-    if let Some(overrides) = read_file(&overrides_path(state_dir), parse_overrides) {
+    let overrides = |bytes: &[u8]| decode_overrides(bytes, now);
+    if let Some(overrides) = read_file(&overrides_path(state_dir), overrides) {
         state.overrides = overrides;
     }
     state
@@ -209,7 +240,11 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8], version: u32) -> Result<T
     serde_json::from_slice(bytes).map_err(|error| error.to_string())
 }
 
-fn parse_verdicts(bytes: &[u8]) -> Result<State, String> {
+/// Reads the content of the file of verdicts; `now` is in Unix seconds.
+///
+/// # Errors
+/// With what is wrong with it.
+pub fn decode_verdicts(bytes: &[u8], now: u64) -> Result<State, String> {
     let file: VerdictsFile<'_> = parse(bytes, VERDICTS_VERSION)?;
     let mut last_up = LastUp::default();
     for LastUpRecord { name, ipv4, ipv6 } in file.last_up {
@@ -221,17 +256,23 @@ fn parse_verdicts(bytes: &[u8]) -> Result<State, String> {
         },
         last_up,
         ramps: file.ramps.into_iter().map(RampRecord::into_ramp).collect(),
-        overrides: overrides(Vec::new(), file.overrides.unwrap_or_default()),
+        overrides: overrides(Vec::new(), file.overrides.unwrap_or_default(), now),
     })
 }
 
-fn parse_overrides(bytes: &[u8]) -> Result<Overrides, String> {
+/// Reads the content of the file of overrides; `now` is in Unix seconds.
+///
+/// # Errors
+/// With what is wrong with it.
+pub fn decode_overrides(bytes: &[u8], now: u64) -> Result<Overrides, String> {
     let file: OverridesFile = parse(bytes, OVERRIDES_VERSION)?;
-    Ok(overrides(file.registers, file.overrides))
+    let mut overrides = overrides(file.registers, file.overrides, now);
+    file.ended.iter().for_each(|pool| overrides.end(pool));
+    Ok(overrides)
 }
 
-fn overrides(registers: Vec<Register>, records: Vec<OverrideRecord>) -> Overrides {
-    let (mut overrides, now) = (Overrides::default(), unix());
+fn overrides(registers: Vec<Register>, records: Vec<OverrideRecord>, now: u64) -> Overrides {
+    let mut overrides = Overrides::default();
     let records = records.into_iter().map(OverrideRecord::into_register);
     for register in registers.into_iter().chain(records) {
         overrides.merge(register, now);
@@ -405,6 +446,16 @@ mod tests {
         assert_eq!(read(dir.path()).overrides, overrides);
         let register = overrides.register("us").expect("a tombstone");
         assert_eq!((register.stamp.ms, &*register.stamp.node), (1_001, "ns1"));
+    }
+
+    #[test]
+    fn an_override_that_has_ended_does_not_come_back_with_a_clock_that_was_set_back() {
+        let mut overrides = state().overrides;
+        assert_eq!(overrides.expire(4_000_000_000), ["us".into()]);
+        let bytes = encode_overrides(&overrides).expect("encode");
+        let read = decode_overrides(&bytes, 3_999_999_999).expect("decode");
+        assert_eq!(read.of("us"), None);
+        assert_eq!(read, overrides);
     }
 
     #[test]

@@ -183,6 +183,20 @@ impl Overrides {
         ended
     }
 
+    /// The pools whose override has ended by itself.
+    pub fn ended(&self) -> impl Iterator<Item = &str> {
+        let has_ended = |entry: &Entry| entry.register.value.is_some() && !entry.is_in_force;
+        let entries = self.by_pool.iter();
+        entries.filter_map(move |(pool, entry)| has_ended(entry).then_some(&**pool))
+    }
+
+    /// Ends a pool's override, whatever the clock says: it had ended in the last run.
+    pub fn end(&mut self, pool: &str) {
+        if let Some(entry) = self.by_pool.get_mut(pool) {
+            entry.is_in_force = false;
+        }
+    }
+
     /// A hash of the registers of some pools: equal on machines that hold the same.
     pub fn digest(&self, is_wanted: impl Fn(&str) -> bool) -> u64 {
         let mut text = String::new();
