@@ -141,6 +141,21 @@ fn a_witness_tells_a_dead_uplink_from_dead_pools() {
         backends.set(at, Mood::Hangs);
     }
     server.wait_for_log("reaches no witness");
+    let admin = server.admin;
+    let (_, text) = http(admin, "GET", "/metrics");
+    for (metric, value) in [
+        ("meridian_vantage_blind{family=\"ipv4\",", 1),
+        ("meridian_witness_reached{", 0),
+    ] {
+        let mut lines = text.lines();
+        let line = lines.find(|line| line.starts_with(metric)).expect(metric);
+        assert!(line.ends_with(&format!(" {value}")), "{line}");
+    }
+    let (_, page) = http(admin, "GET", "/");
+    assert!(
+        page.contains("blind for IPv4") && page.contains("<td>0 of 1"),
+        "{page}"
+    );
     // Three times as long as it would be believed without a witness.
     let end = Instant::now() + Duration::from_millis(1_500);
     let fail = || server.ask("fail.example.com.", RecordType::A, Some(FRANCE));

@@ -156,6 +156,30 @@ fn a_blind_remote_vantage_does_not_vote() {
 }
 
 #[test]
+fn a_remote_vantage_has_a_row_of_its_own() {
+    let mut sim = majority();
+    let mut report = report(&sim, "b", Down, sim.second);
+    report.is_blind.v4 = true;
+    sim.hear(&report);
+    let row = |sim: &Simulation| {
+        let vantage = sim.health_table.vantages(sim.now()).nth(1);
+        let vantage = vantage.expect("the second");
+        let since = vantage.blind_since;
+        assert!(vantage.is_remote && since.v6.is_none());
+        (since.v4, vantage.is_silent)
+    };
+    let heard = Some(sim.now().unix());
+    sim.wait(30);
+    sim.hear(&report);
+    assert_eq!(row(&sim), (heard, false), "since the first report of it");
+    sim.wait(1);
+    assert_eq!(row(&sim), (heard, true));
+    report.is_blind.v4 = false;
+    sim.hear(&report);
+    assert_eq!(row(&sim), (None, true), "repeating is no evidence");
+}
+
+#[test]
 fn records_that_do_not_fit_are_ignored_and_counted() {
     let mut sim = majority();
     let fitting = report(&sim, "b", Down, 100);
