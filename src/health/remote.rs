@@ -194,6 +194,8 @@ impl HealthTable {
             let Some(index) = self.remote(&saved.name.clone().into(), now.elapsed) else {
                 continue;
             };
+            let max_age = self.limits.max_age(&self.endpoints[at].target.monitor);
+            self.vantages[index].probes(max_age);
             let slot = self.endpoints[at].slot(index);
             let reported = saved.is_fresh.then_some(now.elapsed);
             self.endpoints[at].vantages[slot].1 = Streak::resume(&saved.record, reported);

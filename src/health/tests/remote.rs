@@ -237,6 +237,11 @@ fn remote_verdicts_outlive_restart_and_reload() {
     restarted.see(0, good());
     assert_eq!(restarted.health(), Down, "two of three");
 
+    restarted.wait(31);
+    let vantages = restarted.health_table.vantages(restarted.now());
+    let silent = vantages.filter(|vantage| vantage.is_remote && vantage.is_silent);
+    assert_eq!(silent.count(), 2, "they are missed after the restart too");
+
     let mut reloaded = Simulation::new(1, monitor(Quorum::Majority, 1, 1));
     reloaded.second = sim.second;
     reloaded.health_table.adopt(&sim.health_table);
