@@ -1,6 +1,8 @@
 //! A simulated fleet: the real code of evidence, reports and overrides on any number of machines, in simulated
 //! time, through random schedules of faults. README.md says how it is used.
 
+#![expect(clippy::panic, reason = "a failed test shows its seeds")]
+
 mod invariants;
 mod machine;
 mod random;

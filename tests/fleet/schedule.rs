@@ -69,7 +69,7 @@ pub(crate) enum Quality {
 }
 
 /// Something that happens.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     Backend {
         endpoint: usize,

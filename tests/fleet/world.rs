@@ -194,7 +194,7 @@ impl World {
                 self.invariants.every_second(&self.machines, self.now);
                 return self.after(1_000, 1_001, Event::Check);
             }
-            Event::Fault(fault) => return self.fault(fault.clone()),
+            Event::Fault(fault) => return self.fault(*fault),
             Event::Heal => return self.heal(),
             Event::Deliver { machine, .. } => *machine,
             Event::Connect { machine, life }
@@ -489,7 +489,7 @@ impl World {
                     }
                 }
                 Outgoing::Changes(part) => {
-                    self.send(machine, None, Kind::Report, &node, part, None)
+                    self.send(machine, None, Kind::Report, &node, part, None);
                 }
                 Outgoing::Override(payload) => {
                     self.send(machine, None, Kind::Override, &node, payload, None);

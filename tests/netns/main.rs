@@ -5,6 +5,8 @@
 //! It takes root, iproute2 and nats-server. Without, it says so and passes, unless `MERIDIAN_REQUIRE_NETNS` is set.
 //! The figures that it prints are those of docs/fleet.md.
 
+#![expect(clippy::print_stderr, reason = "what was measured is printed")]
+
 mod fleet;
 mod load;
 mod net;
