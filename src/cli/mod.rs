@@ -54,8 +54,8 @@ enum Command {
     Serve,
     /// Probe what pools.toml says and report to the fleet; serves no DNS
     ///
-    /// The configuration is that of `serve`, with a [cluster]; of the rest only `pools`, `state_dir`, [admin],
-    /// [health], [[vantage]] and [safety] matter. Neither zones nor a GeoIP database are needed.
+    /// The configuration is that of `serve`, with a `[cluster]`; of the rest only `pools`, `state_dir`, `[admin]`,
+    /// `[health]`, `[[vantage]]` and `[safety]` matter. Neither zones nor a GeoIP database are needed.
     Vantage,
     /// Run everything on loopback, with four regions to switch off and on
     Demo(demo::Options),
