@@ -1,6 +1,7 @@
 //! The process's connection to its fleet: what `fleet::nats` needs of the process.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
@@ -19,18 +20,20 @@ const INCOMING: usize = 1024;
 /// Runs inside a tokio runtime.
 pub fn start(live: &Live, role: Role) -> (mpsc::Receiver<Incoming>, Outbox) {
     let (sender, incoming) = mpsc::channel(INCOMING);
-    let outbox = Outbox::default();
+    let config = Arc::clone(&live.snapshots.current().plan.config);
+    let Some(cluster) = &config.process.cluster else {
+        return (incoming, Outbox::default());
+    };
     let dropped = |reason| live.meters.fleet_link_dropped.with_label_values(&[reason]);
-    if let Some(cluster) = &live.snapshots.current().plan.config.process.cluster {
-        let drops = Drops {
-            lagged: dropped("lagged"),
-            oversized: dropped("oversized"),
-        };
-        let read = |path: &Path| {
-            let reading = files::read_whole(path, files::MAX_SETTINGS_LEN);
-            reading.content.map_err(|error| error.fault("file"))
-        };
-        nats::start(cluster.clone(), read, outbox.clone(), sender, drops, role);
-    }
+    let outbox = Outbox::counting(dropped("unsent"));
+    let drops = Drops {
+        lagged: dropped("lagged"),
+        oversized: dropped("oversized"),
+    };
+    let read = |path: &Path| {
+        let reading = files::read_whole(path, files::MAX_SETTINGS_LEN);
+        reading.content.map_err(|error| error.fault("file"))
+    };
+    nats::start(cluster.clone(), read, outbox.clone(), sender, drops, role);
     (incoming, outbox)
 }

@@ -7,10 +7,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use prometheus::IntCounter;
 use tokio::sync::Notify;
 
 use crate::base::lock::lock;
@@ -101,10 +100,21 @@ pub struct Outbox {
 struct Shared {
     waiting: Mutex<VecDeque<Outgoing>>,
     added: Notify,
-    dropped: AtomicU64,
+    dropped: Option<IntCounter>,
 }
 
 impl Outbox {
+    /// Counts the messages that are dropped because the bus did not take them in time.
+    pub fn counting(dropped: IntCounter) -> Self {
+        let shared = Shared {
+            dropped: Some(dropped),
+            ..Shared::default()
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
     /// Adds a message; never waits. What it supersedes, and the oldest where there are too many, is dropped.
     pub fn push(&self, message: Outgoing) {
         let mut waiting = lock(&self.shared.waiting);
@@ -120,8 +130,9 @@ impl Outbox {
         let dropped = before - waiting.len();
         waiting.push_back(message);
         drop(waiting);
-        let dropped = u64::try_from(dropped).unwrap_or(u64::MAX);
-        self.shared.dropped.fetch_add(dropped, Ordering::Relaxed);
+        if let Some(counter) = &self.shared.dropped {
+            counter.inc_by(u64::try_from(dropped).unwrap_or(u64::MAX));
+        }
         self.shared.added.notify_one();
     }
 
@@ -134,11 +145,6 @@ impl Outbox {
             self.shared.added.notified().await;
         }
     }
-
-    /// The number of messages that were dropped because the bus did not take them in time.
-    pub fn dropped(&self) -> u64 {
-        self.shared.dropped.load(Ordering::Relaxed)
-    }
 }
 
 fn is_report(message: &Outgoing) -> bool {
@@ -149,9 +155,14 @@ fn is_report(message: &Outgoing) -> bool {
 mod tests {
     use super::*;
 
+    fn counter() -> IntCounter {
+        IntCounter::new("dropped", "help").expect("a name")
+    }
+
     #[tokio::test]
     async fn a_full_state_supersedes_the_reports_that_wait() {
-        let outbox = Outbox::default();
+        let dropped = counter();
+        let outbox = Outbox::counting(dropped.clone());
         let report = |n| Outgoing::Report(vec![vec![n]]);
         outbox.push(report(1));
         outbox.push(Outgoing::Override(vec![2]));
@@ -165,19 +176,20 @@ mod tests {
         ] {
             assert_eq!(outbox.next().await, expected);
         }
-        assert_eq!(outbox.dropped(), 2);
+        assert_eq!(dropped.get(), 2);
     }
 
     #[tokio::test]
     async fn the_oldest_is_dropped_for_a_new_one() {
-        let outbox = Outbox::default();
+        let dropped = counter();
+        let outbox = Outbox::counting(dropped.clone());
         for n in 0..=u8::MAX {
             outbox.push(Outgoing::Changes(vec![n]));
         }
         outbox.push(Outgoing::Override(vec![]));
-        assert_eq!(outbox.dropped(), 0);
+        assert_eq!(dropped.get(), 0);
         outbox.push(Outgoing::Override(vec![]));
-        assert_eq!(outbox.dropped(), 1);
+        assert_eq!(dropped.get(), 1);
         assert_eq!(outbox.next().await, Outgoing::Changes(vec![1]));
     }
 

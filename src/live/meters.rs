@@ -96,7 +96,7 @@ impl Meters {
             ),
             fleet_link_dropped: counter(
                 "meridian_fleet_link_dropped_total",
-                "Messages from NATS that were dropped before they were read, by reason.",
+                "Messages that were dropped before they were read, or before NATS took them, by reason.",
                 &["reason"],
             ),
             admin_refused: counter(
