@@ -16,7 +16,6 @@ use prometheus::core::Collector;
 use crate::admin::process::ProcessNow;
 use crate::admin::sources;
 use crate::base::health::Health;
-use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
 use crate::base::rr::Rcode;
 use crate::base::transport::Transport;
@@ -391,21 +390,19 @@ impl Page {
             [],
             [([""; 0], snapshot.generation as f64)],
         );
-        let atlas = &snapshot.plan.atlas;
-        let databases = std::iter::once(atlas.about()).chain(atlas.about_asn());
-        // A vantage has none.
-        let databases = databases.filter(|about| about.n_networks != PerFamily::default());
+        let now = live.clock.now().unix();
         self.gauge(
             "meridian_geoip_build_timestamp_seconds",
             "When a GeoIP database was built, by its type.",
             ["database"],
-            databases
-                .map(|about| (&about.database_type, about.build_epoch))
+            snapshot
+                .plan
+                .databases(now)
+                .map(|(about, _)| (&about.database_type, about.build_epoch))
                 .collect::<BTreeMap<_, _>>()
                 .into_iter()
                 .map(|(name, built)| ([name], built as f64)),
         );
-        let now = live.clock.now().unix();
         self.gauge(
             "meridian_geoip_old",
             "Whether a GeoIP database is older than max_age; the embedded one never is.",

@@ -1,7 +1,7 @@
 //! `/api/v1/overrides/POOL`: takes pools out of the answers and back.
 //!
-//! Calls are judged in a fixed order: path (400), token (401, 403), pool (404), body (400, 408, 413); then they
-//! go to the control loop, which refuses drains that leave clients without a pool (409), and the answer comes once
+//! Calls are judged in a fixed order: path (400), token (401, 403), whether queries are answered here (409), pool
+//! (404), body (400, 408, 413, 422); then they go to the control loop, which refuses drains that leave clients without a pool (409), and the answer comes once
 //! the change is served and on disk.
 
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use axum::extract::Path;
 use axum::extract::State;
 use axum::extract::rejection::PathRejection;
 use axum::http::HeaderMap;
+use axum::http::StatusCode;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -64,12 +65,7 @@ impl OverrideBody {
             ))
         })?;
         let until = match body.lasts {
-            Some(text) => Some(end(&text, now).ok_or_else(|| {
-                Failure::bad(format!(
-                    "`for`: `{text}` is not taken, expected a duration above 0s such as \"30m\", \
-                     \"2h\" or \"1d12h\""
-                ))
-            })?),
+            Some(text) => Some(end(&text, now)?),
             None => None,
         };
         let reason = body.reason.unwrap_or_default();
@@ -89,12 +85,31 @@ impl OverrideBody {
     }
 }
 
-/// When something ends that begins now, rounded up to a second and at most in the year 9999.
-fn end(text: &str, now: u64) -> Option<u64> {
-    let lasts = duration(text)?;
+/// When something ends that begins now, rounded up to a second.
+fn end(text: &str, now: u64) -> Result<u64, Failure> {
+    let not_taken = |status, expected| {
+        Failure::new(
+            status,
+            format!("`for`: `{text}` is not taken, expected {expected}"),
+        )
+    };
+    let (is_past, length) = match text.strip_prefix('-') {
+        Some(length) => (true, length),
+        None => (false, text),
+    };
+    let Some(lasts) = duration(length) else {
+        let expected = "a duration such as \"30m\", \"2h\" or \"1d12h\"";
+        return Err(not_taken(StatusCode::BAD_REQUEST, expected));
+    };
+    let unfit = |expected| not_taken(StatusCode::UNPROCESSABLE_ENTITY, expected);
+    if is_past || lasts.is_zero() {
+        return Err(unfit("a duration above 0s"));
+    }
     let seconds = lasts.as_secs() + u64::from(lasts.subsec_nanos() > 0);
-    let until = now.checked_add(seconds)?;
-    (seconds > 0 && until <= MAX_UNIX).then_some(until)
+    let until = now.checked_add(seconds);
+    until
+        .filter(|until| *until <= MAX_UNIX)
+        .ok_or_else(|| unfit("an end before the year 10000"))
 }
 
 /// `PUT /api/v1/overrides/POOL`.
@@ -109,6 +124,7 @@ pub async fn set(
     let pool = pool_name(pool)?;
     let change = Change::Override(&pool);
     shared.authorize(&client, &headers, change).await?;
+    check_role(&shared)?;
     if !shared.is_served(&pool) {
         return Err(Failure::no_pool(&pool));
     }
@@ -140,6 +156,7 @@ pub async fn clear(
     let pool = pool_name(pool)?;
     let change = Change::Override(&pool);
     shared.authorize(&client, &headers, change).await?;
+    check_role(&shared)?;
     let name = pool.as_str().into();
     let was_there = shared
         .ask(&client, |reply| Request::ClearOverride {
@@ -155,6 +172,17 @@ pub async fn clear(
         pool,
         r#override: None,
     }))
+}
+
+/// Refuses overrides on a vantage, where they would have no effect: it has no answers, and sends none on.
+fn check_role(shared: &Shared) -> Result<(), Failure> {
+    match shared.site.live.addresses.serve_dns() {
+        true => Ok(()),
+        false => Err(Failure::new(
+            StatusCode::CONFLICT,
+            "a vantage answers no queries and takes no overrides; set them on a name server of the fleet",
+        )),
+    }
 }
 
 /// What a call about overrides answers.

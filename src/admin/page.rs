@@ -139,7 +139,7 @@ fn write_fleet(out: &mut String, fleet: &Fleet, now: u64) -> fmt::Result {
             write!(out, "{}", Badge("down", "two machines use this name"))?;
         }
         for difference in &node.differs {
-            let text = format!("{} differs", difference.what);
+            let text = format!("differs in {}", difference.what);
             write!(
                 out,
                 "{} {}",

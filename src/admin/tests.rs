@@ -422,16 +422,24 @@ async fn every_error_is_json_with_a_fitting_status() {
             pool,
             BEARER,
             r#"{"state":"up","for":"0s"}"#,
-            400,
-            "`for`: `0s` is not taken",
+            422,
+            "`for`: `0s` is not taken, expected a duration above 0s",
+        ),
+        (
+            "PUT",
+            pool,
+            BEARER,
+            r#"{"state":"up","for":"-1h"}"#,
+            422,
+            "`for`: `-1h` is not taken, expected a duration above 0s",
         ),
         (
             "PUT",
             pool,
             BEARER,
             r#"{"state":"up","for":"99999999d"}"#,
-            400,
-            "`for`: `99999999d`",
+            422,
+            "`for`: `99999999d` is not taken, expected an end before",
         ),
         ("PUT", pool, BEARER, control, 400, "`reason` is not taken"),
         ("PUT", pool, BEARER, &long, 413, "the body is too large"),
@@ -830,7 +838,7 @@ fn the_page_tells_in_words_and_escapes_everything() {
     status.pools[0].membership.reason = Some(hostile.into());
     let html = page::html(&status);
     for said in [
-        "configuration differs",
+        "differs in configuration",
         "not ready",
         "<span class=\"badge down\">down</span>",
         "status 503, expected 200-399",

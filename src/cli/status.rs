@@ -11,6 +11,7 @@ use comfy_table::ContentArrangement;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 
+use crate::admin::fleet::Fleet;
 use crate::admin::fleet::Node;
 use crate::admin::json::Endpoint;
 use crate::admin::json::Pool;
@@ -39,7 +40,10 @@ pub fn run(config: &Path, options: &Options) -> Result<ExitCode> {
     let status: Status = remote.get("/api/v1/status", &[])?;
     let text = match options.json {
         true => format!("{}\n", serde_json::to_string_pretty(&status)?),
-        false if options.fleet => render_fleet(&status),
+        false if options.fleet => match &status.fleet {
+            Some(fleet) => render_fleet(fleet, &status.version, status.now),
+            None => "no fleet: meridian.toml has no [cluster]\n".into(),
+        },
         false => render(&status),
     };
     out::print(&text)?;
@@ -53,10 +57,13 @@ pub fn run(config: &Path, options: &Options) -> Result<ExitCode> {
 /// The status for a person.
 fn render(status: &Status) -> String {
     let listen: Vec<String> = status.listen.iter().map(ToString::to_string).collect();
+    let listen = match &*listen.join(" ") {
+        "" => "as a vantage".to_owned(),
+        addresses => format!("on {addresses}"),
+    };
     let mut text = format!(
-        "meridian {} on {}, up {}, generation {}{}\n",
+        "meridian {} {listen}, up {}, generation {}{}\n",
         status.version,
-        listen.join(" "),
         Span(status.now.saturating_sub(status.started)),
         status.generation,
         match &status.waiting_for {
@@ -137,11 +144,8 @@ fn write_vantages(text: &mut String, vantages: &[VantageState], now: u64) {
 }
 
 /// The fleet for a person: a row for each machine, this one first.
-fn render_fleet(status: &Status) -> String {
-    let Some(fleet) = &status.fleet else {
-        return "no fleet: meridian.toml has no [cluster]\n".into();
-    };
-    let ago = |at: u64| Span(status.now.saturating_sub(at));
+fn render_fleet(fleet: &Fleet, version: &str, now: u64) -> String {
+    let ago = |at: u64| Span(now.saturating_sub(at));
     let mut text = match (&fleet.connected_to, &fleet.reason) {
         (Some(server), _) => format!("connected to {server} for {}\n", ago(fleet.since)),
         (None, Some(reason)) => format!("not connected for {}: {reason}\n", ago(fleet.since)),
@@ -167,7 +171,7 @@ fn render_fleet(status: &Status) -> String {
                 .map_or("-".into(), |digest| digest.chars().take(8).collect())
         })
     };
-    let own = [fleet.node.clone(), status.version.clone(), "-".into()].into_iter();
+    let own = [fleet.node.clone(), version.into(), "-".into()].into_iter();
     let own = own.chain(digests(&fleet.digests));
     table.add_row(own.chain(["this machine".into()]).collect::<Vec<String>>());
     for node in &fleet.nodes {
@@ -195,9 +199,12 @@ fn state(node: &Node, ago: impl Fn(u64) -> String) -> String {
     if node.duplicate {
         state.push("two machines use this name".to_owned());
     }
-    for difference in &node.differs {
-        let since = ago(difference.since);
-        state.push(format!("{} differs for {since}", difference.what));
+    let differs = node.differs.iter();
+    let differs: Vec<_> = differs
+        .map(|difference| format!("in {} for {}", difference.what, ago(difference.since)))
+        .collect();
+    if !differs.is_empty() {
+        state.push(format!("differs {}", differs.join(", ")));
     }
     if state.is_empty() {
         state.push("agrees".to_owned());
@@ -319,6 +326,59 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_fleet_has_a_row_for_each_machine() {
+        let digests = |configuration: &str| {
+            json!({"configuration": configuration, "database": "b2b2b2b2b2b2b2b2",
+                "overrides": "c3c3c3c3c3c3c3c3", "verdicts": "d4d4d4d4d4d4d4d4"})
+        };
+        let node = |name, age: u64, lost, duplicate, differs| {
+            json!({"name": name, "version": "0.1.0", "digests": digests("a2a2a2a2a2a2a2a2"),
+                "last_seen": 1_000 - age, "age_seconds": age, "lost": lost,
+                "duplicate": duplicate, "differs": differs, "ignored_records": {}})
+        };
+        let fleet = json!({
+            "node": "ns1", "connected_to": "nats://127.0.0.1:4222", "reason": null, "since": 880,
+            "name_taken": true, "digests": digests("a1a1a1a1a1a1a1a1"),
+            "nodes": [
+                node("ns2", 1, false, false, json!([
+                    {"what": "configuration", "since": 970}, {"what": "verdicts", "since": 980}])),
+                node("ns3", 90, true, true, json!([])),
+                json!({"name": "tokyo", "version": "0.1.0", "digests": {}, "last_seen": 998,
+                    "age_seconds": 2.0, "lost": false, "duplicate": false, "differs": [],
+                    "ignored_records": {}}),
+            ],
+        });
+        let fleet: Fleet = serde_json::from_value(fleet).expect("a fleet");
+        let expected = "\
+connected to nats://127.0.0.1:4222 for 2m 0s
+another machine uses the name ns1: give each its own [cluster] node
+ node   version  seen        configuration  database  overrides  verdicts  state
+ ns1    0.1.0    -           a1a1a1a1       b2b2b2b2  c3c3c3c3   d4d4d4d4  this machine
+ ns2    0.1.0    1s ago      a2a2a2a2       b2b2b2b2  c3c3c3c3   d4d4d4d4  differs in configuration for 30s, in verdicts for 20s
+ ns3    0.1.0    1m 30s ago  a2a2a2a2       b2b2b2b2  c3c3c3c3   d4d4d4d4  lost: its vantages have no vote, two machines use this name
+ tokyo  0.1.0    2s ago      -              -         -          -         agrees
+";
+        assert_eq!(render_fleet(&fleet, "0.1.0", 1_000), expected);
+        for (reason, since, line) in [
+            (Some("refused"), 940, "not connected for 1m 0s: refused\n"),
+            (None, 0, "not connected yet\n"),
+        ] {
+            let fleet = Fleet {
+                node: "ns1".into(),
+                connected_to: None,
+                reason: reason.map(Into::into),
+                since,
+                name_taken: false,
+                digests: BTreeMap::new(),
+                nodes: Vec::new(),
+            };
+            let text = render_fleet(&fleet, "0.1.0", 1_000);
+            assert!(text.starts_with(line), "{text}");
+            assert_eq!(text.lines().count(), 3, "{text}");
+        }
+    }
 
     #[test]
     fn vantages_that_need_a_look_have_a_line_each() {

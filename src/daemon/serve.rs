@@ -409,7 +409,7 @@ fn announce(live: &Live) {
         .admin
         .map_or("off".into(), |admin| admin.to_string());
     let config = &plan.config;
-    if let (Some(cluster), true) = (&config.process.cluster, addresses.dns.is_empty()) {
+    if let (Some(cluster), false) = (&config.process.cluster, addresses.serve_dns()) {
         let n_endpoints = config.pools.pools.iter().map(|pool| pool.endpoints.len());
         info!(
             node = &*cluster.node,

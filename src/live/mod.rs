@@ -152,6 +152,13 @@ pub struct Addresses {
     pub admin: Option<SocketAddr>,
 }
 
+impl Addresses {
+    /// Whether queries are answered; not by a vantage, which only probes.
+    pub fn serve_dns(&self) -> bool {
+        !self.dns.is_empty()
+    }
+}
+
 /// The result of the latest load of the operator's files.
 #[derive(Clone, Debug, Default)]
 pub struct LastReload {

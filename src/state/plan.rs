@@ -7,6 +7,7 @@ use crate::base::diag::Report;
 use crate::base::ix::PoolIx;
 use crate::base::ix::SteeredIx;
 use crate::base::name::Name;
+use crate::base::per_family::PerFamily;
 use crate::config::model;
 use crate::config::model::Config;
 use crate::config::model::Steered;
@@ -57,7 +58,8 @@ pub struct Plan {
 
 impl Plan {
     /// The databases, each with whether it is older than `[geoip] max_age` at `now`, in seconds since 1970.
-    /// The embedded one never is: its age is the program's, and no operator can replace it alone.
+    /// The embedded one never is: its age is the program's, and no operator can replace it alone. A vantage has
+    /// none.
     pub fn databases(&self, now: u64) -> impl Iterator<Item = (&DatabaseInfo, bool)> {
         let geoip = &self.config.process.geoip;
         let is_old = move |about: &DatabaseInfo| {
@@ -66,7 +68,9 @@ impl Plan {
         let locations = self.atlas.about();
         let locations = (locations, geoip.database.is_some() && is_old(locations));
         let systems = self.atlas.about_asn();
-        std::iter::once(locations).chain(systems.map(move |about| (about, is_old(about))))
+        let databases =
+            std::iter::once(locations).chain(systems.map(move |about| (about, is_old(about))));
+        databases.filter(|(about, _)| about.n_networks != PerFamily::default())
     }
 
     /// Compiles; without secrets and keys, which the caller adds. Tables of the plan before are kept where

@@ -6,6 +6,7 @@ use crate::harness::Mood;
 use crate::harness::Server;
 use crate::harness::eventually;
 use crate::harness::http;
+use crate::harness::http_with;
 use crate::harness::world;
 
 /// The files of a name server, whose zones and databases are not there.
@@ -43,9 +44,27 @@ fn a_vantage_probes_reloads_and_keeps_its_verdicts() {
     assert!(status == 200 && page.contains("tokyo"), "{page}");
     let metrics = http(vantage.admin, "GET", "/metrics").1;
     assert!(
-        !metrics.contains("meridian_geoip_build_timestamp_seconds{"),
+        !metrics.contains("meridian_geoip_build_timestamp_seconds{")
+            && !metrics.contains("meridian_geoip_old{"),
         "{metrics}"
     );
+
+    // What overrides are for is not here.
+    let headers = "Authorization: Bearer s3cret-of-16-octets\r\n";
+    for (method, body) in [("PUT", "{\"state\":\"drain\"}"), ("DELETE", "")] {
+        let path = "/api/v1/overrides/us";
+        let (status, answer) = http_with(vantage.admin, method, path, headers, body);
+        assert!(
+            status == 409 && answer.contains("on a name server"),
+            "{answer}"
+        );
+    }
+    let status = vantage
+        .folder
+        .meridian(&["status", "--server", &vantage.admin.to_string()]);
+    let status = String::from_utf8_lossy(&status.stdout).into_owned();
+    assert!(status.contains(" as a vantage, up"), "{status}");
+    assert!(!status.contains("database"), "{status}");
 
     let more =
         "[pool.more]\nlocation = [0, 0]\nmonitor = \"ready\"\nendpoints = [\"127.0.90.5\"]\n";
