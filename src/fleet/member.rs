@@ -5,6 +5,7 @@
 //! sent, and those that hold newer ones reply with them.
 
 use std::collections::BTreeSet;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::fleet::link::Incoming;
@@ -34,6 +35,9 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// … but never more often than this.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How often the same reason for having no connection is reported.
+const REPEAT_INTERVAL: Duration = Duration::from_secs(60);
+
 /// The state.
 #[derive(Debug)]
 pub struct Member {
@@ -41,6 +45,7 @@ pub struct Member {
     roster: Roster,
     writer: Writer,
     connection: Connection,
+    reported: ReportedConnection,
     plan: Plan,
     /// When the full state is sent next.
     next_report: Duration,
@@ -78,7 +83,7 @@ pub struct Heard {
     pub merged: Vec<Register>,
     /// What to send.
     pub outgoing: Vec<Outgoing>,
-    /// Whether the connection came or went.
+    /// The connection, if it came or went and that is to be logged.
     pub connection: Option<Connection>,
 }
 
@@ -91,6 +96,7 @@ impl Member {
             roster: Roster::new(settings, boot),
             node,
             connection: Connection::default(),
+            reported: ReportedConnection::default(),
             plan: Plan::default(),
             next_report: Duration::ZERO,
             refused: RefusedOverrides::default(),
@@ -165,16 +171,13 @@ impl Member {
         heard
     }
 
-    /// Notes the state of the connection; returns it if there was another before.
+    /// Notes the state of the connection; returns it if it is to be logged.
     fn connection(
         &mut self,
         server: Option<Box<str>>,
         reason: Option<Box<str>>,
         now: Moment,
     ) -> Option<Connection> {
-        let is_new = self.connection.server.is_some() != server.is_some()
-            || self.connection.since == 0
-            || self.connection.reason != reason;
         let since = match self.connection.server.is_some() == server.is_some() {
             true if self.connection.since > 0 => self.connection.since,
             _ => now.unix(),
@@ -184,7 +187,8 @@ impl Member {
             reason,
             since,
         };
-        is_new.then(|| self.connection.clone())
+        let is_news = self.reported.is_news(&self.connection.reason, now);
+        is_news.then(|| self.connection.clone())
     }
 
     fn merge(
@@ -345,6 +349,35 @@ impl Member {
                 ("unknown_pool", self.refused.unknown_pool),
             ],
         }
+    }
+}
+
+/// What was reported of the connection, so that one that comes and goes fills no log.
+#[derive(Debug, Default)]
+struct ReportedConnection {
+    /// Why there is no connection, or that there is one, in the latest report; `None`: there was no report yet.
+    latest: Option<Option<Box<str>>>,
+    /// When each reason was reported.
+    reasons: HashMap<Box<str>, Duration>,
+}
+
+impl ReportedConnection {
+    /// Whether a state is to be reported now: it is another than in the latest report, and its reason was in none
+    /// for a while.
+    fn is_news(&mut self, reason: &Option<Box<str>>, now: Moment) -> bool {
+        if self.latest.as_ref() == Some(reason) {
+            return false;
+        }
+        self.reasons
+            .retain(|_, at| now.elapsed.saturating_sub(*at) < REPEAT_INTERVAL);
+        if let Some(reason) = reason {
+            if self.reasons.contains_key(reason) {
+                return false;
+            }
+            self.reasons.insert(reason.clone(), now.elapsed);
+        }
+        self.latest = Some(reason.clone());
+        true
     }
 }
 
@@ -546,6 +579,36 @@ mod tests {
                 .view(&machine.health_table, &machine.overrides, at(20));
             assert!(view.dropped.iter().all(|(_, n)| *n == 0), "{view:?}");
             assert_eq!(view.nodes[0].digests, view.digests);
+        }
+    }
+
+    #[test]
+    fn a_connection_that_comes_and_goes_is_logged_once_a_minute() {
+        let mut machine = Machine::new("a");
+        let connected = Incoming::Connected {
+            server: "nats".into(),
+        };
+        let lost = |reason: &str| Incoming::Disconnected {
+            reason: reason.into(),
+        };
+        for (s, incoming, is_logged) in [
+            (0, lost("refused"), true),
+            (1, lost("refused"), false),
+            (2, connected.clone(), true),
+            (3, lost("closed"), true),
+            (4, connected.clone(), true),
+            (5, lost("closed"), false),
+            (6, connected.clone(), false),
+            (7, lost("refused"), false),
+            (8, connected.clone(), false),
+            (62, lost("closed"), false),
+            (63, lost("closed"), true),
+            (64, connected.clone(), true),
+        ] {
+            let heard = machine.hear(&incoming, at(s));
+            assert_eq!(heard.connection.is_some(), is_logged, "after {s} s");
+            let is_connected = machine.member.connection.server.is_some();
+            assert_eq!(is_connected, incoming == connected, "after {s} s");
         }
     }
 
