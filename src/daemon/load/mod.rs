@@ -432,3 +432,59 @@ fn too_long_for(ecs: &Ecs, networks: &[Prefix]) -> Option<Prefix> {
     let mut networks = networks.iter().copied().filter(|_| ecs.enabled);
     networks.find(|network| network.len() > max_scope[network.family()])
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// The digest of a machine's configuration.
+    fn digest(files: &[(&str, &str)]) -> Option<u64> {
+        let dir = tempfile::tempdir().expect("temp dir");
+        fs::create_dir(dir.path().join("zones")).expect("a folder");
+        for (name, text) in files {
+            fs::write(dir.path().join(name), text).expect("write");
+        }
+        let mut loader = Loader::new(&dir.path().join("meridian.toml"), |_| 1);
+        let loaded = loader.load(None, &Trigger::Asked).expect("sound files");
+        loaded.plan.digest
+    }
+
+    #[test]
+    fn equal_files_have_equal_digests_on_every_machine() {
+        let zone = "$TTL 60\n@ SOA ns h 1 1 1 1 1\n@ NS ns\nns A 192.0.2.1\n$INCLUDE more.inc\n";
+        let files = [
+            (
+                "meridian.toml",
+                "zones = 'zones'\npools = 'pools.toml'\n[server]\nlisten = ['127.0.0.1:53']\n",
+            ),
+            (
+                "pools.toml",
+                "[pool.a]\nlocation = [0, 0]\nendpoints = ['192.0.2.2']\n",
+            ),
+            ("zones/example.com.zone", zone),
+            ("zones/example.net.zone", zone),
+            ("zones/more.inc", "www A 192.0.2.3\n"),
+        ];
+        let usual = digest(&files);
+        assert!(usual.is_some());
+        let with = |at: usize, text: &str| {
+            let mut files = files;
+            files[at].1 = text;
+            digest(&files)
+        };
+        // The process's own settings differ from machine to machine.
+        let process = files[0].1.replace(":53", ":54");
+        assert_eq!(with(0, &process), usual);
+        assert_ne!(
+            with(1, &files[1].1.replace("192.0.2.2", "192.0.2.9")),
+            usual
+        );
+        assert_ne!(with(3, &zone.replace("h 1 1", "h 2 1")), usual);
+        assert_ne!(with(4, "www A 192.0.2.4\n"), usual);
+        assert_ne!(digest(&[files[0], files[1], files[2], files[4]]), usual);
+        let no_zones = files[0].1.replace("zones = 'zones'\n", "");
+        assert_eq!(with(0, &no_zones), None, "a vantage has none");
+    }
+}
