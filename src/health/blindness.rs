@@ -38,6 +38,13 @@ impl HealthTable {
         Cow::Borrowed(&observation.result)
     }
 
+    /// Whether contact with something that has not answered since `lost` shows that the vantage had seen nothing:
+    /// nothing else has answered since then either, or all that has is lost as well.
+    pub(super) fn sees_again(&self, index: usize, family: Family, lost: Duration) -> bool {
+        let sight = self.vantages[index].sight[family];
+        !sight.was_reached_after(lost) || self.has_lost_all(index, family)
+    }
+
     /// Voids what has failed together with an endpoint that answers again, if another pool's has.
     pub(super) fn void_common_failures(
         &mut self,
@@ -81,23 +88,22 @@ impl HealthTable {
         let Some(index) = vantages.position(is_of) else {
             return Vec::new();
         };
-        let mut witnesses = self.vantages[index].witnesses.iter_mut();
-        let Some(witness) = witnesses.find(|w| w.address == observation.witness) else {
+        let mut witnesses = self.vantages[index].witnesses.iter();
+        let Some(nth) = witnesses.position(|w| w.address == observation.witness) else {
             return Vec::new();
         };
         if !observation.is_reached {
-            witness.missed(now.elapsed);
+            self.vantages[index].witnesses[nth].missed(now.elapsed);
             return Vec::new();
         }
-        let lost = witness.reached();
         let family = Family::of(observation.witness.ip());
-        let sight = self.vantages[index].sight[family];
-        // It was gone with the endpoints, and nothing else has answered since.
-        if lost.is_some_and(|lost| !sight.was_reached_after(lost))
+        let lost = self.vantages[index].witnesses[nth].lost();
+        if lost.is_some_and(|lost| self.sees_again(index, family, lost))
             && self.sees_two_pools(index, family)
         {
             self.void(index, family, now);
         }
+        self.vantages[index].witnesses[nth].reached();
         let was_blind = self.vantages[index].sight[family].witnessed(now.elapsed);
         self.in_sight(was_blind, index, family, now)
     }

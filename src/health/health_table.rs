@@ -184,13 +184,8 @@ impl HealthTable {
         let (at, index, family) = (*at, *index, Family::of(seen.address));
         let result = self.believable(observation, index, family, now);
         let contact = result.contact();
-        let endpoint = &self.endpoints[at];
-        let streak = &endpoint.vantages[slot].1;
-        let sight = self.vantages[index].sight[family];
-        let was_lost = streak
-            .lost
-            .is_some_and(|lost| !sight.was_reached_after(lost));
-        if contact == Some(true) && was_lost {
+        let lost = self.endpoints[at].vantages[slot].1.lost;
+        if contact == Some(true) && lost.is_some_and(|lost| self.sees_again(index, family, lost)) {
             self.void_common_failures(at, index, family, now);
         }
         let endpoint = &mut self.endpoints[at];

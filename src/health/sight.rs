@@ -8,8 +8,9 @@
 //! has a witness of the family, that takes the place of both: contact with it is contact, and there is no
 //! such end while it is gone.
 //!
-//! When an endpoint answers that had failed together with one of another pool, the vantage has *regained*
-//! its sight: those failures, and those of probes that began before, were its own and are void.
+//! When an endpoint answers that had failed together with one of another pool, or that was down before all of
+//! them failed, the vantage has *regained* its sight: those failures, and those of probes that began before, were its
+//! own and are void.
 //!
 //! A probe for which there is no route says nothing about its endpoint, but counts as lost contact here.
 //! As long as there is none to anything, blindness does not end.

@@ -36,10 +36,15 @@ impl Witness {
         }
     }
 
-    /// Takes that it was reached; returns since when it had been missed.
-    pub(super) fn reached(&mut self) -> Option<Duration> {
+    /// Takes that it was reached.
+    pub(super) fn reached(&mut self) {
         self.is_proven = true;
-        self.lost.take()
+        self.lost = None;
+    }
+
+    /// Since when it is missed; `None` if it was reached at the latest attempt.
+    pub(super) fn lost(&self) -> Option<Duration> {
+        self.lost
     }
 
     /// Takes that it was not reached.

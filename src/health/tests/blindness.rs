@@ -328,6 +328,62 @@ fn a_pool_that_comes_back_voids_no_failure_of_another() {
 }
 
 #[test]
+fn an_outage_moves_nothing_where_a_pool_that_was_down_answers_first() {
+    let pools = ["eu", "us", "jp"];
+    for failure in [times_out(), refuses()] {
+        for length in 10..28 {
+            let mut world = World::settled(&pools, &["only"], &monitor(Quorum::Any, 2, 2));
+            world.run(30, |probe| {
+                if probe.pool == "jp" {
+                    refuses()
+                } else {
+                    well()
+                }
+            });
+            assert_eq!(world.health("jp"), Down);
+            world.flips.clear();
+            world.run(length, |_| failure.clone());
+            world.run(30, |_| well());
+            let flips = world.flips.iter().map(|(_, pool, to)| (&**pool, *to));
+            assert_eq!(flips.collect::<Vec<_>>(), [("jp", Up)], "{length} s");
+        }
+    }
+}
+
+#[test]
+fn a_pool_that_answers_now_and_then_hides_no_failure_of_others() {
+    let pools = ["eu", "us", "jp"];
+    for (what, before, after) in [
+        ("comes back", refuses(), well()),
+        ("is unfit and answers", answers_503(), answers_503()),
+        ("is unfit and comes back", refuses(), answers_503()),
+    ] {
+        let mut world = World::settled(&pools, &["only"], &monitor(Quorum::Any, 2, 2));
+        world.run(30, |probe| {
+            if probe.pool == "jp" {
+                before.clone()
+            } else {
+                well()
+            }
+        });
+        let start = world.now;
+        world.flips.clear();
+        world.run(60, |probe| {
+            if probe.pool == "jp" {
+                after.clone()
+            } else {
+                times_out()
+            }
+        });
+        assert_eq!((world.health("eu"), world.health("us")), (Down, Down));
+        for (at, pool, to) in &world.flips {
+            let after = at - start;
+            assert!(*to == Up || after <= 25_000, "{what}: {pool} {after} ms");
+        }
+    }
+}
+
+#[test]
 fn others_decide_while_one_vantage_is_blind() {
     let vantages = ["a", "b", "c"];
     let mut world = World::settled(&["eu", "us"], &vantages, &monitor(Quorum::Majority, 2, 2));

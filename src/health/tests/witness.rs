@@ -122,6 +122,21 @@ fn pools_that_stay_away_are_down_once_the_witness_is_back() {
 }
 
 #[test]
+fn an_outage_moves_nothing_where_a_witness_that_was_gone_answers_first() {
+    for phase in [0, 1_200, 2_500, 4_000] {
+        for length in 12..18 {
+            let mut world = World::witnessed(&POOLS, phase, true);
+            world.witness_is_reached(false);
+            world.run(20, |_| well());
+            world.run(length, |_| times_out());
+            world.witness_is_reached(true);
+            world.run(30, |_| well());
+            assert!(world.flips.is_empty(), "{length} s: {:?}", world.flips);
+        }
+    }
+}
+
+#[test]
 fn an_uplink_that_flaps_moves_nothing() {
     let mut world = World::witnessed(&POOLS, 2_500, true);
     for _ in 0..5 {
