@@ -76,7 +76,7 @@ pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Process {
         Some(cluster) => cluster.node.clone(),
         None => vantage,
     };
-    let (vantages, vantage_locations) = vantages(top, &vantage);
+    let (vantages, vantage_locations) = vantages(top, &vantage, cluster.is_some());
     let tsig_keys = resolve_transfer::tsig_keys(top);
     let secondaries = resolve_transfer::secondaries(top, &tsig_keys);
     let grants = resolve_update::grants(top, &tsig_keys);
@@ -337,7 +337,11 @@ fn witnesses(item: &Item<'_>) -> Option<Vec<SocketAddr>> {
 
 /// The local vantage and each `[[vantage]]` of this machine, and where vantages are; names differ. An entry
 /// with a location alone is about the local vantage, or about one of another machine.
-fn vantages(top: &Table<'_>, local: &str) -> (Vec<Vantage>, Vec<(Box<str>, Point)>) {
+fn vantages(
+    top: &Table<'_>,
+    local: &str,
+    has_cluster: bool,
+) -> (Vec<Vantage>, Vec<(Box<str>, Point)>) {
     let mut names: Vec<Box<str>> = Vec::new();
     let mut locations = Vec::new();
     let mut vantages = vec![Vantage {
@@ -356,6 +360,12 @@ fn vantages(top: &Table<'_>, local: &str) -> (Vec<Vantage>, Vec<(Box<str>, Point
                 item.fault(&format!(
                     "is \"{name}\" again, expected a name that no other vantage has \
                      (the local one is \"{local}\")"
+                ));
+            }
+            if is_place && !has_cluster && *name != *local {
+                item.warn(&format!(
+                    "is \"{name}\", which has no effect: without [cluster], only \"{local}\" needs an entry \
+                     for its location alone"
                 ));
             }
             names.push(name.clone());

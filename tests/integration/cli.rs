@@ -3,6 +3,7 @@
 use crate::harness::FRANCE;
 use crate::harness::Folder;
 use crate::harness::still_world;
+use crate::harness::world;
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -86,6 +87,29 @@ fn check_warns_of_network_rules_that_no_client_subnet_matches() {
             warned_of,
             "{network}: {warnings}"
         );
+        assert_eq!(output.status.code(), Some(0), "{warnings}");
+    }
+}
+
+#[test]
+fn check_warns_of_a_quorum_by_region_where_no_vantage_has_a_location() {
+    let folder = Folder::usual(&world(79, 1), "");
+    let process = std::fs::read_to_string(folder.path("meridian.toml")).expect("the file");
+    let here = "[[vantage]]\nname = \"second\"\nsource = \"127.0.0.2\"\n";
+    let located = format!("{here}location = [48.9, 2.4]\n");
+    for (scope, vantage, warned_of) in [
+        ("region", here, true),
+        ("region", &located, false),
+        ("global", here, false),
+    ] {
+        let scope = format!("quorum_scope = \"{scope}\"\n[pool");
+        folder.write("pools.toml", world(79, 1).replacen("[pool", &scope, 1));
+        folder.write("meridian.toml", process.clone() + vantage);
+        let output = folder.meridian(&["check"]);
+        let warnings = text(&output.stderr);
+        let wanted =
+            "warning: monitor \"ready\" has `quorum_scope = \"region\"`, which has no effect";
+        assert_eq!(warnings.contains(wanted), warned_of, "{scope}: {warnings}");
         assert_eq!(output.status.code(), Some(0), "{warnings}");
     }
 }

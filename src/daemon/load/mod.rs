@@ -45,6 +45,7 @@ use crate::engine::update::Order;
 use crate::fleet::nats::Role;
 use crate::geo::atlas::Atlas;
 use crate::geo::rules::Matcher;
+use crate::health::monitor::QuorumScope;
 use crate::live::random;
 use crate::state::correspondence::Correspondence;
 use crate::state::plan::Plan;
@@ -254,6 +255,7 @@ impl Loader {
         };
         if is_sound {
             warn_of_idle_rules(&pools, &process.ecs, &atlas.atlas, &mut report);
+            warn_of_missing_regions(&process, &pools, &mut report);
         }
         if report.has_errors() {
             return Err(report);
@@ -423,6 +425,22 @@ fn warn_of_idle_rules(pools: &Pools, ecs: &Ecs, atlas: &Atlas, report: &mut Repo
             };
             report.warning(rule.place.clone(), missing);
         }
+    }
+}
+
+/// Warns of monitors that judge by region where no vantage has a location.
+fn warn_of_missing_regions(process: &Process, pools: &Pools, report: &mut Report) {
+    let (Some(path), []) = (&process.pools, &process.vantage_locations[..]) else {
+        return;
+    };
+    let monitors = pools.monitors.iter();
+    for monitor in monitors.filter(|monitor| monitor.quorum_scope == QuorumScope::Region) {
+        let message = format!(
+            "monitor \"{}\" has `quorum_scope = \"region\"`, which has no effect: no [[vantage]] of \
+             meridian.toml has a `location`",
+            monitor.name
+        );
+        report.warning(files::place(path), message);
     }
 }
 
