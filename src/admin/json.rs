@@ -16,8 +16,10 @@ use crate::admin::fleet::Fleet;
 use crate::admin::readiness::waiting_for;
 use crate::admin::sources::Membership;
 use crate::admin::sources::membership;
+use crate::admin::vantages::Region;
 use crate::admin::vantages::Vantage;
 use crate::admin::vantages::VantageState;
+use crate::admin::vantages::region;
 use crate::admin::vantages::vantage;
 use crate::admin::vantages::vantage_state;
 use crate::base::date::Date;
@@ -154,6 +156,18 @@ pub struct Endpoint {
     pub since: Option<u64>,
     /// What each vantage says; empty without a monitor.
     pub vantages: Vec<Vantage>,
+    /// What each region says; empty unless its monitor judges by region.
+    #[serde(default)]
+    pub regions: Vec<Region>,
+}
+
+impl Endpoint {
+    /// What regions say that is not what all vantages say together, such as `near v2: down`.
+    pub fn dissent(&self) -> impl Iterator<Item = String> {
+        let regions = self.regions.iter();
+        let differing = regions.filter(|region| region.health != self.health);
+        differing.map(|region| format!("near {}: {}", region.vantages.join(", "), region.health))
+    }
 }
 
 /// A steered name.
@@ -354,5 +368,6 @@ fn endpoint(address: IpAddr, health: Health, view: Option<&EndpointView<'_>>) ->
         health: health.to_string(),
         since: view.and_then(|view| view.since),
         vantages: view.map_or_else(Vec::new, |view| view.vantages.iter().map(vantage).collect()),
+        regions: view.map_or_else(Vec::new, |view| view.regions.iter().map(region).collect()),
     }
 }

@@ -312,6 +312,9 @@ fn write_endpoint(out: &mut String, endpoint: &Endpoint, status: &Status) -> fmt
     if let Some(since) = endpoint.since {
         write!(out, "<small>changed {}</small>", Ago(since, status.now))?;
     }
+    for region in endpoint.dissent() {
+        write!(out, "<small>{}</small>", Text(&region))?;
+    }
     for VantageState { name, .. } in &status.vantages {
         out.push_str("<td>");
         match endpoint.vantages.iter().find(|v| v.name == *name) {

@@ -67,6 +67,7 @@ const PROCESS: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n[safety]\nmax_down = \
 const POOLS: &str = r#"
 [monitor.ready]
 damping = {}
+quorum_scope = "region"
 type = "http"
 port = 8081
 path = "/_ready"
@@ -107,7 +108,8 @@ fn live() -> (Arc<Live>, Owner) {
             blind_max: Duration::ZERO,
         },
     )
-    .with_witnesses([("ns1".into(), SocketAddr::from(([192, 0, 2, 53], 443)))]);
+    .with_witnesses([("ns1".into(), SocketAddr::from(([192, 0, 2, 53], 443)))])
+    .with_regions(vec![["ns1".into()].into()]);
     Live::start(Start {
         first: fixture::snapshot(plan, &Evidence::default()),
         counters: Arc::new(Counters::new(1)),
@@ -732,6 +734,7 @@ fn every_field_of_status_is_documented_and_no_other() {
     let other = [
         "pools[].override",
         "pools[].endpoints[].vantages",
+        "pools[].endpoints[].regions",
         "pools[].sources",
     ];
     found.retain(|path| !other.contains(&&**path));

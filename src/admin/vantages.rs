@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::health::report;
+use crate::health::view::RegionView;
 use crate::health::view::VantageSummary;
 use crate::health::view::VantageView;
 
@@ -115,6 +116,15 @@ pub struct Vantage {
     pub no_evidence: Option<Note>,
 }
 
+/// What the vantages of one region say of an endpoint.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Region {
+    /// Their names.
+    pub vantages: Vec<String>,
+    /// The verdict for the clients near them.
+    pub health: String,
+}
+
 /// A reason and its time.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Note {
@@ -122,6 +132,14 @@ pub struct Note {
     pub reason: String,
     /// When.
     pub at: u64,
+}
+
+/// What a region says, in its printed form.
+pub fn region(view: &RegionView<'_>) -> Region {
+    Region {
+        vantages: view.vantages.iter().map(ToString::to_string).collect(),
+        health: view.health.to_string(),
+    }
 }
 
 /// What a vantage says, in its printed form.

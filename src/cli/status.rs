@@ -289,12 +289,11 @@ fn row(status: &Status, pool: &Pool, endpoint: &Endpoint) -> Vec<String> {
     let since = endpoint.since.map_or("-".into(), |at| {
         Span(status.now.saturating_sub(at)).to_string()
     });
-    let mut row = vec![
-        name,
-        endpoint.address.to_string(),
-        endpoint.health.clone(),
-        since,
-    ];
+    let health: Vec<_> = [endpoint.health.clone()]
+        .into_iter()
+        .chain(endpoint.dissent())
+        .collect();
+    let mut row = vec![name, endpoint.address.to_string(), health.join("; "), since];
     for VantageState { name, .. } in &status.vantages {
         let vantage = endpoint
             .vantages

@@ -30,6 +30,17 @@ pub struct EndpointView<'a> {
     pub since: Option<u64>,
     /// The vantages that probe it.
     pub vantages: Vec<VantageView<'a>>,
+    /// What each region says; empty unless its monitor judges by region.
+    pub regions: Vec<RegionView<'a>>,
+}
+
+/// The health of one endpoint for the clients of one region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegionView<'a> {
+    /// The names of the region's vantages.
+    pub vantages: &'a [Box<str>],
+    /// The verdict there; that of all vantages where none of the region has a vote.
+    pub health: Health,
 }
 
 /// One vantage's opinion of one endpoint.
@@ -142,11 +153,17 @@ impl HealthTable {
             report_age: streak.report_age(now),
             suppressed_until: streak.suppressed_until(&endpoint.target.monitor, now),
         });
+        let regions = self.regions.iter().zip(&endpoint.regional);
+        let regions = regions.map(|(vantages, health)| RegionView {
+            vantages,
+            health: health.unwrap_or(endpoint.health),
+        });
         EndpointView {
             target: &endpoint.target,
             health: endpoint.health,
             since: endpoint.since,
             vantages: vantages.collect(),
+            regions: regions.collect(),
         }
     }
 }

@@ -111,6 +111,12 @@ fn a_pool_is_down_for_the_clients_whose_vantages_cannot_reach_it() {
         explained.contains("judged by the vantages near the client (japan)"),
         "{explained}"
     );
+    let (_, status) = http(server.admin, "GET", "/api/v1/status");
+    let regions =
+        r#"[{"vantages":["europe"],"health":"up"},{"vantages":["japan"],"health":"down"}]"#;
+    assert!(status.replace(' ', "").contains(regions), "{status}");
+    let (_, page) = http(server.admin, "GET", "/");
+    assert!(page.contains("<small>near japan: down</small>"), "{page}");
     // For all others it is up: with the nearest two drained, they have it.
     for pool in ["us", "eu", "br"] {
         let path = format!("/api/v1/overrides/{pool}");
