@@ -56,14 +56,10 @@ pub fn run(config: &Path, options: &Options) -> Result<ExitCode> {
 
 /// The status for a person.
 fn render(status: &Status) -> String {
-    let listen: Vec<String> = status.listen.iter().map(ToString::to_string).collect();
-    let listen = match &*listen.join(" ") {
-        "" => "as a vantage".to_owned(),
-        addresses => format!("on {addresses}"),
-    };
     let mut text = format!(
-        "meridian {} {listen}, up {}, generation {}{}\n",
+        "meridian {} {}, up {}, generation {}{}\n",
         status.version,
+        role(status),
         Span(status.now.saturating_sub(status.started)),
         status.generation,
         match &status.waiting_for {
@@ -117,6 +113,15 @@ fn render(status: &Status) -> String {
     }
     let _ = writeln!(text, "\n{}", table(status));
     text
+}
+
+/// Where it answers queries, or that it only probes.
+fn role(status: &Status) -> String {
+    let listen: Vec<String> = status.listen.iter().map(ToString::to_string).collect();
+    match listen.is_empty() {
+        true => "as a vantage".into(),
+        false => format!("on {}", listen.join(" ")),
+    }
 }
 
 /// A line for each vantage that needs a look, or one for all.
