@@ -69,11 +69,8 @@ fn render(status: &Status) -> String {
     );
     for database in &status.databases {
         let age = if database.is_old { " (old)" } else { "" };
-        let _ = writeln!(
-            text,
-            "database {} of {}{age}",
-            database.r#type, database.build_date
-        );
+        let (kind, date) = (&database.r#type, &database.build_date);
+        let _ = writeln!(text, "database {kind} of {date}{age}");
     }
     for zone in &status.zones {
         let _ = writeln!(
