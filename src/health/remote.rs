@@ -47,10 +47,12 @@ impl HealthTable {
         reports
     }
 
+    /// What is known from the last run alone is not reported: others may have heard what is newer.
     fn reports(&self, is_wanted: impl Fn(&Streak) -> bool) -> Vec<VantageReport> {
         let mut reports: Vec<_> = self.vantages.iter().map(Vantage::empty_report).collect();
         for endpoint in &self.endpoints {
             let streaks = endpoint.vantages.iter();
+            let is_wanted = |streak: &Streak| streak.is_probed() && is_wanted(streak);
             for (index, streak) in streaks.filter(|(_, streak)| is_wanted(streak)) {
                 reports[*index].endpoints.push(EndpointReport {
                     pool: Arc::clone(&endpoint.target.pool),

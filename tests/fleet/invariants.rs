@@ -543,8 +543,7 @@ impl Invariants {
     /// Invariant 3.
     fn check_agreement(&mut self, machines: &[Machine], now: u64) {
         let running = || machines.iter().filter_map(|m| Some((m, m.running()?)));
-        let healths = running().map(|(_, process)| process.health_table.read().digest());
-        let verdicts_differ = !are_equal(healths);
+        let verdicts_differ = verdicts_differ(machines, now);
         let pools = POOLS.iter().map(|(pool, _)| *pool);
         let mut overrides_differ = false;
         for pool in pools {
@@ -654,6 +653,26 @@ fn votes(machine: usize, view: &EndpointView<'_>) -> BTreeMap<usize, &'static st
 fn is_decisive(votes: &BTreeMap<usize, &'static str>) -> bool {
     let count = |word| votes.values().filter(|vote| **vote == word).count();
     count("up") > 0 || count("down") * 2 > votes.len()
+}
+
+/// Whether machines call an endpoint otherwise than others, and not merely because the last verdict stands:
+/// where the votes decide nothing, as after an edit until vantages have verdicts again, it is each machine's
+/// own.
+fn verdicts_differ(machines: &[Machine], now: u64) -> bool {
+    let mut known: BTreeMap<usize, Vec<(Health, bool)>> = BTreeMap::new();
+    for (ix, m) in machines.iter().enumerate() {
+        let Some(process) = m.running() else {
+            continue;
+        };
+        for view in process.health_table.read().view(m.moment(now)) {
+            let of_endpoint = known.entry(endpoint(view.target.address)).or_default();
+            of_endpoint.push((view.health, is_decisive(&votes(ix, &view))));
+        }
+    }
+    known.values().any(|of_endpoint| {
+        let healths = of_endpoint.iter().map(|(health, _)| *health);
+        !are_equal(healths) && of_endpoint.iter().any(|(_, is_decided)| *is_decided)
+    })
 }
 
 fn is_newer(one: &Register, other: &Register) -> bool {

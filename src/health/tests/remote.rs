@@ -342,3 +342,15 @@ fn fingerprints_are_stable_and_tell_checks_apart() {
     let distinct: std::collections::HashSet<_> = prints.iter().collect();
     assert_eq!(distinct.len(), prints.len());
 }
+
+#[test]
+fn what_only_the_last_run_knew_is_not_reported() {
+    let sim = majority();
+    let saved = sim.health_table.saved(sim.now());
+    let mut restarted = Simulation::new(1, monitor(Quorum::Majority, 1, 1));
+    restarted.health_table.restore(&saved, restarted.now());
+    let n_reported = |sim: &Simulation| sim.health_table.report()[0].endpoints.len();
+    assert_eq!(n_reported(&restarted), 0);
+    restarted.see(0, good());
+    assert_eq!(n_reported(&restarted), 1);
+}
