@@ -136,9 +136,8 @@ impl Member {
         match incoming {
             Incoming::Connected { server } => {
                 heard.connection = self.connection(Some(server.clone()), None, now);
-                heard
-                    .outgoing
-                    .push(self.report(health_table, overrides, now));
+                let digests = self.digests(health_table, overrides);
+                heard.outgoing.push(self.report(health_table, digests, now));
                 heard.outgoing.extend(self.sync(overrides, now));
             }
             Incoming::Disconnected { reason } => {
@@ -247,7 +246,7 @@ impl Member {
         let mut outgoing = Vec::new();
         if self.connection.server.is_some() {
             if now.elapsed >= self.next_report {
-                outgoing.push(self.report(health_table, overrides, now));
+                outgoing.push(self.report(health_table, digests, now));
             }
             if is_sync_due {
                 outgoing.extend(self.sync(overrides, now));
@@ -289,7 +288,7 @@ impl Member {
     fn report(
         &mut self,
         health_table: &mut HealthTable,
-        overrides: &Overrides,
+        digests: Digests,
         now: Moment,
     ) -> Outgoing {
         let shortest = self.plan.shortest_interval.unwrap_or(INTERVAL);
@@ -297,7 +296,7 @@ impl Member {
         health_table.take_unreported();
         let report = Report {
             version: env!("CARGO_PKG_VERSION").into(),
-            digests: self.digests(health_table, overrides),
+            digests,
             vantages: health_table.report(),
         };
         Outgoing::Report(self.writer.report(&report, now.unix_ms))
