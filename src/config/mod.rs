@@ -26,6 +26,7 @@ pub mod reach;
 pub mod regions;
 mod resolve_cluster;
 mod resolve_match;
+mod resolve_monitors;
 mod resolve_pools;
 mod resolve_process;
 mod resolve_steer;

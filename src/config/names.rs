@@ -11,6 +11,7 @@ use crate::base::diag::did_you_mean;
 use crate::base::diag::excerpt;
 use crate::config::document::File;
 use crate::config::keys::Keys;
+use crate::config::units;
 use crate::config::written::Item;
 use crate::config::written::Table;
 use crate::config::written::hint;
@@ -36,6 +37,18 @@ impl Name<'_> {
     /// Adds an error about the name; the message goes on after it.
     pub(super) fn fault(&self, message: &str) {
         self.add(Severity::Error, message);
+    }
+
+    /// The name, if it fits URLs and metric labels.
+    pub(super) fn plain(&self) -> Option<Box<str>> {
+        let plain = units::plain_name(self.text);
+        if plain.is_none() {
+            self.fault(&format!(
+                "is no fitting name, expected {}",
+                units::PLAIN_NAME
+            ));
+        }
+        plain
     }
 
     fn add(&self, severity: Severity, message: &str) {

@@ -1,7 +1,6 @@
-//! `pools.toml`: monitors and pools; `resolve_steer` reads the steered names.
+//! `pools.toml`: pools; `resolve_monitors` reads the monitors, `resolve_steer` the steered names.
 
 use std::collections::HashSet;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,19 +17,12 @@ use crate::config::model::PoolSource;
 use crate::config::model::Pools;
 use crate::config::names::Name;
 use crate::config::names::Names;
+use crate::config::resolve_monitors::monitor;
 use crate::config::resolve_steer;
 use crate::config::safety::Safety;
 use crate::config::units;
 use crate::config::written::Item;
 use crate::config::written::Table;
-use crate::health::monitor::Damping;
-use crate::health::monitor::FailureWindow;
-use crate::health::monitor::HttpCheck;
-use crate::health::monitor::Monitor;
-use crate::health::monitor::MonitorKind;
-use crate::health::monitor::Quorum;
-use crate::health::monitor::QuorumScope;
-use crate::health::monitor::Unproven;
 
 /// What `location` looks like.
 pub(super) const LOCATION: &str =
@@ -44,9 +36,6 @@ const SOURCE: &str = "\"api\"";
 
 /// The largest `min_healthy` of a pool whose endpoints are not known beforehand.
 const MOST_MIN_HEALTHY: u32 = 1_000;
-
-/// What `damping` looks like.
-const DAMPING: &str = "a table such as { half_life = \"5m\", suppress = 3, reuse = 1 }";
 
 /// The Earth's circumference: a larger bias means nothing more.
 const MOST_BIAS_KM: f64 = 40_000.0;
@@ -76,187 +65,8 @@ pub(super) fn pools(top: &Table<'_>, safety: &Safety) -> Pools {
     }
 }
 
-/// The name of a monitor or pool, which stands in URLs and metric labels.
-fn plain_name(name: &Name<'_>) -> Option<Box<str>> {
-    let plain = units::plain_name(name.text);
-    if plain.is_none() {
-        name.fault(&format!(
-            "is no fitting name, expected {}",
-            units::PLAIN_NAME
-        ));
-    }
-    plain
-}
-
-fn monitor(name: &Name<'_>, table: &Table<'_>) -> Option<Monitor> {
-    let name = plain_name(name);
-    let kind = kind(table);
-    let port = port(table, kind.as_ref());
-    let interval = table.read_or("interval", defaults::INTERVAL, |item| {
-        item.duration(Duration::from_millis(10)..=Duration::from_secs(86_400))
-    });
-    let timeout = table.read_or("timeout", defaults::timeout(interval), |item| {
-        let timeout = item.duration(Duration::from_millis(1)..=Duration::from_secs(300))?;
-        if timeout > interval {
-            item.warn(&format!(
-                "is longer than the interval of {}: an endpoint that does not answer is probed \
-                 every {} instead",
-                units::duration_text(interval),
-                units::duration_text(timeout)
-            ));
-        }
-        Some(timeout)
-    });
-    let threshold = |item: &Item<'_>| NonZeroU32::new(item.integer(1..=1000)?);
-    let failure_threshold =
-        table.read_or("failure_threshold", defaults::FAILURE_THRESHOLD, threshold);
-    let success_threshold =
-        table.read_or("success_threshold", defaults::SUCCESS_THRESHOLD, threshold);
-    let failures_in_window = table.read_or("failures_in_window", None, |item| {
-        failures_in_window(item, interval)
-    });
-    let damping = table.read_or("damping", None, damping);
-    let quorum = table.read_or("quorum", defaults::QUORUM, quorum);
-    let quorum_scope = table.read_or("quorum_scope", defaults::QUORUM_SCOPE, |item| {
-        item.word(&[
-            ("global", QuorumScope::Global),
-            ("region", QuorumScope::Region),
-        ])
-    });
-    let unproven = table.read_or("unproven", defaults::UNPROVEN, |item| {
-        item.word(&[
-            ("behind", Unproven::Behind),
-            ("up", Unproven::Up),
-            ("down", Unproven::Down),
-        ])
-    });
-    Some(Monitor {
-        name: name?,
-        kind: kind?,
-        port: port?,
-        interval,
-        timeout,
-        failure_threshold,
-        success_threshold,
-        failures_in_window,
-        damping,
-        quorum,
-        quorum_scope,
-        unproven,
-    })
-}
-
-fn failures_in_window(item: &Item<'_>, interval: Duration) -> Option<Option<FailureWindow>> {
-    let (failures, length) = item.parse(units::FAILURES, units::failures)?;
-    let Some(failures) = NonZeroU32::new(failures) else {
-        return Some(None);
-    };
-    if interval * (failures.get() - 1) > length {
-        item.warn(&format!(
-            "is never reached, since an endpoint is probed only every {}",
-            units::duration_text(interval)
-        ));
-    }
-    Some(Some(FailureWindow { failures, length }))
-}
-
-fn damping(item: &Item<'_>) -> Option<Option<Damping>> {
-    if !item.is_table() {
-        return item.word_or(&[("off", None)], Some(DAMPING));
-    }
-    let table = item.table(&keys::DAMPING, "")?;
-    let half_life = table.read_or("half_life", defaults::HALF_LIFE, |item| {
-        item.duration(Duration::from_secs(1)..=Duration::from_secs(86_400))
-    });
-    let penalty = |item: &Item<'_>| item.number(0.1..=1_000.0);
-    let damping = Damping {
-        half_life,
-        suppress: table.read_or("suppress", defaults::SUPPRESS, penalty),
-        reuse: table.read_or("reuse", defaults::REUSE, penalty),
-    };
-    let (suppress, reuse) = (damping.suppress, damping.reuse);
-    if reuse >= suppress {
-        item.fault(&format!(
-            "has `reuse` {reuse} and `suppress` {suppress}, expected `reuse` below `suppress`"
-        ));
-    } else if suppress >= damping.ceiling() {
-        item.fault(&format!(
-            "has `suppress` {suppress}, which is never exceeded: the penalty grows to at most 16 times `reuse`, \
-             {}",
-            damping.ceiling()
-        ));
-    }
-    Some(Some(damping))
-}
-
-fn kind(table: &Table<'_>) -> Option<MonitorKind> {
-    type MakeKind = fn(HttpCheck) -> MonitorKind;
-    let words: [(_, MakeKind); 3] = [
-        ("http", MonitorKind::Http),
-        ("https", MonitorKind::Https),
-        ("tcp", |_| MonitorKind::Tcp),
-    ];
-    let make = match table.get("type") {
-        Some(item) => item.word(&words),
-        None => Some(words[0].1),
-    };
-    let check = HttpCheck {
-        path: table.read_or("path", defaults::MONITOR_PATH.into(), |item| {
-            item.parse(units::REQUEST_PATH, units::request_path)
-        }),
-        host: table.read("host", |item| {
-            item.parse(units::HOST_NAME, units::host_name)
-        }),
-        expect_status: table.read_or("expect_status", [defaults::EXPECT_STATUS].into(), |item| {
-            item.parse(units::STATUSES, units::statuses)
-        }),
-        expect_body: table.read_or("expect_body", "".into(), |item| {
-            item.text("a text in quotes").map(Into::into)
-        }),
-    };
-    let kind = make?(check);
-    if matches!(kind, MonitorKind::Https(_)) && table.is_missing("host") {
-        table
-            .warn("has no `host`, so that certificates must be valid for the endpoints' addresses");
-    }
-    if kind == MonitorKind::Tcp {
-        for key in ["path", "host", "expect_status", "expect_body"] {
-            if let Some(item) = table.get(key) {
-                item.fault("is not looked at by type \"tcp\", expected only with http or https");
-            }
-        }
-    }
-    Some(kind)
-}
-
-fn port(table: &Table<'_>, kind: Option<&MonitorKind>) -> Option<u16> {
-    let port = |item: &Item<'_>| item.integer(1..=65_535)?.try_into().ok();
-    match kind {
-        Some(MonitorKind::Tcp) => table.require("port", "the TCP port to connect to", port),
-        Some(MonitorKind::Https(_)) => Some(table.read_or("port", defaults::HTTPS_PORT, port)),
-        Some(MonitorKind::Http(_)) | None => Some(table.read_or("port", defaults::HTTP_PORT, port)),
-    }
-}
-
-fn quorum(item: &Item<'_>) -> Option<Quorum> {
-    if item.is_integer() {
-        return item
-            .integer(1..=1000)
-            .and_then(NonZeroU32::new)
-            .map(Quorum::Count);
-    }
-    item.word_or(
-        &[
-            ("any", Quorum::Any),
-            ("majority", Quorum::Majority),
-            ("all", Quorum::All),
-        ],
-        Some("a number of vantages"),
-    )
-}
-
 fn pool(name: &Name<'_>, table: &Table<'_>, monitors: &Names<'_>, safety: &Safety) -> Option<Pool> {
-    let name = plain_name(name);
+    let name = name.plain();
     let location = table.require("location", LOCATION, location);
     let members = members(table, safety);
     let monitor = table.read("monitor", |item| Some(MonitorIx::new(monitors.find(item)?)));
