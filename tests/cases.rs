@@ -27,6 +27,7 @@ use meridian::admin::explanation;
 use meridian::base::health::Health;
 use meridian::base::location::Country;
 use meridian::base::name::Name;
+use meridian::base::per_family::PerFamily;
 use meridian::base::prefix::Prefix;
 use meridian::base::rr::Rcode;
 use meridian::base::rr::RrType;
@@ -48,6 +49,7 @@ use meridian::state::counters::Counters;
 use meridian::state::evidence::Evidence;
 use meridian::state::plan::Plan;
 use meridian::state::snapshot::Snapshot;
+use meridian::steer::spread::Admitted;
 use serde::Deserialize;
 
 /// One file.
@@ -109,6 +111,11 @@ struct Asked {
     additional: Option<Vec<String>>,
     scope: Option<u8>,
     pool: Option<String>,
+    /// The pools that `explain` calls chosen, `pool` alone unless given.
+    chosen: Option<Vec<String>>,
+    /// The share of its clients that a pool takes, in percent.
+    #[serde(default)]
+    admitted: BTreeMap<String, u8>,
     /// The text of the extended error.
     error: Option<String>,
     /// What `explain` says of a subnet that holds several answers, to four places.
@@ -221,12 +228,17 @@ fn snapshot(plan: &Arc<Plan>, asked: &Asked) -> Snapshot {
         let word = asked.forced.get(name)?;
         Some(word.parse::<Forced>().expect("a known override"))
     };
+    let admitted = |name: &str| {
+        let percent = asked.admitted.get(name).copied();
+        PerFamily::from_fn(|_| percent.map_or(Admitted::ALL, Admitted::percent))
+    };
     let evidence = Evidence {
         endpoints: pools
             .iter()
             .map(|pool| pool.endpoints.iter().map(|e| health(e.address)).collect())
             .collect(),
         forced: pools.iter().map(|pool| forced(&pool.name)).collect(),
+        admitted: pools.iter().map(|pool| admitted(&pool.name)).collect(),
         ..Evidence::default()
     };
     Snapshot::build(Arc::clone(plan), &evidence, 1, None).with_merged_tables()
@@ -429,8 +441,14 @@ fn explains(
     if asked.rule.is_some() {
         same("explained rule", &shown.rule, &asked.rule)?;
     }
-    let chosen: Vec<_> = explained.candidates.iter().filter(|c| c.chosen).collect();
-    same("chosen candidates", &chosen.len(), &1)
+    let chosen = shown.candidates.into_iter().filter(|c| c.chosen);
+    let chosen: Vec<String> = chosen.map(|candidate| candidate.pool).collect();
+    let only = || asked.pool.iter().cloned().collect();
+    same(
+        "chosen candidates",
+        &chosen,
+        &asked.chosen.clone().unwrap_or_else(only),
+    )
 }
 
 fn texts(records: &[Record]) -> Vec<String> {

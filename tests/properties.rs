@@ -11,11 +11,13 @@ use std::sync::Arc;
 use std::sync::LazyLock;
 
 use hickory_proto::op::Message;
+use hickory_proto::rr::Record;
 use hickory_proto::rr::rdata::opt::EdnsCode;
 use hickory_proto::rr::rdata::opt::EdnsOption;
 use meridian::base::health::Health;
 use meridian::base::location::Country;
 use meridian::base::name::Name;
+use meridian::base::per_family::PerFamily;
 use meridian::base::prefix::Prefix;
 use meridian::base::rr::RrType;
 use meridian::base::transport::Transport;
@@ -31,12 +33,14 @@ use meridian::state::counters::Counters;
 use meridian::state::evidence::Evidence;
 use meridian::state::plan::Plan;
 use meridian::state::snapshot::Snapshot;
+use meridian::steer::spread::Admitted;
 use proptest::collection::vec;
 use proptest::prelude::any;
 use proptest::prop_assert;
 use proptest::prop_assert_eq;
 use proptest::proptest;
 use proptest::sample::Index;
+use proptest::sample::select;
 
 const ZONE: &str = "$TTL 60
 @ SOA ns h 1 1 1 1 1
@@ -66,18 +70,49 @@ endpoints = ["10.9.9.2"]
 [pool.br]
 location = [-23.55, -46.63]
 endpoints = ["10.9.9.3"]
-[steer."app.example.com"]
-pools = ["us", "eu", "jp", "br"]
 "#;
 
-fn plan(atlas: Atlas) -> Arc<Plan> {
-    let zones = [("example.com", ZONE)];
-    support::plan("", POOLS, &zones, Arc::new(atlas)).expect("no fault")
+/// Ways in which the name is steered; the first shares no clients by their prefix.
+const STEERED: [&str; 5] = [
+    r#"
+[steer."app.example.com"]
+pools = ["us", "eu", "jp", "br"]
+"#,
+    r#"
+[steer."app.example.com"]
+policy = "weighted"
+pools = ["us", "eu", "jp", "br"]
+"#,
+    r#"
+[steer."app.example.com"]
+policy = "multivalue"
+pools = ["us", "eu", "jp", "br"]
+"#,
+    r#"
+[steer."app.example.com"]
+policy = "multivalue"
+pools = ["us", "eu", "jp", "br"]
+answers = 2
+all_down = "empty"
+"#,
+    r#"
+[steer."app.example.com"]
+pools = ["us", "br"]
+[[steer."app.example.com".rule]]
+country = ["FR", "JP"]
+policy = "multivalue"
+pools = ["eu", "jp"]
+"#,
+];
+
+fn plan(atlas: Atlas, steered: &str) -> Arc<Plan> {
+    let (pools, zones) = (format!("{POOLS}{steered}"), [("example.com", ZONE)]);
+    support::plan("", &pools, &zones, Arc::new(atlas)).expect("no fault")
 }
 
 static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
     let atlas = embedded_atlas().expect("the embedded database is sound");
-    Snapshot::build(plan(atlas), &Evidence::default(), 1, None).with_merged_tables()
+    Snapshot::build(plan(atlas, STEERED[0]), &Evidence::default(), 1, None).with_merged_tables()
 });
 
 fn ask(snapshot: &Snapshot, transport: Transport, message: &[u8]) -> Vec<u8> {
@@ -165,20 +200,28 @@ proptest! {
 
     #[test]
     fn scopes_are_safe_and_short(
+        way in 0..STEERED.len(),
         networks in vec((0_u8..64, 24_u8..=26, 0_usize..5), 1..12),
         down in vec(any::<bool>(), 4),
+        admitted in vec(select(vec![0, 1, 40, 100, 100]), 4),
         asked in vec(0_u8..64, 6),
     ) {
-        let plan = plan(atlas(&networks));
+        let plan = plan(atlas(&networks), STEERED[way]);
+        let is_whole = |percent: &u8| *percent == 100;
+        let is_shared = way > 0 || !admitted.iter().all(is_whole);
+        let admitted = admitted.into_iter().map(Admitted::percent);
         let health = |down: &bool| vec![if *down { Health::Down } else { Health::Up }];
-        let evidence =
-            Evidence { endpoints: down.iter().map(health).collect(), ..Evidence::default() };
+        let evidence = Evidence {
+            endpoints: down.iter().map(health).collect(),
+            admitted: admitted.map(|share| PerFamily::from_fn(|_| share)).collect(),
+            ..Evidence::default()
+        };
         let bare = Snapshot::build(plan.clone(), &evidence, 1, None);
         let merged = Snapshot::build(plan, &evidence, 2, None).with_merged_tables();
         let of = |snapshot: &Snapshot, third: u8| steered(snapshot, [10, 0, third, 0], SOURCES[0]);
         let located: BTreeSet<u8> = sorted(&networks).iter().map(|(third, ..)| *third).collect();
         for third in asked {
-            let (address, scope) = of(&merged, third);
+            let (addresses, scope) = of(&merged, third);
             // The private /24s that the database does not know are passed over for the packet's source,
             // unless all clients get the same.
             let is_alike =
@@ -188,12 +231,12 @@ proptest! {
                 for src in SOURCES {
                     let subnet = [10, 0, third, 0];
                     let own = own_answer(&merged, src);
+                    prop_assert_eq!(&steered(&bare, subnet, src).0, &own, "before merging");
                     prop_assert_eq!(steered(&merged, subnet, src), (own, scope), "passed over");
-                    prop_assert_eq!(steered(&bare, subnet, src).0, own, "before merging");
                 }
             }
             let (same, finer) = of(&bare, third);
-            prop_assert_eq!(address, same, "the answer does not wait for merging");
+            prop_assert_eq!(&addresses, &same, "the answer does not wait for merging");
             if scope > 24 {
                 // The /24 holds several answers, and is kept for itself.
                 continue;
@@ -205,21 +248,22 @@ proptest! {
             };
             for other in 0..64 {
                 if inside(scope, other) {
-                    prop_assert_eq!(of(&merged, other), (address, scope), "safe");
+                    prop_assert_eq!(of(&merged, other), (addresses.clone(), scope), "safe");
                     prop_assert!(is_alike(other), "safe for all sources");
                 }
                 if finer <= 24 && inside(finer, other) {
-                    prop_assert_eq!(of(&bare, other).0, address, "safe before merging");
+                    prop_assert_eq!(&of(&bare, other).0, &addresses, "safe before merging");
                     prop_assert!(is_alike(other), "safe for all sources before merging");
                 }
             }
-            // All 64 networks lie in 10.0.0.0/18; only there the parent can be looked through.
-            if scope > 18 {
+            // All 64 networks lie in 10.0.0.0/18; only there the parent can be looked through. Two shares may
+            // have the same addresses, and are not the same for that.
+            if scope > 18 && !is_shared {
                 let is_uniform = (0..64)
                     .filter(|other| inside(scope - 1, *other))
                     .all(|other| {
                         let (same, scope) = of(&merged, other);
-                        same == address && scope <= 24 && is_alike(other)
+                        same == addresses && scope <= 24 && is_alike(other)
                     });
                 prop_assert!(!is_uniform, "short: {third} {scope}");
             }
@@ -230,19 +274,19 @@ proptest! {
 /// Resolvers in the United States and in France.
 const SOURCES: [[u8; 4]; 2] = [[100, 0, 0, 53], [100, 1, 0, 53]];
 
-/// The address that a resolver without ECS gets.
-fn own_answer(snapshot: &Snapshot, src: [u8; 4]) -> IpAddr {
-    address(&asked(snapshot, None, src))
+/// The addresses that a resolver without ECS gets.
+fn own_answer(snapshot: &Snapshot, src: [u8; 4]) -> Vec<IpAddr> {
+    addresses(&asked(snapshot, None, src))
 }
 
-/// The address and the scope that a client subnet gets from a resolver.
-fn steered(snapshot: &Snapshot, subnet: [u8; 4], src: [u8; 4]) -> (IpAddr, u8) {
+/// The addresses and the scope that a client subnet gets from a resolver.
+fn steered(snapshot: &Snapshot, subnet: [u8; 4], src: [u8; 4]) -> (Vec<IpAddr>, u8) {
     let subnet = Prefix::cut(IpAddr::V4(Ipv4Addr::from(subnet)), 24);
     let message = asked(snapshot, Some(subnet), src);
-    let address = address(&message);
+    let addresses = addresses(&message);
     let edns = message.edns.as_ref().expect("an OPT");
     match edns.option(EdnsCode::Subnet) {
-        Some(EdnsOption::Subnet(subnet)) => (address, subnet.scope_prefix()),
+        Some(EdnsOption::Subnet(subnet)) => (addresses, subnet.scope_prefix()),
         other => unreachable!("{other:?}"),
     }
 }
@@ -254,11 +298,14 @@ fn asked(snapshot: &Snapshot, subnet: Option<Prefix>, src: [u8; 4]) -> Message {
     Message::from_vec(&response).expect("a response")
 }
 
-fn address(message: &Message) -> IpAddr {
-    match &message.answers[0].data {
+fn addresses(message: &Message) -> Vec<IpAddr> {
+    let address = |record: &Record| match &record.data {
         hickory_proto::rr::RData::A(a) => IpAddr::V4(a.0),
         other => unreachable!("{other}"),
-    }
+    };
+    let mut addresses: Vec<IpAddr> = message.answers.iter().map(address).collect();
+    addresses.sort_unstable();
+    addresses
 }
 
 const COUNTRIES: [&str; 4] = ["US", "FR", "JP", "BR"];

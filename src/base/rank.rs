@@ -11,6 +11,8 @@ use crate::base::location::Point;
 pub enum Policy {
     /// In the operator's order.
     Failover,
+    /// All at once: each client gets addresses of several.
+    Multivalue,
     /// By great-circle distance less the pool's bias; ties under 1 km are shared by weight.
     #[default]
     Nearest,
@@ -23,6 +25,7 @@ impl Policy {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Failover => "failover",
+            Self::Multivalue => "multivalue",
             Self::Nearest => "nearest",
             Self::Weighted => "weighted",
         }

@@ -109,12 +109,15 @@ impl Context<'_> {
             .map(|table| self.rule(table, policy, &mut matched))
             .collect();
         let pools = pools.unwrap_or_default();
+        let of_rules = rules.iter().flatten();
+        let of_rules = of_rules.map(|rule| (rule.policy, &*rule.pools));
+        let lists = std::iter::once((policy, &*pools)).chain(of_rules);
+        self.warn_of_large_answers(table, max_addresses as usize, &lists.collect::<Vec<_>>());
         let all: Vec<PoolIx> = std::iter::once(&pools)
             .chain(rules.iter().flatten().map(|rule| &rule.pools))
             .flatten()
             .copied()
             .collect();
-        self.warn_of_large_answers(table, max_addresses as usize, &all);
         for (table, rule) in tables.iter().zip(&rules) {
             if let Some(rule) = rule.as_ref().filter(|rule| rule.fence) {
                 self.warn_of_lacking_family(table, rule, &all);
@@ -149,11 +152,23 @@ impl Context<'_> {
         has_sources || self.n_endpoints(pool, family) > 0
     }
 
-    /// Warns of answers that many resolvers do not take.
-    fn warn_of_large_answers(&self, table: &Table<'_>, max_addresses: usize, pools: &[PoolIx]) {
+    /// Warns of answers that many resolvers do not take; `lists` are the pools of the name and of its rules.
+    fn warn_of_large_answers(
+        &self,
+        table: &Table<'_>,
+        max_addresses: usize,
+        lists: &[(Policy, &[PoolIx])],
+    ) {
         for family in Family::ALL {
-            let counts = pools.iter().map(|pool| self.n_endpoints(*pool, family));
-            let largest = counts.max().unwrap_or(0).min(max_addresses);
+            let largest_of = |(policy, pools): &(Policy, &[PoolIx])| {
+                let counts = pools.iter().map(|pool| self.n_endpoints(*pool, family));
+                match policy {
+                    Policy::Multivalue => counts.sum::<usize>(),
+                    _ => counts.max().unwrap_or(0),
+                }
+            };
+            let largest = lists.iter().map(largest_of).max();
+            let largest = largest.unwrap_or(0).min(max_addresses);
             if let Some(item) = table.get("answers").filter(|_| largest > MAX_RECORDS) {
                 item.warn(&format!(
                     "makes answers of {largest} {family} addresses: BIND's resolvers take at most \
@@ -265,7 +280,12 @@ impl Context<'_> {
 }
 
 fn policy(item: &Item<'_>) -> Option<Policy> {
-    let policies = [Policy::Nearest, Policy::Failover, Policy::Weighted];
+    let policies = [
+        Policy::Nearest,
+        Policy::Failover,
+        Policy::Weighted,
+        Policy::Multivalue,
+    ];
     item.word(&policies.map(|policy| (policy.as_str(), policy)))
 }
 

@@ -20,6 +20,7 @@ use crate::base::ix::RankIx;
 use crate::base::location::Location;
 use crate::base::prefix::Family;
 use crate::base::prefix::Prefix;
+use crate::base::rank::Policy;
 use crate::base::rank::RankList;
 use crate::base::rr::Rcode;
 use crate::base::transport::Transport;
@@ -38,6 +39,7 @@ use crate::state::counters::Counters;
 use crate::state::evidence::PoolNow;
 use crate::state::guard;
 use crate::state::snapshot::Snapshot;
+use crate::steer::Choice;
 use crate::steer::PoolStatus;
 use crate::steer::spread::Admitted;
 
@@ -61,7 +63,7 @@ pub struct Explanation {
     pub vote: Option<f64>,
     /// The client's pools, best first; empty for a name that is not steered.
     pub candidates: Vec<Candidate>,
-    /// The pool that was answered.
+    /// The pool that was answered; of several the one whose address comes first.
     pub pool: Option<PoolIx>,
     /// The addresses in the answer section, read from the response.
     pub answer: Vec<IpAddr>,
@@ -255,12 +257,26 @@ fn ranking<'a>(snapshot: &'a Snapshot, steered: &SteeredAnswer) -> Option<Rankin
     Some(Ranking { rank, vote, at })
 }
 
+/// The pools whose addresses a client was answered.
+fn answered(snapshot: &Snapshot, steered: &SteeredAnswer) -> Vec<PoolIx> {
+    let of_several = || {
+        let answers = &snapshot.steered.get(steered.name.index())?.families[steered.family];
+        match answers.of_key(steered.client, steered.key) {
+            Choice::Pools((pool, records)) => Some(pool.pools(records).collect()),
+            Choice::NoData | Choice::ServFail => None,
+        }
+    };
+    of_several().unwrap_or_default()
+}
+
 /// What candidates are explained from.
 struct Explainer<'a> {
     snapshot: &'a Snapshot,
     steered: &'a SteeredAnswer,
     location: &'a Location,
     details: &'a Details<'a>,
+    /// The pools that were answered.
+    answered: Vec<PoolIx>,
     /// The pools as the client has them.
     pools: &'a [PoolNow],
     /// Whether what probes say is ignored for the client.
@@ -287,6 +303,7 @@ impl<'a> Explainer<'a> {
             steered,
             location,
             details,
+            answered: answered(snapshot, steered),
             pools,
             ignores_probes: spec
                 .is_some_and(|spec| guard::is_exceeded(max_down, spec, pools, steered.family)),
@@ -315,7 +332,12 @@ impl<'a> Explainer<'a> {
             let has_chosen = group.iter().any(|share| self.is_chosen(share.pool));
             for share in group {
                 let chosen = self.is_chosen(share.pool);
+                let is_multivalue = || self.is_multivalue(rank, share.pool);
                 let why = |status| match chosen {
+                    true if status == PoolStatus::Up && is_multivalue() => TOGETHER,
+                    false if status == PoolStatus::Up && has_chosen && is_multivalue() => {
+                        NOT_SELECTED
+                    }
                     true if has_refused && status == PoolStatus::Up => REFUSED_BEFORE,
                     true => why_chosen(status),
                     false => why_not(status, is_decided, has_chosen, self.steered.family),
@@ -345,7 +367,12 @@ impl<'a> Explainer<'a> {
     }
 
     fn is_chosen(&self, pool: PoolIx) -> bool {
-        Some(pool) == self.steered.pool
+        self.answered.contains(&pool)
+    }
+
+    fn is_multivalue(&self, rank: &RankList, pool: PoolIx) -> bool {
+        let spec = self.snapshot.plan.specs.get(self.steered.name.index());
+        spec.is_some_and(|spec| spec.policy_of(rank.rule, pool) == Policy::Multivalue)
     }
 
     /// One pool, and why it was or was not answered.
@@ -401,6 +428,12 @@ const FALLBACK: &str = "no pool is up: the fallback";
 /// What is added of a pool that probes call down in vain.
 const IGNORED: &str = "; its probes say down and are ignored: more of the name's pools are down than \
      max_down allows";
+
+/// Why a pool is answered with others.
+const TOGETHER: &str = "up: one of the pools whose addresses are answered together";
+
+/// Why a pool is not among those that are answered together.
+const NOT_SELECTED: &str = "up, but this client's selection of addresses has none of it";
 
 /// Why a pool is answered behind others that are up.
 const REFUSED_BEFORE: &str = "first in the client's order that takes this client";

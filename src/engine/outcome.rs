@@ -45,7 +45,8 @@ pub struct SteeredAnswer {
     pub family: Family,
     /// Whom it was answered for.
     pub client: Client,
-    /// The pool whose addresses were answered; `None` for NODATA and SERVFAIL.
+    /// The pool whose addresses were answered, of several the one whose address comes first; `None` for NODATA
+    /// and SERVFAIL.
     pub pool: Option<PoolIx>,
     /// The key of the answer among those of the name and family.
     pub key: u32,

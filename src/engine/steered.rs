@@ -12,6 +12,7 @@ use crate::engine::composer::Composer;
 use crate::engine::composer::Next;
 use crate::engine::outcome::SteerReason;
 use crate::engine::outcome::SteeredAnswer;
+use crate::state::answers::Counted;
 use crate::state::answers::Found;
 use crate::state::answers::PoolAnswer;
 use crate::state::answers::Records;
@@ -129,6 +130,9 @@ impl<'a> Composer<'a, '_> {
             Order::Hash => self.hashed_start(n),
             Order::Rotate => self.scratch.next_turn(n),
         };
+        if let Some(owner) = pool.owner(records, start) {
+            self.count_for(ix, owner);
+        }
         let put = match self.followed {
             // Behind the question the records can be copied as they are.
             false => self.encoder.raw(records.rotated(start), records.n()),
@@ -137,6 +141,15 @@ impl<'a> Composer<'a, '_> {
         match put {
             Ok(()) => Next::Done(Rcode::NoError),
             Err(Full) => self.truncated(),
+        }
+    }
+
+    /// An answer of several pools counts for the one whose address comes first.
+    fn count_for(&mut self, ix: SteeredIx, owner: Counted) {
+        let now = self.snapshot.steered.get(ix.index());
+        if let (Some(now), Some(steered)) = (now, &mut self.scratch.outcome.steered) {
+            steered.pool = Some(owner.pool);
+            steered.counter = now.counters.saturating_add(owner.counter);
         }
     }
 

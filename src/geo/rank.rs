@@ -220,7 +220,9 @@ fn groups(
     point: Option<Point>,
 ) -> Box<dyn Iterator<Item = Vec<Site>> + '_> {
     match (policy, point) {
-        (Policy::Weighted, _) => Box::new((!sites.is_empty()).then(|| sites.to_vec()).into_iter()),
+        (Policy::Multivalue | Policy::Weighted, _) => {
+            Box::new((!sites.is_empty()).then(|| sites.to_vec()).into_iter())
+        }
         (Policy::Nearest, Some(point)) => Box::new(by_distance(sites, point)),
         // The operator's order is also for clients that cannot be placed.
         (Policy::Failover, _) | (Policy::Nearest, None) => {
@@ -300,6 +302,7 @@ mod tests {
             (Policy::Failover, &[30.0, 0.0, 10.0], at(2.0), "0|1|2"),
             (Policy::Weighted, &[30.0, 0.0, 10.0], at(2.0), "0,1,2"),
             (Policy::Weighted, &[30.0, 0.0], Location::default(), "0,1"),
+            (Policy::Multivalue, &[30.0, 0.0, 10.0], at(2.0), "0,1,2"),
         ] {
             let list = list(&spec(policy, pools), None, &client, MIN_KEPT);
             assert_eq!(order(&list), expected, "{policy:?} {pools:?}");

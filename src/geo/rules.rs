@@ -99,6 +99,17 @@ impl Spec {
         self.sites.iter().chain(of_rules)
     }
 
+    /// How a pool of the clients under a rule is ordered: as the rule says of its own pools, as the name says
+    /// of those behind them.
+    pub fn policy_of(&self, rule: Option<u32>, pool: PoolIx) -> Policy {
+        let rule = rule.map(|rule| &self.rules[rule as usize]);
+        let rule = rule.filter(|rule| rule.policy != self.policy);
+        match rule.filter(|rule| rule.sites.iter().any(|site| site.pool == pool)) {
+            Some(rule) => rule.policy,
+            None => self.policy,
+        }
+    }
+
     /// The rule for clients at a location, of those that look at nothing else: subdivision before
     /// country before continent, smaller subdivisions before those around them, then file order.
     pub fn rule_for(&self, location: &Location) -> Option<u32> {

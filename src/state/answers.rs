@@ -61,6 +61,8 @@ pub struct Records {
     n: u16,
     /// Octets of one record.
     record_len: u16,
+    /// Empty if all are of one pool.
+    owners: Box<[u16]>,
 }
 
 impl Records {
@@ -84,6 +86,17 @@ impl Records {
             record_len: (wire.len() / addresses.len().max(1)) as u16,
             wire: wire.into(),
             n: addresses.len() as u16,
+            owners: Box::default(),
+        }
+    }
+
+    /// The same for addresses of several pools, each with its pool's position among
+    /// [`PoolAnswer::together`].
+    pub(super) fn of_several(addresses: &[(IpAddr, u16)], ttl: u32) -> Self {
+        let (addresses, owners): (Vec<IpAddr>, Vec<u16>) = addresses.iter().copied().unzip();
+        Self {
+            owners: owners.into(),
+            ..Self::new(&addresses, ttl)
         }
     }
 
@@ -99,6 +112,11 @@ impl Records {
         self.n
     }
 
+    /// The pool of each address where they are of several, by its position among [`PoolAnswer::together`].
+    pub fn owners(&self) -> &[u16] {
+        &self.owners
+    }
+
     /// The addresses in wire form, one per record, in the same order.
     pub fn rdatas(&self, start: usize) -> impl Iterator<Item = &[u8]> {
         let [first, last] = self.rotated(start);
@@ -108,10 +126,10 @@ impl Records {
     }
 }
 
-/// One pool's answer in one family.
+/// One pool's answer in one family, or that of several together.
 #[derive(Debug)]
 pub struct PoolAnswer {
-    /// The pool.
+    /// The pool; of several the first.
     pub pool: PoolIx,
     /// What it is worth to these clients.
     pub status: PoolStatus,
@@ -123,14 +141,40 @@ pub struct PoolAnswer {
     pub order: Order,
     /// The counter of `answers_total` that this answer moves, among those of the name.
     pub counter: u32,
+    /// The pools that answer together; empty where it is one pool's answer.
+    pub together: Box<[Counted]>,
     /// One selection of endpoints, or [`N_VARIANTS`] shared by client prefix.
     pub variants: Arc<[Records]>,
+}
+
+/// A pool of an answer of several, with its counter of `answers_total` among those of the name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// The pool.
+    pub pool: PoolIx,
+    /// Its counter.
+    pub counter: u32,
+}
+
+impl PoolAnswer {
+    /// The pool of the `at`th of some records of an answer of several pools.
+    pub fn owner(&self, records: &Records, at: usize) -> Option<Counted> {
+        let owner = records.owners.get(at)?;
+        self.together.get(usize::from(*owner)).copied()
+    }
+
+    /// The pools of some records of this answer.
+    pub fn pools<'a>(&'a self, records: &'a Records) -> impl Iterator<Item = PoolIx> + 'a {
+        let only = records.owners.is_empty().then_some(self.pool);
+        let owners = (0..records.owners.len()).filter_map(|at| self.owner(records, at));
+        only.into_iter().chain(owners.map(|owner| owner.pool))
+    }
 }
 
 /// What the clients of equal rank lists are answered: the pools are never empty.
 pub type Answer = Choice<Box<[PoolAnswer]>>;
 
-/// What one client is answered: these addresses of this pool.
+/// What one client is answered: these addresses of this pool, or of those that answer together.
 pub type Found<'a> = Choice<(&'a PoolAnswer, &'a Records)>;
 
 /// What a client gets, and for how wide a prefix.
@@ -173,6 +217,16 @@ impl FamilyAnswers {
         match self.answers.get(key as usize) {
             Some(answer) => of_answer(answer, client, key, scope_len),
             None => self.find_of_source(client, key, scope_len, src, scratch),
+        }
+    }
+
+    /// What a client gets of the answer of a key, for explanations.
+    pub fn of_key(&self, client: Client, key: u32) -> Found<'_> {
+        let own = (key as usize).checked_sub(self.answers.len());
+        let own = own.and_then(|own| self.passed_over.get(own)).copied();
+        match self.answers.get(own.unwrap_or(key) as usize) {
+            Some(answer) => of_answer(answer, client, key, 0).found,
+            None => Choice::ServFail,
         }
     }
 

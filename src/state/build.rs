@@ -13,6 +13,7 @@ use crate::base::ix::SteeredIx;
 use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
 use crate::base::rank::Order;
+use crate::base::rank::Policy;
 use crate::base::rank::RankList;
 use crate::base::rank::Share;
 use crate::geo::answer_table::AnswerTable;
@@ -20,6 +21,7 @@ use crate::geo::rank::first_group;
 use crate::geo::rank_table::RankTable;
 use crate::geo::rules::Spec;
 use crate::state::answers::Answer;
+use crate::state::answers::Counted;
 use crate::state::answers::FamilyAnswers;
 use crate::state::answers::PoolAnswer;
 use crate::state::answers::Records;
@@ -28,6 +30,8 @@ use crate::state::answers::variants_of;
 use crate::state::evidence::Evidence;
 use crate::state::evidence::PoolNow;
 use crate::state::guard;
+use crate::state::multivalue;
+use crate::state::multivalue::Part;
 use crate::state::plan::Plan;
 use crate::state::snapshot::Snapshot;
 use crate::state::snapshot::SteeredNow;
@@ -36,8 +40,9 @@ use crate::steer::AllDown;
 use crate::steer::Choice;
 use crate::steer::PoolStatus;
 use crate::steer::Pools;
-use crate::steer::Shares;
+use crate::steer::Serving;
 use crate::steer::StatusSet;
+use crate::steer::spread::Admitted;
 
 impl Snapshot {
     /// Joins plan and evidence, and depends on nothing else: `before` only saves work. What the snapshot
@@ -70,6 +75,7 @@ impl Snapshot {
             before,
             alike: FxHashMap::default(),
             records: FxHashMap::default(),
+            records_together: FxHashMap::default(),
         };
         let steered = (0..plan.config.pools.steered.len())
             .map(|ix| builder.steered(SteeredIx::new(ix)))
@@ -99,7 +105,12 @@ struct Builder<'a> {
     alike: FxHashMap<AnswerKey, Arc<FamilyAnswers>>,
     /// The RRsets made so far: names with equal TTL and `answers` share them.
     records: FxHashMap<RecordsKey, Arc<[Records]>>,
+    /// The same of pools that answer together.
+    records_together: FxHashMap<TogetherKey, Arc<[Records]>>,
 }
+
+/// Which RRsets of several pools: each with its share, view and admission; family, TTL, most addresses.
+type TogetherKey = (Box<[Viewed]>, Family, u32, usize);
 
 /// Whose RRset: pool, family, TTL, most addresses, view.
 type RecordsKey = (PoolIx, Family, u32, usize, ViewIx);
@@ -107,8 +118,12 @@ type RecordsKey = (PoolIx, Family, u32, usize, ViewIx);
 /// The position of a view: 0 is everybody's, the others are of the regions in their order.
 type ViewIx = usize;
 
-/// A pool that shares clients, with the first view in which it is as it is for them.
-type Viewed = (Share, ViewIx);
+/// A pool that answers clients, with the first view in which it is as it is for them, and the share that it
+/// takes of those whom several pools answer together.
+type Viewed = (Share, ViewIx, Admitted);
+
+/// The pools that answer, and whether they do together.
+type Answering = (bool, Box<[Viewed]>);
 
 /// One name's pools in one family as some clients have them.
 struct View<'a> {
@@ -151,15 +166,21 @@ impl<'a> View<'a> {
 
 /// What clients of a view are answered, each pool with the first view that has it alike: equal answers are
 /// equal values, whichever regions they are of.
-fn viewed(views: &[View<'_>], at: ViewIx, choice: &Choice<Shares>) -> Choice<Box<[Viewed]>> {
-    let first = |share: &Share| {
+fn viewed(views: &[View<'_>], at: ViewIx, choice: &Choice<Serving>) -> Choice<Answering> {
+    let first = |(share, admitted): (Share, Admitted)| {
         let mut before = 0..at;
         let alike = before.find(|before| views[*before].has_alike(&views[at], share.pool));
-        (*share, alike.unwrap_or(at))
+        (share, alike.unwrap_or(at), admitted)
     };
     match choice {
         Choice::NoData => Choice::NoData,
-        Choice::Pools(shares) => Choice::Pools(shares.iter().map(first).collect()),
+        Choice::Pools(Serving::All(members)) => {
+            Choice::Pools((true, members.iter().copied().map(first).collect()))
+        }
+        Choice::Pools(Serving::One(shares)) => {
+            let shares = shares.iter().map(|share| (*share, Admitted::ALL));
+            Choice::Pools((false, shares.map(first).collect()))
+        }
         Choice::ServFail => Choice::ServFail,
     }
 }
@@ -235,7 +256,7 @@ impl Builder<'_> {
         let are_empty = spec
             .all_sites()
             .all(|site| self.pools[site.pool.index()].endpoints.is_empty());
-        let mut keys = FxHashMap::<Choice<Box<[Viewed]>>, u32>::default();
+        let mut keys = FxHashMap::<Choice<Answering>, u32>::default();
         let mut choices = Vec::new();
         let choose = |rank: &RankList| {
             let at = rank.region.map_or(0, |region| usize::from(region) + 1);
@@ -244,6 +265,7 @@ impl Builder<'_> {
             let pools = Pools {
                 status: &|pool| view.status(pool),
                 admitted: &|pool| view.pools[pool.index()].admitted[family],
+                is_multivalue: &|pool| spec.policy_of(rank.rule, pool) == Policy::Multivalue,
                 was_up: &|pool| key.last_up.contains(&pool),
                 occurring: view.occurring,
             };
@@ -293,18 +315,16 @@ impl Builder<'_> {
         })
     }
 
-    fn answer(
-        &mut self,
-        ix: SteeredIx,
-        views: &[View<'_>],
-        choice: &Choice<Box<[Viewed]>>,
-    ) -> Answer {
+    fn answer(&mut self, ix: SteeredIx, views: &[View<'_>], choice: &Choice<Answering>) -> Answer {
         match choice {
             Choice::NoData => Choice::NoData,
             Choice::ServFail => Choice::ServFail,
-            Choice::Pools(shares) => {
+            Choice::Pools((true, members)) => {
+                Choice::Pools([self.answer_together(ix, views, members)].into())
+            }
+            Choice::Pools((false, shares)) => {
                 let shares = shares.iter();
-                let pools = shares.map(|(share, at)| self.pool_answer(ix, views, *share, *at));
+                let pools = shares.map(|(share, at, _)| self.pool_answer(ix, views, *share, *at));
                 Choice::Pools(pools.collect())
             }
         }
@@ -332,6 +352,45 @@ impl Builder<'_> {
             weight: share.weight,
             order: steered.order,
             counter: self.plan.counters.slot(ix, pool).unwrap_or(u32::MAX),
+            together: Box::default(),
+            variants: Arc::clone(variants),
+        }
+    }
+
+    /// The answer of several pools together; there are at least two.
+    fn answer_together(
+        &mut self,
+        ix: SteeredIx,
+        views: &[View<'_>],
+        members: &[Viewed],
+    ) -> PoolAnswer {
+        let steered = self.plan.steered(ix);
+        let (first, at, _) = members[0];
+        let (family, ttl, max_addresses) = (views[at].family, steered.ttl, steered.max_addresses);
+        let counted = |(share, ..): &Viewed| Counted {
+            pool: share.pool,
+            counter: self.plan.counters.slot(ix, share.pool).unwrap_or(u32::MAX),
+        };
+        let together: Box<[Counted]> = members.iter().map(counted).collect();
+        let part = |(share, at, admitted): &Viewed| Part {
+            hash: self.plan.pool_hashes[share.pool.index()],
+            weight: share.weight,
+            admitted: *admitted,
+            endpoints: views[*at].pools[share.pool.index()].usable(family),
+        };
+        let key = (members.into(), family, ttl, max_addresses);
+        let variants = self.records_together.entry(key).or_insert_with(|| {
+            let parts: Vec<Part> = members.iter().map(part).collect();
+            multivalue::variants_of(&parts, max_addresses, ttl)
+        });
+        PoolAnswer {
+            pool: first.pool,
+            status: views[at].status(first.pool),
+            hash: self.plan.pool_hashes[first.pool.index()],
+            weight: 1,
+            order: steered.order,
+            counter: together[0].counter,
+            together,
             variants: Arc::clone(variants),
         }
     }

@@ -11,6 +11,7 @@ pub mod derive;
 pub mod evidence;
 pub mod guard;
 pub mod membership;
+mod multivalue;
 pub mod plan;
 pub mod publish;
 pub mod ramp;

@@ -61,7 +61,7 @@ impl PoolStatus {
 pub enum Choice<T> {
     /// NODATA: no pool of the name has an address of this family, or `all_down = "empty"`.
     NoData,
-    /// The addresses of one of these pools.
+    /// The addresses of these pools.
     Pools(T),
     /// SERVFAIL: the name has addresses of this family, but none that this client may have now.
     ServFail,
@@ -70,12 +70,24 @@ pub enum Choice<T> {
 /// Pools that share clients by weight; never empty.
 pub type Shares = Box<[Share]>;
 
+/// The pools that answer the clients of one rank list; never empty.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Serving {
+    /// Each client gets addresses of all that take it: several pools, each with the share of the clients that
+    /// it takes.
+    All(Box<[(Share, Admitted)]>),
+    /// Each client belongs to one of them, by weight.
+    One(Shares),
+}
+
 /// The pools of one steered name in one family, as they are now.
 pub struct Pools<'a> {
     /// What each pool is worth.
     pub status: &'a dyn Fn(PoolIx) -> PoolStatus,
     /// The share of the clients offered to it that a pool takes.
     pub admitted: &'a dyn Fn(PoolIx) -> Admitted,
+    /// Whether a pool of the list is ordered by [`Policy::Multivalue`], with the others of its group.
+    pub is_multivalue: &'a dyn Fn(PoolIx) -> bool,
     /// Whether a pool was up when any pool of the name last was.
     pub was_up: &'a dyn Fn(PoolIx) -> bool,
     /// Which statuses occur among the pools of the name and its rules: spares looking through a long
@@ -118,7 +130,8 @@ pub fn all_down_of(rank: &RankList, of_name: AllDown, of_rule: Option<AllDown>) 
 ///
 /// The first group with a pool that is up wins, and only its pools that are up share it, unless they admit
 /// only a share of their clients: then the rest goes on to the next such group ([`spread`]). Without any,
-/// the same with pools that are unproven. With none of either, `all_down` decides among those that
+/// the same with pools that are unproven. The pools of a group of policy multivalue answer together, and
+/// their clients go no further. With none of either, `all_down` decides among those that
 /// are down; a pool that an operator drained is used only if nothing else is left. Clients whose pools lack
 /// the family while others of the name have it get SERVFAIL, unless `all_down` is [`AllDown::Empty`].
 ///
@@ -128,7 +141,7 @@ pub fn choose(
     all_down: AllDown,
     pools: &Pools<'_>,
     beyond: impl Fn(&dyn Fn(PoolIx) -> bool) -> Option<Vec<Share>>,
-) -> Choice<Shares> {
+) -> Choice<Serving> {
     let first = |wanted: &dyn Fn(PoolIx) -> bool| {
         let mut groups = rank.groups.iter();
         let found = groups.find_map(|group| members(group, wanted));
@@ -145,8 +158,8 @@ pub fn choose(
         true => served_by(rank, status, pools, &beyond),
         false => None,
     };
-    if let Some(shares) = served_by(PoolStatus::Up).or_else(|| served_by(PoolStatus::Unproven)) {
-        return Choice::Pools(shares);
+    if let Some(serving) = served_by(PoolStatus::Up).or_else(|| served_by(PoolStatus::Unproven)) {
+        return Choice::Pools(serving);
     }
     let exists = PoolStatus::ALL[1..]
         .iter()
@@ -157,7 +170,7 @@ pub fn choose(
         AllDown::Empty => Choice::NoData,
         AllDown::ServFail => Choice::ServFail,
         AllDown::Fallback(pool) if (pools.status)(pool) != PoolStatus::Absent => {
-            Choice::Pools([Share { pool, weight: 1 }].into())
+            Choice::Pools(Serving::One([Share { pool, weight: 1 }].into()))
         }
         AllDown::LastGood | AllDown::Fallback(_) | AllDown::Nearest => {
             let was_up = || match all_down {
@@ -169,18 +182,31 @@ pub fn choose(
             was_up()
                 .or_else(|| first_with(PoolStatus::Down))
                 .or_else(|| first_with(PoolStatus::Drained))
-                .map_or(Choice::ServFail, Choice::Pools)
+                .map_or(Choice::ServFail, |shares| {
+                    Choice::Pools(serving(shares, pools, &|_| Admitted::ALL))
+                })
         }
     }
 }
 
-/// The pools of one status that share the clients of `rank`, as far as they admit them.
+/// The first group that answers, in the way of its policy.
+fn serving(shares: Shares, pools: &Pools<'_>, admitted: &dyn Fn(PoolIx) -> Admitted) -> Serving {
+    match &*shares {
+        [first, _, ..] if (pools.is_multivalue)(first.pool) => {
+            let members = shares.iter().map(|share| (*share, admitted(share.pool)));
+            Serving::All(members.collect())
+        }
+        _ => Serving::One(shares),
+    }
+}
+
+/// The pools of one status that answer the clients of `rank`, as far as they admit them.
 fn served_by(
     rank: &RankList,
     status: PoolStatus,
     pools: &Pools<'_>,
     beyond: impl Fn(&dyn Fn(PoolIx) -> bool) -> Option<Vec<Share>>,
-) -> Option<Shares> {
+) -> Option<Serving> {
     let has_status = |pool: PoolIx| (pools.status)(pool) == status;
     let admits_all = |share: &Share| (pools.admitted)(share.pool) == Admitted::ALL;
     let mut spread = Spread::new();
@@ -196,13 +222,14 @@ fn served_by(
         };
         let with_members = group.and_then(|group| Some((members(&group, &wanted)?, group)));
         let Some((members, group)) = with_members else {
-            return spread.into_shares();
+            return spread.into_shares().map(Serving::One);
         };
-        if seen.is_empty() && members.iter().all(admits_all) {
-            return Some(members);
+        let is_whole = || members.iter().all(admits_all) || (pools.is_multivalue)(members[0].pool);
+        if seen.is_empty() && is_whole() {
+            return Some(serving(members, pools, pools.admitted));
         }
         if spread.offer(&members, pools.admitted) {
-            return spread.into_shares();
+            return spread.into_shares().map(Serving::One);
         }
         seen.extend(group.iter().map(|share| share.pool));
     }
@@ -256,6 +283,7 @@ mod tests {
         let pools = Pools {
             status: &|pool| status[pool.index()],
             admitted: &|_| Admitted::ALL,
+            is_multivalue: &|_| false,
             was_up: &|pool| was_up.contains(&pool.0),
             occurring: status.iter().copied().collect(),
         };
@@ -265,11 +293,15 @@ mod tests {
         match choose(rank, all_down_of(rank, all_down, None), &pools, beyond) {
             Choice::NoData => "nodata".into(),
             Choice::ServFail => "servfail".into(),
-            Choice::Pools(shares) => {
-                let text = |s: &Share| format!("{}x{}", s.pool.0, s.weight);
-                shares.iter().map(text).collect::<Vec<_>>().join(" ")
-            }
+            Choice::Pools(Serving::All(_)) => unreachable!("no policy multivalue"),
+            Choice::Pools(Serving::One(shares)) => text(&shares),
         }
+    }
+
+    /// Pools with their weights.
+    fn text(shares: &[Share]) -> String {
+        let text = |s: &Share| format!("{}x{}", s.pool.0, s.weight);
+        shares.iter().map(text).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
@@ -349,6 +381,62 @@ mod tests {
     }
 
     #[test]
+    fn pools_of_a_multivalue_group_answer_together() {
+        let list = rank(false, &[&[(0, 1)], &[(1, 3), (2, 0), (3, 1)]]);
+        for (status, percent, expected) in [
+            ([Up, Up, Up, Up], [100; 4], "0x1"),
+            ([Down, Up, Up, Up], [100; 4], "all 1x3:1 3x1:1"),
+            ([Down, Up, Up, Up], [100, 50, 100, 0], "all 1x3:0.5 3x1:0"),
+            ([Down, Down, Up, Down], [100; 4], "2x1"),
+            (
+                [Down, Unproven, Down, Unproven],
+                [100; 4],
+                "all 1x3:1 3x1:1",
+            ),
+            // What the pool in front refuses is shared by weight.
+            (
+                [Up, Up, Up, Down],
+                [50, 100, 100, 100],
+                "0x536870912 1x536870912",
+            ),
+        ] {
+            let pools = Pools {
+                status: &|pool| status[pool.index()],
+                admitted: &|pool| Admitted::percent(percent[pool.index()]),
+                is_multivalue: &|pool| pool != PoolIx(0),
+                was_up: &|_| false,
+                occurring: status.iter().copied().collect(),
+            };
+            let found = match choose(&list, AllDown::Nearest, &pools, |_| None) {
+                Choice::Pools(Serving::All(members)) => {
+                    let text = |(share, admitted): &(Share, Admitted)| {
+                        format!(" {}x{}:{}", share.pool.0, share.weight, admitted.ratio())
+                    };
+                    format!("all{}", members.iter().map(text).collect::<String>())
+                }
+                Choice::Pools(Serving::One(shares)) => text(&shares),
+                other => format!("{other:?}"),
+            };
+            assert_eq!(found, expected, "{status:?} {percent:?}");
+        }
+        let fallen = |all_down| {
+            let pools = Pools {
+                status: &|_| Down,
+                admitted: &|_| Admitted::ALL,
+                is_multivalue: &|_| true,
+                was_up: &|_| false,
+                occurring: StatusSet::from_iter([Down]),
+            };
+            let group = rank(false, &[&[(0, 1), (1, 1)]]);
+            choose(&group, all_down, &pools, |_| None)
+        };
+        let both = [0, 1].map(|pool| (share(&(pool, 1)), Admitted::ALL));
+        let both = Choice::Pools(Serving::All(both.into()));
+        assert_eq!(fallen(AllDown::Nearest), both, "as if all were up");
+        assert_eq!(fallen(AllDown::Empty), Choice::NoData);
+    }
+
+    #[test]
     fn behind_a_truncated_list_the_search_goes_on() {
         let truncated = RankList {
             truncated: Point::new(0.0, 0.0),
@@ -378,6 +466,7 @@ mod tests {
         let pools = Pools {
             status: &|pool| status[pool.index()],
             admitted: &|pool| Admitted::percent(percent[pool.index()]),
+            is_multivalue: &|_| false,
             was_up: &|_| false,
             occurring: status.iter().copied().collect(),
         };
@@ -393,7 +482,7 @@ mod tests {
             groups.find(has_wanted).cloned()
         };
         match choose(rank, AllDown::ServFail, &pools, beyond) {
-            Choice::Pools(shares) => {
+            Choice::Pools(Serving::One(shares)) => {
                 let sum: f64 = shares.iter().map(|s| f64::from(s.weight)).sum();
                 let text = |s: &Share| {
                     let percent = 100.0 * f64::from(s.weight) / sum;
