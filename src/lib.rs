@@ -12,7 +12,8 @@
 
 // Floor 0: words.
 pub mod base;
-// Floor 1: DNS bytes and MMDB files; hostile input lives here.
+// Floor 1: DNS bytes, MMDB files and latency tables; hostile input lives here.
+pub mod latency;
 pub mod mmdb;
 pub mod wire;
 // Floor 2: pure models and compilers.

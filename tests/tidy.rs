@@ -12,7 +12,7 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// The folders of `src` by floor; a module imports only from lower ones.
 const FLOORS: [&[&str]; 10] = [
     &["base"],
-    &["wire", "mmdb"],
+    &["wire", "mmdb", "latency"],
     &["zone", "geo", "steer", "health", "import"],
     &["config"],
     &["state"],

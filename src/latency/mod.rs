@@ -1,0 +1,7 @@
+//! Floor 1: measured round-trip times, as files hold them. [`read`] makes a [`table::Table`] of a latency table,
+//! `docs/latency.md` describes the file. `geo` turns tables into rank lists.
+
+pub mod key;
+pub mod read;
+pub mod table;
+pub mod time;
