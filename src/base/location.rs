@@ -49,6 +49,22 @@ impl Point {
         self.direction().distance_km(other.direction())
     }
 
+    /// The point in the middle of some; `None` of none, or if they lie all around the Earth.
+    pub fn centre(points: impl IntoIterator<Item = Self>) -> Option<Self> {
+        let mut sum = [0.0; 3];
+        for point in points {
+            for (sum, part) in sum.iter_mut().zip(point.direction().0) {
+                *sum += part;
+            }
+        }
+        let [x, y, z] = sum;
+        if sum.iter().all(|part| part.abs() < 1e-9) {
+            return None;
+        }
+        let latitude = z.atan2(x.hypot(y)).to_degrees();
+        Self::new(latitude, y.atan2(x).to_degrees())
+    }
+
     /// Where the point lies as seen from the Earth's centre.
     pub fn direction(self) -> Direction {
         let (sin_lat, cos_lat) = self.latitude.to_radians().sin_cos();
@@ -265,6 +281,18 @@ mod tests {
         let fiji = Point::new(-17.7, 178.0).expect("in range");
         let samoa = Point::new(-13.8, -171.8).expect("in range");
         assert!(fiji.distance_km(samoa) < 1300.0);
+    }
+
+    #[test]
+    fn the_centre_lies_between_the_points() {
+        let at = |lat, lon| Point::new(lat, lon).expect("in range");
+        let centre = Point::centre([at(10.0, 170.0), at(-10.0, -170.0)]).expect("a centre");
+        assert!(centre.distance_km(at(0.0, 180.0)) < 0.01, "{centre:?}");
+        assert!(
+            at(48.9, 2.4).distance_km(Point::centre([at(48.9, 2.4)]).expect("a centre")) < 0.01
+        );
+        assert_eq!(Point::centre([at(0.0, 0.0), at(0.0, 180.0)]), None);
+        assert_eq!(Point::centre([]), None);
     }
 
     #[test]

@@ -11,6 +11,8 @@ use crate::base::location::Point;
 pub enum Policy {
     /// In the operator's order.
     Failover,
+    /// By round-trip time, measured or estimated from the distance; equal ones are shared by weight.
+    Latency,
     /// All at once: each client gets addresses of several.
     Multivalue,
     /// By great-circle distance less the pool's bias; ties under 1 km are shared by weight.
@@ -21,10 +23,16 @@ pub enum Policy {
 }
 
 impl Policy {
+    /// Whether it depends on where the client is.
+    pub fn is_by_place(self) -> bool {
+        matches!(self, Self::Latency | Self::Nearest)
+    }
+
     /// The word used in `pools.toml`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Failover => "failover",
+            Self::Latency => "latency",
             Self::Multivalue => "multivalue",
             Self::Nearest => "nearest",
             Self::Weighted => "weighted",
@@ -96,7 +104,7 @@ impl RankList {
 }
 
 /// Groups of pools; the pools of one are equally good for a client, and none is empty.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Groups {
     /// The pools of all groups.
     shares: Box<[Share]>,

@@ -13,6 +13,7 @@ use proptest::prop_oneof;
 
 use crate::base::prefix::Family;
 use crate::base::prefix::Prefix;
+use crate::geo::atlas::Atlas;
 use crate::mmdb::writer;
 use crate::mmdb::writer::Header;
 use crate::mmdb::writer::Value;
@@ -125,6 +126,44 @@ fn node_at(nodes: &[[Branch; 2]], bits: u128, len: u8) -> Option<usize> {
             _ => None,
         }
     })
+}
+
+fn prefix(text: &str) -> Prefix {
+    text.parse().expect(text)
+}
+
+/// What the invented database says under each value.
+fn record(value: u32) -> Value {
+    match value {
+        0 => city("AS", "JP", "13", Some((35.7, 139.7))),
+        1 => city("EU", "FR", "IDF", Some((48.9, 2.4))),
+        2 => city("NA", "US", "CA", Some((37.8, -122.4))),
+        _ => city("XX", "", "", None),
+    }
+}
+
+/// Prefixes that a database can hold beside aliases, outermost first, no two equal.
+pub(super) fn storable(known: &[(Prefix, u32)]) -> Vec<(Prefix, u32)> {
+    let is_global = |p: Prefix| {
+        p.family() == Family::V4
+            || prefix("2000::/3").covers(p) && !prefix("2002::/16").covers(p) && p.len() > 15
+    };
+    let mut kept: Vec<_> = known.iter().filter(|k| is_global(k.0)).copied().collect();
+    kept.sort_by_key(|(prefix, _)| (prefix.len(), *prefix));
+    kept.dedup_by_key(|(prefix, _)| *prefix);
+    kept
+}
+
+pub(super) fn atlas(places: &[(Prefix, u32)], systems: &[(Prefix, u32)]) -> Atlas {
+    // One network of each, so that neither database is empty.
+    let mut cities = vec![(prefix("203.0.113.9/32"), record(1))];
+    cities.extend(places.iter().map(|(p, value)| (*p, record(*value))));
+    cities.sort_by_key(|(prefix, _)| prefix.len());
+    let mut numbers = vec![(prefix("203.0.113.9/32"), system(9))];
+    numbers.extend(systems.iter().map(|(p, value)| (*p, system(*value))));
+    numbers.sort_by_key(|(prefix, _)| prefix.len());
+    let (cities, numbers) = (database("City", 6, &cities), database("ASN", 6, &numbers));
+    Atlas::read(cities, Some(numbers), &|_| None).expect("sound databases")
 }
 
 /// Prefixes that nest and touch, of both families: cut from a few addresses at random lengths, with

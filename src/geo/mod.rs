@@ -1,13 +1,17 @@
 //! Floor 2: addresses to rank lists.
 //!
 //! [`atlas::Atlas`] reads the databases once; [`rank_table::compile`] turns it and what the operator
-//! wrote ([`rules::Spec`]) into a [`rank_table::RankTable`]: for each address the ranked pools. Both
+//! wrote ([`rules::Spec`]) into a [`rank_table::RankTable`]: for each address the ranked pools. So does
+//! [`by_latency::compile`] where [`measured::Measured`] round-trip times rank them. All
 //! stand on [`table::PrefixTable`], and so does [`answer_table::AnswerTable`], what the answers of the moment make of it.
 
 pub mod answer_table;
 pub mod atlas;
+pub mod by_latency;
 mod distance;
+mod fit;
 pub mod majority;
+pub mod measured;
 mod range_index;
 mod ranges;
 pub mod rank;

@@ -22,12 +22,12 @@ use crate::geo::rules::Site;
 use crate::geo::rules::Spec;
 
 /// How many pools a list keeps at least where it is a matter of distance.
-const MIN_KEPT: usize = 32;
+pub(super) const MIN_KEPT: usize = 32;
 
 /// How many pools all lists of a spec may hold together before they keep fewer, 48 MB: with
 /// thousands of pools and places, complete lists would take gigabytes, and hardly ever is more asked of
 /// one than its first pool that is up. Small in tests, so that they see it.
-const MAX_KEPT: usize = if cfg!(test) { 1 << 13 } else { 1 << 22 };
+pub(super) const MAX_KEPT: usize = if cfg!(test) { 1 << 13 } else { 1 << 22 };
 
 /// How far from its vantages a region's clients are at the most, in kilometres: within it, paths to a pool
 /// have more in common than with those of another continent.
@@ -120,7 +120,7 @@ fn list(spec: &Spec, rule: Option<u32>, location: &Location, n_kept: usize) -> R
 }
 
 /// The vantages that judge for clients at a point: the nearest, if they are near at all.
-fn region_of(spec: &Spec, point: Option<Point>) -> Option<u16> {
+pub(super) fn region_of(spec: &Spec, point: Option<Point>) -> Option<u16> {
     let point = point?;
     let distances = spec.regions.iter().map(|region| region.distance_km(point));
     let nearest = (0..).zip(distances).min_by(|a, b| a.1.total_cmp(&b.1));
@@ -129,17 +129,27 @@ fn region_of(spec: &Spec, point: Option<Point>) -> Option<u16> {
         .map(|(region, _)| region)
 }
 
-/// Returns the complete list, recomputing a truncated one; `spec` is the one it comes from. Takes some
-/// hundred nanoseconds a pool.
+/// Returns the complete list, recomputing a truncated one; `spec` is the one it comes from. Behind the groups that
+/// it has kept, pools follow by distance, also under [`Policy::Latency`]. Takes some hundred nanoseconds a pool.
 pub fn complete<'a>(spec: &Spec, list: &'a RankList) -> Cow<'a, RankList> {
     match list.truncated {
         None => Cow::Borrowed(list),
-        Some(point) => Cow::Owned(RankList {
-            located: list.located,
-            special_purpose: list.special_purpose,
-            region: list.region,
-            ..ranked(spec, list.rule, Some(point), usize::MAX)
-        }),
+        Some(point) => {
+            let kept = list.groups.iter().map(<[Share]>::to_vec);
+            let in_list = list.groups.iter().flatten();
+            let pools: FxHashSet<PoolIx> = in_list.map(|share| share.pool).collect();
+            let all = ranked(spec, list.rule, Some(point), usize::MAX).groups;
+            let others = all.iter().map(|group| {
+                let others = group.iter().filter(|share| !pools.contains(&share.pool));
+                others.copied().collect::<Vec<_>>()
+            });
+            let others = others.filter(|group| !group.is_empty());
+            Cow::Owned(RankList {
+                truncated: None,
+                groups: kept.chain(others).collect(),
+                ..*list
+            })
+        }
     }
 }
 
@@ -148,7 +158,7 @@ pub fn complete<'a>(spec: &Spec, list: &'a RankList) -> Cow<'a, RankList> {
 fn ranked(spec: &Spec, rule: Option<u32>, point: Option<Point>, n_kept: usize) -> RankList {
     let parts = parts(spec, rule);
     // An order that is the same everywhere is kept once, so it may as well be complete.
-    let is_by_place = parts.iter().any(|(policy, _)| *policy == Policy::Nearest);
+    let is_by_place = parts.iter().any(|(policy, _)| policy.is_by_place());
     let point = point.filter(|_| is_by_place);
     let n_kept = if point.is_some() { n_kept } else { usize::MAX };
     let mut kept: Vec<Vec<Site>> = Vec::new();
@@ -178,7 +188,7 @@ fn ranked(spec: &Spec, rule: Option<u32>, point: Option<Point>, n_kept: usize) -
 }
 
 /// The sites that clients under `rule` are ranked by, one part behind the other, each by its policy.
-fn parts(spec: &Spec, rule: Option<u32>) -> Vec<(Policy, Cow<'_, [Site]>)> {
+pub(super) fn parts(spec: &Spec, rule: Option<u32>) -> Vec<(Policy, Cow<'_, [Site]>)> {
     let Some(rule) = rule.map(|rule| &spec.rules[rule as usize]) else {
         return vec![(spec.policy, (&*spec.sites).into())];
     };
@@ -201,9 +211,13 @@ pub fn first_group(
     list: &RankList,
     wanted: &dyn Fn(PoolIx) -> bool,
 ) -> Option<Vec<Share>> {
+    let has_wanted = |group: &&[Share]| group.iter().any(|share| wanted(share.pool));
+    if let Some(kept) = list.groups.iter().find(has_wanted) {
+        return Some(kept.to_vec());
+    }
     let point = list.truncated;
-    let first = |policy, sites: &[Site]| match (policy, point) {
-        (Policy::Nearest, Some(point)) => nearest_group(sites, point, wanted),
+    let first = |policy: Policy, sites: &[Site]| match point {
+        Some(point) if policy.is_by_place() => nearest_group(sites, point, wanted),
         _ => groups(policy, sites, point).find(|group| group.iter().any(|s| wanted(s.pool))),
     };
     let parts = parts(spec, list.rule);
@@ -213,8 +227,9 @@ pub fn first_group(
     Some(group.into_iter().map(share).collect())
 }
 
-/// The groups of `sites`, best first, for a client at `point`; the work is done as they are asked for.
-fn groups(
+/// The groups of `sites`, best first, for a client at `point`; the work is done as they are asked for. By
+/// [`Policy::Latency`], these are the groups of the pools that a list omits.
+pub(super) fn groups(
     policy: Policy,
     sites: &[Site],
     point: Option<Point>,
@@ -223,15 +238,15 @@ fn groups(
         (Policy::Multivalue | Policy::Weighted, _) => {
             Box::new((!sites.is_empty()).then(|| sites.to_vec()).into_iter())
         }
-        (Policy::Nearest, Some(point)) => Box::new(by_distance(sites, point)),
+        (Policy::Latency | Policy::Nearest, Some(point)) => Box::new(by_distance(sites, point)),
         // The operator's order is also for clients that cannot be placed.
-        (Policy::Failover, _) | (Policy::Nearest, None) => {
+        (Policy::Failover, _) | (Policy::Latency | Policy::Nearest, None) => {
             Box::new(sites.iter().map(|site| vec![*site]))
         }
     }
 }
 
-fn share(site: Site) -> Share {
+pub(super) fn share(site: Site) -> Share {
     Share {
         pool: site.pool,
         weight: site.weight,

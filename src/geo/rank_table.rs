@@ -39,7 +39,18 @@ pub struct RankTable {
 /// Compiles a spec. Takes some ten nanoseconds per network of the atlas and a microsecond per
 /// location and pool.
 pub fn compile(spec: &Spec, atlas: &Atlas) -> RankTable {
-    // Values are rules counted from 1; 0 is no rule.
+    let rules = rules_by_address(spec, atlas);
+    let mut ranker = Ranker::new(spec, atlas.locations());
+    let table = atlas.places().zip(&rules, |location, rule| match rule {
+        SPECIAL => ranker.rank_special_purpose(location).0,
+        _ => ranker.rank(location, rule.checked_sub(1)).0,
+    });
+    RankTable::new(table, ranker.into_lists())
+}
+
+/// The rule of every address among those by network and AS, counted from 1; 0 is none, [`SPECIAL`] none for an
+/// address of a special purpose.
+pub(super) fn rules_by_address(spec: &Spec, atlas: &Atlas) -> PrefixTable {
     let networks = spec.network_rules();
     let networks: Vec<_> = networks.iter().map(|(p, rule)| (*p, rule + 1)).collect();
     let mut rules = PrefixTable::longest_match(&networks);
@@ -54,32 +65,35 @@ pub fn compile(spec: &Spec, atlas: &Atlas) -> RankTable {
         .iter()
         .map(|p| (*p, SPECIAL))
         .collect();
-    let rules = rules.zip(
+    rules.zip(
         &PrefixTable::longest_match(&special),
         |rule, special| match rule {
             0 => special,
             _ => rule,
         },
-    );
-    let mut ranker = Ranker::new(spec, atlas.locations());
-    let table = atlas.places().zip(&rules, |location, rule| match rule {
-        SPECIAL => ranker.rank_special_purpose(location).0,
-        _ => ranker.rank(location, rule.checked_sub(1)).0,
-    });
-    let lists = ranker.into_lists();
-    RankTable {
-        located: lists.iter().map(|list| list.located).collect(),
-        v4_sums: Sums::new(&table.v4, lists.len()),
-        v6_sums: Sums::new(&table.v6, lists.len()),
-        lists,
-        table,
-    }
+    )
 }
 
 /// Stands among rules for a special-purpose block that is under none.
-const SPECIAL: u32 = u32::MAX;
+pub(super) const SPECIAL: u32 = u32::MAX;
 
 impl RankTable {
+    /// The rank of every address, and the list of every rank.
+    pub(super) fn new(table: PrefixTable, lists: Vec<RankList>) -> Self {
+        Self {
+            located: lists.iter().map(|list| list.located).collect(),
+            v4_sums: Sums::new(&table.v4, lists.len()),
+            v6_sums: Sums::new(&table.v6, lists.len()),
+            lists,
+            table,
+        }
+    }
+
+    /// The rank of every address, made into something else.
+    pub(super) fn map(&self, value_of: impl FnMut(u32) -> u32) -> PrefixTable {
+        self.table.map(value_of)
+    }
+
     /// Every rank list in use, no two equal; a [`RankIx`] is a position in it.
     pub fn ranks(&self) -> &[RankList] {
         &self.lists
@@ -207,14 +221,12 @@ mod tests {
     use crate::base::location::Point;
     use crate::base::rank::Policy;
     use crate::geo::fixture::Scan;
-    use crate::geo::fixture::city;
-    use crate::geo::fixture::database;
+    use crate::geo::fixture::atlas;
     use crate::geo::fixture::prefixes;
-    use crate::geo::fixture::system;
+    use crate::geo::fixture::storable;
     use crate::geo::rules::Matcher;
     use crate::geo::rules::Rule;
     use crate::geo::rules::Site;
-    use crate::mmdb::writer::Value;
 
     use super::*;
 
@@ -247,50 +259,6 @@ mod tests {
             rules: matchers.into_iter().zip(2..).map(rule).collect(),
             regions: Vec::new(),
         }
-    }
-
-    /// What the invented database says under each value.
-    fn record(value: u32) -> Value {
-        match value {
-            0 => city("AS", "JP", "13", Some((35.7, 139.7))),
-            1 => city("EU", "FR", "IDF", Some((48.9, 2.4))),
-            2 => city("NA", "US", "CA", Some((37.8, -122.4))),
-            _ => city("XX", "", "", None),
-        }
-    }
-
-    /// Prefixes that a database can hold beside aliases, outermost first, no two equal.
-    fn storable(known: &[(Prefix, u32)]) -> Vec<(Prefix, u32)> {
-        let is_global = |prefix: Prefix| {
-            prefix.family() == Family::V4
-                || p("2000::/3").covers(prefix)
-                    && !p("2002::/16").covers(prefix)
-                    && prefix.len() > 15
-        };
-        let mut kept: Vec<_> = known.iter().filter(|k| is_global(k.0)).copied().collect();
-        kept.sort_by_key(|(prefix, _)| (prefix.len(), *prefix));
-        kept.dedup_by_key(|(prefix, _)| *prefix);
-        kept
-    }
-
-    fn atlas(places: &[(Prefix, u32)], systems: &[(Prefix, u32)]) -> Atlas {
-        // One network of each, so that neither database is empty.
-        let mut cities = vec![(p("203.0.113.9/32"), record(1))];
-        cities.extend(
-            places
-                .iter()
-                .map(|(prefix, value)| (*prefix, record(*value))),
-        );
-        cities.sort_by_key(|(prefix, _)| prefix.len());
-        let mut numbers = vec![(p("203.0.113.9/32"), system(9))];
-        numbers.extend(
-            systems
-                .iter()
-                .map(|(prefix, value)| (*prefix, system(*value))),
-        );
-        numbers.sort_by_key(|(prefix, _)| prefix.len());
-        let (cities, numbers) = (database("City", 6, &cities), database("ASN", 6, &numbers));
-        Atlas::read(cities, Some(numbers), &|_| None).expect("sound databases")
     }
 
     /// The first pool and the rule that the contract asks for.

@@ -110,6 +110,11 @@ impl Spec {
         }
     }
 
+    /// Whether any of its clients are ranked by a policy.
+    pub fn has_policy(&self, policy: Policy) -> bool {
+        self.policy == policy || self.rules.iter().any(|rule| rule.policy == policy)
+    }
+
     /// The rule for clients at a location, of those that look at nothing else: subdivision before
     /// country before continent, smaller subdivisions before those around them, then file order.
     pub fn rule_for(&self, location: &Location) -> Option<u32> {
