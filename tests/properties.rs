@@ -26,11 +26,15 @@ use meridian::engine::Arrival;
 use meridian::engine::Scratch;
 use meridian::engine::answer;
 use meridian::geo::atlas::Atlas;
+use meridian::latency::table::Limits;
+use meridian::latency::table::Row;
+use meridian::latency::table::Table;
 use meridian::mmdb::countries;
 use meridian::mmdb::writer;
 use meridian::mmdb::writer::Value;
 use meridian::state::counters::Counters;
 use meridian::state::evidence::Evidence;
+use meridian::state::plan::Geography;
 use meridian::state::plan::Plan;
 use meridian::state::snapshot::Snapshot;
 use meridian::steer::spread::Admitted;
@@ -72,10 +76,15 @@ location = [-23.55, -46.63]
 endpoints = ["10.9.9.3"]
 "#;
 
-/// Ways in which the name is steered; the first shares no clients by their prefix.
-const STEERED: [&str; 5] = [
+/// Ways in which the name is steered; the first two share no clients by their prefix.
+const STEERED: [&str; 6] = [
     r#"
 [steer."app.example.com"]
+pools = ["us", "eu", "jp", "br"]
+"#,
+    r#"
+[steer."app.example.com"]
+policy = "latency"
 pools = ["us", "eu", "jp", "br"]
 "#,
     r#"
@@ -105,14 +114,23 @@ pools = ["eu", "jp"]
 "#,
 ];
 
-fn plan(atlas: Atlas, steered: &str) -> Arc<Plan> {
+/// The position of policy latency in it.
+const BY_LATENCY: usize = 1;
+
+fn plan(geography: impl Into<Geography>, steered: &str) -> Arc<Plan> {
     let (pools, zones) = (format!("{POOLS}{steered}"), [("example.com", ZONE)]);
-    support::plan("", &pools, &zones, Arc::new(atlas)).expect("no fault")
+    support::plan("", &pools, &zones, geography).expect("no fault")
 }
 
 static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
     let atlas = embedded_atlas().expect("the embedded database is sound");
-    Snapshot::build(plan(atlas, STEERED[0]), &Evidence::default(), 1, None).with_merged_tables()
+    Snapshot::build(
+        plan(Arc::new(atlas), STEERED[0]),
+        &Evidence::default(),
+        1,
+        None,
+    )
+    .with_merged_tables()
 });
 
 fn ask(snapshot: &Snapshot, transport: Transport, message: &[u8]) -> Vec<u8> {
@@ -202,13 +220,19 @@ proptest! {
     fn scopes_are_safe_and_short(
         way in 0..STEERED.len(),
         networks in vec((0_u8..64, 24_u8..=26, 0_usize..5), 1..12),
+        times in vec((0_u8..64, 24_u8..=26, 0_u32..4, any::<u8>()), 0..12),
+        times_of_countries in vec((0..COUNTRIES.len(), 0_u32..4, any::<u8>()), 0..6),
         down in vec(any::<bool>(), 4),
         admitted in vec(select(vec![0, 1, 40, 100, 100]), 4),
         asked in vec(0_u8..64, 6),
     ) {
-        let plan = plan(atlas(&networks), STEERED[way]);
+        let geography = Geography {
+            atlas: Arc::new(atlas(&networks)),
+            latency: Arc::new(latency(&times, &times_of_countries)),
+        };
+        let plan = plan(geography, STEERED[way]);
         let is_whole = |percent: &u8| *percent == 100;
-        let is_shared = way > 0 || !admitted.iter().all(is_whole);
+        let is_shared = way > BY_LATENCY || !admitted.iter().all(is_whole);
         let admitted = admitted.into_iter().map(Admitted::percent);
         let health = |down: &bool| vec![if *down { Health::Down } else { Health::Up }];
         let evidence = Evidence {
@@ -219,7 +243,10 @@ proptest! {
         let bare = Snapshot::build(plan.clone(), &evidence, 1, None);
         let merged = Snapshot::build(plan, &evidence, 2, None).with_merged_tables();
         let of = |snapshot: &Snapshot, third: u8| steered(snapshot, [10, 0, third, 0], SOURCES[0]);
-        let located: BTreeSet<u8> = sorted(&networks).iter().map(|(third, ..)| *third).collect();
+        let located = sorted(&networks).into_iter().map(|(third, ..)| third);
+        let measured = times.iter().map(|(third, ..)| *third);
+        let measured = measured.filter(|_| way == BY_LATENCY);
+        let located: BTreeSet<u8> = located.chain(measured).collect();
         for third in asked {
             let (addresses, scope) = of(&merged, third);
             // The private /24s that the database does not know are passed over for the packet's source,
@@ -309,6 +336,31 @@ fn addresses(message: &Message) -> Vec<IpAddr> {
 }
 
 const COUNTRIES: [&str; 4] = ["US", "FR", "JP", "BR"];
+
+/// Measurements of networks and countries; the times to two pools are never equal.
+fn latency(networks: &[(u8, u8, u32, u8)], countries: &[(usize, u32, u8)]) -> Table {
+    let row = |key: String, pool: u32, time: u8| Row {
+        key: key.parse().expect("a key"),
+        pool,
+        rtt_ms: (4 * u32::from(time) + pool + 1) as f32,
+        samples: None,
+        measured: None,
+    };
+    let networks = networks.iter().map(|(third, len, pool, time)| {
+        let network = Prefix::cut([10, 0, *third, 0].into(), *len);
+        row(network.to_string(), *pool, *time)
+    });
+    let countries = countries
+        .iter()
+        .map(|(country, pool, time)| row(COUNTRIES[*country].to_owned(), *pool, *time));
+    let limits = Limits {
+        min_samples: 1,
+        max_age: 1,
+        now: 0,
+    };
+    let pools = ["us", "eu", "jp", "br"].map(Box::from);
+    Table::new(networks.chain(countries).collect(), pools.into(), &limits)
+}
 
 /// The networks that are somewhere, ascending, one per /24.
 fn sorted(networks: &[(u8, u8, usize)]) -> Vec<(u8, u8, usize)> {

@@ -36,6 +36,11 @@ pub const RATE_LIMIT_IPV6_PREFIX: u8 = 56;
 /// Free databases appear every week or month; one that old has missed at least one.
 pub const GEOIP_MAX_AGE: Duration = Duration::from_secs(60 * 86_400);
 
+/// So many that a few slow clients do not decide for all.
+pub const LATENCY_MIN_SAMPLES: u32 = 10;
+/// Routes and peerings change within weeks.
+pub const LATENCY_MAX_AGE: Duration = Duration::from_secs(30 * 86_400);
+
 /// The longest subnet that RFC 7871 s11.1 recommends for IPv4, for privacy and cache size.
 pub const MAX_SCOPE_IPV4: u8 = 24;
 /// The same for IPv6.

@@ -94,7 +94,14 @@ pub(super) const RATE_LIMIT: Keys = Keys {
 
 pub(super) const GEOIP: Keys = Keys {
     title: "[geoip]",
-    values: &["database", "asn_database", "max_age"],
+    values: &[
+        "database",
+        "asn_database",
+        "max_age",
+        "latency",
+        "latency_min_samples",
+        "latency_max_age",
+    ],
     tables: &[],
 };
 

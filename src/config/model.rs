@@ -137,6 +137,14 @@ pub struct GeoIp {
     pub asn_database: Option<PathBuf>,
     /// Older than that is worth a warning.
     pub max_age: Duration,
+    /// A table of measured round-trip times.
+    pub latency: Option<PathBuf>,
+    /// The fewest samples of a pair of it that counts.
+    pub latency_min_samples: u32,
+    /// Older rows of it do not count.
+    pub latency_max_age: Duration,
+    /// Where `latency` was written.
+    pub latency_place: Option<Place>,
     /// Where `database` was written, for diagnostics about the file.
     pub database_place: Option<Place>,
     /// Where `asn_database` was written.

@@ -218,6 +218,16 @@ fn geoip(table: &Table<'_>) -> GeoIp {
         max_age: table.read_or("max_age", defaults::GEOIP_MAX_AGE, |item| {
             item.duration(seconds(1)..=seconds(3_650 * 86_400))
         }),
+        latency: table.read("latency", Item::path),
+        latency_min_samples: table.read_or(
+            "latency_min_samples",
+            defaults::LATENCY_MIN_SAMPLES,
+            |item| item.integer(1..=1_000_000),
+        ),
+        latency_max_age: table.read_or("latency_max_age", defaults::LATENCY_MAX_AGE, |item| {
+            item.duration(seconds(3_600)..=seconds(3_650 * 86_400))
+        }),
+        latency_place: table.get("latency").map(|item| item.place()),
         database_place: table.get("database").map(|item| item.place()),
         asn_database_place: table.get("asn_database").map(|item| item.place()),
     }

@@ -284,6 +284,7 @@ fn policy(item: &Item<'_>) -> Option<Policy> {
         Policy::Nearest,
         Policy::Failover,
         Policy::Weighted,
+        Policy::Latency,
         Policy::Multivalue,
     ];
     item.word(&policies.map(|policy| (policy.as_str(), policy)))

@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use crate::base::diag::LineIndex;
 use crate::base::diag::Place;
 use crate::base::diag::Report;
+use crate::live::clock;
 
 /// The longest database or zone file that is read, in octets: several times the longest MMDB that is in
 /// use, and a zone of some 25 million records.
@@ -64,6 +65,11 @@ impl Stamp {
             changed: (meta.ctime(), meta.ctime_nsec()),
         })
     }
+
+    /// When the file was written, in seconds since 1970; `None`: before.
+    pub fn modified(self) -> Option<u64> {
+        self.modified.0.try_into().ok()
+    }
 }
 
 /// The stamps of everything that was looked at in one load; what is not there has none.
@@ -72,6 +78,8 @@ pub struct FileSet {
     files: BTreeMap<PathBuf, Option<Stamp>>,
     /// Folders whose zone files are all looked at.
     folders: BTreeSet<PathBuf>,
+    /// When files are to be read again though they have not changed, in seconds since 1970.
+    expiries: BTreeMap<PathBuf, u64>,
 }
 
 impl FileSet {
@@ -84,6 +92,11 @@ impl FileSet {
     /// Notes that a folder's zone files were looked at, those that will be there as well.
     pub fn note_folder(&mut self, folder: &Path) {
         self.folders.insert(folder.to_owned());
+    }
+
+    /// Notes when what a file says is no longer true: from then on it is as good as changed. In seconds since 1970.
+    pub fn note_expiry(&mut self, path: &Path, at: u64) {
+        self.expiries.insert(path.to_owned(), at);
     }
 
     /// Whether a file was looked at.
@@ -107,13 +120,16 @@ impl FileSet {
         let listed = self.folders.iter().filter_map(|folder| list(folder).ok());
         let listed = listed.flat_map(|listing| listing.zones);
         let paths: BTreeSet<PathBuf> = self.files.keys().cloned().chain(listed).collect();
+        let now = clock::unix();
         let stamp = |path: PathBuf| {
-            let stamp = Stamp::of(&path);
+            let is_expired = self.expiries.get(&path).is_some_and(|at| *at <= now);
+            let stamp = Stamp::of(&path).filter(|_| !is_expired);
             (path, stamp)
         };
         Self {
             files: paths.into_iter().map(stamp).collect(),
             folders: self.folders.clone(),
+            expiries: self.expiries.clone(),
         }
     }
 
@@ -365,6 +381,19 @@ mod tests {
         let before = before.expect("a stamp");
         assert_eq!(after.modified, before.modified);
         assert_eq!((after.inode, after.len), (before.inode, before.len));
+    }
+
+    #[test]
+    fn what_has_expired_is_as_good_as_changed() {
+        let path = Path::new("/dev/null");
+        for (at, is_changed) in [(clock::unix(), true), (clock::unix() + 86_400, false)] {
+            let mut set = FileSet::default();
+            set.note(path, Stamp::of(path));
+            set.note_expiry(path, at);
+            let now = set.now();
+            assert_eq!(set.changed(&now).count() > 0, is_changed, "{at}");
+            assert_eq!(now.changed(&now.now()).count(), 0, "two looks are alike");
+        }
     }
 
     #[test]

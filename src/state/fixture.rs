@@ -68,7 +68,7 @@ pub fn plan(process: &str, pools: &str, zones: &[(&str, &str)], atlas: Arc<Atlas
         });
     let zones = ZoneSet::new(compiled.collect());
     assert!(!report.has_errors(), "{report}");
-    Plan::compile(Arc::new(config), zones, atlas, 1, None)
+    Plan::compile(Arc::new(config), zones, atlas.into(), 1, None)
 }
 
 /// A snapshot with merged tables.

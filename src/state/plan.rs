@@ -8,18 +8,23 @@ use crate::base::ix::PoolIx;
 use crate::base::ix::SteeredIx;
 use crate::base::name::Name;
 use crate::base::per_family::PerFamily;
+use crate::base::rank::Policy;
 use crate::config::model;
 use crate::config::model::Config;
 use crate::config::model::Steered;
 use crate::config::regions::Region;
 use crate::config::regions::regions;
 use crate::geo::atlas::Atlas;
+use crate::geo::by_latency;
+use crate::geo::by_latency::Incumbents;
+use crate::geo::measured::Measured;
 use crate::geo::rank_table;
 use crate::geo::rank_table::RankTable;
 use crate::geo::rules::Rule;
 use crate::geo::rules::Site;
 use crate::geo::rules::Spec;
 use crate::health::monitor::QuorumScope;
+use crate::latency::table::Table;
 use crate::mmdb::database::DatabaseInfo;
 use crate::state::correspondence::Correspondence;
 use crate::state::counters::AnswerCounters;
@@ -38,6 +43,8 @@ pub struct Plan {
     pub zones: ZoneSet,
     /// The databases that the tables were compiled from.
     pub atlas: Arc<Atlas>,
+    /// The round-trip times that policy latency ranks by.
+    pub measured: Arc<Measured>,
     /// The compiled table of each steered name, by `SteeredIx`; names with equal specs share one.
     pub tables: Vec<Arc<RankTable>>,
     /// What each table was compiled from, by `SteeredIx`.
@@ -54,6 +61,23 @@ pub struct Plan {
     pub cookie_secrets: Option<Secrets>,
     /// What signed messages are verified and signed with.
     pub keyring: Keyring,
+}
+
+/// What is known of clients' places.
+#[derive(Clone, Debug)]
+pub struct Geography {
+    /// The databases.
+    pub atlas: Arc<Atlas>,
+    /// The measured round-trip times.
+    pub latency: Arc<Table>,
+}
+
+impl From<Arc<Atlas>> for Geography {
+    /// Without measurements.
+    fn from(atlas: Arc<Atlas>) -> Self {
+        let latency = Arc::default();
+        Self { atlas, latency }
+    }
 }
 
 impl Plan {
@@ -74,37 +98,25 @@ impl Plan {
     }
 
     /// Compiles; without secrets and keys, which the caller adds. Tables of the plan before are kept where
-    /// spec and databases are the same.
+    /// spec, databases and round-trip times are the same.
     pub fn compile(
         config: Arc<Config>,
         zones: ZoneSet,
-        atlas: Arc<Atlas>,
+        geography: Geography,
         n_shards: usize,
         before: Option<(&Self, &Correspondence)>,
     ) -> Self {
-        let mut known: HashMap<Arc<Spec>, Arc<RankTable>> = match before {
-            Some((before, _)) if Arc::ptr_eq(&before.atlas, &atlas) => {
-                let specs = before.specs.iter().map(Arc::clone);
-                specs.zip(before.tables.iter().map(Arc::clone)).collect()
-            }
-            _ => HashMap::new(),
-        };
-        let (mut tables, mut specs) = (Vec::new(), Vec::new());
+        let Geography { atlas, latency } = geography;
+        let measured = measured(&config, &atlas, latency, before.map(|(before, _)| before));
         let regions = regions(&config);
-        for steered in &config.pools.steered {
-            let spec = spec_of(&config, steered, &regions);
-            let (spec, table) = match known.get_key_value(&spec) {
-                Some((spec, table)) => (Arc::clone(spec), Arc::clone(table)),
-                None => {
-                    let table = Arc::new(rank_table::compile(&spec, &atlas));
-                    let spec = Arc::new(spec);
-                    known.insert(Arc::clone(&spec), Arc::clone(&table));
-                    (spec, table)
-                }
-            };
-            specs.push(spec);
-            tables.push(table);
-        }
+        let compiler = Compiler {
+            config: &config,
+            atlas: &atlas,
+            measured: &measured,
+            regions: &regions,
+            before,
+        };
+        let (specs, tables) = compiler.tables();
         let pool_hashes = config
             .pools
             .pools
@@ -117,6 +129,7 @@ impl Plan {
             config,
             zones,
             atlas,
+            measured,
             tables,
             specs,
             regions,
@@ -135,6 +148,7 @@ impl Plan {
             config: Arc::clone(&self.config),
             zones,
             atlas: Arc::clone(&self.atlas),
+            measured: Arc::clone(&self.measured),
             tables: self.tables.clone(),
             specs: self.specs.clone(),
             regions: self.regions.clone(),
@@ -149,6 +163,105 @@ impl Plan {
     /// A steered name's configuration.
     pub fn steered(&self, ix: SteeredIx) -> &Steered {
         &self.config.pools.steered[ix.index()]
+    }
+}
+
+/// A latency table joined with pools and databases; that of the plan before if all are the same.
+fn measured(
+    config: &Config,
+    atlas: &Arc<Atlas>,
+    table: Arc<Table>,
+    before: Option<&Plan>,
+) -> Arc<Measured> {
+    let pools = config.pools.pools.iter();
+    let pools: Vec<_> = pools
+        .map(|pool| (pool.name.clone(), pool.location))
+        .collect();
+    match before {
+        Some(before)
+            if Arc::ptr_eq(&before.atlas, atlas) && before.measured.is_of(&table, &pools) =>
+        {
+            Arc::clone(&before.measured)
+        }
+        _ => Arc::new(Measured::new(table, pools, atlas)),
+    }
+}
+
+/// Compiles the tables of all names.
+struct Compiler<'a> {
+    config: &'a Config,
+    atlas: &'a Arc<Atlas>,
+    measured: &'a Arc<Measured>,
+    regions: &'a [Region],
+    before: Option<(&'a Plan, &'a Correspondence)>,
+}
+
+/// What a table is made from: names with equal ones share it. By latency, the table before counts as well, by its
+/// address.
+type Origin = (Arc<Spec>, Option<*const RankTable>);
+
+impl Compiler<'_> {
+    fn tables(&self) -> (Vec<Arc<Spec>>, Vec<Arc<RankTable>>) {
+        let mut known = self.kept();
+        let (mut specs, mut tables) = (Vec::new(), Vec::new());
+        for (steered, ix) in self.config.pools.steered.iter().zip(0..) {
+            let spec = Arc::new(spec_of(self.config, steered, self.regions));
+            let is_by_latency = spec.has_policy(Policy::Latency);
+            let table_before = self.table_before(ix).filter(|_| is_by_latency);
+            let origin = (spec, table_before.map(Arc::as_ptr));
+            let (spec, table) = match known.get_key_value(&origin) {
+                Some(((spec, _), table)) => (Arc::clone(spec), Arc::clone(table)),
+                None => {
+                    let spec = Arc::clone(&origin.0);
+                    let table = Arc::new(match is_by_latency {
+                        true => self.by_latency(&spec, table_before),
+                        false => rank_table::compile(&spec, self.atlas),
+                    });
+                    known.insert(origin, Arc::clone(&table));
+                    (spec, table)
+                }
+            };
+            specs.push(spec);
+            tables.push(table);
+        }
+        (specs, tables)
+    }
+
+    /// The tables of the plan before that would be made again as they are.
+    fn kept(&self) -> HashMap<Origin, Arc<RankTable>> {
+        let Some((before, _)) = self
+            .before
+            .filter(|(b, _)| Arc::ptr_eq(&b.atlas, self.atlas))
+        else {
+            return HashMap::new();
+        };
+        let has_times = Arc::ptr_eq(&before.measured, self.measured);
+        let all = before.specs.iter().zip(&before.tables);
+        let kept = all.filter_map(|(spec, table)| {
+            let is_by_latency = spec.has_policy(Policy::Latency);
+            let of_table = is_by_latency.then(|| Arc::as_ptr(table));
+            let kept = ((Arc::clone(spec), of_table), Arc::clone(table));
+            Some(kept).filter(|_| !is_by_latency || has_times)
+        });
+        kept.collect()
+    }
+
+    /// What a name was ranked by before, if that was latency.
+    fn table_before(&self, name: usize) -> Option<&Arc<RankTable>> {
+        let (before, correspondence) = self.before?;
+        let old = correspondence.steered(SteeredIx::new(name))?.index();
+        let was_by_latency = before.specs[old].has_policy(Policy::Latency);
+        was_by_latency.then(|| &before.tables[old])
+    }
+
+    fn by_latency(&self, spec: &Spec, before: Option<&Arc<RankTable>>) -> RankTable {
+        let incumbents = before.zip(self.before).map(|(table, (_, correspondence))| {
+            let pools = (0..self.config.pools.pools.len()).map(PoolIx::new);
+            let now = pools.filter_map(|pool| Some((correspondence.pool(pool)?, pool)));
+            let now: HashMap<PoolIx, PoolIx> = now.collect();
+            Incumbents::of(table, |pool| now.get(&pool).copied())
+        });
+        by_latency::compile(spec, self.atlas, self.measured, incumbents.as_ref())
     }
 }
 

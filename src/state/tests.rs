@@ -222,7 +222,13 @@ fn a_reload_keeps_the_counts_of_what_stays() {
     let atlas = before.atlas.clone();
     let zones = shared().zones;
     let correspondence = Correspondence::between(&before.config.pools, &config.pools);
-    let after = Plan::compile(config, zones, atlas, 1, Some((&before, &correspondence)));
+    let after = Plan::compile(
+        config,
+        zones,
+        atlas.into(),
+        1,
+        Some((&before, &correspondence)),
+    );
     after.counters.count(0, slot(&after, 1));
     let totals: Vec<_> = after.counters.totals().collect();
     assert_eq!(

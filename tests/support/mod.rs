@@ -10,7 +10,7 @@ use meridian::base::rr::RrType;
 use meridian::config;
 use meridian::config::model::Config;
 use meridian::config::safety::Safety;
-use meridian::geo::atlas::Atlas;
+use meridian::state::plan::Geography;
 use meridian::state::plan::Plan;
 use meridian::state::plan::owners_by_zone;
 use meridian::zone::Zone;
@@ -22,7 +22,7 @@ pub fn plan(
     process: &str,
     pools: &str,
     zones: &[(&str, &str)],
-    atlas: Arc<Atlas>,
+    geography: impl Into<Geography>,
 ) -> Result<Arc<Plan>, Report> {
     let mut report = Report::default();
     let source = |file: &str, text| config::Source {
@@ -58,7 +58,13 @@ pub fn plan(
     }
     let config = Arc::new(Config { process, pools });
     let zones = ZoneSet::new(compiled);
-    Ok(Arc::new(Plan::compile(config, zones, atlas, 2, None)))
+    Ok(Arc::new(Plan::compile(
+        config,
+        zones,
+        geography.into(),
+        2,
+        None,
+    )))
 }
 
 /// A query without an OPT if `payload` is `None`; with one, and with the client subnet in it.

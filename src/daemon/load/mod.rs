@@ -7,6 +7,7 @@
 
 mod databases;
 mod journal;
+mod latency;
 mod origins;
 mod reader;
 mod secrets;
@@ -35,6 +36,7 @@ use crate::daemon::last_good;
 use crate::daemon::last_good::Copy;
 use crate::daemon::last_good::TakenFiles;
 use crate::daemon::load::databases::LoadedAtlas;
+use crate::daemon::load::latency::LoadedLatency;
 use crate::daemon::load::reader::Reader;
 use crate::daemon::load::zones::Before;
 use crate::daemon::load::zones::LoadedZone;
@@ -48,6 +50,7 @@ use crate::geo::rules::Matcher;
 use crate::health::monitor::QuorumScope;
 use crate::live::random;
 use crate::state::correspondence::Correspondence;
+use crate::state::plan::Geography;
 use crate::state::plan::Plan;
 use crate::wire::cookie::Secret;
 use crate::zone::set::ZoneSet;
@@ -73,6 +76,7 @@ pub struct Loader {
     /// The newest that each zone was served with.
     newest_serials: HashMap<Name, u32>,
     atlas: Option<LoadedAtlas>,
+    latency: LoadedLatency,
     /// What cookies are made with where no file is configured.
     own_secret: Secret,
     /// What the process does with it.
@@ -122,6 +126,7 @@ impl Loader {
             zones: HashMap::new(),
             newest_serials: HashMap::new(),
             atlas: None,
+            latency: LoadedLatency::default(),
             own_secret: random::octets(),
             role: Role::NameServer,
             keeps_journals: false,
@@ -243,6 +248,7 @@ impl Loader {
             Role::NameServer => databases::atlas(&process, atlas_before, reader, &mut report),
             Role::Vantage => Some(atlas_before.cloned().unwrap_or_else(databases::none)),
         };
+        let latency = latency::table(&process, &self.latency, reader, &mut report);
         let cookie_secrets = secrets::cookies(&process, self.own_secret, reader, &mut report);
         let keyring = secrets::keyring(&process, reader, &mut report);
         // Last, as files beside the zones that nothing was read from are named.
@@ -250,12 +256,13 @@ impl Loader {
         if let Some(apexes) = &zones.apexes {
             check_zones(&process, apexes, &mut report);
         }
-        let (Ok(pools), Some(atlas)) = (pools, atlas) else {
+        let (Ok(pools), Some(atlas), Some(latency)) = (pools, atlas, latency) else {
             return Err(report);
         };
         if is_sound {
             warn_of_idle_rules(&pools, &process.ecs, &atlas.atlas, &mut report);
             warn_of_missing_regions(&process, &pools, &mut report);
+            latency::warn(&process, &pools, &latency.table, &mut report);
         }
         if report.has_errors() {
             return Err(report);
@@ -275,6 +282,7 @@ impl Loader {
             None => None,
         };
         let config = Arc::new(Config { process, pools });
+        self.latency = latency;
         let mut loaded = self.compile(config, zones, atlas, before);
         loaded.plan.digest = digest;
         loaded.plan.cookie_secrets = cookie_secrets;
@@ -328,7 +336,10 @@ impl Loader {
         let set = zones.iter().map(|loaded| Arc::clone(&loaded.zone));
         let set = ZoneSet::new(set.collect());
         self.zones = zones.into_iter().map(|z| (z.path.clone(), z)).collect();
-        let atlas = Arc::clone(&self.atlas.insert(atlas).atlas);
+        let geography = Geography {
+            atlas: Arc::clone(&self.atlas.insert(atlas).atlas),
+            latency: Arc::clone(&self.latency.table),
+        };
         let n_shards = *self
             .n_shards
             .get_or_insert_with(|| (self.count_shards)(&config.process));
@@ -337,7 +348,7 @@ impl Loader {
         let correspondence = Correspondence::between(old, &config.pools);
         let before = before.map(|before| (before, &correspondence));
         Loaded {
-            plan: Plan::compile(config, set, atlas, n_shards, before),
+            plan: Plan::compile(config, set, geography, n_shards, before),
             n_shards,
             files: TakenFiles::new(),
             report: Report::default(),

@@ -39,6 +39,13 @@ pub(super) struct Source {
     pub(super) hash: u64,
 }
 
+impl Source {
+    /// When it was written, in seconds since 1970.
+    pub(super) fn modified(&self) -> Option<u64> {
+        self.stamp.and_then(Stamp::modified)
+    }
+}
+
 /// The reader of one load.
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
@@ -200,6 +207,11 @@ impl<'a> Reader<'a> {
     /// Notes that the content that a file had before is used on.
     pub(super) fn keep(&mut self, path: &Path) {
         self.taken.insert(path.to_owned(), Taken::Before);
+    }
+
+    /// Notes when a file is to be read again though it has not changed, in seconds since 1970.
+    pub(super) fn expires(&mut self, path: &Path, at: u64) {
+        self.seen.note_expiry(path, at);
     }
 
     /// Notes a file that is at fault before it is read.
