@@ -57,6 +57,7 @@ pub fn text(live: &Live) -> String {
     page.add(&live.meters.log_lines_dropped);
     page.add(&live.meters.probes);
     page.add(&live.meters.probe_duration);
+    page.add(&live.meters.load_faults);
     page.add(&live.meters.probes_late);
     page.add(&live.meters.publish);
     page.add(&live.meters.reloads);

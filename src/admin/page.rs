@@ -344,6 +344,9 @@ fn write_vantage(out: &mut String, vantage: &Vantage, now: u64) -> fmt::Result {
     } else if !vantage.fresh {
         out.push_str("<small>report expired: not counted</small>");
     }
+    if let Some(load) = vantage.load {
+        write!(out, "<small>load {:.0} %</small>", load * 100.0)?;
+    }
     if let Some(until) = vantage.suppressed_until {
         let left = Span(until.saturating_sub(now));
         write!(out, "<small>flaps: suppressed for about {left}</small>")?;

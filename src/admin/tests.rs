@@ -39,6 +39,7 @@ use crate::config::rights::Right;
 use crate::health::failure::ProbeFailure;
 use crate::health::health_table::HealthTable;
 use crate::health::health_table::Limits;
+use crate::health::load::NoLoad;
 use crate::health::observation::Moment;
 use crate::health::observation::Observation;
 use crate::health::observation::ProbeResult;
@@ -143,6 +144,7 @@ fn see_failures(live: &Live, owner: &Owner) {
             vantage: "ns1".into(),
             result: ProbeResult::Failure(status),
             took: Duration::from_millis(3),
+            load: Some(Err(NoLoad::Missing)),
         };
         live.meters.probe(&observation);
         health_table.observe(&observation, live.clock.now());

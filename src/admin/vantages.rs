@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::health::load::Load;
 use crate::health::report;
 use crate::health::view::RegionView;
 use crate::health::view::VantageSummary;
@@ -108,6 +109,9 @@ pub struct Vantage {
     /// When its suppression for flapping is expected to end; null: it is not suppressed.
     #[serde(default)]
     pub suppressed_until: Option<u64>,
+    /// The load that the endpoint reported to it, 1 at full utilisation; null: none that is fresh.
+    #[serde(default)]
+    pub load: Option<f64>,
     /// Seconds since its latest evidence.
     pub report_age_seconds: Option<f64>,
     /// Its latest failure, also after recovery.
@@ -155,6 +159,7 @@ pub fn vantage(view: &VantageView<'_>) -> Vantage {
         fresh: view.is_fresh,
         blind: view.is_blind,
         suppressed_until: view.suppressed_until,
+        load: view.load.map(Load::ratio),
         report_age_seconds: view.report_age.map(tenths),
         last_failure: view.streak.last_failure.as_ref().map(note),
         no_evidence: view.streak.no_evidence.as_ref().map(note),

@@ -42,8 +42,9 @@ pub(super) const PROCESS_FILE: &[&Keys] = &[
 ];
 
 /// `pools.toml`, top level first.
-pub(super) const POOLS_FILE: &[&Keys] =
-    &[&POOLS, &MONITOR, &DAMPING, &POOL, &ENDPOINT, &STEER, &RULE];
+pub(super) const POOLS_FILE: &[&Keys] = &[
+    &POOLS, &MONITOR, &DAMPING, &LOAD, &POOL, &ENDPOINT, &STEER, &RULE,
+];
 
 pub(super) const PROCESS: Keys = Keys {
     title: "meridian.toml",
@@ -210,6 +211,7 @@ pub(super) const MONITOR: Keys = Keys {
         "quorum",
         "quorum_scope",
         "unproven",
+        "load",
     ],
     tables: &[],
 };
@@ -225,6 +227,7 @@ pub(super) const POOL: Keys = Keys {
         "weight",
         "bias_km",
         "ramp",
+        "spill_at",
     ],
     tables: &[],
 };
@@ -232,6 +235,12 @@ pub(super) const POOL: Keys = Keys {
 pub(super) const DAMPING: Keys = Keys {
     title: "a table `damping`",
     values: &["half_life", "suppress", "reuse"],
+    tables: &[],
+};
+
+pub(super) const LOAD: Keys = Keys {
+    title: "a table `load`",
+    values: &["header", "json"],
     tables: &[],
 };
 

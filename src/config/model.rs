@@ -25,6 +25,7 @@ use crate::config::name_pattern::NamePattern;
 use crate::config::rights::Right;
 use crate::config::safety::Safety;
 use crate::geo::rules::Matcher;
+use crate::health::load::Load;
 use crate::health::monitor::Monitor;
 use crate::steer::AllDown;
 use crate::wire::tsig::Algorithm;
@@ -425,6 +426,9 @@ pub struct Pool {
     pub bias_km: f64,
     /// How long it takes until all of its clients are back after probes took it out; zero: no time.
     pub ramp: Duration,
+    /// The load above which it takes only a share of its clients; `None`: it takes all of them. Its monitor reads
+    /// a load.
+    pub spill_at: Option<Load>,
 }
 
 impl Pool {

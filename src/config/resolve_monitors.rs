@@ -9,6 +9,7 @@ use crate::config::names::Name;
 use crate::config::units;
 use crate::config::written::Item;
 use crate::config::written::Table;
+use crate::health::load::LoadSource;
 use crate::health::monitor::Damping;
 use crate::health::monitor::FailureWindow;
 use crate::health::monitor::HttpCheck;
@@ -20,6 +21,9 @@ use crate::health::monitor::Unproven;
 
 /// What `damping` looks like.
 const DAMPING: &str = "a table such as { half_life = \"5m\", suppress = 3, reuse = 1 }";
+
+/// What `load` looks like.
+const LOAD: &str = "a table such as { header = \"x-load\" } or { json = \"/load\" }";
 
 /// One `[monitor.NAME]`.
 pub(super) fn monitor(name: &Name<'_>, table: &Table<'_>) -> Option<Monitor> {
@@ -147,20 +151,44 @@ fn kind(table: &Table<'_>) -> Option<MonitorKind> {
         expect_body: table.read_or("expect_body", "".into(), |item| {
             item.text("a text in quotes").map(Into::into)
         }),
+        load: table.read("load", load),
     };
+    // Whoever goes by the load is not to be blamed for a fault in it.
+    let is_load_sound = check.load.is_some() || table.get("load").is_none();
     let kind = make?(check);
     if matches!(kind, MonitorKind::Https(_)) && table.is_missing("host") {
         table
             .warn("has no `host`, so that certificates must be valid for the endpoints' addresses");
     }
     if kind == MonitorKind::Tcp {
-        for key in ["path", "host", "expect_status", "expect_body"] {
+        for key in ["path", "host", "expect_status", "expect_body", "load"] {
             if let Some(item) = table.get(key) {
                 item.fault("is not looked at by type \"tcp\", expected only with http or https");
             }
         }
     }
-    Some(kind)
+    is_load_sound.then_some(kind)
+}
+
+/// Where responses have a load.
+fn load(item: &Item<'_>) -> Option<LoadSource> {
+    if !item.is_table() {
+        item.expected(LOAD);
+        return None;
+    }
+    let table = item.table(&keys::LOAD, "")?;
+    table.require_one_of(&["header", "json"], LOAD);
+    let header = table.read("header", |item| {
+        item.parse(units::HEADER_NAME, units::header_name)
+    });
+    let pointer = table.read("json", |item| {
+        if table.get("header").is_some() {
+            item.fault("stands beside `header`, expected only one of them");
+        }
+        item.parse(units::JSON_POINTER, units::json_pointer)
+    });
+    let pointer = pointer.map(LoadSource::Json);
+    pointer.or_else(|| Some(LoadSource::Header(header?)))
 }
 
 fn port(table: &Table<'_>, kind: Option<&MonitorKind>) -> Option<u16> {

@@ -23,6 +23,8 @@ use crate::config::safety::Safety;
 use crate::config::units;
 use crate::config::written::Item;
 use crate::config::written::Table;
+use crate::health::load::Load;
+use crate::health::monitor::Monitor;
 
 /// What `location` looks like.
 pub(super) const LOCATION: &str =
@@ -52,7 +54,7 @@ pub(super) fn pools(top: &Table<'_>, safety: &Safety) -> Pools {
     let pools: Vec<_> = pool_names
         .iter()
         .zip(&pool_tables)
-        .map(|(name, table)| pool(name, table.as_ref()?, &monitor_names, safety))
+        .map(|(name, table)| pool(name, table.as_ref()?, &monitor_names, &monitors, safety))
         .collect();
     let steered = resolve_steer::steered(top, &pool_names, &pools);
     monitor_names.warn_unused("is used by no pool");
@@ -65,11 +67,19 @@ pub(super) fn pools(top: &Table<'_>, safety: &Safety) -> Pools {
     }
 }
 
-fn pool(name: &Name<'_>, table: &Table<'_>, monitors: &Names<'_>, safety: &Safety) -> Option<Pool> {
+fn pool(
+    name: &Name<'_>,
+    table: &Table<'_>,
+    monitor_names: &Names<'_>,
+    monitors: &[Option<Monitor>],
+    safety: &Safety,
+) -> Option<Pool> {
     let name = name.plain();
     let location = table.require("location", LOCATION, location);
     let members = members(table, safety);
-    let monitor = table.read("monitor", |item| Some(MonitorIx::new(monitors.find(item)?)));
+    let monitor = table.read("monitor", |item| {
+        Some(MonitorIx::new(monitor_names.find(item)?))
+    });
     let min_healthy = table.read_or("min_healthy", defaults::MIN_HEALTHY, |item| {
         min_healthy(item, members.as_ref()?)
     });
@@ -84,6 +94,9 @@ fn pool(name: &Name<'_>, table: &Table<'_>, monitors: &Names<'_>, safety: &Safet
         }
         Some(ramp)
     });
+    let spill_at = table.read("spill_at", |item| {
+        spill_at(item, table.is_missing("monitor"), monitor, monitors)
+    });
     let members = members?;
     Some(Pool {
         name: name?,
@@ -96,7 +109,27 @@ fn pool(name: &Name<'_>, table: &Table<'_>, monitors: &Names<'_>, safety: &Safet
         weight,
         bias_km,
         ramp,
+        spill_at,
     })
+}
+
+/// The load above which a pool spills, of a monitor that reads one.
+fn spill_at(
+    item: &Item<'_>,
+    is_unmonitored: bool,
+    monitor: Option<MonitorIx>,
+    monitors: &[Option<Monitor>],
+) -> Option<Load> {
+    let percent = item.parse(units::PERCENTAGE, units::percentage)?;
+    // A monitor that is unknown or faulty is no second fault.
+    let monitor = monitor.and_then(|ix| monitors.get(ix.index())?.as_ref());
+    let reads_load = !is_unmonitored && monitor.is_none_or(Monitor::reads_load);
+    if !reads_load {
+        item.fault(
+            "has no load to go by, expected a `monitor` with `load`, which reads it from the probe's response",
+        );
+    }
+    reads_load.then(|| Load::from(u32::from(percent) * 100))
 }
 
 pub(super) fn location(item: &Item<'_>) -> Option<Point> {

@@ -212,6 +212,40 @@ pub(super) fn host_name(text: &str) -> Option<Box<str>> {
     is_name.then(|| text.into())
 }
 
+/// What [`header_name`] takes.
+pub(super) const HEADER_NAME: &str = "the name of a header such as \"x-load\"";
+
+/// Reads the name of a header (RFC 9110 s5.1), in lower case.
+pub(super) fn header_name(text: &str) -> Option<Box<str>> {
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    let fits = (1..=64).contains(&text.len()) && text.bytes().all(is_token);
+    fits.then(|| text.to_ascii_lowercase().into())
+}
+
+/// What [`json_pointer`] takes.
+pub(super) const JSON_POINTER: &str =
+    "a JSON pointer such as \"/load\" or \"/stats/cpu\", with ~1 for / and ~0 for ~ in a name";
+
+/// Reads a JSON pointer (RFC 6901).
+pub(super) fn json_pointer(text: &str) -> Option<Box<str>> {
+    let begins = text.is_empty() || text.starts_with('/');
+    let mut escapes = text.split('~').skip(1);
+    let is_escaped = escapes.all(|rest| rest.starts_with(['0', '1']));
+    let fits = begins && is_escaped && text.len() <= 256;
+    fits.then(|| text.into())
+}
+
+/// What [`percentage`] takes.
+pub(super) const PERCENTAGE: &str = "a percentage from \"1%\" to \"100%\"";
+
+/// Reads a whole percentage from 1 to 100.
+pub(super) fn percentage(text: &str) -> Option<u8> {
+    let digits = text.strip_suffix('%')?;
+    let is_number = matches!(digits.len(), 1..=3) && digits.bytes().all(|b| b.is_ascii_digit());
+    let percent = digits.parse().ok().filter(|_| is_number)?;
+    (1..=100).contains(&percent).then_some(percent)
+}
+
 /// What [`endpoint_host`] takes.
 pub(super) const ENDPOINT_HOST: &str = "a host name such as \"lb-1.example.net\", no address";
 

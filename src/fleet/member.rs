@@ -485,6 +485,7 @@ mod tests {
                 vantage: self.member.node().into(),
                 result,
                 took: Duration::from_millis(1),
+                load: None,
             };
             self.health_table.observe(&observation, now);
             self.member

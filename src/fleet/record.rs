@@ -439,6 +439,7 @@ mod tests {
 
     use super::*;
     use crate::base::health::Health;
+    use crate::health::load::Load;
     use crate::health::overrides::Forced;
     use crate::health::overrides::Override;
     use crate::health::overrides::Stamp;
@@ -470,6 +471,7 @@ mod tests {
             failure in option::of((text(60), any::<u64>())),
             latency_us in option::of(any::<u64>()),
             probed_ms in option::of(0..1_000_u64),
+            load in option::of(0..=100_000_u32),
         ) -> EndpointReport {
             EndpointReport {
                 pool: pool.into(),
@@ -483,6 +485,7 @@ mod tests {
                     last_failure: failure.map(|(reason, at)| Note { reason, at }),
                     latency_us,
                     probed_ms,
+                    load: load.map(Load::from),
                 },
             }
         }

@@ -193,6 +193,7 @@ impl HealthTable {
         let verdict = streak.record(
             &result,
             observation.took,
+            observation.load,
             &seen.monitor,
             endpoint.health,
             now,

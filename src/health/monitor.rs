@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::base::fnv::fnv1a;
+use crate::health::load::LoadSource;
 
 /// One `[monitor.NAME]`, with every default filled in.
 #[derive(Clone, Debug, PartialEq)]
@@ -142,6 +143,14 @@ impl Monitor {
         fnv1a(text.as_bytes())
     }
 
+    /// Whether it reads a load.
+    pub fn reads_load(&self) -> bool {
+        match &self.kind {
+            MonitorKind::Http(check) | MonitorKind::Https(check) => check.load.is_some(),
+            MonitorKind::Tcp => false,
+        }
+    }
+
     /// The longest time between two reports of an undisturbed schedule.
     pub fn longest_gap(&self) -> Duration {
         self.interval + self.interval / 10 + self.timeout + Duration::from_secs(1)
@@ -159,7 +168,7 @@ pub enum MonitorKind {
     Tcp,
 }
 
-/// The request and what its response must look like.
+/// The request, what its response must look like, and what is read from it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HttpCheck {
     /// Path and query, starting with a slash.
@@ -170,6 +179,8 @@ pub struct HttpCheck {
     pub expect_status: Box<[(u16, u16)]>,
     /// A substring that the body must hold; empty: the body is not read.
     pub expect_body: Box<str>,
+    /// Where the response has the endpoint's load; `None`: it is not read.
+    pub load: Option<LoadSource>,
 }
 
 impl HttpCheck {
@@ -180,6 +191,7 @@ impl HttpCheck {
             host,
             expect_status,
             expect_body,
+            load,
         } = self;
         text.push_str(scheme);
         let host = host.as_deref().unwrap_or_default();
@@ -188,6 +200,13 @@ impl HttpCheck {
         }
         for (first, last) in expect_status {
             text.push_str(&format!(" {first}-{last}"));
+        }
+        match load {
+            Some(LoadSource::Header(name)) => text.push_str(&format!(" load header {name}")),
+            Some(LoadSource::Json(pointer)) => {
+                text.push_str(&format!(" load json {}:{pointer}", pointer.len()));
+            }
+            None => {}
         }
     }
 }

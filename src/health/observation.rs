@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use crate::health::failure::ProbeFailure;
 use crate::health::failure::VantageFault;
+use crate::health::load::Load;
+use crate::health::load::NoLoad;
 use crate::health::monitor::Monitor;
 
 /// A point in time by both clocks, taken together by the caller.
@@ -50,7 +52,13 @@ pub struct Observation {
     pub result: ProbeResult,
     /// How long it took.
     pub took: Duration,
+    /// The load that the endpoint says it has.
+    pub load: LoadReading,
 }
+
+/// What was read of a load; `None`: none was looked for, since the monitor has no `load` or the probe did not
+/// succeed.
+pub type LoadReading = Option<Result<Load, NoLoad>>;
 
 /// One finished attempt to reach a witness.
 #[derive(Clone, Debug, PartialEq, Eq)]

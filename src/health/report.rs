@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::base::health::Health;
 use crate::base::per_family::PerFamily;
+use crate::health::load::Load;
 use crate::health::observation::Moment;
 
 /// What one vantage reports.
@@ -58,6 +59,13 @@ pub struct VerdictRecord {
     /// When it ended, in Unix milliseconds.
     #[serde(default)]
     pub probed_ms: Option<u64>,
+    /// The load that the endpoint reported to it; `None`: the latest evidence has none.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "ten_thousandths"
+    )]
+    pub load: Option<Load>,
 }
 
 /// What was not taken of a report.
@@ -150,6 +158,26 @@ impl Note {
             reason: reason.to_string().into(),
             at: now.unix(),
         }
+    }
+}
+
+/// A load as its number.
+mod ten_thousandths {
+    use serde::Deserialize;
+    use serde::Deserializer;
+    use serde::Serialize;
+    use serde::Serializer;
+
+    use crate::health::load::Load;
+
+    pub(super) fn serialize<S: Serializer>(load: &Option<Load>, to: S) -> Result<S::Ok, S::Error> {
+        load.map(u32::from).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Load>, D::Error> {
+        Ok(Option::<u32>::deserialize(from)?.map(Load::from))
     }
 }
 

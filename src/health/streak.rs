@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use crate::base::health::Health;
 use crate::health::damping::Flaps;
+use crate::health::load::Load;
 use crate::health::monitor::FailureWindow;
 use crate::health::monitor::Monitor;
+use crate::health::observation::LoadReading;
 use crate::health::observation::Moment;
 use crate::health::observation::ProbeResult;
 use crate::health::recent_failures::RecentFailures;
@@ -51,6 +53,8 @@ pub struct Streak {
     probed_ms: Option<u64>,
     /// How long it took, in microseconds.
     latency_us: Option<u64>,
+    /// The load that the endpoint reported to the latest probe that is evidence; a failure has none.
+    load: Option<Load>,
     /// Whether the verdict has changed since the last report to other machines.
     pub(super) is_unreported: bool,
     /// Whether any probe has finished, with evidence or without.
@@ -104,6 +108,7 @@ impl Streak {
         &mut self,
         result: &ProbeResult,
         took: Duration,
+        load: LoadReading,
         monitor: &Monitor,
         previous: Health,
         now: Moment,
@@ -128,6 +133,7 @@ impl Streak {
         self.reported = Some(now.elapsed);
         self.probed_ms = Some(now.unix_ms);
         self.latency_us = u64::try_from(took.as_micros()).ok();
+        self.load = load.and_then(Result::ok).filter(|_| says == Health::Up);
         if result.contact() == Some(true) {
             self.contact = Some(now.elapsed);
             self.lost = None;
@@ -168,6 +174,7 @@ impl Streak {
         *self = Self {
             latest: heard.latest,
             run: heard.run,
+            load: heard.load,
             ..Self::resume(heard, None)
         };
         (self.reported_age, self.reported, self.probed_ms) = known;
@@ -181,6 +188,11 @@ impl Streak {
         Some(age)
     }
 
+    /// The load that the endpoint reported, and how old that is.
+    pub fn load(&self, now: Moment) -> Option<(Load, Duration)> {
+        Some((self.load?, self.report_age(now)?))
+    }
+
     /// What is reported of it, and saved.
     pub fn record_of(&self) -> VerdictRecord {
         VerdictRecord {
@@ -191,6 +203,7 @@ impl Streak {
             last_failure: self.last_failure.clone(),
             latency_us: self.latency_us,
             probed_ms: self.probed_ms,
+            load: self.load,
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod blindness;
 mod flapping;
+mod load;
 mod regional;
 mod remote;
 mod witness;
@@ -114,6 +115,7 @@ impl Simulation {
             vantage: Arc::clone(&self.vantages[vantage]),
             result,
             took: Duration::ZERO,
+            load: None,
         };
         let mut flips = self.health_table.observe(&observation, self.now());
         assert!(flips.len() <= 1, "{flips:?}");

@@ -11,12 +11,14 @@ use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
 use crate::health::health_table::Endpoint;
 use crate::health::health_table::HealthTable;
+use crate::health::load::Load;
 use crate::health::observation::Moment;
 use crate::health::observation::Observation;
 use crate::health::observation::Target;
 use crate::health::report::Saved;
 use crate::health::report::SavedEndpoint;
 use crate::health::report::SavedVantage;
+use crate::health::report::VerdictRecord;
 use crate::health::streak::Streak;
 
 /// An endpoint as shown to people and metrics.
@@ -60,6 +62,8 @@ pub struct VantageView<'a> {
     pub report_age: Option<Duration>,
     /// When its suppression for flapping is expected to end, in Unix seconds; `None`: it is not suppressed.
     pub suppressed_until: Option<u64>,
+    /// The load that the endpoint reported to it; `None`: none that is fresh.
+    pub load: Option<Load>,
 }
 
 /// A vantage as shown to people and metrics.
@@ -152,6 +156,7 @@ impl HealthTable {
             is_blind: self.vantages[*index].sight[Family::of(endpoint.target.address)].is_blind(),
             report_age: streak.report_age(now),
             suppressed_until: streak.suppressed_until(&endpoint.target.monitor, now),
+            load: self.fresh_load(endpoint, *index, streak, now),
         });
         let regions = self.regions.iter().zip(&endpoint.regional);
         let regions = regions.map(|(vantages, health)| RegionView {
@@ -175,7 +180,11 @@ impl EndpointView<'_> {
             is_remote: vantage.is_remote,
             is_fresh: vantage.is_fresh,
             flaps: vantage.streak.saved_flaps(&self.target.monitor, now),
-            record: vantage.streak.record_of(),
+            // The next run's clients may be others.
+            record: VerdictRecord {
+                load: None,
+                ..vantage.streak.record_of()
+            },
         });
         SavedEndpoint {
             pool: (&*self.target.pool).into(),

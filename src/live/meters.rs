@@ -12,6 +12,7 @@ use prometheus::Opts;
 use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
 
+use crate::health::load::NoLoad;
 use crate::health::observation::Observation;
 
 /// Upper bounds in seconds for probes: from a neighbour's LAN to the longest sensible timeout.
@@ -31,6 +32,8 @@ pub struct Meters {
     pub probes: IntCounterVec,
     /// `probe_duration_seconds{pool,vantage}`.
     pub probe_duration: HistogramVec,
+    /// `load_faults_total{pool,vantage,reason}`.
+    pub load_faults: IntCounterVec,
     /// `probes_late_total{pool}`.
     pub probes_late: IntCounterVec,
     /// `table_publish_seconds`.
@@ -77,6 +80,11 @@ impl Meters {
             ),
             probe_duration: HistogramVec::new(probe_opts, &["pool", "vantage"])
                 .expect("constant name and labels"),
+            load_faults: counter(
+                "meridian_load_faults_total",
+                "Successful probes whose response had no load that could be read, by reason.",
+                &["pool", "vantage", "reason"],
+            ),
             probes_late: counter(
                 "meridian_probes_late_total",
                 "Probes that started more than half a second later than planned.",
@@ -143,6 +151,13 @@ impl Meters {
         self.probe_duration
             .with_label_values(&[pool, vantage])
             .observe(observation.took.as_secs_f64());
+        if let Some(load) = &observation.load {
+            for reason in NoLoad::ALL {
+                let is_it = u64::from(*load == Err(reason));
+                let labels = [pool, vantage, reason.as_str()];
+                self.load_faults.with_label_values(&labels).inc_by(is_it);
+            }
+        }
         // There from the first probe on, so that an alert on a rise sees the first late one.
         self.probes_late.with_label_values(&[pool]);
     }
@@ -155,6 +170,10 @@ impl Meters {
             let _ = self
                 .probes
                 .remove_label_values(&labels.each_ref().map(String::as_str));
+        }
+        for labels in stale(&self.load_faults, ["pool", "vantage", "reason"], pools) {
+            let labels = labels.each_ref().map(String::as_str);
+            let _ = self.load_faults.remove_label_values(&labels);
         }
         for labels in stale(&self.probe_duration, ["pool", "vantage"], pools) {
             let labels = labels.each_ref().map(String::as_str);

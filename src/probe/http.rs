@@ -1,4 +1,4 @@
-//! The HTTP/1.1 exchange of a probe: one GET, and whether the response is the expected one.
+//! The HTTP/1.1 exchange of a probe: one GET, whether the response is the expected one, and the load in it.
 //!
 //! Redirects are statuses like any other and are not followed. What is read is bounded, interim
 //! responses and head in all, and the body as well; the probe's deadline limits how long either may
@@ -34,7 +34,11 @@ use tokio::io::Take;
 use crate::health::failure::Phase;
 use crate::health::failure::ProbeFailure;
 use crate::health::failure::VantageFault;
+use crate::health::load::Load;
+use crate::health::load::LoadSource;
+use crate::health::load::NoLoad;
 use crate::health::monitor::HttpCheck;
+use crate::health::observation::LoadReading;
 use crate::probe::deadline::Deadline;
 use crate::probe::deadline::Missed;
 use crate::probe::tls::tls_error;
@@ -79,13 +83,13 @@ pub(super) fn request(
         .map_err(|error| VantageFault::Local(format!("cannot make the request: {error}").into()))
 }
 
-/// Sends the request over a fresh connection and checks what comes back.
+/// Sends the request over a fresh connection and checks what comes back; returns the load that it has.
 pub(super) async fn exchange<S>(
     stream: S,
     request: Request<Empty<Bytes>>,
     check: &HttpCheck,
     deadline: Deadline,
-) -> Result<(), Missed>
+) -> Result<LoadReading, Missed>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -117,19 +121,29 @@ where
             let expected = ranges.clone();
             return Err(ProbeFailure::Status { status, expected });
         }
-        if check.expect_body.is_empty() {
-            return Ok(());
+        let (head, mut body) = response.into_parts();
+        let (load, pointer) = match &check.load {
+            Some(LoadSource::Header(name)) => (Some(of_header(&head.headers, name)), None),
+            Some(LoadSource::Json(pointer)) => (None, Some(pointer)),
+            None => (None, None),
+        };
+        let mut seen = Vec::new();
+        if !check.expect_body.is_empty() {
+            let search = find(&mut body, &mut seen, &check.expect_body);
+            if let Search::Absent { is_cut } = deadline.within(Phase::Body, search).await?? {
+                return Err(ProbeFailure::Body {
+                    expected: check.expect_body.clone(),
+                    coding: coding(&head.headers),
+                    searched: is_cut.then_some(MAX_BODY),
+                });
+            }
         }
-        let coding = coding(response.headers());
-        let search = find(response.into_body(), &check.expect_body);
-        match deadline.within(Phase::Body, search).await?? {
-            Search::Found => Ok(()),
-            Search::Absent { is_cut } => Err(ProbeFailure::Body {
-                expected: check.expect_body.clone(),
-                coding,
-                searched: is_cut.then_some(MAX_BODY),
-            }),
+        if pointer.is_some() {
+            // An endpoint that serves is up, whatever becomes of the load in its body.
+            let reading = read_on(&mut body, &mut seen);
+            let _ = deadline.within(Phase::Body, reading).await;
         }
+        Ok(load.or_else(|| pointer.map(|pointer| Load::of_json(&seen, pointer))))
     };
     let mut asking = pin!(asking);
     tokio::select! {
@@ -150,9 +164,30 @@ enum Search {
     },
 }
 
+/// The load in a header.
+fn of_header(headers: &HeaderMap, name: &str) -> Result<Load, NoLoad> {
+    let value = headers.get(name).ok_or(NoLoad::Missing)?;
+    let text = value.to_str().map_err(|_| NoLoad::Unreadable)?;
+    Load::parse(text)
+}
+
+/// Reads the body to its end, or until it is too long.
+async fn read_on(body: &mut Incoming, seen: &mut Vec<u8>) {
+    while seen.len() < MAX_BODY
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        let data = frame.data_ref().map_or(&[][..], |data| data);
+        let room = MAX_BODY - seen.len();
+        seen.extend_from_slice(&data[..data.len().min(room)]);
+    }
+}
+
 /// Reads the body until it holds the text, ends, or is too long.
-async fn find(mut body: Incoming, wanted: &str) -> Result<Search, ProbeFailure> {
-    let mut seen = Vec::new();
+async fn find(
+    body: &mut Incoming,
+    seen: &mut Vec<u8>,
+    wanted: &str,
+) -> Result<Search, ProbeFailure> {
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| failure(&error, Phase::Body))?;
         let Some(data) = frame.data_ref() else {
@@ -280,6 +315,7 @@ mod tests {
                 host: host.map(Into::into),
                 expect_status: Box::default(),
                 expect_body: "".into(),
+                load: None,
             };
             let endpoint = endpoint.parse().expect("an address");
             let request = request(&check, endpoint, default_port).expect("a request");
@@ -295,6 +331,7 @@ mod tests {
             host: None,
             expect_status: Box::default(),
             expect_body: "".into(),
+            load: None,
         };
         let endpoint = "192.0.2.1:80".parse().expect("an address");
         assert_eq!(

@@ -35,6 +35,7 @@ use crate::config::model::Pools;
 use crate::config::model::Vantage;
 use crate::health::failure::VantageFault;
 use crate::health::monitor::MonitorKind;
+use crate::health::observation::LoadReading;
 use crate::health::observation::ProbeResult;
 use crate::health::observation::Target;
 use crate::probe::connect::Proxies;
@@ -110,16 +111,17 @@ impl Context {
 }
 
 /// Probes an endpoint once; takes no longer than the monitor's timeout.
-async fn probe(target: &Target, egress: &Egress, context: &Context) -> ProbeResult {
+async fn probe(target: &Target, egress: &Egress, context: &Context) -> (ProbeResult, LoadReading) {
     let deadline = Deadline::after(target.monitor.timeout);
     match attempt(target, egress, context, deadline).await {
         Err(Missed::Failure(_)) if deadline.at.elapsed() > OVERDUE => {
             let what = "this process was suspended or short of CPU while it probed";
-            ProbeResult::NoEvidence(VantageFault::Local(what.into()))
+            let fault = VantageFault::Local(what.into());
+            (ProbeResult::NoEvidence(fault), None)
         }
-        Ok(()) => ProbeResult::Success,
-        Err(Missed::Failure(failure)) => ProbeResult::Failure(failure),
-        Err(Missed::NoEvidence(fault)) => ProbeResult::NoEvidence(fault),
+        Ok(load) => (ProbeResult::Success, load),
+        Err(Missed::Failure(failure)) => (ProbeResult::Failure(failure), None),
+        Err(Missed::NoEvidence(fault)) => (ProbeResult::NoEvidence(fault), None),
     }
 }
 
@@ -128,7 +130,7 @@ async fn attempt(
     egress: &Egress,
     context: &Context,
     deadline: Deadline,
-) -> Result<(), Missed> {
+) -> Result<LoadReading, Missed> {
     let monitor = &target.monitor;
     let endpoint = SocketAddr::new(target.address, monitor.port);
     let stream = connect::connect(egress, endpoint, &context.proxies, deadline).await?;
@@ -145,6 +147,6 @@ async fn attempt(
                 .await?;
             http::exchange(stream, request, check, deadline).await
         }
-        MonitorKind::Tcp => Ok(()),
+        MonitorKind::Tcp => Ok(None),
     }
 }

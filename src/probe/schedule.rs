@@ -31,6 +31,7 @@ use tokio::time::sleep_until;
 
 use crate::health::monitor::Monitor;
 use crate::health::monitor::MonitorKind;
+use crate::health::observation::LoadReading;
 use crate::health::observation::Observation;
 use crate::health::observation::ProbeResult;
 use crate::health::observation::WitnessObservation;
@@ -72,7 +73,7 @@ pub struct Prober {
 
 /// How a pair is probed: a function, so that the schedule can be tested without a network.
 type Ask = Arc<dyn Fn(Arc<Pair>) -> Asking + Send + Sync>;
-type Asking = Pin<Box<dyn Future<Output = ProbeResult> + Send>>;
+type Asking = Pin<Box<dyn Future<Output = (ProbeResult, LoadReading)> + Send>>;
 
 /// Pool, endpoint and vantage.
 type Key = (Arc<str>, IpAddr, Arc<str>);
@@ -228,7 +229,7 @@ async fn probe_forever(
         };
         let started = Instant::now();
         late.started(&pair.target.pool, started - due);
-        let result = ask(Arc::clone(pair)).await;
+        let (result, load) = ask(Arc::clone(pair)).await;
         drop(permit);
         let took = started.elapsed();
         tracing::debug!(
@@ -247,6 +248,7 @@ async fn probe_forever(
             vantage: Arc::clone(&pair.vantage),
             result,
             took,
+            load,
         };
         if reports.send(observation).await.is_err() {
             return;
@@ -351,7 +353,10 @@ mod tests {
     where
         F: Future<Output = ProbeResult> + Send + 'static,
     {
-        Arc::new(move |pair| -> Asking { Box::pin(ask(pair)) })
+        Arc::new(move |pair| -> Asking {
+            let asking = ask(pair);
+            Box::pin(async move { (asking.await, None) })
+        })
     }
 
     fn late() -> IntCounterVec {

@@ -38,6 +38,9 @@ use crate::config::model::Pool;
 use crate::config::model::PoolSource;
 use crate::config::model::Pools;
 use crate::config::model::Vantage;
+use crate::health::load::Load;
+use crate::health::load::LoadSource;
+use crate::health::load::NoLoad;
 use crate::health::monitor::HttpCheck;
 use crate::health::monitor::Monitor;
 use crate::health::monitor::MonitorKind;
@@ -151,6 +154,7 @@ fn check() -> HttpCheck {
         host: Some("app.example.com".into()),
         expect_status: Box::from([(200, 399)]),
         expect_body: "".into(),
+        load: None,
     }
 }
 
@@ -189,7 +193,7 @@ fn words(result: &ProbeResult) -> String {
 async fn ask(kind: MonitorKind, endpoint: SocketAddr, timeout: Duration) -> String {
     let tls = Tls::trusting(RootCertStore::empty());
     let target = target(kind, endpoint, timeout);
-    words(&probe(&target, &Egress::Direct, &Context::new(tls)).await)
+    words(&probe(&target, &Egress::Direct, &Context::new(tls)).await.0)
 }
 
 async fn get(check: HttpCheck, endpoint: SocketAddr) -> String {
@@ -393,6 +397,97 @@ async fn the_body_is_searched_across_chunks_and_up_to_a_limit() {
 }
 
 #[tokio::test]
+async fn the_load_is_read_and_fails_no_probe() {
+    use NoLoad::Missing;
+    use NoLoad::Unreadable;
+    let header = || Some(LoadSource::Header("x-load".into()));
+    let json = || Some(LoadSource::Json("/load".into()));
+    let with = |head: &str, body: &str| -> &'static [u8] {
+        let len = body.len();
+        let text = format!("HTTP/1.1 200 OK\r\n{head}Content-Length: {len}\r\n\r\n{body}");
+        text.leak().as_bytes()
+    };
+    let long = format!("{{\"load\":0.5,\"x\":\"{}\"}}", "x".repeat(70_000));
+    for (source, wanted, response, expected) in [
+        (None, "", with("X-Load: 85%\r\n", ""), None),
+        (header(), "", with("X-Load: 85%\r\n", ""), Some(Ok(8_500))),
+        (
+            header(),
+            "up",
+            with("x-load: 0.5\r\n", "up"),
+            Some(Ok(5_000)),
+        ),
+        (header(), "", with("", ""), Some(Err(Missing))),
+        (
+            header(),
+            "",
+            with("X-Load: 85\r\n", ""),
+            Some(Err(Unreadable)),
+        ),
+        (
+            header(),
+            "",
+            with("X-Load: \u{e9}\r\n", ""),
+            Some(Err(Unreadable)),
+        ),
+        (json(), "", with("", r#"{"load":0.85}"#), Some(Ok(8_500))),
+        (
+            json(),
+            "load",
+            with("", r#"{"load":"85%"}"#),
+            Some(Ok(8_500)),
+        ),
+        (json(), "", with("", "{}"), Some(Err(Missing))),
+        (json(), "", with("", "busy"), Some(Err(Unreadable))),
+        (json(), "", with("", &long), Some(Err(Unreadable))),
+        (
+            json(),
+            "",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}",
+            Some(Err(Missing)),
+        ),
+    ] {
+        let check = HttpCheck {
+            expect_body: wanted.into(),
+            load: source,
+            ..check()
+        };
+        let (endpoint, _requests) = answer(response).await;
+        let kind = MonitorKind::Http(check);
+        let target = target(kind, endpoint, PATIENT);
+        let (result, load) = probe(&target, &Egress::Direct, &context()).await;
+        assert_eq!(result, ProbeResult::Success);
+        assert_eq!(
+            load,
+            expected.map(|load: Result<u32, _>| load.map(Load::from))
+        );
+    }
+}
+
+#[tokio::test]
+async fn half_a_load_fails_no_probe_and_a_failed_probe_has_none() {
+    let half = hang_after(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{\"lo").await;
+    let bad = b"HTTP/1.1 503 Busy\r\nX-Load: 1\r\nContent-Length: 0\r\n\r\n";
+    let (bad, _requests) = answer(bad).await;
+    for (source, endpoint, expected) in [
+        (
+            LoadSource::Json("/load".into()),
+            half,
+            ("success", Some(Err(NoLoad::Unreadable))),
+        ),
+        (LoadSource::Header("x-load".into()), bad, ("status", None)),
+    ] {
+        let check = HttpCheck {
+            load: Some(source),
+            ..check()
+        };
+        let target = target(MonitorKind::Http(check), endpoint, HASTY);
+        let (result, load) = probe(&target, &Egress::Direct, &context()).await;
+        assert_eq!((result.label(), load), expected);
+    }
+}
+
+#[tokio::test]
 async fn whatever_hangs_ends_at_the_timeout() {
     let holding = HttpCheck {
         expect_body: "ready".into(),
@@ -417,7 +512,7 @@ async fn whatever_hangs_ends_at_the_timeout() {
     let kind = MonitorKind::Https(check());
     let target = target(kind, endpoint, HASTY);
     let context = Context::new(Authority::new().trusted());
-    let result = probe(&target, &Egress::Direct, &context).await;
+    let (result, _) = probe(&target, &Egress::Direct, &context).await;
     let expected = "timeout: timed out after 100ms while in the TLS handshake";
     assert_eq!(words(&result), expected);
 }
@@ -537,7 +632,11 @@ const VALID: (i32, i32) = (2020, 2120);
 
 async fn get_tls(tls: &Tls, check: HttpCheck, endpoint: SocketAddr) -> String {
     let target = target(MonitorKind::Https(check), endpoint, PATIENT);
-    words(&probe(&target, &Egress::Direct, &Context::new(tls.clone())).await)
+    words(
+        &probe(&target, &Egress::Direct, &Context::new(tls.clone()))
+            .await
+            .0,
+    )
 }
 
 #[tokio::test]
@@ -626,7 +725,7 @@ async fn without_any_trusted_authority_https_tells_nothing() {
 
 async fn get_through(egress: &Egress, endpoint: SocketAddr, timeout: Duration) -> String {
     let target = target(MonitorKind::Http(check()), endpoint, timeout);
-    words(&probe(&target, egress, &context()).await)
+    words(&probe(&target, egress, &context()).await.0)
 }
 
 fn context() -> Context {
@@ -911,7 +1010,7 @@ async fn a_proxy_that_never_opened_a_connection_of_a_family_may_have_none() {
             target(MonitorKind::Http(check()), endpoint, PATIENT),
             context.clone(),
         );
-        async move { words(&probe(&target, &socks5_proxy(proxy), &context).await) }
+        async move { words(&probe(&target, &socks5_proxy(proxy), &context).await.0) }
     };
     for endpoint in [endpoint, other] {
         let family = if endpoint.is_ipv4() { "ipv4" } else { "ipv6" };
@@ -972,6 +1071,7 @@ fn pairs_are_what_each_vantage_can_reach() {
         weight: 1,
         bias_km: 0.0,
         ramp: Duration::ZERO,
+        spill_at: None,
     };
     let pools = Pools {
         monitors: vec![(*monitor).clone()],

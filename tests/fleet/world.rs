@@ -401,6 +401,7 @@ impl World {
             vantage: name,
             result,
             took: took_ms,
+            load: None,
         };
         let probed = Event::Probed {
             machine,

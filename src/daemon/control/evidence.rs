@@ -498,6 +498,7 @@ pools = ["a", "b"]
             vantage: "v".into(),
             result,
             took: Duration::from_millis(1),
+            load: None,
         }
     }
 

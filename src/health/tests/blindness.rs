@@ -129,6 +129,7 @@ impl World {
                         vantage: Arc::clone(&pair.vantage),
                         result,
                         took: Duration::from_millis(took),
+                        load: None,
                     };
                     flips.extend(self.table.observe(&observation, now));
                 }
@@ -518,6 +519,7 @@ fn a_process_that_was_frozen_lets_no_minority_decide() {
             vantage: "a".into(),
             result: bad(),
             took: Duration::ZERO,
+            load: None,
         };
         assert!(world.table.observe(&observation, world.moment()).is_empty());
     }

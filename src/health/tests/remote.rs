@@ -325,6 +325,7 @@ fn fingerprints_are_stable_and_tell_checks_apart() {
         host: host.map(Into::into),
         expect_status: [(200, 399)].into(),
         expect_body: "".into(),
+        load: None,
     };
     let kinds = [
         MonitorKind::Http(check("/", None)),
