@@ -9,14 +9,21 @@ use crate::config::names::Name;
 use crate::config::units;
 use crate::config::written::Item;
 use crate::config::written::Table;
+use crate::config::written::one_of;
+use crate::config::written::quoted;
 use crate::health::load::LoadSource;
 use crate::health::monitor::Damping;
 use crate::health::monitor::FailureWindow;
+use crate::health::monitor::GrpcCheck;
+use crate::health::monitor::Headers;
 use crate::health::monitor::HttpCheck;
+use crate::health::monitor::HttpVersion;
+use crate::health::monitor::Method;
 use crate::health::monitor::Monitor;
 use crate::health::monitor::MonitorKind;
 use crate::health::monitor::Quorum;
 use crate::health::monitor::QuorumScope;
+use crate::health::monitor::TlsCheck;
 use crate::health::monitor::Unproven;
 
 /// What `damping` looks like.
@@ -127,47 +134,144 @@ fn damping(item: &Item<'_>) -> Option<Option<Damping>> {
     Some(Some(damping))
 }
 
-fn kind(table: &Table<'_>) -> Option<MonitorKind> {
-    type MakeKind = fn(HttpCheck) -> MonitorKind;
-    let words: [(_, MakeKind); 3] = [
-        ("http", MonitorKind::Http),
-        ("https", MonitorKind::Https),
-        ("tcp", |_| MonitorKind::Tcp),
+/// A value of `type`.
+#[derive(Clone, Copy, PartialEq)]
+enum Type {
+    Grpc,
+    Http,
+    Https,
+    Tcp,
+}
+
+/// The keys that say what is asked, with the types that look at them.
+const OF_TYPES: [(&str, &[Type]); 12] = [
+    ("path", &[Type::Http, Type::Https]),
+    ("host", &[Type::Http, Type::Https, Type::Grpc]),
+    ("headers", &[Type::Http, Type::Https, Type::Grpc]),
+    ("method", &[Type::Http, Type::Https]),
+    ("http", &[Type::Http, Type::Https]),
+    ("expect_status", &[Type::Http, Type::Https]),
+    ("expect_body", &[Type::Http, Type::Https]),
+    ("load", &[Type::Http, Type::Https]),
+    ("service", &[Type::Grpc]),
+    ("tls", &[Type::Grpc]),
+    ("sni", &[Type::Https, Type::Grpc]),
+    ("verify", &[Type::Https, Type::Grpc]),
+];
+
+impl Type {
+    const WORDS: [(&str, Self); 4] = [
+        ("http", Self::Http),
+        ("https", Self::Https),
+        ("tcp", Self::Tcp),
+        ("grpc", Self::Grpc),
     ];
-    let make = match table.get("type") {
-        Some(item) => item.word(&words),
-        None => Some(words[0].1),
+
+    fn word(self) -> &'static str {
+        let found = Self::WORDS.iter().find(|(_, kind)| *kind == self);
+        found.map_or("", |(word, _)| word)
+    }
+}
+
+fn kind(table: &Table<'_>) -> Option<MonitorKind> {
+    let kind = match table.get("type") {
+        Some(item) => item.word(&Type::WORDS),
+        None => Some(Type::Http),
     };
+    if let Some(kind) = kind {
+        refuse_keys_of_other_types(table, kind);
+    }
+    // A type that is misspelt hides no faults of other keys.
+    let kind = kind.unwrap_or(Type::Http);
+    let host = table.read("host", |item| {
+        item.parse(units::HOST_NAME, units::host_name)
+    });
+    let headers = table.read_or("headers", Box::default(), |item| {
+        headers(item, kind == Type::Grpc)
+    });
+    let has_tls = match kind {
+        Type::Grpc => table.read_or("tls", false, Item::boolean),
+        Type::Http | Type::Tcp => false,
+        Type::Https => true,
+    };
+    let tls = has_tls.then(|| tls(table, host.as_deref()));
+    match kind {
+        Type::Grpc => {
+            if !has_tls {
+                for item in ["sni", "verify"].iter().filter_map(|key| table.get(key)) {
+                    item.fault("stands without `tls = true`, which it belongs to");
+                }
+            }
+            let service = table.read_or("service", "".into(), |item| {
+                item.parse(units::PRINTABLE, units::printable)
+            });
+            Some(MonitorKind::Grpc(GrpcCheck {
+                service,
+                host,
+                headers,
+                tls,
+            }))
+        }
+        Type::Http | Type::Https => http_check(table, host, headers, tls).map(MonitorKind::Http),
+        Type::Tcp => Some(MonitorKind::Tcp),
+    }
+}
+
+fn refuse_keys_of_other_types(table: &Table<'_>, kind: Type) {
+    for (key, types) in OF_TYPES {
+        if let (Some(item), false) = (table.get(key), types.contains(&kind)) {
+            let kind = kind.word();
+            let types = one_of(types.iter().map(|kind| quoted(kind.word())));
+            item.fault(&format!(
+                "is not looked at by type \"{kind}\", expected only with {types}"
+            ));
+        }
+    }
+}
+
+fn http_check(
+    table: &Table<'_>,
+    host: Option<Box<str>>,
+    headers: Headers,
+    tls: Option<TlsCheck>,
+) -> Option<HttpCheck> {
+    let load = table.read("load", load);
+    let expect_body: Box<str> = table.read_or("expect_body", "".into(), |item| {
+        item.text("a text in quotes").map(Into::into)
+    });
+    let method = table.read_or("method", Method::Get, |item| {
+        let method = item.word(&[("GET", Method::Get), ("HEAD", Method::Head)])?;
+        let of_body = match &load {
+            _ if !expect_body.is_empty() => Some("expect_body"),
+            Some(LoadSource::Json(_)) => Some("load"),
+            _ => None,
+        };
+        if let (Method::Head, Some(key)) = (method, of_body) {
+            item.fault(&format!(
+                "is \"HEAD\", whose responses have no body, expected \"GET\" for `{key}`"
+            ));
+        }
+        Some(method)
+    });
     let check = HttpCheck {
+        method,
         path: table.read_or("path", defaults::MONITOR_PATH.into(), |item| {
             item.parse(units::REQUEST_PATH, units::request_path)
         }),
-        host: table.read("host", |item| {
-            item.parse(units::HOST_NAME, units::host_name)
+        host,
+        headers,
+        version: table.read_or("http", HttpVersion::Http1, |item| {
+            item.word(&[("1.1", HttpVersion::Http1), ("2", HttpVersion::Http2)])
         }),
+        tls,
         expect_status: table.read_or("expect_status", [defaults::EXPECT_STATUS].into(), |item| {
             item.parse(units::STATUSES, units::statuses)
         }),
-        expect_body: table.read_or("expect_body", "".into(), |item| {
-            item.text("a text in quotes").map(Into::into)
-        }),
-        load: table.read("load", load),
+        expect_body,
+        load,
     };
     // Whoever goes by the load is not to be blamed for a fault in it.
-    let is_load_sound = check.load.is_some() || table.get("load").is_none();
-    let kind = make?(check);
-    if matches!(kind, MonitorKind::Https(_)) && table.is_missing("host") {
-        table
-            .warn("has no `host`, so that certificates must be valid for the endpoints' addresses");
-    }
-    if kind == MonitorKind::Tcp {
-        for key in ["path", "host", "expect_status", "expect_body", "load"] {
-            if let Some(item) = table.get(key) {
-                item.fault("is not looked at by type \"tcp\", expected only with http or https");
-            }
-        }
-    }
-    is_load_sound.then_some(kind)
+    (check.load.is_some() || table.get("load").is_none()).then_some(check)
 }
 
 /// Where responses have a load.
@@ -191,11 +295,105 @@ fn load(item: &Item<'_>) -> Option<LoadSource> {
     pointer.or_else(|| Some(LoadSource::Header(header?)))
 }
 
+/// `sni` and `verify`; the server's name is otherwise the `host`.
+fn tls(table: &Table<'_>, host: Option<&str>) -> TlsCheck {
+    let sni = table.read("sni", |item| {
+        if item.value.as_str() == Some("") {
+            return None;
+        }
+        item.parse(units::HOST_NAME, units::host_name)
+    });
+    let is_verified = table.read_or("verify", true, |item| {
+        let is_verified = item.boolean()?;
+        if !is_verified {
+            item.warn(
+                "is false: any certificate is taken, an expired one or another server's as well",
+            );
+        }
+        Some(is_verified)
+    });
+    let server_name = sni.or_else(|| host.map(Into::into));
+    if is_verified && server_name.is_none() && table.is_missing("host") {
+        table
+            .warn("has no `host`, so that certificates must be valid for the endpoints' addresses");
+    }
+    TlsCheck {
+        server_name,
+        is_verified,
+    }
+}
+
+/// What `headers` looks like.
+const HEADERS: &str = "a table of at most 32 headers such as { \"x-probe\" = \"meridian\" }";
+
+/// How many headers a request may have beside its own.
+const MOST_HEADERS: usize = 32;
+
+/// The headers that are about the connection or the body, and not the monitor's (RFC 9110 s7.6.1).
+const RESERVED_HEADERS: [&str; 9] = [
+    "connection",
+    "content-length",
+    "expect",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+fn headers(item: &Item<'_>, is_grpc: bool) -> Option<Headers> {
+    let entries = item.entries("header", HEADERS)?;
+    if entries.len() > MOST_HEADERS {
+        item.fault(&format!(
+            "has {} headers, expected {HEADERS}",
+            entries.len()
+        ));
+        return None;
+    }
+    let mut headers: Vec<(Box<str>, Box<str>)> = Vec::new();
+    for (name, key, value) in &entries {
+        let text = value.parse(units::HEADER_VALUE, units::header_value);
+        let (Some(header), Some(text)) = (header_name(name, key, is_grpc), text) else {
+            continue;
+        };
+        match headers.iter().any(|(known, _)| *known == header) {
+            true => key.fault("is there again, expected each header once"),
+            false => headers.push((header, text)),
+        }
+    }
+    headers.sort_unstable();
+    (headers.len() == entries.len()).then(|| headers.into())
+}
+
+/// The name of a header in lower case; `key` is where it stands.
+fn header_name(name: &str, key: &Item<'_>, is_grpc: bool) -> Option<Box<str>> {
+    let Some(name) = units::header_name(name) else {
+        key.fault(&format!("is none, expected {}", units::HEADER_NAME));
+        return None;
+    };
+    let is_of_grpc = name.starts_with("grpc-") || &*name == "content-type";
+    if &*name == "host" {
+        key.fault("is not set here, expected the monitor's key `host`");
+    } else if RESERVED_HEADERS.contains(&&*name) {
+        key.fault("is about the connection or the body, expected no such header");
+    } else if is_grpc && is_of_grpc {
+        key.fault("belongs to gRPC itself, expected no such header");
+    } else {
+        return Some(name);
+    }
+    None
+}
+
 fn port(table: &Table<'_>, kind: Option<&MonitorKind>) -> Option<u16> {
     let port = |item: &Item<'_>| item.integer(1..=65_535)?.try_into().ok();
     match kind {
-        Some(MonitorKind::Tcp) => table.require("port", "the TCP port to connect to", port),
-        Some(MonitorKind::Https(_)) => Some(table.read_or("port", defaults::HTTPS_PORT, port)),
+        Some(MonitorKind::Grpc(_) | MonitorKind::Tcp) => {
+            table.require("port", "the TCP port to connect to", port)
+        }
+        Some(MonitorKind::Http(HttpCheck { tls: Some(_), .. })) => {
+            Some(table.read_or("port", defaults::HTTPS_PORT, port))
+        }
         Some(MonitorKind::Http(_)) | None => Some(table.read_or("port", defaults::HTTP_PORT, port)),
     }
 }

@@ -321,6 +321,16 @@ pub(super) fn request_path(text: &str) -> Option<Box<str>> {
     fits.then(|| text.into())
 }
 
+/// What [`header_value`] takes.
+pub(super) const HEADER_VALUE: &str =
+    "a text of at most 4096 printable ASCII characters, without spaces around it";
+
+/// Reads the value of an HTTP header; it may be empty.
+pub(super) fn header_value(text: &str) -> Option<Box<str>> {
+    let fits = text.len() <= 4096 && text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    (fits && text.trim_matches(' ') == text).then(|| text.into())
+}
+
 /// What [`unicast`] takes.
 pub const UNICAST: &str = "an address of one host such as \"192.0.2.10\" or \"2001:db8::10\"";
 
@@ -406,6 +416,8 @@ mod tests {
             plain_name(&text);
             printable(&text);
             request_path(&text);
+            header_name(&text);
+            header_value(&text);
             unicast(&text);
         }
     }

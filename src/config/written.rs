@@ -424,6 +424,29 @@ impl<'a> Item<'a> {
         self.value.is_table()
     }
 
+    /// The entries of a table whose keys are the operator's, in file order: each with what stands for its key in
+    /// diagnostics, and its value. `kind` is what an entry is, `expected` describes the table.
+    pub(super) fn entries(&self, kind: &str, expected: &str) -> Option<Vec<(&'a str, Self, Self)>> {
+        let table = self.value.as_table();
+        if table.is_none() {
+            self.expected(expected);
+        }
+        let mut entries: Vec<_> = table?.iter().collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        let entries = entries.into_iter().map(|(key, value)| {
+            let what = format!("{kind} {}", quoted(key.get_ref()));
+            let value = Self::new(self.file, what.clone(), value);
+            let offset = key.span().start;
+            let key_item = Self {
+                what,
+                offset,
+                ..value
+            };
+            (&**key.get_ref(), key_item, value)
+        });
+        Some(entries.collect())
+    }
+
     /// A table of known keys; `name` fills the place of NAME in its title.
     pub(super) fn table(&self, keys: &'static Keys, name: &str) -> Option<Table<'a>> {
         let entries = self.value.as_table();

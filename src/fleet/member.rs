@@ -555,7 +555,7 @@ mod tests {
             let sent = machines[n].probe(ProbeResult::Success, at(11));
             deliver(&mut machines, n, sent, at(11));
         }
-        let failure = || ProbeResult::Failure(ProbeFailure::Protocol("not HTTP"));
+        let failure = || ProbeResult::Failure(ProbeFailure::Protocol("not HTTP".into()));
         let sent = machines[0].probe(failure(), at(12));
         assert_eq!(sent.len(), 1, "at once");
         deliver(&mut machines, 0, sent, at(12));

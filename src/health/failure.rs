@@ -5,6 +5,7 @@
 //! the place the probe was sent from: a proxy that is down or a machine out of sockets says nothing
 //! about the endpoint, so it counts for nothing and the vantage's report grows old instead.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -24,8 +25,10 @@ pub enum ProbeFailure {
     Certificate(CertificateFault),
     /// The connection was closed too early.
     Closed(Phase),
-    /// The response is not HTTP/1.1.
-    Protocol(&'static str),
+    /// The health check of gRPC says that it does not serve.
+    Grpc(GrpcFault),
+    /// The response is not of the protocol that is spoken.
+    Protocol(Cow<'static, str>),
     /// The vantage's proxy says that it cannot reach the endpoint.
     Proxied(ProxyReply),
     /// Nothing listens on the port.
@@ -51,6 +54,40 @@ pub enum ProbeFailure {
     /// The network says that the host cannot be reached.
     Unreachable,
 }
+
+/// How the health check of gRPC says that an endpoint does not serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GrpcFault {
+    /// The call failed.
+    Call {
+        /// Its status; never 0.
+        code: u32,
+        /// What the server says of it; may be empty.
+        text: Box<str>,
+    },
+    /// The service has this status, which is not `SERVING`.
+    NotServing(u64),
+}
+
+/// The codes of failed calls, from 1.
+const GRPC_CODES: [&str; 16] = [
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
 
 /// How a proxy says that it cannot reach an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +146,7 @@ impl ProbeFailure {
         match self {
             Self::Body { .. }
             | Self::Certificate(_)
+            | Self::Grpc(_)
             | Self::Protocol(_)
             | Self::Status { .. }
             | Self::Tls(_) => true,
@@ -129,7 +167,7 @@ impl ProbeFailure {
             Self::Proxied(_) | Self::Unreachable => "unreachable",
             Self::Refused => "refused",
             Self::Reset(_) => "reset",
-            Self::Status { .. } => "status",
+            Self::Grpc(_) | Self::Status { .. } => "status",
             Self::Timeout { .. } => "timeout",
             Self::Tls(_) => "tls",
         }
@@ -155,6 +193,7 @@ impl fmt::Display for ProbeFailure {
             }
             Self::Certificate(fault) => fault.fmt(f),
             Self::Closed(phase) => write!(f, "connection closed while {phase}"),
+            Self::Grpc(fault) => fault.fmt(f),
             Self::Protocol(what) => f.write_str(what),
             Self::Proxied(reply) => write!(f, "the proxy cannot reach it: {reply}"),
             Self::Refused => f.write_str("connection refused"),
@@ -174,6 +213,39 @@ impl fmt::Display for ProbeFailure {
             Self::Timeout { after, phase } => write!(f, "timed out after {after:?} while {phase}"),
             Self::Tls(what) => write!(f, "TLS handshake failed: {what}"),
             Self::Unreachable => f.write_str("host unreachable"),
+        }
+    }
+}
+
+impl fmt::Display for GrpcFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Call { code, text } => {
+                write!(f, "gRPC status {code}")?;
+                let at = (*code as usize).checked_sub(1);
+                if let Some(name) = at.and_then(|at| GRPC_CODES.get(at)) {
+                    write!(f, " ({name})")?;
+                }
+                match code {
+                    5 => f.write_str(", the server does not know this service")?,
+                    12 => f.write_str(", the server has no grpc.health.v1")?,
+                    _ => {}
+                }
+                match &**text {
+                    "" => Ok(()),
+                    text => write!(f, ": {text}"),
+                }
+            }
+            Self::NotServing(status) => {
+                f.write_str("service is ")?;
+                match status {
+                    0 => f.write_str("UNKNOWN")?,
+                    2 => f.write_str("NOT_SERVING")?,
+                    3 => f.write_str("SERVICE_UNKNOWN")?,
+                    other => write!(f, "of status {other}")?,
+                }
+                f.write_str(", expected SERVING")
+            }
         }
     }
 }
@@ -273,6 +345,28 @@ mod tests {
             (
                 ProbeFailure::Reset(Phase::Body),
                 "connection reset while reading the body",
+            ),
+            (
+                ProbeFailure::Grpc(GrpcFault::NotServing(2)),
+                "service is NOT_SERVING, expected SERVING",
+            ),
+            (
+                ProbeFailure::Grpc(GrpcFault::NotServing(7)),
+                "service is of status 7, expected SERVING",
+            ),
+            (
+                ProbeFailure::Grpc(GrpcFault::Call {
+                    code: 5,
+                    text: "unknown service".into(),
+                }),
+                "gRPC status 5 (NOT_FOUND), the server does not know this service: unknown service",
+            ),
+            (
+                ProbeFailure::Grpc(GrpcFault::Call {
+                    code: 99,
+                    text: "".into(),
+                }),
+                "gRPC status 99",
             ),
         ] {
             assert_eq!(failure.to_string(), text);

@@ -122,8 +122,8 @@ impl Monitor {
             "{port} {interval} {timeout} {failure_threshold} {success_threshold} {quorum} {unproven} "
         );
         match kind {
-            MonitorKind::Http(check) => check.append("http", &mut text),
-            MonitorKind::Https(check) => check.append("https", &mut text),
+            MonitorKind::Grpc(check) => check.append(&mut text),
+            MonitorKind::Http(check) => check.append(&mut text),
             MonitorKind::Tcp => text.push_str("tcp"),
         }
         if let Some(FailureWindow { failures, length }) = failures_in_window {
@@ -146,8 +146,8 @@ impl Monitor {
     /// Whether it reads a load.
     pub fn reads_load(&self) -> bool {
         match &self.kind {
-            MonitorKind::Http(check) | MonitorKind::Https(check) => check.load.is_some(),
-            MonitorKind::Tcp => false,
+            MonitorKind::Http(check) => check.load.is_some(),
+            MonitorKind::Grpc(_) | MonitorKind::Tcp => false,
         }
     }
 
@@ -160,21 +160,40 @@ impl Monitor {
 /// What a probe does.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MonitorKind {
-    /// An HTTP/1.1 GET.
+    /// A call of `grpc.health.v1.Health/Check`, over HTTP/2.
+    Grpc(GrpcCheck),
+    /// An HTTP request.
     Http(HttpCheck),
-    /// The same over TLS; the certificate must be valid for `host`.
-    Https(HttpCheck),
     /// A TCP connection that opens.
     Tcp,
+}
+
+impl MonitorKind {
+    /// How its connections are encrypted; `None`: not at all.
+    pub fn tls(&self) -> Option<&TlsCheck> {
+        match self {
+            Self::Grpc(check) => check.tls.as_ref(),
+            Self::Http(check) => check.tls.as_ref(),
+            Self::Tcp => None,
+        }
+    }
 }
 
 /// The request, what its response must look like, and what is read from it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HttpCheck {
+    /// What is asked for.
+    pub method: Method,
     /// Path and query, starting with a slash.
     pub path: Box<str>,
-    /// The Host header and, over TLS, the server name; `None`: the endpoint's address.
+    /// The Host header, `:authority` in HTTP/2; `None`: the endpoint's address.
     pub host: Option<Box<str>>,
+    /// Headers of the request beside its own; names are in lower case, none occurs twice.
+    pub headers: Headers,
+    /// The only version that is spoken.
+    pub version: HttpVersion,
+    /// Whether it is HTTPS, and how.
+    pub tls: Option<TlsCheck>,
     /// The lowest and highest status that count as good; never empty.
     pub expect_status: Box<[(u16, u16)]>,
     /// A substring that the body must hold; empty: the body is not read.
@@ -183,20 +202,69 @@ pub struct HttpCheck {
     pub load: Option<LoadSource>,
 }
 
+/// Names and values of headers, by name.
+pub type Headers = Box<[(Box<str>, Box<str>)]>;
+
+/// The method of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// Asks for head and body.
+    #[default]
+    Get,
+    /// Asks for the head alone.
+    Head,
+}
+
+/// A version of HTTP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HttpVersion {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2: negotiated over TLS, by prior knowledge without.
+    Http2,
+}
+
+/// How a connection is encrypted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsCheck {
+    /// The name that is asked for, and that the certificate must be valid for; `None`: the endpoint's address.
+    pub server_name: Option<Box<str>>,
+    /// Whether the certificate must be valid.
+    pub is_verified: bool,
+}
+
+/// Which service of a gRPC server must be healthy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GrpcCheck {
+    /// Its name; empty: the server as a whole.
+    pub service: Box<str>,
+    /// `:authority`; `None`: the endpoint's address.
+    pub host: Option<Box<str>>,
+    /// The call's metadata; names are in lower case, none occurs twice.
+    pub headers: Headers,
+    /// Whether it is over TLS, and how.
+    pub tls: Option<TlsCheck>,
+}
+
 impl HttpCheck {
     /// Appends a text that no other check has: strings follow their length. A host is never empty.
-    fn append(&self, scheme: &str, text: &mut String) {
+    fn append(&self, text: &mut String) {
         let Self {
+            method,
             path,
             host,
+            headers,
+            version,
+            tls,
             expect_status,
             expect_body,
             load,
         } = self;
-        text.push_str(scheme);
-        let host = host.as_deref().unwrap_or_default();
-        for field in [path, host, expect_body] {
-            text.push_str(&format!(" {}:{field}", field.len()));
+        text.push_str(if tls.is_some() { "https" } else { "http" });
+        let host_text = host.as_deref().unwrap_or_default();
+        for field in [path, host_text, expect_body] {
+            append_text(field, text);
         }
         for (first, last) in expect_status {
             text.push_str(&format!(" {first}-{last}"));
@@ -208,6 +276,60 @@ impl HttpCheck {
             }
             None => {}
         }
+        if *method == Method::Head {
+            text.push_str(" method head");
+        }
+        if *version == HttpVersion::Http2 {
+            text.push_str(" http 2");
+        }
+        append_headers(headers, text);
+        append_tls(tls.as_ref(), host.as_deref(), text);
+    }
+}
+
+impl GrpcCheck {
+    /// Appends a text that no other check has.
+    fn append(&self, text: &mut String) {
+        let Self {
+            service,
+            host,
+            headers,
+            tls,
+        } = self;
+        text.push_str(if tls.is_some() { "grpc+tls" } else { "grpc" });
+        append_text(service, text);
+        append_text(host.as_deref().unwrap_or_default(), text);
+        append_headers(headers, text);
+        append_tls(tls.as_ref(), host.as_deref(), text);
+    }
+}
+
+fn append_text(field: &str, text: &mut String) {
+    text.push_str(&format!(" {}:{field}", field.len()));
+}
+
+fn append_headers(headers: &Headers, text: &mut String) {
+    for (name, value) in headers {
+        text.push_str(" header");
+        append_text(name, text);
+        append_text(value, text);
+    }
+}
+
+fn append_tls(tls: Option<&TlsCheck>, host: Option<&str>, text: &mut String) {
+    let Some(TlsCheck {
+        server_name,
+        is_verified,
+    }) = tls
+    else {
+        return;
+    };
+    if let Some(name) = server_name.as_deref().filter(|name| Some(*name) != host) {
+        text.push_str(" sni");
+        append_text(name, text);
+    }
+    if !is_verified {
+        text.push_str(" unverified");
     }
 }
 

@@ -1,35 +1,22 @@
-//! The HTTP/1.1 exchange of a probe: one GET, whether the response is the expected one, and the load in it.
+//! The HTTP request of a probe, whether the response is the expected one, and the load in it.
 //!
 //! Redirects are statuses like any other and are not followed. What is read is bounded, interim
 //! responses and head in all, and the body as well; the probe's deadline limits how long either may
-//! trickle. Heads are read leniently (folded lines, odd header names): whether an endpoint serves is
-//! the question here, not whether its headers are well formed.
+//! trickle.
 
-use std::error::Error;
-use std::io;
+use std::fmt::Display;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
-use std::task::Context;
-use std::task::Poll;
 
 use http_body_util::BodyExt;
-use http_body_util::Empty;
+use hyper::Method;
 use hyper::Request;
+use hyper::Response;
+use hyper::body::Body;
 use hyper::body::Bytes;
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
 use hyper::header;
 use hyper::header::HeaderMap;
-use hyper_util::rt::TokioIo;
-use tokio::io::AsyncRead;
-use tokio::io::AsyncReadExt;
-use tokio::io::AsyncWrite;
-use tokio::io::ReadBuf;
-use tokio::io::Take;
+use hyper::header::HeaderName;
+use hyper::header::HeaderValue;
 
 use crate::health::failure::Phase;
 use crate::health::failure::ProbeFailure;
@@ -37,18 +24,16 @@ use crate::health::failure::VantageFault;
 use crate::health::load::Load;
 use crate::health::load::LoadSource;
 use crate::health::load::NoLoad;
+use crate::health::monitor;
+use crate::health::monitor::Headers;
 use crate::health::monitor::HttpCheck;
+use crate::health::monitor::HttpVersion;
 use crate::health::observation::LoadReading;
 use crate::probe::deadline::Deadline;
-use crate::probe::deadline::Missed;
-use crate::probe::tls::tls_error;
 
-/// The most octets that are read up to the end of the response's head; a readiness page needs a fraction
-/// of it, and one behind a gateway with policies and cookies in its headers still fits.
-const MAX_HEAD: usize = 64 * 1024;
-
-/// The most header lines. The parser makes room for so many beforehand.
-const MAX_HEADERS: usize = 1024;
+/// The most octets that a response's head may have; a readiness page needs a fraction of it, and one behind
+/// a gateway with policies and cookies in its headers still fits.
+pub(super) const MAX_HEAD: usize = 64 * 1024;
 
 /// How much of the body is searched for the expected text.
 const MAX_BODY: usize = 64 * 1024;
@@ -56,102 +41,116 @@ const MAX_BODY: usize = 64 * 1024;
 /// How much of a content coding is repeated in a failure's reason.
 const MAX_CODING: usize = 32;
 
-/// Builds the request. The Host header is the monitor's, else the endpoint's address, with the port
-/// where it is not the scheme's own (RFC 9110 s7.2).
+/// What probes call themselves.
+pub(super) const USER_AGENT: &str = concat!("meridian/", env!("CARGO_PKG_VERSION"));
+
+/// Builds the request.
 pub(super) fn request(
     check: &HttpCheck,
     endpoint: SocketAddr,
-    default_port: u16,
-) -> Result<Request<Empty<Bytes>>, VantageFault> {
-    let host = match (&check.host, endpoint) {
+) -> Result<Request<()>, VantageFault> {
+    let is_tls = check.tls.is_some();
+    let authority = authority(check.host.as_deref(), endpoint, is_tls);
+    let method = match check.method {
+        monitor::Method::Get => Method::GET,
+        monitor::Method::Head => Method::HEAD,
+    };
+    let request = Request::builder().method(method);
+    let request = match check.version {
+        HttpVersion::Http1 => request
+            .uri(&*check.path)
+            .header(header::HOST, authority)
+            .header(header::CONNECTION, "close"),
+        HttpVersion::Http2 => request.uri(absolute(is_tls, &authority, &check.path)),
+    };
+    let request = request
+        .header(header::USER_AGENT, USER_AGENT)
+        .header(header::ACCEPT, "*/*")
+        // A compressed body would not hold the expected text.
+        .header(header::ACCEPT_ENCODING, "identity")
+        .body(());
+    with_headers(request, &check.headers)
+}
+
+/// The Host header: the monitor's, else the endpoint's address, with the port where it is not the scheme's
+/// own (RFC 9110 s7.2).
+pub(super) fn authority(host: Option<&str>, endpoint: SocketAddr, is_tls: bool) -> String {
+    let default_port = if is_tls { 443 } else { 80 };
+    match (host, endpoint) {
         (Some(host), _) => host.to_string(),
         (None, SocketAddr::V6(v6)) if v6.port() == default_port => format!("[{}]", v6.ip()),
         (None, _) if endpoint.port() == default_port => endpoint.ip().to_string(),
         (None, _) => endpoint.to_string(),
-    };
-    Request::get(&*check.path)
-        .header(header::HOST, host)
-        .header(
-            header::USER_AGENT,
-            concat!("meridian/", env!("CARGO_PKG_VERSION")),
-        )
-        .header(header::ACCEPT, "*/*")
-        // A compressed body would not hold the expected text.
-        .header(header::ACCEPT_ENCODING, "identity")
-        .header(header::CONNECTION, "close")
-        .body(Empty::new())
-        .map_err(|error| VantageFault::Local(format!("cannot make the request: {error}").into()))
+    }
 }
 
-/// Sends the request over a fresh connection and checks what comes back; returns the load that it has.
-pub(super) async fn exchange<S>(
-    stream: S,
-    request: Request<Empty<Bytes>>,
+/// The URI of a request in HTTP/2.
+pub(super) fn absolute(is_tls: bool, authority: &str, path: &str) -> String {
+    let scheme = if is_tls { "https" } else { "http" };
+    format!("{scheme}://{authority}{path}")
+}
+
+/// Finishes a request with the monitor's own headers.
+pub(super) fn with_headers(
+    request: Result<Request<()>, impl Display>,
+    headers: &Headers,
+) -> Result<Request<()>, VantageFault> {
+    let fault = |error: &dyn Display| {
+        VantageFault::Local(format!("cannot make the request: {error}").into())
+    };
+    let mut request = request.map_err(|error| fault(&error))?;
+    for (name, value) in headers {
+        let name = HeaderName::try_from(&**name).map_err(|error| fault(&error))?;
+        let value = HeaderValue::try_from(&**value).map_err(|error| fault(&error))?;
+        request.headers_mut().insert(name, value);
+    }
+    Ok(request)
+}
+
+/// Whether the response is the expected one, and the load in it; `failure` says what an error of its body means.
+pub(super) async fn judge<B>(
+    response: Response<B>,
     check: &HttpCheck,
     deadline: Deadline,
-) -> Result<LoadReading, Missed>
+    failure: fn(&B::Error, Phase) -> ProbeFailure,
+) -> Result<LoadReading, ProbeFailure>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    B: Body<Data = Bytes> + Unpin,
 {
-    let has_head = Arc::new(AtomicBool::new(false));
-    let (mut sender, connection) = http1::Builder::new()
-        .max_buf_size(MAX_HEAD)
-        .max_headers(MAX_HEADERS)
-        .allow_obsolete_multiline_headers_in_responses(true)
-        .allow_spaces_after_header_name_in_responses(true)
-        .ignore_invalid_headers_in_responses(true)
-        .handshake(TokioIo::new(HeadLimit {
-            stream: stream.take(MAX_HEAD as u64),
-            has_head: Arc::clone(&has_head),
-        }))
-        .await
-        .map_err(|error| failure(&error, Phase::Head))?;
-    let asking = async move {
-        let response = deadline.within(Phase::Head, sender.send_request(request));
-        let response = response
-            .await?
-            .map_err(|error| failure(&error, Phase::Head))?;
-        has_head.store(true, Relaxed);
-        let status = response.status().as_u16();
-        let ranges = &check.expect_status;
-        if !ranges
-            .iter()
-            .any(|(low, high)| (*low..=*high).contains(&status))
-        {
-            let expected = ranges.clone();
-            return Err(ProbeFailure::Status { status, expected });
-        }
-        let (head, mut body) = response.into_parts();
-        let (load, pointer) = match &check.load {
-            Some(LoadSource::Header(name)) => (Some(of_header(&head.headers, name)), None),
-            Some(LoadSource::Json(pointer)) => (None, Some(pointer)),
-            None => (None, None),
-        };
-        let mut seen = Vec::new();
-        if !check.expect_body.is_empty() {
-            let search = find(&mut body, &mut seen, &check.expect_body);
-            if let Search::Absent { is_cut } = deadline.within(Phase::Body, search).await?? {
-                return Err(ProbeFailure::Body {
-                    expected: check.expect_body.clone(),
-                    coding: coding(&head.headers),
-                    searched: is_cut.then_some(MAX_BODY),
-                });
-            }
-        }
-        if pointer.is_some() {
-            // An endpoint that serves is up, whatever becomes of the load in its body.
-            let reading = read_on(&mut body, &mut seen);
-            let _ = deadline.within(Phase::Body, reading).await;
-        }
-        Ok(load.or_else(|| pointer.map(|pointer| Load::of_json(&seen, pointer))))
-    };
-    let mut asking = pin!(asking);
-    tokio::select! {
-        checked = &mut asking => return Ok(checked?),
-        // Whatever has ended the connection also reaches the asking side, after all it had to read.
-        _ = connection => {}
+    let status = response.status().as_u16();
+    let ranges = &check.expect_status;
+    if !ranges
+        .iter()
+        .any(|(low, high)| (*low..=*high).contains(&status))
+    {
+        let expected = ranges.clone();
+        return Err(ProbeFailure::Status { status, expected });
     }
-    Ok(asking.await?)
+    let (head, mut body) = response.into_parts();
+    let (load, pointer) = match &check.load {
+        Some(LoadSource::Header(name)) => (Some(of_header(&head.headers, name)), None),
+        Some(LoadSource::Json(pointer)) => (None, Some(pointer)),
+        None => (None, None),
+    };
+    let mut seen = Vec::new();
+    if !check.expect_body.is_empty() {
+        let search = find(&mut body, &mut seen, &check.expect_body);
+        let search = deadline.within(Phase::Body, search).await?;
+        let search = search.map_err(|error| failure(&error, Phase::Body))?;
+        if let Search::Absent { is_cut } = search {
+            return Err(ProbeFailure::Body {
+                expected: check.expect_body.clone(),
+                coding: coding(&head.headers),
+                searched: is_cut.then_some(MAX_BODY),
+            });
+        }
+    }
+    if pointer.is_some() {
+        // An endpoint that serves is up, whatever becomes of the load in its body.
+        let reading = read_on(&mut body, &mut seen);
+        let _ = deadline.within(Phase::Body, reading).await;
+    }
+    Ok(load.or_else(|| pointer.map(|pointer| Load::of_json(&seen, pointer))))
 }
 
 /// Whether a body holds a text.
@@ -172,7 +171,10 @@ fn of_header(headers: &HeaderMap, name: &str) -> Result<Load, NoLoad> {
 }
 
 /// Reads the body to its end, or until it is too long.
-async fn read_on(body: &mut Incoming, seen: &mut Vec<u8>) {
+async fn read_on<B>(body: &mut B, seen: &mut Vec<u8>)
+where
+    B: Body<Data = Bytes> + Unpin,
+{
     while seen.len() < MAX_BODY
         && let Some(Ok(frame)) = body.frame().await
     {
@@ -183,13 +185,12 @@ async fn read_on(body: &mut Incoming, seen: &mut Vec<u8>) {
 }
 
 /// Reads the body until it holds the text, ends, or is too long.
-async fn find(
-    body: &mut Incoming,
-    seen: &mut Vec<u8>,
-    wanted: &str,
-) -> Result<Search, ProbeFailure> {
+async fn find<B>(body: &mut B, seen: &mut Vec<u8>, wanted: &str) -> Result<Search, B::Error>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| failure(&error, Phase::Body))?;
+        let frame = frame?;
         let Some(data) = frame.data_ref() else {
             continue;
         };
@@ -217,126 +218,95 @@ fn coding(headers: &HeaderMap) -> Option<Box<str>> {
     is_coded.then(|| value.chars().take(MAX_CODING).collect::<String>().into())
 }
 
-/// A stream that fails once more than [`MAX_HEAD`] octets have been read and the response's head is not
-/// in: hyper passes over any number of interim responses.
-struct HeadLimit<S> {
-    stream: Take<S>,
-    has_head: Arc<AtomicBool>,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for HeadLimit<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.has_head.load(Relaxed) {
-            self.stream.set_limit(u64::MAX);
-        } else if self.stream.limit() == 0 {
-            return Poll::Ready(Err(io::ErrorKind::FileTooLarge.into()));
-        }
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HeadLimit<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        data: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(self.stream.get_mut()).poll_write(cx, data)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(self.stream.get_mut()).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(self.stream.get_mut()).poll_shutdown(cx)
-    }
-}
-
-fn failure(error: &hyper::Error, phase: Phase) -> ProbeFailure {
-    if error.is_parse_too_large() {
-        return ProbeFailure::Protocol(HEAD_TOO_LARGE);
-    }
-    if error.is_parse() {
-        return ProbeFailure::Protocol("response is not HTTP/1.1");
-    }
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if let Some(error) = cause.downcast_ref::<io::Error>() {
-            return io_failure(error, phase);
-        }
-        source = cause.source();
-    }
-    ProbeFailure::Closed(phase)
-}
-
-fn io_failure(error: &io::Error, phase: Phase) -> ProbeFailure {
-    if let Some(error) = tls_error(error) {
-        return ProbeFailure::Tls(error.to_string().into());
-    }
-    match error.kind() {
-        io::ErrorKind::FileTooLarge => ProbeFailure::Protocol(HEAD_TOO_LARGE),
-        io::ErrorKind::BrokenPipe
-        | io::ErrorKind::ConnectionAborted
-        | io::ErrorKind::ConnectionReset => ProbeFailure::Reset(phase),
-        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
-            ProbeFailure::Protocol("response is not HTTP/1.1")
-        }
-        _ => ProbeFailure::Closed(phase),
-    }
-}
-
-const HEAD_TOO_LARGE: &str = "response head is larger than 64 KiB or 1024 lines";
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::health::monitor::TlsCheck;
 
     #[test]
     fn the_host_header_is_the_monitors_or_the_address() {
-        for (host, endpoint, default_port, expected) in [
+        for (host, endpoint, is_tls, expected) in [
             (
                 Some("app.example.com"),
                 "192.0.2.1:8081",
-                80,
+                false,
                 "app.example.com",
             ),
-            (None, "192.0.2.1:80", 80, "192.0.2.1"),
-            (None, "192.0.2.1:80", 443, "192.0.2.1:80"),
-            (None, "[2001:db8::1]:443", 443, "[2001:db8::1]"),
-            (None, "[2001:db8::1]:8081", 80, "[2001:db8::1]:8081"),
+            (None, "192.0.2.1:80", false, "192.0.2.1"),
+            (None, "192.0.2.1:80", true, "192.0.2.1:80"),
+            (None, "[2001:db8::1]:443", true, "[2001:db8::1]"),
+            (None, "[2001:db8::1]:8081", false, "[2001:db8::1]:8081"),
         ] {
+            let endpoint = endpoint.parse().expect("an address");
             let check = HttpCheck {
                 path: "/_ready?deep=1".into(),
                 host: host.map(Into::into),
-                expect_status: Box::default(),
-                expect_body: "".into(),
-                load: None,
+                ..check(is_tls)
             };
-            let endpoint = endpoint.parse().expect("an address");
-            let request = request(&check, endpoint, default_port).expect("a request");
-            assert_eq!(request.uri(), "/_ready?deep=1");
-            assert_eq!(request.headers()[header::HOST], expected);
+            let first = request(&check, endpoint).expect("a request");
+            assert_eq!(first.uri(), "/_ready?deep=1");
+            assert_eq!(first.headers()[header::HOST], expected);
+            let check = HttpCheck {
+                version: HttpVersion::Http2,
+                ..check
+            };
+            let second = request(&check, endpoint).expect("a request");
+            let scheme = if is_tls { "https" } else { "http" };
+            let uri = format!("{scheme}://{expected}/_ready?deep=1");
+            assert_eq!(second.uri(), &*uri);
+            assert!(!second.headers().contains_key(header::HOST));
+        }
+    }
+
+    #[test]
+    fn the_monitors_headers_replace_those_of_every_probe() {
+        let headers = [("user-agent", "x"), ("x-probe", "meridian")];
+        let check = HttpCheck {
+            headers: headers
+                .map(|(name, value)| (name.into(), value.into()))
+                .into(),
+            ..check(false)
+        };
+        let endpoint = "192.0.2.1:80".parse().expect("an address");
+        let request = request(&check, endpoint).expect("a request");
+        for (name, value) in headers {
+            let values: Vec<_> = request.headers().get_all(name).iter().collect();
+            assert_eq!(values, [value]);
         }
     }
 
     #[test]
     fn a_request_that_cannot_be_made_is_our_fault() {
-        let check = HttpCheck {
-            path: "/a b".into(),
+        let endpoint = "192.0.2.1:80".parse().expect("an address");
+        for check in [
+            HttpCheck {
+                path: "/a b".into(),
+                ..check(false)
+            },
+            HttpCheck {
+                headers: [("x".into(), "\n".into())].into(),
+                ..check(false)
+            },
+        ] {
+            let fault = request(&check, endpoint).expect_err("no request");
+            assert_eq!(fault.label(), "local");
+        }
+    }
+
+    fn check(is_tls: bool) -> HttpCheck {
+        HttpCheck {
+            method: monitor::Method::Get,
+            path: "/".into(),
             host: None,
+            headers: Box::default(),
+            version: HttpVersion::Http1,
+            tls: is_tls.then_some(TlsCheck {
+                server_name: None,
+                is_verified: true,
+            }),
             expect_status: Box::default(),
             expect_body: "".into(),
             load: None,
-        };
-        let endpoint = "192.0.2.1:80".parse().expect("an address");
-        assert_eq!(
-            request(&check, endpoint, 80).expect_err("no URI").label(),
-            "local"
-        );
+        }
     }
 }

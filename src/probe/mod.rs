@@ -1,7 +1,7 @@
 //! Floor 7: probing. Asks each endpoint from each vantage whether it serves, and reports the result.
 //!
 //! One probe is a fresh connection (`connect`, through a `proxy` where the vantage has one),
-//! for HTTPS a [`tls`] handshake, and one `http` exchange, all before one deadline. The
+//! for HTTPS a [`tls`] handshake, and one `http` exchange (or `grpc` call), all before one deadline. The
 //! [`schedule`] repeats it for every pair of endpoint and vantage. What is judged from the results
 //! is `health`'s business: they leave through a channel, as observations.
 //!
@@ -10,7 +10,11 @@
 
 mod connect;
 mod deadline;
+mod grpc;
+mod head_limit;
 mod http;
+mod http1;
+mod http2;
 mod late;
 mod peers;
 mod proxy;
@@ -29,11 +33,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::body::Bytes;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+
 use crate::base::ix::PoolIx;
 use crate::config::model::Egress;
 use crate::config::model::Pools;
 use crate::config::model::Vantage;
 use crate::health::failure::VantageFault;
+use crate::health::monitor::HttpVersion;
 use crate::health::monitor::MonitorKind;
 use crate::health::observation::LoadReading;
 use crate::health::observation::ProbeResult;
@@ -131,21 +140,51 @@ async fn attempt(
     context: &Context,
     deadline: Deadline,
 ) -> Result<LoadReading, Missed> {
-    let monitor = &target.monitor;
-    let endpoint = SocketAddr::new(target.address, monitor.port);
+    let kind = &target.monitor.kind;
+    let endpoint = SocketAddr::new(target.address, target.monitor.port);
     let stream = connect::connect(egress, endpoint, &context.proxies, deadline).await?;
-    match &monitor.kind {
-        MonitorKind::Http(check) => {
-            let request = http::request(check, endpoint, 80)?;
-            http::exchange(stream, request, check, deadline).await
+    let Some(check) = kind.tls() else {
+        return ask(stream, kind, endpoint, deadline).await;
+    };
+    let version = match kind {
+        MonitorKind::Http(check) => check.version,
+        MonitorKind::Grpc(_) | MonitorKind::Tcp => HttpVersion::Http2,
+    };
+    let handshake = context
+        .tls
+        .handshake(stream, check, version, endpoint.ip(), deadline);
+    ask(handshake.await?, kind, endpoint, deadline).await
+}
+
+/// Makes the request of a monitor over a connection that is open.
+async fn ask<S>(
+    stream: S,
+    kind: &MonitorKind,
+    endpoint: SocketAddr,
+    deadline: Deadline,
+) -> Result<LoadReading, Missed>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    match kind {
+        MonitorKind::Grpc(check) => {
+            let request = grpc::request(check, endpoint, deadline)?;
+            let message = grpc::message(&check.service);
+            let judge = |response| grpc::judge(response, deadline);
+            Box::pin(http2::exchange(stream, request, message, deadline, judge)).await?;
+            Ok(None)
         }
-        MonitorKind::Https(check) => {
-            let request = http::request(check, endpoint, 443)?;
-            let stream = context
-                .tls
-                .handshake(stream, check, endpoint.ip(), deadline)
-                .await?;
-            http::exchange(stream, request, check, deadline).await
+        MonitorKind::Http(check) => {
+            let request = http::request(check, endpoint)?;
+            match check.version {
+                HttpVersion::Http1 => http1::exchange(stream, request, check, deadline).await,
+                HttpVersion::Http2 => {
+                    let judge = |response| http::judge(response, check, deadline, http2::failure);
+                    let exchange = http2::exchange(stream, request, Bytes::new(), deadline, judge);
+                    // It is several times as large as one of HTTP/1.1.
+                    Box::pin(exchange).await
+                }
+            }
         }
         MonitorKind::Tcp => Ok(None),
     }

@@ -30,7 +30,6 @@ use tokio::time::Instant;
 use tokio::time::sleep_until;
 
 use crate::health::monitor::Monitor;
-use crate::health::monitor::MonitorKind;
 use crate::health::observation::LoadReading;
 use crate::health::observation::Observation;
 use crate::health::observation::ProbeResult;
@@ -136,8 +135,10 @@ impl Prober {
     /// inside a tokio runtime.
     pub fn replace(&mut self, pairs: Vec<Pair>) {
         if let Some(trust) = &self.trust {
-            let is_https = |pair: &Pair| matches!(pair.target.monitor.kind, MonitorKind::Https(_));
-            trust.read_again(pairs.iter().any(is_https));
+            let mut checks = pairs
+                .iter()
+                .filter_map(|pair| pair.target.monitor.kind.tls());
+            trust.read_again(checks.any(|check| check.is_verified));
         }
         let lanes = self.lanes.share_out(pairs.iter().map(Pair::lane));
         let mut before = std::mem::take(&mut self.running);

@@ -1,5 +1,8 @@
 //! Probes against scripted servers on loopback.
 
+mod grpc;
+mod http2;
+
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
@@ -42,10 +45,13 @@ use crate::health::load::Load;
 use crate::health::load::LoadSource;
 use crate::health::load::NoLoad;
 use crate::health::monitor::HttpCheck;
+use crate::health::monitor::HttpVersion;
+use crate::health::monitor::Method;
 use crate::health::monitor::Monitor;
 use crate::health::monitor::MonitorKind;
 use crate::health::monitor::Quorum;
 use crate::health::monitor::QuorumScope;
+use crate::health::monitor::TlsCheck;
 use crate::health::monitor::Unproven;
 use crate::health::observation::ProbeResult;
 use crate::health::observation::Target;
@@ -150,11 +156,27 @@ async fn reset_after(response: &'static [u8]) -> SocketAddr {
 
 fn check() -> HttpCheck {
     HttpCheck {
+        method: Method::Get,
         path: "/_ready".into(),
         host: Some("app.example.com".into()),
+        headers: Box::default(),
+        version: HttpVersion::Http1,
+        tls: None,
         expect_status: Box::from([(200, 399)]),
         expect_body: "".into(),
         load: None,
+    }
+}
+
+/// The same over TLS, with a certificate for the host.
+fn https(check: HttpCheck) -> HttpCheck {
+    let tls = TlsCheck {
+        server_name: check.host.clone(),
+        is_verified: true,
+    };
+    HttpCheck {
+        tls: Some(tls),
+        ..check
     }
 }
 
@@ -239,6 +261,31 @@ async fn the_request_names_path_and_host() {
         request.contains(&format!("host: {endpoint}\r\n")),
         "{request}"
     );
+}
+
+#[tokio::test]
+async fn the_request_has_the_monitors_method_and_headers() {
+    // A response to HEAD has the length of the body that it lacks.
+    let (endpoint, mut requests) = answer(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n").await;
+    let head = HttpCheck {
+        method: Method::Head,
+        headers: [
+            ("accept".into(), "text/plain".into()),
+            ("x-probe".into(), "meridian".into()),
+        ]
+        .into(),
+        ..check()
+    };
+    assert_eq!(get(head, endpoint).await, "success");
+    let request = requests.recv().await.expect("a request");
+    for part in [
+        "HEAD /_ready HTTP/1.1\r\n",
+        "accept: text/plain\r\n",
+        "x-probe: meridian\r\n",
+    ] {
+        assert!(request.contains(part), "{part} in {request}");
+    }
+    assert!(!request.contains("*/*"), "{request}");
 }
 
 #[tokio::test]
@@ -509,7 +556,7 @@ async fn whatever_hangs_ends_at_the_timeout() {
         );
     }
     let endpoint = hang_after(b"").await;
-    let kind = MonitorKind::Https(check());
+    let kind = MonitorKind::Http(https(check()));
     let target = target(kind, endpoint, HASTY);
     let context = Context::new(Authority::new().trusted());
     let (result, _) = probe(&target, &Egress::Direct, &context).await;
@@ -594,13 +641,8 @@ impl Authority {
         Tls::trusting(roots)
     }
 
-    /// A TLS server with a certificate for `name` that is valid from one year to another; returns
-    /// the server names that clients asked for.
-    async fn serve(
-        &self,
-        name: &str,
-        years: (i32, i32),
-    ) -> (SocketAddr, mpsc::UnboundedReceiver<Option<String>>) {
+    /// Accepts TLS with a certificate for `name` that is valid from one year to another, for these protocols.
+    fn acceptor(&self, name: &str, years: (i32, i32), protocols: &[&[u8]]) -> TlsAcceptor {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
         params.not_before = rcgen::date_time_ymd(years.0, 1, 1);
@@ -608,13 +650,23 @@ impl Authority {
         let issuer = Issuer::from_params(&self.params, &self.key);
         let certificate = params.signed_by(&key, &issuer).expect("a certificate");
         let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .expect("versions")
             .with_no_client_auth()
             .with_single_cert(vec![certificate.der().clone()], key)
             .expect("a matching key");
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        TlsAcceptor::from(Arc::new(config))
+    }
+
+    /// A TLS server with such a certificate; returns the server names that clients asked for.
+    async fn serve(
+        &self,
+        name: &str,
+        years: (i32, i32),
+    ) -> (SocketAddr, mpsc::UnboundedReceiver<Option<String>>) {
+        let acceptor = self.acceptor(name, years, &[]);
         serve(move |stream| {
             let acceptor = acceptor.clone();
             async move {
@@ -631,7 +683,7 @@ impl Authority {
 const VALID: (i32, i32) = (2020, 2120);
 
 async fn get_tls(tls: &Tls, check: HttpCheck, endpoint: SocketAddr) -> String {
-    let target = target(MonitorKind::Https(check), endpoint, PATIENT);
+    let target = target(MonitorKind::Http(check), endpoint, PATIENT);
     words(
         &probe(&target, &Egress::Direct, &Context::new(tls.clone()))
             .await
@@ -663,7 +715,7 @@ async fn certificates_are_verified_against_the_host() {
         ),
     ] {
         let (endpoint, mut names) = authority.serve(name, years).await;
-        assert_eq!(get_tls(&tls, check(), endpoint).await, expected);
+        assert_eq!(get_tls(&tls, https(check()), endpoint).await, expected);
         if expected == "success" {
             let asked = names.recv().await.expect("a connection");
             assert_eq!(asked.as_deref(), Some("app.example.com"));
@@ -673,7 +725,7 @@ async fn certificates_are_verified_against_the_host() {
         let other = Authority::named(other);
         let (endpoint, _names) = other.serve("app.example.com", VALID).await;
         assert_eq!(
-            get_tls(&tls, check(), endpoint).await,
+            get_tls(&tls, https(check()), endpoint).await,
             "certificate: certificate is not from a trusted authority"
         );
     }
@@ -683,10 +735,10 @@ async fn certificates_are_verified_against_the_host() {
 async fn without_a_host_the_certificate_is_for_the_address() {
     let authority = Authority::new();
     let tls = authority.trusted();
-    let bare = HttpCheck {
+    let bare = https(HttpCheck {
         host: None,
         ..check()
-    };
+    });
     let (endpoint, mut names) = authority.serve("127.0.0.1", VALID).await;
     assert_eq!(get_tls(&tls, bare.clone(), endpoint).await, "success");
     assert_eq!(names.recv().await, Some(None));
@@ -698,6 +750,45 @@ async fn without_a_host_the_certificate_is_for_the_address() {
 }
 
 #[tokio::test]
+async fn the_server_name_may_differ_from_the_host() {
+    let authority = Authority::new();
+    let tls = authority.trusted();
+    let named = HttpCheck {
+        tls: Some(TlsCheck {
+            server_name: Some("lb.example.net".into()),
+            is_verified: true,
+        }),
+        ..check()
+    };
+    let (endpoint, mut names) = authority.serve("lb.example.net", VALID).await;
+    assert_eq!(get_tls(&tls, named.clone(), endpoint).await, "success");
+    assert_eq!(names.recv().await, Some(Some("lb.example.net".to_owned())));
+    let (endpoint, _names) = authority.serve("app.example.com", VALID).await;
+    assert_eq!(
+        get_tls(&tls, named, endpoint).await,
+        "certificate: certificate is not valid for `lb.example.net`"
+    );
+}
+
+#[tokio::test]
+async fn unverified_monitors_take_any_certificate_and_need_no_authority() {
+    let unverified = HttpCheck {
+        tls: Some(TlsCheck {
+            server_name: Some("app.example.com".into()),
+            is_verified: false,
+        }),
+        ..check()
+    };
+    let authority = Authority::new();
+    for (name, years) in [("other.example", VALID), ("app.example.com", (2020, 2021))] {
+        let (endpoint, mut names) = authority.serve(name, years).await;
+        let tls = Tls::trusting(RootCertStore::empty());
+        assert_eq!(get_tls(&tls, unverified.clone(), endpoint).await, "success");
+        assert_eq!(names.recv().await, Some(Some("app.example.com".to_owned())));
+    }
+}
+
+#[tokio::test]
 async fn plain_servers_fail_the_tls_handshake() {
     let tls = Authority::new().trusted();
     let (endpoint, _ends) = serve(|mut stream: TcpStream| async move {
@@ -706,7 +797,7 @@ async fn plain_servers_fail_the_tls_handshake() {
         let _ = stream.read_to_end(&mut Vec::new()).await;
     })
     .await;
-    let result = get_tls(&tls, check(), endpoint).await;
+    let result = get_tls(&tls, https(check()), endpoint).await;
     assert!(
         result.starts_with("tls: TLS handshake failed: "),
         "{result}"
@@ -716,7 +807,7 @@ async fn plain_servers_fail_the_tls_handshake() {
 #[tokio::test]
 async fn without_any_trusted_authority_https_tells_nothing() {
     let (endpoint, _requests) = answer(OK).await;
-    let result = ask(MonitorKind::Https(check()), endpoint, PATIENT).await;
+    let result = ask(MonitorKind::Http(https(check())), endpoint, PATIENT).await;
     assert_eq!(
         result,
         "no evidence, local: no trusted CA certificates are installed on this machine"

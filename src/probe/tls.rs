@@ -1,7 +1,7 @@
 //! TLS for probes: which authorities are trusted, the handshake, and its faults in plain words.
 //!
-//! The certificate is verified in full at each probe: sessions are never resumed, since a resumed
-//! one would hide that a certificate has expired or been replaced by a wrong one.
+//! The certificate is verified in full at each probe, unless the monitor says otherwise: sessions are never
+//! resumed, since a resumed one would hide that a certificate has expired or been replaced by a wrong one.
 
 use std::io;
 use std::net::IpAddr;
@@ -9,12 +9,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use rustls::AlertDescription;
 use rustls::CertificateError;
 use rustls::ClientConfig;
+use rustls::ConfigBuilder;
+use rustls::DigitallySignedStruct;
 use rustls::RootCertStore;
+use rustls::SignatureScheme;
+use rustls::WantsVerifier;
 use rustls::client::Resumption;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::client::danger::ServerCertVerified;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::crypto::ring;
+use rustls::crypto::verify_tls12_signature;
+use rustls::crypto::verify_tls13_signature;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::ServerName;
+use rustls::pki_types::UnixTime;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -30,7 +43,8 @@ use crate::health::failure::CertificateFault;
 use crate::health::failure::Phase;
 use crate::health::failure::ProbeFailure;
 use crate::health::failure::VantageFault;
-use crate::health::monitor::HttpCheck;
+use crate::health::monitor::HttpVersion;
+use crate::health::monitor::TlsCheck;
 use crate::probe::deadline::Deadline;
 use crate::probe::deadline::Missed;
 
@@ -40,20 +54,37 @@ const READ_INTERVAL: Duration = Duration::from_secs(60);
 /// How long certificates must stay the same before they are trusted.
 const SETTLE_TIME: Duration = Duration::from_millis(500);
 
-/// What HTTPS probes trust; clones share it, so that a reload reaches all of them.
+/// The versions of HTTP as ALPN calls them (RFC 7301 s6, RFC 9113 s3.1).
+const HTTP1: &[u8] = b"http/1.1";
+const HTTP2: &[u8] = b"h2";
+
+/// What probes over TLS trust; clones share it, so that a reload reaches all of them.
 #[derive(Clone, Debug)]
-pub struct Tls(Arc<ArcSwap<Trust>>);
+pub struct Tls {
+    trust: Arc<ArcSwap<Trust>>,
+    unverified: Arc<Configs>,
+}
 
 #[derive(Debug)]
 struct Trust {
-    config: Arc<ClientConfig>,
+    verified: Configs,
     roots: Arc<RootCertStore>,
+}
+
+/// How connections are made, by what is spoken over them.
+#[derive(Debug)]
+struct Configs {
+    http1: Arc<ClientConfig>,
+    http2: Arc<ClientConfig>,
 }
 
 impl Tls {
     /// Trusts these authorities.
     pub fn trusting(roots: RootCertStore) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(Trust::new(roots))))
+        Self {
+            trust: Arc::new(ArcSwap::from_pointee(Trust::new(roots))),
+            unverified: Arc::new(Configs::unverified()),
+        }
     }
 
     /// Trusts the machine's authorities, as `SSL_CERT_FILE` and `SSL_CERT_DIR` say; also returns what
@@ -65,54 +96,140 @@ impl Tls {
 
     /// Trusts these authorities from now on, in all clones.
     fn replace(&self, roots: RootCertStore) {
-        self.0.store(Arc::new(Trust::new(roots)));
+        self.trust.store(Arc::new(Trust::new(roots)));
     }
 
-    /// Opens TLS with the certificate verified against the monitor's host, or the endpoint's address
-    /// where it has none.
+    /// Opens TLS for this version of HTTP.
     pub(super) async fn handshake(
         &self,
         stream: TcpStream,
-        check: &HttpCheck,
+        check: &TlsCheck,
+        version: HttpVersion,
         address: IpAddr,
         deadline: Deadline,
     ) -> Result<TlsStream<TcpStream>, Missed> {
-        let trust = self.0.load_full();
-        if trust.roots.is_empty() {
-            let what = "no trusted CA certificates are installed on this machine";
-            return Err(VantageFault::Local(what.into()).into());
-        }
-        let name = match &check.host {
-            Some(host) => ServerName::try_from(host.to_string()).map_err(|_| {
-                VantageFault::Local(format!("`{host}` cannot be a TLS server name").into())
+        let config = self.config(check, version)?;
+        let name = match &check.server_name {
+            Some(name) => ServerName::try_from(name.to_string()).map_err(|_| {
+                VantageFault::Local(format!("`{name}` cannot be a TLS server name").into())
             })?,
             None => ServerName::from(address),
         };
         let expected = name.to_str().into_owned();
         // The request follows the handshake's last message, and must not wait for its acknowledgement.
         let _ = stream.set_nodelay(true);
-        let connector = TlsConnector::from(Arc::clone(&trust.config));
-        deadline
-            .within(Phase::Tls, connector.connect(name, stream))
-            .await?
-            .map_err(|error| failure(&error, &expected).into())
+        let connecting = TlsConnector::from(config).connect(name, stream);
+        let stream = deadline.within(Phase::Tls, connecting).await?;
+        let stream = stream.map_err(|error| failure(&error, &expected, version))?;
+        let protocol = stream.get_ref().1.alpn_protocol();
+        if version == HttpVersion::Http2 && protocol != Some(HTTP2) {
+            return Err(not_offered(version).into());
+        }
+        Ok(stream)
+    }
+
+    fn config(
+        &self,
+        check: &TlsCheck,
+        version: HttpVersion,
+    ) -> Result<Arc<ClientConfig>, VantageFault> {
+        if !check.is_verified {
+            return Ok(self.unverified.of(version));
+        }
+        let trust = self.trust.load();
+        if trust.roots.is_empty() {
+            let what = "no trusted CA certificates are installed on this machine";
+            return Err(VantageFault::Local(what.into()));
+        }
+        Ok(trust.verified.of(version))
     }
 }
 
 impl Trust {
     fn new(roots: RootCertStore) -> Self {
         let roots = Arc::new(roots);
-        let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("ring has the cipher suites of every TLS version")
-            .with_root_certificates(Arc::clone(&roots))
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        config.resumption = Resumption::disabled();
+        let verified = builder().with_root_certificates(Arc::clone(&roots));
         Self {
-            config: Arc::new(config),
+            verified: Configs::new(verified.with_no_client_auth()),
             roots,
         }
+    }
+}
+
+impl Configs {
+    fn new(mut config: ClientConfig) -> Self {
+        config.resumption = Resumption::disabled();
+        let speaking = |protocol: &[u8]| {
+            let mut config = config.clone();
+            config.alpn_protocols = vec![protocol.to_vec()];
+            Arc::new(config)
+        };
+        Self {
+            http1: speaking(HTTP1),
+            http2: speaking(HTTP2),
+        }
+    }
+
+    /// For monitors that take any certificate.
+    fn unverified() -> Self {
+        let algorithms = ring::default_provider().signature_verification_algorithms;
+        let verifier = Arc::new(AnyCertificate(algorithms));
+        let config = builder()
+            .dangerous()
+            .with_custom_certificate_verifier(verifier);
+        Self::new(config.with_no_client_auth())
+    }
+
+    fn of(&self, version: HttpVersion) -> Arc<ClientConfig> {
+        Arc::clone(match version {
+            HttpVersion::Http1 => &self.http1,
+            HttpVersion::Http2 => &self.http2,
+        })
+    }
+}
+
+fn builder() -> ConfigBuilder<ClientConfig, WantsVerifier> {
+    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring has the cipher suites of every TLS version")
+}
+
+/// Takes any certificate, expired or of whomever; the server must still have its key.
+#[derive(Debug)]
+struct AnyCertificate(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _certificate: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
     }
 }
 
@@ -137,7 +254,7 @@ impl TrustWatch {
         Self { is_needed, task }
     }
 
-    /// Has the certificates read now, if any HTTPS endpoint is probed.
+    /// Has the certificates read now, if any endpoint is probed whose certificate must be valid.
     pub(super) fn read_again(&self, is_needed: bool) {
         self.is_needed.send_replace(is_needed);
     }
@@ -178,7 +295,7 @@ async fn follow(
             known_faults = faults;
         }
         // None at all are never taken, nor a bundle that is being written.
-        if roots.is_empty() || roots.roots == tls.0.load().roots.roots {
+        if roots.is_empty() || roots.roots == tls.trust.load().roots.roots {
             continue;
         }
         sleep(SETTLE_TIME).await;
@@ -200,8 +317,11 @@ fn system_roots() -> Found {
     (roots, faults)
 }
 
-fn failure(error: &io::Error, expected: &str) -> ProbeFailure {
+fn failure(error: &io::Error, expected: &str, version: HttpVersion) -> ProbeFailure {
     match tls_error(error) {
+        Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => {
+            not_offered(version)
+        }
         Some(rustls::Error::InvalidCertificate(fault)) => {
             ProbeFailure::Certificate(certificate_fault(fault, expected))
         }
@@ -209,6 +329,15 @@ fn failure(error: &io::Error, expected: &str) -> ProbeFailure {
         None if error.kind() == io::ErrorKind::UnexpectedEof => ProbeFailure::Closed(Phase::Tls),
         None => ProbeFailure::Reset(Phase::Tls),
     }
+}
+
+/// ALPN found no version of HTTP that both sides speak.
+fn not_offered(version: HttpVersion) -> ProbeFailure {
+    let what = match version {
+        HttpVersion::Http1 => "the server does not offer HTTP/1.1 over TLS (ALPN http/1.1)",
+        HttpVersion::Http2 => "the server does not offer HTTP/2 over TLS (ALPN h2)",
+    };
+    ProbeFailure::Protocol(what.into())
 }
 
 /// The TLS library's error inside an I/O error, if it is one.
@@ -241,7 +370,6 @@ mod tests {
 
     use rcgen::CertificateParams;
     use rcgen::KeyPair;
-    use rustls::pki_types::CertificateDer;
     use tokio::time::Instant;
 
     use super::*;
@@ -265,7 +393,7 @@ mod tests {
         let (old, new) = (certificate(), certificate());
         let store = Arc::new(Mutex::new(roots(std::slice::from_ref(&old))));
         let tls = Tls::trusting(roots(std::slice::from_ref(&old)));
-        let n_trusted = || tls.0.load().roots.len();
+        let n_trusted = || tls.trust.load().roots.len();
         let read = {
             let store = Arc::clone(&store);
             move || (lock(&store).clone(), Vec::new())

@@ -391,7 +391,7 @@ impl World {
             (_, Backend::Healthy) => (ProbeResult::Success, quick),
             (_, Backend::Refuses) => (ProbeResult::Failure(ProbeFailure::Refused), quick),
             (_, Backend::Unfit) => {
-                let failure = ProbeFailure::Protocol("response is not HTTP/1.1");
+                let failure = ProbeFailure::Protocol("response is not HTTP/1.1".into());
                 (ProbeResult::Failure(failure), quick)
             }
         };

@@ -504,7 +504,7 @@ pools = ["a", "b"]
 
     /// A response all the same: what fails everywhere at once without one is the vantage's failure.
     fn unfit() -> ProbeResult {
-        ProbeResult::Failure(ProbeFailure::Protocol("response is not HTTP/1.1"))
+        ProbeResult::Failure(ProbeFailure::Protocol("response is not HTTP/1.1".into()))
     }
 
     fn drain(until: Option<u64>) -> Override {

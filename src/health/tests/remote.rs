@@ -3,7 +3,11 @@
 use super::*;
 use crate::base::fnv::fnv1a;
 use crate::base::per_family::PerFamily;
+use crate::health::monitor::GrpcCheck;
 use crate::health::monitor::HttpCheck;
+use crate::health::monitor::HttpVersion;
+use crate::health::monitor::Method;
+use crate::health::monitor::TlsCheck;
 use crate::health::report::EndpointReport;
 use crate::health::report::Ignored;
 use crate::health::report::VantageReport;
@@ -321,25 +325,74 @@ fn fingerprints_are_stable_and_tell_checks_apart() {
     };
     assert_eq!(tcp.fingerprint(), renamed.fingerprint());
     let check = |path: &str, host: Option<&str>| HttpCheck {
+        method: Method::Get,
         path: path.into(),
         host: host.map(Into::into),
+        headers: Box::default(),
+        version: HttpVersion::Http1,
+        tls: None,
         expect_status: [(200, 399)].into(),
         expect_body: "".into(),
         load: None,
     };
-    let kinds = [
-        MonitorKind::Http(check("/", None)),
-        MonitorKind::Https(check("/", None)),
-        MonitorKind::Http(check("/", Some("a"))),
-        MonitorKind::Http(check("/ 1:a", None)),
+    let tls = |name: Option<&str>, is_verified| {
+        Some(TlsCheck {
+            server_name: name.map(Into::into),
+            is_verified,
+        })
+    };
+    let plain = || check("/", Some("a"));
+    let over = |tls| HttpCheck { tls, ..plain() };
+    let of_kind = |kind| Monitor {
+        kind,
+        ..tcp.clone()
+    };
+    // As releases before HTTP/2 have it.
+    for (kind, text) in [
+        (plain(), "http 1:/ 1:a 0: 200-399"),
+        (over(tls(Some("a"), true)), "https 1:/ 1:a 0: 200-399"),
+    ] {
+        let text = format!("80 5000 4000 2 2 majority behind {text}");
+        let fingerprint = of_kind(MonitorKind::Http(kind)).fingerprint();
+        assert_eq!(fingerprint, fnv1a(text.as_bytes()));
+    }
+    let headers = |name: &str, value: &str| HttpCheck {
+        headers: [(name.into(), value.into())].into(),
+        ..plain()
+    };
+    let grpc = |service: &str, tls| {
+        MonitorKind::Grpc(GrpcCheck {
+            service: service.into(),
+            host: None,
+            headers: Box::default(),
+            tls,
+        })
+    };
+    let http = [
+        check("/", None),
+        plain(),
+        check("/ 1:a", None),
+        HttpCheck {
+            tls: tls(None, true),
+            ..check("/", None)
+        },
+        over(tls(Some("b"), true)),
+        over(tls(Some("b"), false)),
+        over(tls(Some("a"), true)),
+        HttpCheck {
+            method: Method::Head,
+            ..plain()
+        },
+        HttpCheck {
+            version: HttpVersion::Http2,
+            ..plain()
+        },
+        headers("a", "b"),
+        headers("a", ""),
     ];
-    let prints = kinds.map(|kind| {
-        Monitor {
-            kind,
-            ..tcp.clone()
-        }
-        .fingerprint()
-    });
+    let grpc = [grpc("", None), grpc("a", None), grpc("", tls(None, true))];
+    let kinds = http.into_iter().map(MonitorKind::Http).chain(grpc);
+    let prints: Vec<_> = kinds.map(|kind| of_kind(kind).fingerprint()).collect();
     let distinct: std::collections::HashSet<_> = prints.iter().collect();
     assert_eq!(distinct.len(), prints.len());
 }
