@@ -43,12 +43,24 @@ use crate::zone::update::Update;
 pub struct Order {
     /// The zone.
     pub apex: Name,
-    /// The key that it was signed with.
-    pub key: Name,
-    /// Who sent it.
-    pub client: IpAddr,
+    /// Who changes it.
+    pub writer: Writer,
     /// What is to be changed, and on which condition.
     pub update: Update,
+}
+
+/// Who changes a zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Writer {
+    /// The holder of a TSIG key.
+    Client {
+        /// The key that the update was signed with.
+        key: Name,
+        /// Who sent it.
+        address: IpAddr,
+    },
+    /// This server, which may change everything.
+    Server,
 }
 
 /// An update whose response is still to be written.
@@ -112,9 +124,12 @@ const OVERLOADED: Refused = Refused {
 };
 
 impl Order {
-    /// Whether its key may change a type at a name.
+    /// Whether its writer may change a type at a name.
     pub fn permits(&self, grants: &[Grant], owner: &Name, rtype: RrType) -> bool {
-        let mut of_key = grants.iter().filter(|g| g.is_for(&self.key, &self.apex));
+        let Writer::Client { key, .. } = &self.writer else {
+            return true;
+        };
+        let mut of_key = grants.iter().filter(|g| g.is_for(key, &self.apex));
         of_key.any(|grant| grant.permits(&self.apex, owner, rtype))
     }
 }
@@ -224,8 +239,10 @@ fn judge<'m>(
                 return Ok(Pending {
                     order: Order {
                         apex: apex.clone(),
-                        key: key.clone(),
-                        client: arrival.src,
+                        writer: Writer::Client {
+                            key: key.clone(),
+                            address: arrival.src,
+                        },
                         update,
                     },
                     response,

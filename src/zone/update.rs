@@ -97,6 +97,29 @@ impl Update {
         })
     }
 
+    /// Takes TXT records from an owner, and gives it others. A text is at most 65,000 octets.
+    pub fn of_texts<'a>(
+        owner: &Name,
+        ttl: u32,
+        removed: impl Iterator<Item = &'a str>,
+        added: impl Iterator<Item = &'a str>,
+        file: &Arc<str>,
+    ) -> Self {
+        let record = |text: &str| Record {
+            owner: owner.clone(),
+            rtype: RrType::TXT,
+            ttl,
+            rdata: rdata::text_of(text),
+            place: Place::file(file),
+        };
+        let removed = removed.map(|text| Change::DeleteRecord(record(text)));
+        let added = added.map(|text| Change::Add(record(text)));
+        Self {
+            prerequisites: Vec::new(),
+            changes: removed.chain(added).collect(),
+        }
+    }
+
     /// The owners and types that it changes; `None` for all types of an owner.
     pub fn targets(&self) -> impl Iterator<Item = (&Name, Option<RrType>)> {
         self.changes.iter().map(|change| match change {

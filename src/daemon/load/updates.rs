@@ -18,6 +18,7 @@ use crate::config::model::Grant;
 use crate::daemon::load::journal::ZoneJournal;
 use crate::daemon::load::zones::LoadedZone;
 use crate::engine::update::Order;
+use crate::engine::update::Writer;
 use crate::state::plan::Plan;
 use crate::zone::Zone;
 use crate::zone::editor::Editor;
@@ -191,8 +192,10 @@ impl Context<'_> {
         let file = "dynamic update".into();
         let records = editor.into_records();
         let Some(zone) = Zone::compile(&apex, &file, records, &loaded.owners, &mut report) else {
-            if let ([order], Some(fault)) = (orders, report.without_warnings().sorted().first()) {
-                let (zone, key, client) = (&order.apex, &order.key, order.client);
+            if let ([order], Some(fault)) = (orders, report.without_warnings().sorted().first())
+                && let Writer::Client { key, address } = &order.writer
+            {
+                let (zone, client) = (&order.apex, address);
                 warn!(%zone, %key, %client, fault = fault.message, "update refused");
             }
             return None;
@@ -229,13 +232,14 @@ impl Context<'_> {
     }
 }
 
-/// Logs an update that its key does not permit, or that the zone has no room for. A prerequisite that does
+/// Logs a client's update that its key does not permit, or that the zone has no room for. A prerequisite that does
 /// not hold is an answer like any other.
 fn log(order: &Order, result: &Result<(), Refused>) {
     if let Err(refused) = result
         && refused.rcode == Rcode::Refused
+        && let Writer::Client { key, address } = &order.writer
     {
-        let (zone, key, client) = (&order.apex, &order.key, order.client);
+        let (zone, client) = (&order.apex, address);
         warn!(%zone, %key, %client, reason = refused.reason, "update refused");
     }
 }

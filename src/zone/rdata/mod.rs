@@ -86,6 +86,16 @@ fn generic(rtype: RrType, fields: &mut Fields<'_>) -> Result<Vec<u8>, Fault> {
     Ok(rdata)
 }
 
+/// The RDATA of a TXT record with this text, as many character strings as it takes (RFC 1035 s3.3.14).
+pub(super) fn text_of(text: &str) -> Box<[u8]> {
+    let mut rdata = Vec::with_capacity(text.len() + 1 + text.len() / 255);
+    for part in text.as_bytes().chunks(255) {
+        rdata.push(part.len() as u8);
+        rdata.extend_from_slice(part);
+    }
+    rdata.into()
+}
+
 /// The type that a misspelt mnemonic is nearest to.
 pub(super) fn similar_type(word: &str) -> Option<String> {
     let known: Vec<String> = (0..1024)
