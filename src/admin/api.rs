@@ -40,6 +40,7 @@ use crate::admin::site::Client;
 use crate::admin::site::NoParameters;
 use crate::admin::site::Shared;
 use crate::admin::site::Site;
+use crate::admin::webhook;
 use crate::base::diag::Severity;
 use crate::config::rights::Change;
 use crate::engine::explain::explain;
@@ -65,6 +66,14 @@ pub fn router(site: Site) -> Router {
             get(endpoints::get).put(endpoints::set),
         )
         .route("/api/v1/reload", post(reload))
+        .route("/webhook", get(webhook::negotiate))
+        .route("/webhook/", get(webhook::negotiate))
+        .route(
+            "/webhook/records",
+            get(webhook::records).post(webhook::apply),
+        )
+        .route("/webhook/adjustendpoints", post(webhook::adjust))
+        .route("/webhook/healthz", get(webhook::healthz))
         .fallback(async || Failure::new(StatusCode::NOT_FOUND, "no such path"))
         .method_not_allowed_fallback(async || {
             Failure::new(

@@ -15,6 +15,7 @@ use subtle::ConstantTimeEq as _;
 use tokio::time::Instant;
 use tracing::warn;
 
+use crate::base::digits;
 use crate::base::lock::lock;
 use crate::config::rights::Change;
 use crate::config::rights::Right;
@@ -132,6 +133,64 @@ pub fn authorize(
     headers: &HeaderMap,
     change: Change<'_>,
 ) -> Result<Arc<str>, Denied> {
+    authenticate(access, headers, Schemes::Bearer)?.permit(change)
+}
+
+/// How a call may bring its token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Schemes {
+    /// As a bearer token.
+    Bearer,
+    /// So, or as the password of Basic credentials (RFC 7617): all that a client can send which has nothing but
+    /// a URL for them. Browsers send these by themselves, so calls that take them must not be ones that a web page
+    /// can make.
+    BearerOrBasic,
+}
+
+/// Who brings a token: what is configured with it, which may be more than one grant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder(Vec<Grant>);
+
+impl Holder {
+    /// What logs call the token.
+    pub fn name(&self) -> Arc<str> {
+        let Self(grants) = self;
+        grants
+            .first()
+            .map_or_else(|| "".into(), |grant| Arc::clone(&grant.name))
+    }
+
+    /// The name of the token that permits a change.
+    ///
+    /// # Errors
+    /// If none does.
+    pub fn permit(&self, change: Change<'_>) -> Result<Arc<str>, Denied> {
+        let Self(grants) = self;
+        let rights = change.rights();
+        let permits = |grant: &&Grant| grant.can.iter().any(|right| rights.contains(right));
+        match (grants.iter().find(permits), grants.first()) {
+            (Some(grant), _) => Ok(Arc::clone(&grant.name)),
+            (None, Some(grant)) => {
+                let rights = rights.iter().map(|right| format!("\"{right}\""));
+                Err(Denied::NotPermitted {
+                    token: Arc::clone(&grant.name),
+                    needed: rights.collect::<Vec<_>>().join(" or "),
+                })
+            }
+            (None, None) => Err(Denied::Wrong),
+        }
+    }
+}
+
+/// Finds out who makes a call.
+///
+/// # Errors
+/// If it brings no token that is taken.
+pub fn authenticate(
+    access: &Access,
+    headers: &HeaderMap,
+    schemes: Schemes,
+) -> Result<Holder, Denied> {
     let Access(grants) = access;
     if grants.is_empty() {
         return Err(Denied::NotConfigured);
@@ -139,39 +198,36 @@ pub fn authorize(
     if grants.iter().all(|grant| grant.token.is_none()) {
         return Err(Denied::Unusable);
     }
-    let presented = presented(headers).ok_or(Denied::Missing)?;
+    let presented = presented(headers, schemes).ok_or(Denied::Missing)?;
     // All are compared, so that the time taken does not reveal which one it is like.
     let mut matching = Vec::new();
     for grant in grants {
-        if grant
-            .token
-            .as_ref()
-            .is_some_and(|token| token.is(presented))
-        {
-            matching.push(grant);
+        let token = grant.token.as_ref();
+        if token.is_some_and(|token| token.is(&presented)) {
+            matching.push(grant.clone());
         }
     }
-    let rights = change.rights();
-    let permits = |grant: &&&Grant| grant.can.iter().any(|right| rights.contains(right));
-    match (matching.iter().find(permits), matching.first()) {
-        (Some(grant), _) => Ok(Arc::clone(&grant.name)),
-        (None, Some(grant)) => {
-            let rights = rights.iter().map(|right| format!("\"{right}\""));
-            Err(Denied::NotPermitted {
-                token: Arc::clone(&grant.name),
-                needed: rights.collect::<Vec<_>>().join(" or "),
-            })
-        }
-        (None, None) => Err(Denied::Wrong),
+    match matching.is_empty() {
+        true => Err(Denied::Wrong),
+        false => Ok(Holder(matching)),
     }
 }
 
-/// The bearer token that a call brings.
-fn presented(headers: &HeaderMap) -> Option<&[u8]> {
+/// The token that a call brings.
+fn presented(headers: &HeaderMap, schemes: Schemes) -> Option<Vec<u8>> {
     let value = headers.get(AUTHORIZATION)?.as_bytes();
-    let (scheme, presented) = value.split_at_checked(SCHEME.len())?;
-    let is_bearer = scheme.eq_ignore_ascii_case(SCHEME);
-    is_bearer.then(|| presented.trim_ascii())
+    let at = value.iter().position(|octet| *octet == b' ')?;
+    let (scheme, credentials) = value.split_at(at);
+    let credentials = credentials.trim_ascii();
+    // A scheme's name is compared without case (RFC 9110 s11.1).
+    if scheme.eq_ignore_ascii_case(b"Bearer") {
+        return Some(credentials.to_vec());
+    }
+    let is_basic = schemes == Schemes::BearerOrBasic && scheme.eq_ignore_ascii_case(b"Basic");
+    let credentials = str::from_utf8(credentials).ok().filter(|_| is_basic)?;
+    let login = digits::base64(credentials)?;
+    let colon = login.iter().position(|octet| *octet == b':')?;
+    Some(login[colon + 1..].to_vec())
 }
 
 /// Logs refused calls, a line a minute at most.
@@ -208,9 +264,6 @@ const LINE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Fewer characters than this can be guessed.
 const MIN_LEN: usize = 16;
-
-/// The scheme's name is compared without case (RFC 9110 s11.1).
-const SCHEME: &[u8] = b"Bearer ";
 
 #[cfg(test)]
 mod tests {
@@ -254,6 +307,37 @@ mod tests {
             }
         }
         assert_eq!(format!("{token:?}"), "Token(..)");
+    }
+
+    #[test]
+    fn basic_credentials_open_where_they_are_taken() {
+        let access = access([("t", &[Right::All], Some("s3cret-token"))]);
+        for (header, result) in [
+            // `x:s3cret-token`, `:s3cret-token`, `s3cret-token:x` and `s3cret-token`.
+            ("Basic eDpzM2NyZXQtdG9rZW4=", Ok(())),
+            ("basic OnMzY3JldC10b2tlbg==", Ok(())),
+            ("Basic czNjcmV0LXRva2VuOng=", Err(Denied::Wrong)),
+            ("Basic czNjcmV0LXRva2Vu", Err(Denied::Missing)),
+            ("Basic ?", Err(Denied::Missing)),
+            ("Basic", Err(Denied::Missing)),
+            ("Bearer s3cret-token", Ok(())),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, header.parse().expect("a header"));
+            let found = authenticate(&access, &headers, Schemes::BearerOrBasic).map(drop);
+            assert_eq!(found, result, "{header}");
+            let found = authenticate(&access, &headers, Schemes::Bearer).map(drop);
+            let is_bearer = header.starts_with("Bearer");
+            assert_eq!(
+                found,
+                if is_bearer {
+                    result
+                } else {
+                    Err(Denied::Missing)
+                },
+                "{header}"
+            );
+        }
     }
 
     fn access<const N: usize>(grants: [(&str, &[Right], Option<&str>); N]) -> Access {

@@ -14,7 +14,7 @@ use crate::admin::failure::Failure;
 /// The largest body that is read, in octets.
 const MAX_BODY: usize = 64 * 1024;
 
-/// How much of a larger body is read and thrown away, so that the client comes to read the answer.
+/// How much more of a larger body is read and thrown away, so that the client comes to read the answer.
 const MAX_DISCARDED: usize = 16 * MAX_BODY;
 
 /// For a body to arrive.
@@ -29,7 +29,12 @@ pub(super) fn pool_name(pool: Result<Path<String>, PathRejection>) -> Result<Str
 }
 
 /// Reads a whole body within its limits of time and size.
-pub(super) async fn read_body(mut body: Body) -> Result<Vec<u8>, Failure> {
+pub(super) async fn read_body(body: Body) -> Result<Vec<u8>, Failure> {
+    read_body_of(body, MAX_BODY).await
+}
+
+/// The same for a body of at most so many octets.
+pub(super) async fn read_body_of(mut body: Body, max_len: usize) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let reading = async {
         let mut len = 0;
@@ -37,17 +42,17 @@ pub(super) async fn read_body(mut body: Body) -> Result<Vec<u8>, Failure> {
             let frame = frame.map_err(|_| Failure::bad("the body ends too early"))?;
             let data = frame.into_data().unwrap_or_default();
             len += data.len();
-            if len <= MAX_BODY {
+            if len <= max_len {
                 bytes.extend_from_slice(&data);
-            } else if len > MAX_DISCARDED {
+            } else if len > max_len + MAX_DISCARDED {
                 break;
             }
         }
-        match len <= MAX_BODY {
+        match len <= max_len {
             true => Ok(()),
             false => Err(Failure::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
-                format!("the body is too large, expected at most {MAX_BODY} octets"),
+                format!("the body is too large, expected at most {max_len} octets"),
             )),
         }
     };

@@ -41,10 +41,7 @@ use crate::live::request::SetEndpoints;
 use crate::state::sources::SourceId;
 
 /// The most endpoints of a pool that the API takes.
-const MAX_ENDPOINTS: usize = 1_000;
-
-/// The most entries that are named in an answer which refuses them.
-const MAX_FAULTS: usize = 20;
+pub(super) const MAX_ENDPOINTS: usize = 1_000;
 
 /// The body of `PUT /api/v1/pools/POOL/endpoints`.
 #[derive(Debug, Deserialize)]
@@ -246,15 +243,10 @@ fn parse(bytes: &[u8], safety: &Safety) -> Result<Arc<[model::Endpoint]>, Failur
             Err(fault) => faults.push(format!("endpoints[{at}] {fault}")),
         }
     }
-    if faults.is_empty() {
-        return Ok(endpoints.into());
+    match faults.is_empty() {
+        true => Ok(endpoints.into()),
+        false => Err(Failure::refused_endpoints(faults)),
     }
-    let n_more = faults.len().saturating_sub(MAX_FAULTS);
-    faults.truncate(MAX_FAULTS);
-    if n_more > 0 {
-        faults.push(format!("and {n_more} more"));
-    }
-    Err(Failure::refused_endpoints(faults))
 }
 
 fn endpoint(entry: Value, safety: &Safety) -> Result<model::Endpoint, String> {

@@ -10,6 +10,9 @@ use serde::Serialize;
 use crate::admin::auth::Denied;
 use crate::live::request::ChangeError;
 
+/// The most endpoints that are named in an answer which refuses them.
+const MAX_FAULTS: usize = 20;
+
 /// A call that failed.
 #[derive(Debug, Serialize)]
 pub struct Failure {
@@ -47,13 +50,28 @@ impl Failure {
         }
     }
 
-    /// Endpoints with these faults.
-    pub fn refused_endpoints(faults: Vec<String>) -> Self {
+    /// Endpoints with these faults, of which the first are named.
+    pub fn refused_endpoints(mut faults: Vec<String>) -> Self {
+        let n_more = faults.len().saturating_sub(MAX_FAULTS);
+        faults.truncate(MAX_FAULTS);
+        if n_more > 0 {
+            faults.push(format!("and {n_more} more"));
+        }
         let error = "the endpoints are refused; nothing has changed";
         Self {
             faults,
             ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, error)
         }
+    }
+
+    /// Whether it is the caller who is at fault.
+    pub fn is_refusal(&self) -> bool {
+        self.status.is_client_error()
+    }
+
+    /// What is wrong first of all.
+    pub fn reason(&self) -> &str {
+        self.faults.first().unwrap_or(&self.error)
     }
 
     /// What is wrong, one by one.
@@ -74,6 +92,7 @@ impl Failure {
 impl From<ChangeError> for Failure {
     fn from(error: ChangeError) -> Self {
         let status = match error {
+            ChangeError::Conflicting(_) => StatusCode::UNPROCESSABLE_ENTITY,
             ChangeError::NotSaved(_) => StatusCode::INTERNAL_SERVER_ERROR,
             ChangeError::NotSettable | ChangeError::Strands(_) => StatusCode::CONFLICT,
             ChangeError::Outdated(_) => StatusCode::PRECONDITION_FAILED,

@@ -26,3 +26,5 @@ pub mod sources;
 mod tests;
 pub mod time;
 pub mod vantages;
+mod webhook;
+mod webhook_records;

@@ -16,7 +16,10 @@ use tokio::time::sleep;
 
 use crate::admin::auth::Access;
 use crate::admin::auth::Denied;
+use crate::admin::auth::Holder;
 use crate::admin::auth::RefusalLog;
+use crate::admin::auth::Schemes;
+use crate::admin::auth::authenticate;
 use crate::admin::auth::authorize;
 use crate::admin::failure::Failure;
 use crate::admin::rendered::Rendered;
@@ -103,6 +106,25 @@ impl Shared {
         change: Change<'_>,
     ) -> Result<Arc<str>, Failure> {
         let judged = authorize(&self.site.access.borrow(), headers, change);
+        self.judged(client, judged).await
+    }
+
+    /// Finds out who makes a call, by a bearer token or Basic credentials. Wrong ones are answered late.
+    pub async fn authenticate(
+        &self,
+        client: &Client,
+        headers: &HeaderMap,
+    ) -> Result<Holder, Failure> {
+        let judged = authenticate(&self.site.access.borrow(), headers, Schemes::BearerOrBasic);
+        self.judged(client, judged).await
+    }
+
+    /// Counts and logs a call that is denied.
+    pub async fn judged<T>(
+        &self,
+        client: &Client,
+        judged: Result<T, Denied>,
+    ) -> Result<T, Failure> {
         if let Err(denied) = &judged {
             self.count_refusal(denied.label());
             self.refusals.refused(client.address, denied);

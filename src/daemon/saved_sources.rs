@@ -9,9 +9,12 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::base::name::Name;
+use crate::base::prefix::Family;
 use crate::config::model;
 use crate::daemon::files;
 use crate::daemon::saved;
+use crate::state::external;
 use crate::state::sources::SourceId;
 use crate::state::sources::SourceState;
 use crate::state::sources::Sources;
@@ -24,6 +27,9 @@ const VERSION: u32 = 1;
 struct File {
     version: u32,
     sources: Vec<Source>,
+    /// Ownership records of external-dns that may be in a zone.
+    #[serde(default)]
+    published: Vec<Text>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -37,6 +43,8 @@ struct Source {
     by: Option<Box<str>>,
     revision: u64,
     last_success: Option<u64>,
+    #[serde(default)]
+    external: External,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -44,6 +52,25 @@ struct Source {
 struct Endpoint {
     address: IpAddr,
     weight: u32,
+}
+
+/// What external-dns manages in a pool.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct External {
+    /// Names with A records.
+    ipv4: Vec<Box<str>>,
+    /// Names with AAAA records.
+    ipv6: Vec<Box<str>>,
+    ownership: Vec<Text>,
+}
+
+/// A TXT record.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Text {
+    owner: Box<str>,
+    text: Box<str>,
 }
 
 fn path(state_dir: &Path) -> PathBuf {
@@ -58,6 +85,7 @@ pub fn write(state_dir: &Path, sources: &Sources) -> io::Result<()> {
     let file = File {
         version: VERSION,
         sources: sources.iter().filter_map(Source::of).collect(),
+        published: Text::of_all(sources.published.iter()),
     };
     saved::write(&path(state_dir), &file)
 }
@@ -78,10 +106,17 @@ fn parse(bytes: &[u8]) -> Result<Sources, String> {
     let file: File = saved::parse(bytes, VERSION)?;
     let mut sources = Sources::default();
     for record in file.sources {
-        let (pool, id, state) = record.into_state();
+        let (pool, id, state) = record.into_state()?;
         sources.insert(&pool, id, state);
     }
+    for Text { owner, text } in file.published {
+        sources.published.insert(&name(&owner)?, &text);
+    }
     Ok(sources)
+}
+
+fn name(text: &str) -> Result<Name, String> {
+    Name::parse(text).map_err(|error| format!("`{text}`: {error}"))
 }
 
 impl Source {
@@ -102,10 +137,11 @@ impl Source {
             by: state.by.clone(),
             revision: state.revision,
             last_success: state.last_success,
+            external: External::of(&state.external),
         })
     }
 
-    fn into_state(self) -> (Box<str>, SourceId, SourceState) {
+    fn into_state(self) -> Result<(Box<str>, SourceId, SourceState), String> {
         let id = match self.host {
             Some(name) => SourceId::Host(name.into()),
             None => SourceId::Api,
@@ -120,15 +156,60 @@ impl Source {
             by: self.by,
             revision: self.revision,
             last_success: self.last_success,
+            external: self.external.into_state()?,
             ..SourceState::default()
         };
-        (self.pool, id, state)
+        Ok((self.pool, id, state))
+    }
+}
+
+impl External {
+    fn of(state: &external::External) -> Self {
+        let managed = |family| {
+            let of_family = state.managed.iter().filter(move |(_, of)| *of == family);
+            of_family.map(|(name, _)| name.plain().into()).collect()
+        };
+        Self {
+            ipv4: managed(Family::V4),
+            ipv6: managed(Family::V6),
+            ownership: Text::of_all(state.ownership.iter().map(|(owner, text)| (owner, [text]))),
+        }
+    }
+
+    fn into_state(self) -> Result<external::External, String> {
+        let mut state = external::External::default();
+        for (names, family) in [(&self.ipv4, Family::V4), (&self.ipv6, Family::V6)] {
+            for text in names {
+                state.managed.insert((name(text)?, family));
+            }
+        }
+        for Text { owner, text } in self.ownership {
+            state.ownership.insert(name(&owner)?, text);
+        }
+        Ok(state)
+    }
+}
+
+impl Text {
+    fn of_all<'a, T: IntoIterator<Item = &'a Box<str>>>(
+        owners: impl Iterator<Item = (&'a Name, T)>,
+    ) -> Vec<Self> {
+        let texts = owners.flat_map(|(owner, texts)| {
+            texts.into_iter().map(|text| Self {
+                owner: owner.plain().into(),
+                text: text.clone(),
+            })
+        });
+        texts.collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::external::RecordChanges;
+    use crate::state::external::RecordData;
+    use crate::state::external::RecordSet;
 
     #[test]
     fn what_is_written_is_read() {
@@ -148,6 +229,26 @@ mod tests {
             ..SourceState::default()
         };
         sources.insert("us", SourceId::Host("lb.example.net".into()), state);
+        let set = |data| RecordSet {
+            pool: "eu".into(),
+            name: Name::parse("app.example.com").expect("a name"),
+            data,
+        };
+        let changes = RecordChanges {
+            removed: Vec::new(),
+            set: vec![
+                set(RecordData::Addresses(
+                    Family::V6,
+                    vec!["2001:db8::1".parse().expect("v6")],
+                )),
+                set(RecordData::Ownership("heritage".into())),
+            ],
+        };
+        sources
+            .change_records(&changes, "us", 1_700_000_001)
+            .expect("sound");
+        let owner = Name::parse("a-app.example.com").expect("a name");
+        sources.published.insert(&owner, "heritage");
         write(dir.path(), &sources).expect("written");
         assert_eq!(
             [read(dir.path()), peek(dir.path())],

@@ -109,7 +109,7 @@ impl Meters {
             ),
             admin_refused: counter(
                 "meridian_admin_refused_total",
-                "Calls of the admin API that were refused for their token or Host header.",
+                "Calls of the admin API that were refused for their token, Host header, or content (external-dns).",
                 &["reason"],
             ),
             log_lines_dropped: IntCounter::new(

@@ -9,6 +9,7 @@ use crate::base::diag::Report;
 use crate::config::model::Endpoint;
 use crate::engine::update::Order;
 use crate::health::overrides::Override;
+use crate::state::external::RecordChanges;
 use crate::zone::update::Refused;
 
 /// Something that only the control loop can do.
@@ -32,6 +33,15 @@ pub enum Request {
         order: Box<Order>,
         /// Gets the result, once the change is published and on disk.
         reply: oneshot::Sender<Result<(), Refused>>,
+    },
+    /// Change what external-dns manages.
+    ChangeRecords {
+        /// What is to be changed.
+        changes: RecordChanges,
+        /// The token's name.
+        by: Arc<str>,
+        /// Gets the result, once the change is published and on disk.
+        reply: oneshot::Sender<Result<(), ChangeError>>,
     },
     /// Set the endpoints of a pool.
     SetEndpoints {
@@ -82,6 +92,9 @@ pub struct EndpointsChange {
 /// Why a change is not in force, or not for good.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChangeError {
+    /// Its parts do not fit one another, or what is there.
+    #[error("{0}")]
+    Conflicting(Box<str>),
     /// It is in force, but not on disk: it would not survive a restart.
     #[error("in force, but not saved: {0}; it would not survive a restart")]
     NotSaved(Box<str>),

@@ -358,7 +358,7 @@ impl AnswerCounters {
 }
 
 /// Every pool that a name can answer with, in ascending order.
-fn pools_of(steered: &Steered) -> Vec<PoolIx> {
+pub fn pools_of(steered: &Steered) -> Vec<PoolIx> {
     let of_rules = steered.rules.iter().flat_map(|rule| &rule.pools);
     let fallbacks = steered
         .all_down_policies()

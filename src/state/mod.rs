@@ -9,6 +9,7 @@ pub mod correspondence;
 pub mod counters;
 pub mod derive;
 pub mod evidence;
+pub mod external;
 pub mod guard;
 pub mod membership;
 mod multivalue;

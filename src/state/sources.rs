@@ -16,6 +16,9 @@ use crate::config::model::Pool;
 use crate::config::model::PoolSource;
 use crate::config::model::Pools;
 use crate::config::safety::Safety;
+use crate::state::external::External;
+use crate::state::external::Published;
+use crate::state::external::RecordChanges;
 use crate::state::membership::Membership;
 use crate::state::resolved::Lookup;
 use crate::state::resolved::Refused;
@@ -66,6 +69,8 @@ pub struct SourceState {
     pub fault: Option<Box<str>>,
     /// Addresses of its latest answer that are not taken.
     pub refused: Option<Refused>,
+    /// What external-dns manages of them.
+    pub external: External,
 }
 
 /// Something that an operator reads in the log.
@@ -103,6 +108,8 @@ pub enum SourceChange {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sources {
     pools: BTreeMap<Box<str>, BTreeMap<SourceId, SourceState>>,
+    /// Ownership records of external-dns that may be in a zone.
+    pub published: Published,
 }
 
 impl Sources {
@@ -281,6 +288,38 @@ impl Sources {
             source: SourceId::Api,
             what,
         })
+    }
+
+    /// Takes what external-dns changes, of all pools or of none.
+    ///
+    /// # Errors
+    /// The changes do not fit one another, or what is there: the reason.
+    pub fn change_records(
+        &mut self,
+        changes: &RecordChanges,
+        by: &str,
+        now: u64,
+    ) -> Result<Vec<SourceEvent>, String> {
+        let mut next = Vec::new();
+        for pool in changes.pools() {
+            let state = self.get(pool, &SourceId::Api).cloned();
+            let mut state = state.unwrap_or_default();
+            let (external, endpoints) = state.external.after(&state.endpoints, pool, changes)?;
+            state.external = external;
+            state.last_success = Some(now);
+            let what = state.change(endpoints.into(), Some(by.into()), now);
+            next.push((pool, state, what));
+        }
+        let mut events = Vec::new();
+        for (pool, state, what) in next {
+            self.insert(pool, SourceId::Api, state);
+            events.extend(what.map(|what| SourceEvent {
+                pool: pool.into(),
+                source: SourceId::Api,
+                what,
+            }));
+        }
+        Ok(events)
     }
 }
 

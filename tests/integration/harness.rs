@@ -426,6 +426,18 @@ pub fn http_with(
     headers: &str,
     body: &str,
 ) -> (u16, String) {
+    let (status, _, body) = http_whole(server, method, path, headers, body);
+    (status, body)
+}
+
+/// The same with the head of the response: status, head and body.
+pub fn http_whole(
+    server: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> (u16, String, String) {
     let mut stream = TcpStream::connect(server).expect("a connection");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     let len = body.len();
@@ -442,11 +454,8 @@ pub fn http_with(
         .nth(1)
         .and_then(|s| s.parse().ok())
         .unwrap_or(0);
-    let body = response
-        .split_once("\r\n\r\n")
-        .map_or("", |(_, body)| body)
-        .to_owned();
-    (status, body)
+    let (head, body) = response.split_once("\r\n\r\n").unwrap_or((&response, ""));
+    (status, head.to_owned(), body.to_owned())
 }
 
 /// What a backend does when it is probed.

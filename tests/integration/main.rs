@@ -30,4 +30,5 @@ mod steering;
 mod transfer;
 mod updates;
 mod vantage;
+mod webhook;
 mod xdp;

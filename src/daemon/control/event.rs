@@ -13,6 +13,7 @@ use crate::admin::time::Utc;
 use crate::base::diag::Report;
 use crate::base::diag::Severity;
 use crate::base::health::Health;
+use crate::base::name::Name;
 use crate::base::prefix::Family;
 use crate::config::model::Endpoint;
 use crate::daemon::load::ZoneUpdated;
@@ -119,6 +120,8 @@ pub enum Event {
     },
     /// An override has expired.
     OverrideExpired { pool: Box<str> },
+    /// An ownership record of external-dns cannot be in the zone.
+    OwnershipNotAnswered { owner: Name, reason: &'static str },
     /// What names endpoints of a pool names others, fails, or answers again.
     Source(SourceEvent),
     /// The state could not be written.
@@ -243,6 +246,10 @@ impl Event {
                 info!(%pool, %node, "override ended by another node");
             }
             Self::OverrideExpired { pool } => info!(%pool, "override expired"),
+            Self::OwnershipNotAnswered { owner, reason } => warn!(
+                %owner, reason,
+                "ownership record of external-dns is kept, but not in the zone"
+            ),
             Self::Source(event) => log_source(event),
             Self::StateNotSaved { error } => warn!(%error, "{NOT_SAVED}"),
             Self::StateSavedAgain => info!("state can be saved again"),

@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use crate::base::diag::Report;
 use crate::daemon::control::event::log;
+use crate::daemon::control::ownership::OwnershipChange;
 use crate::daemon::control::persist::AfterWrite;
 use crate::daemon::control::publish::Merged;
 use crate::daemon::control::work::Done;
@@ -29,7 +30,12 @@ pub(super) enum Finished {
 pub(super) type WaitsForReload = oneshot::Sender<Result<Report, Report>>;
 
 /// Who waits until a zone is updated.
-pub(super) type WaitsForUpdate = oneshot::Sender<Result<(), Refused>>;
+pub(super) enum WaitsForUpdate {
+    /// Who asked for it by a DNS message.
+    Client(oneshot::Sender<Result<(), Refused>>),
+    /// The ownership records of an owner, and who waits until these and all before them are in the zones.
+    Ownership(OwnershipChange, Option<WaitsForSave>),
+}
 
 /// Who waits until a change is on disk: called with whether it is.
 pub(super) type WaitsForSave = Box<dyn FnOnce(Result<(), ChangeError>) + Send>;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::RwLockWriteGuard;
 
 use crate::config::model::Config;
 use crate::config::model::PoolSource;
@@ -12,6 +13,8 @@ use crate::live::request::ChangeError;
 use crate::live::request::EndpointsChange;
 use crate::live::request::SetEndpoints;
 use crate::live::shared::Owned;
+use crate::state::external::RecordChanges;
+use crate::state::external::RecordSet;
 use crate::state::membership::Membership;
 use crate::state::sources::SourceChange;
 use crate::state::sources::SourceEvent;
@@ -70,11 +73,7 @@ impl Members {
         config: &Config,
         unix: u64,
     ) -> Result<(EndpointsChange, AfterSource), ChangeError> {
-        let mut pools = config.pools.pools.iter();
-        let is_settable = pools
-            .find(|pool| pool.name == asked.pool)
-            .is_some_and(|pool| pool.source == PoolSource::Api);
-        if !is_settable {
+        if !is_set_by_api(config, &asked.pool) {
             return Err(ChangeError::NotSettable);
         }
         let mut sources = self.sources.write();
@@ -107,6 +106,31 @@ impl Members {
         ))
     }
 
+    /// Changes what external-dns manages: all of it, or nothing.
+    pub(super) fn change_records(
+        &mut self,
+        changes: &RecordChanges,
+        by: &str,
+        config: &Config,
+        unix: u64,
+    ) -> Result<AfterSource, ChangeError> {
+        let is_settable = |records: &RecordSet| is_set_by_api(config, &records.pool);
+        if !changes.set.iter().all(is_settable) {
+            return Err(ChangeError::NotSettable);
+        }
+        let events = self.sources.write().change_records(changes, by, unix);
+        let events = events.map_err(|reason| ChangeError::Conflicting(reason.into()))?;
+        Ok(AfterSource {
+            save: true,
+            ..self.after(events, config)
+        })
+    }
+
+    /// The sources, to be changed in what does not concern endpoints.
+    pub(super) fn sources_mut(&mut self) -> RwLockWriteGuard<'_, Sources> {
+        self.sources.write()
+    }
+
     /// The host names that are to be resolved.
     pub(super) fn hosts(config: &Config) -> BTreeSet<Arc<str>> {
         let hosts = config.pools.pools.iter().flat_map(|pool| &pool.hosts);
@@ -135,6 +159,13 @@ impl Members {
         let next = sources.membership(&config.pools, &config.process.safety);
         std::mem::replace(&mut self.now, next) != self.now
     }
+}
+
+/// Whether a pool is configured to take its endpoints from the API.
+fn is_set_by_api(config: &Config, pool: &str) -> bool {
+    let mut pools = config.pools.pools.iter();
+    let pool = pools.find(|other| *other.name == *pool);
+    pool.is_some_and(|pool| pool.source == PoolSource::Api)
 }
 
 #[cfg(test)]

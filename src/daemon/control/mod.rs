@@ -16,11 +16,13 @@ mod finished;
 mod fleet;
 pub mod keeper;
 mod members;
+mod ownership;
 mod persist;
 mod publish;
 mod reload;
 mod save;
 mod sources;
+mod updates;
 mod work;
 
 use std::future::pending;
@@ -57,7 +59,6 @@ use self::work::Work;
 use crate::base::diag::Report;
 use crate::daemon::load::Loaded;
 use crate::daemon::load::Loader;
-use crate::daemon::load::Updated;
 use crate::daemon::memory::retire;
 use crate::discovery::Discovery;
 use crate::discovery::Resolved;
@@ -264,7 +265,12 @@ impl Control {
                 let trigger = self.reload.ask(reply);
                 self.work.load(trigger);
             }
-            Request::Update { order, reply } => self.work.update(*order, reply),
+            Request::Update { order, reply } => {
+                self.work.update(*order, WaitsForUpdate::Client(reply));
+            }
+            Request::ChangeRecords { changes, by, reply } => {
+                self.change_records(&changes, &by, reply);
+            }
             Request::SetEndpoints { asked, reply } => self.set_endpoints(&asked, reply),
             Request::SetOverride {
                 pool,
@@ -383,25 +389,6 @@ impl Control {
         }
     }
 
-    /// Serves zones that were updated, and reports to those who wait.
-    fn updated(&mut self, updated: Updated, waiting: Vec<WaitsForUpdate>) {
-        let started = Instant::now();
-        if let Some(plan) = updated.plan {
-            let plan = Arc::new(plan);
-            let evidence = self.evidence.of(&plan);
-            let published = self.publish.adopt(Arc::clone(&plan), &evidence);
-            self.serve(published);
-            self.published(started);
-            self.notifier.notify(&plan);
-            let events = updated.zones.into_iter().map(Event::ZoneUpdated);
-            log(&events.collect::<Vec<_>>());
-        }
-        for (waiting, result) in waiting.into_iter().zip(updated.results) {
-            // Nobody may be waiting any more.
-            let _ = waiting.send(result);
-        }
-    }
-
     fn loaded(&mut self, loader: Box<Loader>, result: Result<Loaded, Report>) {
         let started = Instant::now();
         let finished = self.reload.finished(loader.seen().clone(), result.is_ok());
@@ -468,6 +455,7 @@ impl Control {
         self.evidence.follow(&plan);
         log(&self.evidence.orphaned(&plan));
         self.progress.write().is_ready = self.evidence.is_ready();
+        self.publish_ownership(None);
     }
 
     fn state_dir(&self) -> Option<&PathBuf> {

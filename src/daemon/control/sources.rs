@@ -9,13 +9,16 @@ use crate::daemon::control::Control;
 use crate::daemon::control::event::log;
 use crate::daemon::control::evidence;
 use crate::daemon::control::finished::WaitsForSave;
+use crate::daemon::control::finished::WaitsForUpdate;
 use crate::daemon::control::finished::acknowledge;
 use crate::daemon::control::members::AfterSource;
+use crate::daemon::control::ownership;
 use crate::discovery::Resolved;
 use crate::live::request::ChangeError;
 use crate::live::request::EndpointsChange;
 use crate::live::request::SetEndpoints;
 use crate::probe::pairs;
+use crate::state::external::RecordChanges;
 use crate::state::plan::Plan;
 
 impl Control {
@@ -45,6 +48,50 @@ impl Control {
                 let _ = reply.send(Err(refused));
             }
         }
+    }
+
+    /// Changes what external-dns manages; `reply` gets the result once it is saved, and its ownership records
+    /// are in the zones.
+    pub(super) fn change_records(
+        &mut self,
+        changes: &RecordChanges,
+        by: &str,
+        reply: oneshot::Sender<Result<(), ChangeError>>,
+    ) {
+        let started = Instant::now();
+        let plan = Arc::clone(&self.publish.served().plan);
+        let unix = self.live.clock.now().unix();
+        match (self.members).change_records(changes, by, &plan.config, unix) {
+            Ok(after) => {
+                self.follow_sources(&after, None, started);
+                self.publish_ownership(Some(acknowledge(reply, ())));
+            }
+            Err(refused) => {
+                let _ = reply.send(Err(refused));
+            }
+        }
+    }
+
+    /// Has the zones get the ownership records of now, and lose those of before. `waiting` is answered when that
+    /// and all else is on disk.
+    pub(super) fn publish_ownership(&mut self, waiting: Option<WaitsForSave>) {
+        let plan = Arc::clone(&self.publish.served().plan);
+        let (mut orders, events) = match self.state_dir() {
+            Some(_) => ownership::orders(&mut self.members.sources_mut(), &plan.zones),
+            None => Default::default(),
+        };
+        log(&events);
+        // Orders that come together are carried out together: the last result is the last of all.
+        let Some((last, change)) = orders.pop() else {
+            self.save_changes(waiting.is_some(), waiting);
+            return;
+        };
+        for (order, change) in orders {
+            self.work
+                .update(order, WaitsForUpdate::Ownership(change, None));
+        }
+        self.work
+            .update(last, WaitsForUpdate::Ownership(change, waiting));
     }
 
     /// Logs, publishes, probes and saves what a source has changed; `waiting` is answered when it is saved.
