@@ -71,6 +71,9 @@ location = [35.69, 139.69]
 endpoints = ["10.0.2.1", "10.0.2.2"]
 [steer."app.example.com"]
 pools = ["us", "eu", "jp"]
+[steer."hints.example.com"]
+hints = true
+pools = ["us", "eu", "jp"]
 [steer."shared.example.com"]
 policy = "weighted"
 answers = 1
@@ -82,6 +85,8 @@ const ZONE: &str = "$TTL 60
 @ NS ns
 ns A 192.0.2.1
 www CNAME app
+hints HTTPS 1 . alpn=h2 port=8443
+hints HTTPS 2 other alpn=h2
 txt TXT \"text\"
 mail MX 10 ns
 sub NS ns.sub
@@ -130,6 +135,8 @@ fn answering_allocates_nothing() {
         ("app.example.com", 28, france),
         ("shared.example.com", A, france),
         ("shared.example.com", A, Some(([80, 0, 0, 0], 8))),
+        ("hints.example.com", 65, france),
+        ("hints.example.com", 65, Some(([80, 0, 0, 0], 6))),
         ("www.example.com", A, france),
         ("txt.example.com", 16, None),
         ("mail.example.com", 15, None),

@@ -11,9 +11,12 @@ use std::sync::Arc;
 use std::sync::LazyLock;
 
 use hickory_proto::op::Message;
+use hickory_proto::rr::RData;
 use hickory_proto::rr::Record;
 use hickory_proto::rr::rdata::opt::EdnsCode;
 use hickory_proto::rr::rdata::opt::EdnsOption;
+use hickory_proto::rr::rdata::svcb::SvcParamKey;
+use hickory_proto::rr::rdata::svcb::SvcParamValue;
 use meridian::base::health::Health;
 use meridian::base::location::Country;
 use meridian::base::name::Name;
@@ -58,6 +61,8 @@ txt TXT \"text\" \"more\"
 sub NS ns.sub
 ns.sub A 192.0.2.2
 old DNAME new
+svc HTTPS 1 . alpn=h2
+all HTTPS 1 . alpn=h2
 ";
 
 /// Four pools far apart, each named by the last octet of its endpoint.
@@ -113,6 +118,23 @@ policy = "multivalue"
 pools = ["eu", "jp"]
 "#,
 ];
+
+/// A name with hints, some of whose pools have one family alone.
+const HINTED: &str = r#"
+[pool.six]
+location = [50.45, 3.82]
+endpoints = ["fd00::1"]
+[pool.both]
+location = [35.69, 139.69]
+endpoints = ["10.9.9.4", "fd00::2"]
+[steer."svc.example.com"]
+pools = ["us", "eu", "six", "both"]
+hints = true
+[steer."all.example.com"]
+policy = "multivalue"
+pools = ["us", "eu", "six", "both"]
+hints = true
+"#;
 
 /// The position of policy latency in it.
 const BY_LATENCY: usize = 1;
@@ -298,6 +320,34 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn hints_are_the_addresses_of_the_same_client_and_their_scope_is_the_longer_one(
+        networks in vec((0_u8..64, 24_u8..=26, 0_usize..5), 1..12),
+        down in vec(any::<bool>(), 6),
+        asked in vec((0_u8..64, 20_u8..=24), 6),
+    ) {
+        let plan = plan(Arc::new(atlas(&networks)), HINTED);
+        let health = |down: &bool| vec![if *down { Health::Down } else { Health::Up }; 2];
+        let evidence =
+            Evidence { endpoints: down.iter().map(health).collect(), ..Evidence::default() };
+        let bare = Snapshot::build(plan.clone(), &evidence, 1, None);
+        let merged = Snapshot::build(plan, &evidence, 2, None).with_merged_tables();
+        for snapshot in [&bare, &merged] {
+            for (name, (third, len)) in ["svc", "all"].iter().flat_map(|n| asked.iter().map(move |a| (n, a))) {
+                let subnet = Prefix::cut(IpAddr::from([10, 0, *third, 0]), *len);
+                let name = format!("{name}.example.com");
+                let of = |rtype| {
+                    let message = ask_for(&name, rtype, snapshot, Some(subnet), SOURCES[0]);
+                    (addresses(&message), scope(&message))
+                };
+                let (v4, v6, both) = (of(RrType::A), of(RrType::AAAA), of(RrType::HTTPS));
+                prop_assert_eq!(both, ([v4.0, v6.0].concat(), v4.1.max(v6.1)));
+            }
+        }
+    }
+}
+
 /// Resolvers in the United States and in France.
 const SOURCES: [[u8; 4]; 2] = [[100, 0, 0, 53], [100, 1, 0, 53]];
 
@@ -310,27 +360,48 @@ fn own_answer(snapshot: &Snapshot, src: [u8; 4]) -> Vec<IpAddr> {
 fn steered(snapshot: &Snapshot, subnet: [u8; 4], src: [u8; 4]) -> (Vec<IpAddr>, u8) {
     let subnet = Prefix::cut(IpAddr::V4(Ipv4Addr::from(subnet)), 24);
     let message = asked(snapshot, Some(subnet), src);
-    let addresses = addresses(&message);
+    (addresses(&message), scope(&message))
+}
+
+fn scope(message: &Message) -> u8 {
     let edns = message.edns.as_ref().expect("an OPT");
     match edns.option(EdnsCode::Subnet) {
-        Some(EdnsOption::Subnet(subnet)) => (addresses, subnet.scope_prefix()),
+        Some(EdnsOption::Subnet(subnet)) => subnet.scope_prefix(),
         other => unreachable!("{other:?}"),
     }
 }
 
 fn asked(snapshot: &Snapshot, subnet: Option<Prefix>, src: [u8; 4]) -> Message {
-    let name = Name::parse("app.example.com").expect("a name");
-    let query = support::query(&name, RrType::A, Some(1232), subnet);
+    ask_for("app.example.com", RrType::A, snapshot, subnet, src)
+}
+
+fn ask_for(
+    name: &str,
+    rtype: RrType,
+    snapshot: &Snapshot,
+    subnet: Option<Prefix>,
+    src: [u8; 4],
+) -> Message {
+    let name = Name::parse(name).expect("a name");
+    let query = support::query(&name, rtype, Some(1232), subnet);
     let response = ask_from(snapshot, IpAddr::from(src), Transport::Udp, &query);
     Message::from_vec(&response).expect("a response")
 }
 
+/// The addresses that an answer holds, as such or as hints, in order.
 fn addresses(message: &Message) -> Vec<IpAddr> {
-    let address = |record: &Record| match &record.data {
-        hickory_proto::rr::RData::A(a) => IpAddr::V4(a.0),
+    let hints = |param: &(SvcParamKey, SvcParamValue)| match &param.1 {
+        SvcParamValue::Ipv4Hint(hint) => hint.0.iter().map(|a| IpAddr::V4(a.0)).collect(),
+        SvcParamValue::Ipv6Hint(hint) => hint.0.iter().map(|a| IpAddr::V6(a.0)).collect(),
+        _ => Vec::new(),
+    };
+    let addresses = |record: &Record| match &record.data {
+        RData::A(a) => vec![IpAddr::V4(a.0)],
+        RData::AAAA(a) => vec![IpAddr::V6(a.0)],
+        RData::HTTPS(https) => https.svc_params.iter().flat_map(hints).collect(),
         other => unreachable!("{other}"),
     };
-    let mut addresses: Vec<IpAddr> = message.answers.iter().map(address).collect();
+    let mut addresses: Vec<IpAddr> = message.answers.iter().flat_map(addresses).collect();
     addresses.sort_unstable();
     addresses
 }

@@ -42,6 +42,10 @@ index! {
     SteeredIx
 }
 index! {
+    /// An alias in `Config::aliases`.
+    AliasIx
+}
+index! {
     /// A rank list interned by one compiled prefix table.
     RankIx
 }

@@ -8,6 +8,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use crate::base::rr::RrType;
+
 /// An address family; the order is that of the record types, A before AAAA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Family {
@@ -26,6 +28,14 @@ impl Family {
         match addr.to_canonical() {
             IpAddr::V4(_) => Self::V4,
             IpAddr::V6(_) => Self::V6,
+        }
+    }
+
+    /// The type of its address records.
+    pub fn rtype(self) -> RrType {
+        match self {
+            Self::V4 => RrType::A,
+            Self::V6 => RrType::AAAA,
         }
     }
 

@@ -30,7 +30,8 @@ use crate::import::route53;
 use crate::import::write::Files;
 use crate::import::zone::Settings;
 use crate::live::clock;
-use crate::zone::SteeredOwner;
+use crate::zone::Computed;
+use crate::zone::ComputedOwner;
 use crate::zone::Zone;
 use crate::zone::master;
 
@@ -228,9 +229,12 @@ fn check(files: &Files) -> Report {
         text: &files.pools,
     };
     let (Ok(pools) | Err(pools)) = config::pools(&source, &Safety::default(), &mut report);
-    let owners = pools.steered.iter().map(|steered| SteeredOwner {
+    let owners = pools.steered.iter().map(|steered| ComputedOwner {
         owner: steered.owner.clone(),
-        steered: SteeredIx::new(0),
+        computed: Computed::Steered {
+            ix: SteeredIx::new(0),
+            types: steered.types,
+        },
         place: Place::file(&source.file),
     });
     let owners: Vec<_> = owners.collect();

@@ -260,7 +260,7 @@ pub(super) const ENDPOINT: Keys = Keys {
 pub(super) const STEER: Keys = Keys {
     title: "[steer.\"NAME\"]",
     values: &[
-        "policy", "pools", "ttl", "order", "answers", "all_down", "fallback",
+        "policy", "pools", "ttl", "order", "answers", "all_down", "fallback", "hints",
     ],
     tables: &["rule"],
 };

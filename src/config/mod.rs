@@ -31,6 +31,7 @@ mod resolve_pools;
 mod resolve_process;
 mod resolve_steer;
 mod resolve_transfer;
+mod resolve_types;
 mod resolve_update;
 pub mod rights;
 pub mod safety;

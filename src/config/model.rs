@@ -29,6 +29,7 @@ use crate::health::load::Load;
 use crate::health::monitor::Monitor;
 use crate::steer::AllDown;
 use crate::wire::tsig::Algorithm;
+use crate::zone::SteeredTypes;
 
 /// Both files together.
 #[derive(Clone, Debug, PartialEq)]
@@ -470,13 +471,15 @@ impl Endpoint {
     pub const MAX_WEIGHT: u32 = 1_000_000;
 }
 
-/// `[steer."NAME"]`: an owner name whose A and AAAA come from a policy.
+/// `[steer."NAME"]`: an owner name whose addresses, or other data, come from a policy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Steered {
     /// The owner name.
     pub owner: Name,
     /// Where it was written, for diagnostics about zones.
     pub place: Place,
+    /// Which types its policy chooses.
+    pub types: SteeredTypes,
     /// How its pools are ordered.
     pub policy: Policy,
     /// Never empty, no pool twice.

@@ -18,6 +18,7 @@ use crate::config::model::Steered;
 use crate::config::names::Name;
 use crate::config::names::Names;
 use crate::config::resolve_match;
+use crate::config::resolve_types;
 use crate::config::written::Item;
 use crate::config::written::Table;
 use crate::steer::AllDown;
@@ -100,6 +101,7 @@ impl Context<'_> {
         let max_addresses = table.read_or("answers", defaults::ANSWERS, |item| {
             item.integer(1..=65_535)
         });
+        let types = resolve_types::types(table);
         let order = table.read_or("order", Order::default(), order);
         let all_down = self.all_down(table);
         let mut matched = resolve_match::Matched::default();
@@ -126,6 +128,7 @@ impl Context<'_> {
         Some(Steered {
             owner: owner?,
             place: written.place(),
+            types,
             policy,
             pools,
             ttl,

@@ -7,6 +7,7 @@ use crate::base::rr::Rcode;
 use crate::base::rr::RrType;
 use crate::engine::composer::Composer;
 use crate::engine::composer::Next;
+use crate::engine::composer::owner;
 use crate::wire::encode::Owner;
 use crate::zone::Node;
 
@@ -38,10 +39,7 @@ impl<'a> Composer<'a, '_> {
         else {
             return Next::Done(Rcode::YxDomain);
         };
-        let owner = match self.followed {
-            true => Owner::Wire(self.scratch.qname.wire()),
-            false => Owner::Qname,
-        };
+        let owner = owner(self.followed, &self.scratch.qname);
         if self
             .encoder
             .record(owner, RrType::CNAME, Class::IN, set.ttl, renamed)

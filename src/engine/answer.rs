@@ -7,8 +7,10 @@ use crate::base::rr::Rcode;
 use crate::base::rr::RrType;
 use crate::engine::composer::Composer;
 use crate::engine::composer::Next;
+use crate::zone::Computed;
 use crate::zone::Lookup;
 use crate::zone::Node;
+use crate::zone::SteeredTypes;
 use crate::zone::Zone;
 
 impl<'a> Composer<'a, '_> {
@@ -69,11 +71,14 @@ impl<'a> Composer<'a, '_> {
     /// The name exists, by itself or by a wildcard.
     fn node(&mut self, zone: &'a Zone, node: Node<'a>) -> Next {
         let qtype = self.query.qtype;
-        if let Some(steered) = node.steered() {
-            match qtype {
-                RrType::A => return self.steered(zone, steered, Family::V4),
-                RrType::AAAA => return self.steered(zone, steered, Family::V6),
-                RrType::ANY => return self.steered_any(zone, steered),
+        if let Some(Computed::Steered { ix, types }) = node.computed() {
+            match (qtype, types) {
+                (RrType::A, _) => return self.steered(zone, ix, Family::V4),
+                (RrType::AAAA, _) => return self.steered(zone, ix, Family::V6),
+                (RrType::ANY, _) => return self.steered_any(zone, ix),
+                (RrType::HTTPS | RrType::SVCB, SteeredTypes::Addresses { hints: true, .. }) => {
+                    return self.hinted(zone, node, ix);
+                }
                 _ => {}
             }
         }
@@ -91,7 +96,7 @@ impl<'a> Composer<'a, '_> {
     }
 
     /// The data of the asked type at a node, or NODATA.
-    fn data(&mut self, zone: &'a Zone, node: Node<'a>) -> Next {
+    pub(super) fn data(&mut self, zone: &'a Zone, node: Node<'a>) -> Next {
         let found = match self.query.qtype {
             // RFC 8482 s4.1: any one RRset will do, which leaves nothing to amplify.
             RrType::ANY => node.rrsets().next(),

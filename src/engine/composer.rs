@@ -5,6 +5,7 @@
 //! An RRset that the answer needs and that does not fit sets TC; one that is merely helpful is left out.
 
 use crate::base::name::Name;
+use crate::base::qname::QName;
 use crate::base::rr::Rcode;
 use crate::base::rr::RrSet;
 use crate::engine::arrival::Arrival;
@@ -44,6 +45,14 @@ pub(super) enum Next {
     Follow,
 }
 
+/// The owner of records at the name that is looked for now, which is the question's until an alias is followed.
+pub(super) fn owner(followed: bool, qname: &QName) -> Owner<'_> {
+    match followed {
+        true => Owner::Wire(qname.wire()),
+        false => Owner::Qname,
+    }
+}
+
 impl<'a> Composer<'a, '_> {
     /// REFUSED, because this server is not authoritative for what is asked (RFC 8914 s4.21).
     pub fn refused(&mut self, text: &'static str) -> Rcode {
@@ -57,10 +66,7 @@ impl<'a> Composer<'a, '_> {
             1 => 0,
             n => self.scratch.next_turn(n),
         };
-        let owner = match self.followed {
-            true => Owner::Wire(self.scratch.qname.wire()),
-            false => Owner::Qname,
-        };
+        let owner = owner(self.followed, &self.scratch.qname);
         if start == 0 {
             return self.encoder.rrset(owner, set);
         }

@@ -26,6 +26,8 @@ pub mod client;
 mod composer;
 mod denial;
 pub mod explain;
+mod hints;
+mod leaving;
 pub mod outcome;
 mod prefetch;
 pub mod question;

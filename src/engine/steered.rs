@@ -2,10 +2,10 @@
 
 use crate::base::ix::PoolIx;
 use crate::base::ix::SteeredIx;
+use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
 use crate::base::rank::Order;
 use crate::base::rr::Rcode;
-use crate::base::rr::RrType;
 use crate::engine::arrival::scaled;
 use crate::engine::client;
 use crate::engine::composer::Composer;
@@ -53,19 +53,29 @@ impl<'a> Composer<'a, '_> {
     /// them it is holds where both families are answered alike: the longer scope of the two.
     #[cold]
     pub(super) fn steered_any(&mut self, zone: &'a Zone, ix: SteeredIx) -> Next {
-        let [v4, v6] = Family::ALL.map(|family| {
+        let (mut found, better) = self.find_both(ix);
+        let found = std::mem::replace(&mut found[better], Found::NoData);
+        self.put_found(zone, ix, better, found)
+    }
+
+    /// What a client gets in each family, and in which it gets more, IPv4 if in none: that is the outcome. The
+    /// scope is the longer one of the two.
+    pub(super) fn find_both(&mut self, ix: SteeredIx) -> (PerFamily<Found<'a>>, Family) {
+        let both = PerFamily::from_fn(|family| {
             let found = self.find_steered(ix, family);
             let merit = match found {
                 Found::Pools(_) => 3,
                 Found::ServFail => 2,
                 Found::NoData => u8::from(self.has_family(ix, family)),
             };
-            (merit, family, found, self.scope_len, self.scratch.outcome)
+            (merit, found, self.scratch.outcome)
         });
-        self.scope_len = v4.3.max(v6.3);
-        let (_, family, found, _, outcome) = if v6.0 > v4.0 { v6 } else { v4 };
-        self.scratch.outcome = outcome;
-        self.put_found(zone, ix, family, found)
+        let better = match both.v6.0 > both.v4.0 {
+            true => Family::V6,
+            false => Family::V4,
+        };
+        self.scratch.outcome = both[better].2;
+        (both.map(|(_, found, _)| found), better)
     }
 
     /// Whether any pool of the name has endpoints of a family: then it is `all_down`
@@ -101,7 +111,8 @@ impl<'a> Composer<'a, '_> {
             Found::NoData | Found::ServFail => None,
         };
         let reason = reason(pool);
-        self.scope_len = Some(steered.scope_len);
+        // Of several names and families that the answer depends on, the longest.
+        self.scope_len = self.scope_len.max(Some(steered.scope_len));
         self.scratch.outcome.extended_error = extended_error(reason, &steered.found);
         self.scratch.outcome.steered = Some(SteeredAnswer {
             name: ix,
@@ -123,13 +134,7 @@ impl<'a> Composer<'a, '_> {
         records: &Records,
     ) -> Next {
         self.encoder.set_authoritative();
-        let n = usize::from(records.n());
-        let start = match pool.order {
-            _ if n == 1 => 0,
-            Order::Fixed => 0,
-            Order::Hash => self.hashed_start(n),
-            Order::Rotate => self.scratch.next_turn(n),
-        };
+        let start = self.first_of(pool, records);
         if let Some(owner) = pool.owner(records, start) {
             self.count_for(ix, owner);
         }
@@ -145,11 +150,20 @@ impl<'a> Composer<'a, '_> {
     }
 
     /// An answer of several pools counts for the one whose address comes first.
-    fn count_for(&mut self, ix: SteeredIx, owner: Counted) {
+    pub(super) fn count_for(&mut self, ix: SteeredIx, owner: Counted) {
         let now = self.snapshot.steered.get(ix.index());
         if let (Some(now), Some(steered)) = (now, &mut self.scratch.outcome.steered) {
             steered.pool = Some(owner.pool);
             steered.counter = now.counters.saturating_add(owner.counter);
+        }
+    }
+
+    /// Which of some addresses of a pool's answer comes first.
+    pub(super) fn first_of(&mut self, pool: &PoolAnswer, records: &Records) -> usize {
+        match (pool.order, usize::from(records.n())) {
+            (_, 1) | (Order::Fixed, _) => 0,
+            (Order::Hash, n) => self.hashed_start(n),
+            (Order::Rotate, n) => self.scratch.next_turn(n),
         }
     }
 
@@ -173,14 +187,10 @@ impl<'a> Composer<'a, '_> {
         records: &Records,
         start: usize,
     ) -> Result<(), Full> {
-        let rtype = match family {
-            Family::V4 => RrType::A,
-            Family::V6 => RrType::AAAA,
-        };
         let ttl = self.snapshot.plan.steered(ix).ttl;
         let owner = Owner::Wire(self.scratch.qname.wire());
         self.encoder
-            .records(owner, rtype, ttl, records.rdatas(start))
+            .records(owner, family.rtype(), ttl, records.rdatas(start))
     }
 }
 

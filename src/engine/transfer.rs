@@ -9,12 +9,9 @@
 
 use std::cmp::Ordering;
 use std::net::IpAddr;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use crate::base::ix::SteeredIx;
 use crate::base::name::Name;
-use crate::base::prefix::Family;
 use crate::base::rr::Class;
 use crate::base::rr::Rcode;
 use crate::base::rr::RrType;
@@ -23,11 +20,9 @@ use crate::base::transport::Transport;
 use crate::engine::arrival::Arrival;
 use crate::engine::arrival::Scratch;
 use crate::engine::composer::Composer;
+use crate::engine::leaving::Leaving;
+use crate::engine::leaving::leaving_node;
 use crate::engine::outcome::Refusal;
-use crate::geo::majority::MajorityScratch;
-use crate::state::answers::Client;
-use crate::state::answers::Found;
-use crate::state::answers::Records;
 use crate::state::snapshot::Snapshot;
 use crate::wire::edns::ExtendedError;
 use crate::wire::edns::Opt;
@@ -38,10 +33,8 @@ use crate::wire::query::Echo;
 use crate::wire::query::Query;
 use crate::wire::tsig::Signer;
 use crate::wire::tsig::Tsig;
-use crate::zone::Node;
 use crate::zone::Zone;
 use crate::zone::difference::Difference;
-use crate::zone::master::Record;
 
 /// How long a message is made before the next one begins: as far as compression pointers reach.
 const ENOUGH: usize = 0x4000;
@@ -118,14 +111,6 @@ struct Place {
     node: u32,
     /// Which of the records that leave from there.
     record: usize,
-}
-
-/// One record as it leaves.
-struct Leaving<'a> {
-    owner: &'a [u8],
-    rtype: RrType,
-    ttl: u32,
-    rdata: &'a [u8],
 }
 
 impl Transfer {
@@ -220,7 +205,7 @@ impl Transfer {
             let owner = Owner::Wire(leaving.owner);
             let is_put = encoder.len() < ENOUGH
                 && encoder
-                    .record(owner, leaving.rtype, Class::IN, leaving.ttl, leaving.rdata)
+                    .record(owner, leaving.rtype, Class::IN, leaving.ttl, &leaving.rdata)
                     .is_ok();
             match is_put {
                 true => {}
@@ -256,7 +241,7 @@ fn leaving<'a>(
             owner: zone.apex().wire(),
             rtype: RrType::SOA,
             ttl: zone.soa().ttl,
-            rdata,
+            rdata: rdata.into(),
         })
     };
     let place = match from {
@@ -304,56 +289,5 @@ fn has_differences(zone: &Zone, since: u32) -> bool {
         let n_records: usize = differences.iter().map(|d| d.n_records()).sum();
         n_records < zone.n_records()
     };
-    !zone.has_steered() && zone.changes_since(since).is_some_and(is_less)
-}
-
-impl<'a> Leaving<'a> {
-    fn of(record: &'a Record) -> Self {
-        Self {
-            owner: record.owner.wire(),
-            rtype: record.rtype,
-            ttl: record.ttl,
-            rdata: &record.rdata,
-        }
-    }
-}
-
-/// What leaves from one node: its records, then its steered addresses.
-fn leaving_node<'a>(snapshot: &'a Snapshot, node: Node<'a>) -> impl Iterator<Item = Leaving<'a>> {
-    // The SOA stands in front and at the end.
-    let sets = node.rrsets().filter(|set| set.rtype != RrType::SOA);
-    let written = sets.flat_map(move |set| {
-        set.rdatas().map(move |rdata| Leaving {
-            owner: node.owner(),
-            rtype: set.rtype,
-            ttl: set.ttl,
-            rdata,
-        })
-    });
-    let steered = node.steered().into_iter().flat_map(move |ix| {
-        Family::ALL.into_iter().flat_map(move |family| {
-            let rdatas = unlocated(snapshot, ix, family).map(|records| records.rdatas(0));
-            rdatas.into_iter().flatten().map(move |rdata| Leaving {
-                owner: node.owner(),
-                rtype: match family {
-                    Family::V4 => RrType::A,
-                    Family::V6 => RrType::AAAA,
-                },
-                ttl: snapshot.plan.steered(ix).ttl,
-                rdata,
-            })
-        })
-    });
-    written.chain(steered)
-}
-
-/// What a client without a location gets.
-fn unlocated(snapshot: &Snapshot, ix: SteeredIx, family: Family) -> Option<&Records> {
-    let src = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-    let answers = &snapshot.steered.get(ix.index())?.families[family];
-    let mut scratch = MajorityScratch::default();
-    match answers.find(Client::source(src), src, &mut scratch).found {
-        Found::Pools((_, records)) => Some(records),
-        Found::NoData | Found::ServFail => None,
-    }
+    !zone.has_computed() && zone.changes_since(since).is_some_and(is_less)
 }

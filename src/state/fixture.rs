@@ -54,7 +54,7 @@ pub fn plan(process: &str, pools: &str, zones: &[(&str, &str)], atlas: Arc<Atlas
         .iter()
         .map(|(origin, _)| Name::parse(origin).expect("an origin"))
         .collect();
-    let owners = owners_by_zone(&config.pools.steered, &apexes, &mut report);
+    let owners = owners_by_zone(&config.pools, &apexes, &mut report);
     let compiled = zones
         .iter()
         .zip(&apexes)

@@ -31,7 +31,8 @@ use crate::state::counters::AnswerCounters;
 use crate::steer::rendezvous::name_hash;
 use crate::wire::cookie::Secrets;
 use crate::wire::tsig::Keyring;
-use crate::zone::SteeredOwner;
+use crate::zone::Computed;
+use crate::zone::ComputedOwner;
 use crate::zone::set::ZoneSet;
 
 /// Everything that changes only with the operator's files.
@@ -301,22 +302,25 @@ fn spec_of(config: &Config, steered: &Steered, regions: &[Region]) -> Spec {
     }
 }
 
-/// Sorts the steered owners by the zone they lie in: for each apex its owners. An owner that lies in
+/// Sorts the computed owners by the zone they lie in: for each apex its owners. An owner that lies in
 /// no zone is an error at the place where it was written.
 pub fn owners_by_zone(
-    steered: &[Steered],
+    pools: &model::Pools,
     apexes: &[Name],
     report: &mut Report,
-) -> Vec<Vec<SteeredOwner>> {
-    let mut owners: Vec<Vec<SteeredOwner>> = apexes.iter().map(|_| Vec::new()).collect();
+) -> Vec<Vec<ComputedOwner>> {
+    let mut owners: Vec<Vec<ComputedOwner>> = apexes.iter().map(|_| Vec::new()).collect();
     let positions: HashMap<&Name, usize> = apexes.iter().zip(0..).collect();
-    for (ix, name) in steered.iter().enumerate() {
+    for (ix, name) in pools.steered.iter().enumerate() {
         let mut ancestors = std::iter::successors(Some(name.owner.clone()), Name::parent);
         let zone = ancestors.find_map(|name| positions.get(&name).copied());
         match zone {
-            Some(at) => owners[at].push(SteeredOwner {
+            Some(at) => owners[at].push(ComputedOwner {
                 owner: name.owner.clone(),
-                steered: SteeredIx::new(ix),
+                computed: Computed::Steered {
+                    ix: SteeredIx::new(ix),
+                    types: name.types,
+                },
                 place: name.place.clone(),
             }),
             None => report.error(name.place.clone(), outside_every_zone(&name.owner, apexes)),

@@ -231,6 +231,29 @@ impl<'b> Encoder<'b> {
             .inspect_err(|Full| self.back_to(mark))
     }
 
+    /// The same for records whose RDATA is in parts, with all names uncompressed.
+    ///
+    /// # Errors
+    /// [`Full`] if they do not all fit.
+    pub fn records_of_parts<'r, P: Iterator<Item = &'r [u8]>>(
+        &mut self,
+        owner: Owner<'_>,
+        rtype: RrType,
+        ttl: u32,
+        mut records: impl Iterator<Item = P>,
+    ) -> Result<(), Full> {
+        let mark = self.mark();
+        records
+            .try_for_each(|mut parts| {
+                self.put_front(owner, rtype, Class::IN, ttl, 0)?;
+                let rdata_at = self.len;
+                parts.try_for_each(|part| self.put(part))?;
+                self.finish_record(rdata_at, 0);
+                Ok(())
+            })
+            .inspect_err(|Full| self.back_to(mark))
+    }
+
     /// Copies records that are in wire form already, in two parts; all their names are uncompressed or
     /// are [`QNAME_POINTER`].
     ///
@@ -347,6 +370,22 @@ impl<'b> Encoder<'b> {
         ttl: u32,
         rdata: &[u8],
     ) -> Result<(), Full> {
+        self.put_front(owner, rtype, class, ttl, rdata.len())?;
+        let rdata_at = self.len;
+        self.put_rdata(rtype, rdata)?;
+        self.finish_record(rdata_at, rdata.len());
+        Ok(())
+    }
+
+    /// Writes what comes before RDATA.
+    fn put_front(
+        &mut self,
+        owner: Owner<'_>,
+        rtype: RrType,
+        class: Class,
+        ttl: u32,
+        rdata_len: usize,
+    ) -> Result<(), Full> {
         match owner {
             Owner::Qname => self.put_qname()?,
             Owner::Name(name) => self.put_name(name.wire())?,
@@ -356,19 +395,20 @@ impl<'b> Encoder<'b> {
         let [c0, c1] = class.0.to_be_bytes();
         let [ttl0, ttl1, ttl2, ttl3] = ttl.to_be_bytes();
         // The limit is below 2^16, and so is all that fits.
-        let [l0, l1] = (rdata.len() as u16).to_be_bytes();
-        self.put(&[t0, t1, c0, c1, ttl0, ttl1, ttl2, ttl3, l0, l1])?;
-        let rdata_at = self.len;
-        self.put_rdata(rtype, rdata)?;
+        let [l0, l1] = (rdata_len as u16).to_be_bytes();
+        self.put(&[t0, t1, c0, c1, ttl0, ttl1, ttl2, ttl3, l0, l1])
+    }
+
+    /// Counts a record whose RDATA starts at `rdata_at`, and corrects its length if that is another than was
+    /// written: names were compressed, or it came in parts.
+    fn finish_record(&mut self, rdata_at: usize, written_len: usize) {
         let rdata_len = self.len - rdata_at;
-        // Names in it were compressed.
-        if rdata_len != rdata.len()
+        if rdata_len != written_len
             && let Some(field) = self.out.get_mut(rdata_at - 2..rdata_at)
         {
             field.copy_from_slice(&(rdata_len as u16).to_be_bytes());
         }
         self.count(1);
-        Ok(())
     }
 
     /// Writes RDATA with the names in it compressed where the type allows. What does not look as its

@@ -63,5 +63,6 @@ pub mod header;
 pub mod peek;
 pub mod query;
 mod record;
+pub mod svcb;
 pub mod tsig;
 pub mod update;

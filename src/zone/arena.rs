@@ -5,7 +5,7 @@
 //! ```text
 //! owner_len u8, flags u8, rrsets_at u16, len u32     `len` counts the whole block
 //! owner                                              in the case it was written in
-//! steered u32, occluder u32, wildcard u32            each only if its flag is set
+//! computed u32, occluder u32, wildcard u32            each only if its flag is set
 //! per RRset, by ascending type:                      rtype u16, ttl u32, len u32
 //!     per record:                                    rdlength u16, rdata
 //! ```
@@ -17,12 +17,12 @@
 
 use std::borrow::Cow;
 
-use crate::base::ix::SteeredIx;
 use crate::base::name::Name;
 use crate::base::prefetch_sys::LINE_LEN as LINE;
 use crate::base::qname::QName;
 use crate::base::rr::RrSet;
 use crate::base::rr::RrType;
+use crate::zone::computed::Computed;
 use crate::zone::master::Record;
 
 /// Positions count these, so that 32 bits reach 64 GiB.
@@ -38,10 +38,10 @@ const HEADER_LEN: usize = 8;
 const RRSET_HEADER_LEN: usize = 10;
 
 /// Flags of a block: which of the numbers it holds, and properties of its node.
-const STEERED: u8 = 1;
+const COMPUTED: u8 = 1;
 const OCCLUDER: u8 = 1 << 1;
 const WILDCARD: u8 = 1 << 2;
-const NUMBERS: u8 = STEERED | OCCLUDER | WILDCARD;
+const NUMBERS: u8 = COMPUTED | OCCLUDER | WILDCARD;
 const CUT: u8 = 1 << 3;
 const DENIAL: u8 = 1 << 4;
 
@@ -53,7 +53,7 @@ pub(super) struct NodeSpec<'a> {
     pub(super) owner: Cow<'a, Name>,
     /// Sorted by type; none for an empty non-terminal.
     pub(super) records: &'a [Record],
-    pub(super) steered: Option<SteeredIx>,
+    pub(super) computed: Option<Computed>,
     /// The cut at or above this name, or the DNAME above it, that is nearest to the apex: its index
     /// among the specs.
     pub(super) occluder: Option<u32>,
@@ -67,7 +67,7 @@ pub(super) struct NodeSpec<'a> {
 impl NodeSpec<'_> {
     fn flags(&self) -> u8 {
         [
-            (self.steered.is_some(), STEERED),
+            (self.computed.is_some(), COMPUTED),
             (self.occluder.is_some(), OCCLUDER),
             (self.wildcard.is_some(), WILDCARD),
             (self.is_cut, CUT),
@@ -104,7 +104,7 @@ impl NodeSpec<'_> {
         octets.extend_from_slice(owner);
         let place = |at: u32| positions[at as usize];
         let numbers = [
-            self.steered.map(|steered| steered.0),
+            self.computed.map(Computed::pack),
             self.occluder.map(place),
             self.wildcard.map(place),
         ];
@@ -238,9 +238,10 @@ impl<'z> Node<'z> {
         }
     }
 
-    /// The steered name that gives this node's A and AAAA.
-    pub fn steered(&self) -> Option<SteeredIx> {
-        self.number(STEERED).map(SteeredIx)
+    /// What gives the data of this node that its master file does not hold.
+    #[inline(always)] // Hot path, once per query (benches/answer.rs).
+    pub fn computed(&self) -> Option<Computed> {
+        self.number(COMPUTED).map(Computed::unpack)
     }
 
     /// Whether a zone is delegated here: NS records below the apex (RFC 1034 s4.2).
@@ -357,6 +358,7 @@ mod tests {
     use super::*;
     use crate::base::diag::Place;
     use crate::base::diag::Report;
+    use crate::base::ix::AliasIx;
     use crate::zone::check;
     use crate::zone::compile;
     use crate::zone::zone::Zone;
@@ -382,7 +384,7 @@ mod tests {
             .map(|bits: u32| NodeSpec {
                 owner: Cow::Owned(n(&format!("n{bits}.z."))),
                 records: &records[..(bits % 2) as usize],
-                steered: (bits & 1 != 0).then_some(SteeredIx(bits)),
+                computed: (bits & 1 != 0).then_some(Computed::Alias(AliasIx(bits))),
                 occluder: (bits & 2 != 0).then_some(31 - bits),
                 wildcard: (bits & 4 != 0).then_some(bits / 2),
                 is_cut: bits & 8 != 0,
@@ -397,7 +399,7 @@ mod tests {
         let position = |at: u32| nodes[at as usize].0;
         for ((position_here, node), spec) in nodes.iter().zip(&specs) {
             assert_eq!(node.to_name(), *spec.owner);
-            assert_eq!(node.steered(), spec.steered);
+            assert_eq!(node.computed(), spec.computed);
             assert_eq!(node.occluder(), spec.occluder.map(position));
             assert_eq!(node.wildcard(), spec.wildcard.map(position));
             assert_eq!(node.is_cut(), spec.is_cut);

@@ -20,11 +20,14 @@ use crate::wire::encode::Owner;
 use crate::wire::header::Flags;
 use crate::wire::header::HEADER_LEN;
 use crate::wire::query::Echo;
+use crate::wire::svcb::HintParts;
 use crate::zone::arena::Node;
+use crate::zone::computed::Computed;
+use crate::zone::computed::ComputedOwner;
+use crate::zone::computed::may_be_with_cname;
 use crate::zone::find::Lookup;
 use crate::zone::master::Record;
 use crate::zone::rdata;
-use crate::zone::zone::SteeredOwner;
 use crate::zone::zone::Zone;
 
 /// The default of BIND's `max-records-per-type`.
@@ -70,22 +73,22 @@ pub(super) fn sort(apex: &Name, records: &mut Vec<Record>, report: &mut Report) 
     });
 }
 
-/// Takes out the digest of the zone at the apex (RFC 8976) if names of the zone are steered: it covers
-/// the file, and secondaries receive the steered names' addresses beside it.
+/// Takes out the digest of the zone at the apex (RFC 8976) if names of the zone are computed: it covers
+/// the file, and secondaries receive those beside it.
 pub(super) fn drop_digest(
     apex: &Name,
     records: &mut Vec<Record>,
-    steered: &[&SteeredOwner],
+    computed: &[&ComputedOwner],
     report: &mut Report,
 ) {
-    let Some(SteeredOwner { owner, .. }) = steered.first() else {
+    let Some(ComputedOwner { owner, .. }) = computed.first() else {
         return;
     };
     records.retain(|record| {
         let is_digest = record.rtype == RrType::ZONEMD && record.owner == *apex;
         if is_digest {
             let message = format!(
-                "this ZONEMD is left out: it cannot cover the addresses of steered names, such as `{owner}`"
+                "this ZONEMD is left out: it cannot cover data that come from elsewhere, such as those of `{owner}`"
             );
             report.warning(record.place.clone(), message);
         }
@@ -132,7 +135,7 @@ pub(super) fn apex(apex: &Name, file: &Arc<str>, records: &[Record], report: &mu
 pub(super) fn owners(
     apex: &Name,
     records: &[Record],
-    steered: &[&SteeredOwner],
+    computed: &[&ComputedOwner],
     report: &mut Report,
 ) {
     for records in records.chunk_by(|a, b| a.owner == b.owner) {
@@ -141,18 +144,47 @@ pub(super) fn owners(
         coexistence(apex, records, report);
         ttls(records, report);
         sizes(records, report);
-        if steered.binary_search_by(|s| s.owner.cmp(owner)).is_ok() {
-            for record in records {
-                if matches!(record.rtype, RrType::A | RrType::AAAA | RrType::CNAME) {
-                    let message = format!(
-                        "`{owner}` is steered, so its {} cannot stand in the zone",
-                        record.rtype
-                    );
-                    report.error(record.place.clone(), message);
-                }
-            }
+        if let Ok(at) = computed.binary_search_by(|computed| computed.owner.cmp(owner)) {
+            beside_computed(records, computed[at].computed, report);
         }
     }
+    let at_apex = computed.first().filter(|first| first.owner == *apex);
+    if let Some(first) = at_apex.filter(|first| first.computed.is_cname()) {
+        let message = format!("`{apex}` is an apex, which cannot have a CNAME");
+        report.error(first.place.clone(), message);
+    }
+}
+
+/// Records of an owner some of whose data come from elsewhere.
+fn beside_computed(records: &[Record], computed: Computed, report: &mut Report) {
+    for Record {
+        owner,
+        rtype,
+        rdata,
+        place,
+        ..
+    } in records
+    {
+        // An apex with a CNAME is reported as such.
+        let is_of_apex = matches!(*rtype, RrType::SOA | RrType::NS);
+        if computed.excludes(*rtype) && !(computed.is_cname() && is_of_apex) {
+            let what = computed.as_str();
+            let message = format!("`{owner}` is {what}, so its {rtype} cannot stand in the zone");
+            report.error(place.clone(), message);
+        } else if computed.gives_hints() && has_own_hints(owner, *rtype, rdata) {
+            let message = format!(
+                "`{owner}` has `hints = true`, so its {rtype} cannot have hints of its own addresses"
+            );
+            report.error(place.clone(), message);
+        }
+    }
+}
+
+/// Whether a record of an owner has hints of the owner's addresses (RFC 9460 s7.3).
+pub(super) fn has_own_hints(owner: &Name, rtype: RrType, rdata: &[u8]) -> bool {
+    let owner = QName::from_name(owner);
+    matches!(rtype, RrType::HTTPS | RrType::SVCB)
+        && HintParts::of(rdata, owner.wire()).is_some_and(|parts| parts.has_hints())
 }
 
 /// SOA at the apex only, and one record of the types that can have no more.
@@ -176,18 +208,10 @@ fn singletons(apex: &Name, records: &[Record], report: &mut Report) {
 fn coexistence(apex: &Name, records: &[Record], report: &mut Report) {
     let owner = &records[0].owner;
     let has = |rtype| records.iter().find(|record| record.rtype == rtype);
-    // RFC 2181 s10.1, RFC 4034 s4: what signs a CNAME or denies its neighbours may be beside it.
-    let may_join = [
-        RrType::CNAME,
-        RrType::RRSIG,
-        RrType::NSEC,
-        RrType::KEY,
-        RrType::SIG,
-    ];
     if let Some(cname) = has(RrType::CNAME)
         && let Some(other) = records
             .iter()
-            .find(|record| !may_join.contains(&record.rtype))
+            .find(|record| !may_be_with_cname(record.rtype))
     {
         let message = format!(
             "`{owner}` has a CNAME and, in line {}, {}, expected the CNAME alone",
@@ -296,18 +320,20 @@ fn fits_response(set: &[Record]) -> bool {
 pub(super) fn references(
     zone: &Zone,
     records: &[Record],
-    steered: &[&SteeredOwner],
+    computed: &[&ComputedOwner],
     report: &mut Report,
 ) {
-    for steered in steered {
-        let node = zone.node(&QName::from_name(&steered.owner));
+    for ComputedOwner {
+        owner,
+        computed,
+        place,
+    } in computed
+    {
+        let node = zone.node(&QName::from_name(owner));
         if let Some(occluder) = node.and_then(|node| zone.occluder(node)) {
-            let message = format!(
-                "`{}` cannot be steered, as it is {}",
-                steered.owner,
-                hidden_by(&steered.owner, occluder)
-            );
-            report.error(steered.place.clone(), message);
+            let (what, hidden) = (computed.as_str(), hidden_by(owner, occluder));
+            let message = format!("`{owner}` cannot be {what}, as it is {hidden}");
+            report.error(place.clone(), message);
         }
     }
     let glue: HashSet<Name> = records
@@ -400,7 +426,7 @@ fn check_target(zone: &Zone, record: &Record, report: &mut Report) {
     let qname = QName::from_name(&target);
     let has_address = |node: Node<'_>| {
         let types = [RrType::A, RrType::AAAA];
-        node.steered().is_some() || types.iter().any(|rtype| node.rrset(*rtype).is_some())
+        node.computed().is_some() || types.iter().any(|rtype| node.rrset(*rtype).is_some())
     };
     let complaint = match zone.find(&qname) {
         Lookup::Node { node, .. } if node.rrset(RrType::CNAME).is_some() => "is an alias (CNAME)",

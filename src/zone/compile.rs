@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use crate::base::diag::Place;
 use crate::base::diag::Report;
-use crate::base::ix::SteeredIx;
 use crate::base::name::Name;
 use crate::base::rr::RrType;
 use crate::zone::arena::Arena;
 use crate::zone::arena::NodeSpec;
 use crate::zone::check;
+use crate::zone::computed::Computed;
+use crate::zone::computed::ComputedOwner;
 use crate::zone::master::Record;
-use crate::zone::zone::SteeredOwner;
 use crate::zone::zone::Zone;
 
 impl Zone {
@@ -30,51 +30,55 @@ impl Zone {
         apex: &Name,
         file: &Arc<str>,
         mut records: Vec<Record>,
-        steered: &[SteeredOwner],
+        computed: &[ComputedOwner],
         report: &mut Report,
     ) -> Option<Self> {
-        let mut steered: Vec<&SteeredOwner> = steered
+        let mut computed: Vec<&ComputedOwner> = computed
             .iter()
-            .filter(|steered| steered.owner.is_at_or_below(apex))
+            .filter(|computed| computed.owner.is_at_or_below(apex))
             .collect();
-        steered.sort_by(|a, b| a.owner.cmp(&b.owner));
-        steered.dedup_by(|later, first| later.owner == first.owner);
+        computed.sort_by(|a, b| a.owner.cmp(&b.owner));
+        computed.dedup_by(|later, first| later.owner == first.owner);
         check::sort(apex, &mut records, report);
-        check::drop_digest(apex, &mut records, &steered, report);
+        check::drop_digest(apex, &mut records, &computed, report);
         check::signed(apex, &records, report);
         check::apex(apex, file, &records, report);
-        check::owners(apex, &records, &steered, report);
-        let Some(zone) = lay_out(apex, &records, &steered) else {
+        check::owners(apex, &records, &computed, report);
+        let Some(zone) = lay_out(apex, &records, &computed) else {
             let message = "this zone takes more memory than the 64 GiB that one zone can have";
             report.error(Place::file(file), message);
             return None;
         };
-        check::references(&zone, &records, &steered, report);
+        check::references(&zone, &records, &computed, report);
         (!report.has_errors()).then_some(zone)
     }
 }
 
-/// The zone of records and steered owners that are sorted and lie at or below the apex; `None` if it
+/// The zone of records and computed owners that are sorted and lie at or below the apex; `None` if it
 /// takes more memory than positions reach.
-pub(super) fn lay_out(apex: &Name, records: &[Record], steered: &[&SteeredOwner]) -> Option<Zone> {
-    let specs = collect_nodes(apex, records, steered);
+pub(super) fn lay_out(
+    apex: &Name,
+    records: &[Record],
+    computed: &[&ComputedOwner],
+) -> Option<Zone> {
+    let specs = collect_nodes(apex, records, computed);
     let arena = Arena::new(&specs)?;
-    let has_steered = !steered.is_empty();
-    Some(Zone::new(arena, specs.len(), records.len(), has_steered))
+    let has_computed = !computed.is_empty();
+    Some(Zone::new(arena, specs.len(), records.len(), has_computed))
 }
 
-/// The nodes of such records and steered owners, in canonical order.
+/// The nodes of such records and computed owners, in canonical order.
 fn collect_nodes<'a>(
     apex: &'a Name,
     records: &'a [Record],
-    steered: &[&'a SteeredOwner],
+    computed: &[&'a ComputedOwner],
 ) -> Vec<NodeSpec<'a>> {
     let mut collector = NodeCollector::default();
-    let mut owners = owners(records, steered).peekable();
+    let mut owners = owners(records, computed).peekable();
     if owners.peek().is_none_or(|(owner, ..)| *owner != apex) {
         collector.add(Cow::Borrowed(apex), &[], None);
     }
-    for (owner, records, steered) in owners {
+    for (owner, records, computed) in owners {
         collector.leave_other_branches(owner);
         // Names between the deepest ancestor so far and the owner are empty non-terminals.
         let n_between = owner.n_labels() - apex.n_labels() - collector.path.len();
@@ -83,7 +87,7 @@ fn collect_nodes<'a>(
         for owner in between.into_iter().rev() {
             collector.add(Cow::Owned(owner), &[], None);
         }
-        collector.add(Cow::Borrowed(owner), records, steered);
+        collector.add(Cow::Borrowed(owner), records, computed);
     }
     collector.specs
 }
@@ -104,7 +108,7 @@ impl<'a> NodeCollector<'a> {
     }
 
     /// Adds a spec below the end of the path; a wildcard makes itself known to its parent.
-    fn add(&mut self, owner: Cow<'a, Name>, records: &'a [Record], steered: Option<SteeredIx>) {
+    fn add(&mut self, owner: Cow<'a, Name>, records: &'a [Record], computed: Option<Computed>) {
         let ix = self.specs.len() as u32;
         let has = |records: &[Record], rtype| records.iter().any(|record| record.rtype == rtype);
         let is_cut = !self.path.is_empty() && has(records, RrType::NS);
@@ -126,38 +130,38 @@ impl<'a> NodeCollector<'a> {
         self.specs.push(NodeSpec {
             owner,
             records,
-            steered,
+            computed,
             occluder: occluder.or(is_cut.then_some(ix)),
             wildcard: None,
             is_cut,
-            is_denial: is_denial && steered.is_none(),
+            is_denial: is_denial && computed.is_none(),
         });
     }
 }
 
-/// An owner with its records and the steered name that it is.
-type OwnerData<'a> = (&'a Name, &'a [Record], Option<SteeredIx>);
+/// An owner with its records and the computed name that it is.
+type OwnerData<'a> = (&'a Name, &'a [Record], Option<Computed>);
 
 /// The owners in canonical order.
 fn owners<'a>(
     records: &'a [Record],
-    steered: &[&'a SteeredOwner],
+    computed: &[&'a ComputedOwner],
 ) -> impl Iterator<Item = OwnerData<'a>> {
     let mut groups = records.chunk_by(|a, b| a.owner == b.owner).peekable();
-    let mut steered = steered.iter().copied().peekable();
+    let mut computed = computed.iter().copied().peekable();
     std::iter::from_fn(move || {
-        let order = match (groups.peek(), steered.peek()) {
-            (Some(group), Some(steered)) => group[0].owner.cmp(&steered.owner),
+        let order = match (groups.peek(), computed.peek()) {
+            (Some(group), Some(computed)) => group[0].owner.cmp(&computed.owner),
             (Some(_), None) => Ordering::Less,
             (None, _) => Ordering::Greater,
         };
         let group = groups.next_if(|_| order.is_le());
-        let steered = steered.next_if(|_| order.is_ge());
+        let computed = computed.next_if(|_| order.is_ge());
         let owner = match group {
             Some(records) => &records[0].owner,
-            None => &steered?.owner,
+            None => &computed?.owner,
         };
-        let steered = steered.map(|steered| steered.steered);
-        Some((owner, group.unwrap_or_default(), steered))
+        let computed = computed.map(|computed| computed.computed);
+        Some((owner, group.unwrap_or_default(), computed))
     })
 }

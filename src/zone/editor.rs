@@ -14,6 +14,10 @@ use crate::base::qname::QName;
 use crate::base::rr::Rcode;
 use crate::base::rr::RrType;
 use crate::base::serial;
+use crate::zone::check;
+use crate::zone::computed::Computed;
+use crate::zone::computed::SteeredTypes;
+use crate::zone::computed::may_be_with_cname;
 use crate::zone::difference::Difference;
 use crate::zone::difference::Net;
 use crate::zone::difference::NetChange;
@@ -223,17 +227,18 @@ impl<'z> Editor<'z> {
     }
 
     fn is_in_use(&self, name: &Name) -> bool {
-        self.is_steered(name) || !self.records(name).is_empty()
+        self.computed(name).is_some() || !self.records(name).is_empty()
     }
 
     fn has(&self, name: &Name, rtype: RrType) -> bool {
-        let is_address = matches!(rtype, RrType::A | RrType::AAAA);
-        is_address && self.is_steered(name) || self.records(name).iter().any(|r| r.rtype == rtype)
+        let computed = self.computed(name);
+        computed.is_some_and(|computed| computed.gives(rtype))
+            || self.records(name).iter().any(|r| r.rtype == rtype)
     }
 
-    fn is_steered(&self, name: &Name) -> bool {
-        let node = self.zone.node(&QName::from_name(name));
-        node.is_some_and(|node| node.steered().is_some())
+    /// What gives the data of a name that do not come from the zone.
+    fn computed(&self, name: &Name) -> Option<Computed> {
+        self.zone.node(&QName::from_name(name))?.computed()
     }
 
     /// What the zone has at an owner, without the changes.
@@ -252,18 +257,20 @@ impl<'z> Editor<'z> {
     /// Why these records cannot be at an owner of this zone.
     fn conflict(&self, owner: &Name, records: &[Record]) -> Option<&'static str> {
         let has = |rtype| records.iter().any(|record| record.rtype == rtype);
-        let is_steered = self.is_steered(owner);
+        let computed = self.computed(owner);
+        let is_excluded = |record: &Record| computed.is_some_and(|c| c.excludes(record.rtype));
+        let has_own_hints = |r: &Record| check::has_own_hints(owner, r.rtype, &r.rdata);
         let is_apex = owner == self.zone.apex();
         let has_dname = |name: &Name| self.has(name, RrType::DNAME);
         let n_inside = owner.n_labels().saturating_sub(self.zone.apex().n_labels());
         let mut above = std::iter::successors(owner.parent(), Name::parent).take(n_inside);
-        if is_steered
-            && [RrType::A, RrType::AAAA, RrType::CNAME]
-                .into_iter()
-                .any(has)
+        if let Some(computed) = computed.filter(|_| records.iter().any(is_excluded)) {
+            Some(not_of_zone(computed))
+        } else if computed.is_some_and(Computed::gives_hints) && records.iter().any(has_own_hints) {
+            Some("the name is steered: its address hints come from pools")
+        } else if has(RrType::CNAME)
+            && (is_apex || !records.iter().all(|r| may_be_with_cname(r.rtype)))
         {
-            Some("the name is steered: its addresses come from pools")
-        } else if has(RrType::CNAME) && (is_apex || !records.iter().all(may_be_with_cname)) {
             Some("a CNAME cannot be beside other records")
         } else if !is_apex && has(RrType::DNAME) && has(RrType::NS) {
             Some("a DNAME cannot be beside NS records below the apex")
@@ -331,12 +338,9 @@ impl Draft<'_, '_> {
 
     /// Pools cannot be changed by an update, and it must not look as if they had been.
     fn deletable(&self, owner: &Name, rtype: RrType) -> Result<(), Refused> {
-        let is_address = matches!(rtype, RrType::A | RrType::AAAA);
-        match is_address && self.editor.is_steered(owner) {
-            true => Err(refused(
-                "the name is steered: its addresses come from pools",
-            )),
-            false => Ok(()),
+        match self.editor.computed(owner) {
+            Some(computed) if computed.gives(rtype) => Err(refused(not_of_zone(computed))),
+            _ => Ok(()),
         }
     }
 
@@ -361,8 +365,8 @@ impl Draft<'_, '_> {
                 }
                 return Ok(());
             }
-            RrType::CNAME if !records.iter().all(may_be_with_cname) => return Ok(()),
-            _ if has_cname && !may_be_with_cname(new) => return Ok(()),
+            RrType::CNAME if !records.iter().all(|r| may_be_with_cname(r.rtype)) => return Ok(()),
+            _ if has_cname && !may_be_with_cname(new.rtype) => return Ok(()),
             _ => {}
         }
         let replaces = |old: &Record| {
@@ -387,16 +391,16 @@ impl Draft<'_, '_> {
     }
 }
 
-/// RFC 2181 s10.1, RFC 4034 s4.
-fn may_be_with_cname(record: &Record) -> bool {
-    let types = [
-        RrType::CNAME,
-        RrType::RRSIG,
-        RrType::NSEC,
-        RrType::KEY,
-        RrType::SIG,
-    ];
-    types.contains(&record.rtype)
+/// Why records cannot be at a name, or be taken from it.
+fn not_of_zone(computed: Computed) -> &'static str {
+    match computed {
+        Computed::Alias(_) => "the name is an alias: its addresses are its target's",
+        Computed::Steered {
+            types: SteeredTypes::Cname,
+            ..
+        } => "the name is steered: it has the CNAME of a pool and no other data",
+        Computed::Steered { .. } => "the name is steered: its addresses come from pools",
+    }
 }
 
 #[cfg(test)]
@@ -407,7 +411,8 @@ mod tests {
     use crate::base::diag::Place;
     use crate::base::diag::Report;
     use crate::base::ix::SteeredIx;
-    use crate::zone::SteeredOwner;
+    use crate::zone::ComputedOwner;
+    use crate::zone::SteeredTypes;
     use crate::zone::journal::Journal;
     use crate::zone::journal::digest;
     use crate::zone::journal::next_frame;
@@ -432,8 +437,8 @@ mod tests {
         records
     }
 
-    fn zone(records: Vec<Record>, steered: &[SteeredOwner]) -> Option<Zone> {
-        Zone::compile(&apex(), &file(), records, steered, &mut Report::default())
+    fn zone(records: Vec<Record>, computed: &[ComputedOwner]) -> Option<Zone> {
+        Zone::compile(&apex(), &file(), records, computed, &mut Report::default())
     }
 
     /// All records of a zone, sorted.
@@ -459,9 +464,12 @@ mod tests {
     #[test]
     fn steered_names_keep_their_addresses_to_themselves() {
         let owner = Name::parse("app.z.").expect("a name");
-        let steered = SteeredOwner {
+        let steered = ComputedOwner {
             owner: owner.clone(),
-            steered: SteeredIx(0),
+            computed: Computed::Steered {
+                ix: SteeredIx(0),
+                types: SteeredTypes::default(),
+            },
             place: Place::file(&file()),
         };
         let zone = zone(read(ZONE), &[steered]).expect("a sound zone");

@@ -8,6 +8,7 @@
 mod arena;
 mod check;
 mod compile;
+mod computed;
 pub mod difference;
 pub mod editor;
 mod find;
@@ -27,6 +28,8 @@ mod tests;
 pub use arena::Node;
 pub use arena::Nodes;
 pub use arena::RrSets;
+pub use computed::Computed;
+pub use computed::ComputedOwner;
+pub use computed::SteeredTypes;
 pub use find::Lookup;
-pub use zone::SteeredOwner;
 pub use zone::Zone;

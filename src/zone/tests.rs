@@ -12,10 +12,19 @@ use crate::base::diag::Report;
 use crate::base::ix::SteeredIx;
 use crate::base::name::Name;
 use crate::base::qname::QName;
+use crate::zone::Computed;
+use crate::zone::ComputedOwner;
 use crate::zone::Lookup;
-use crate::zone::SteeredOwner;
+use crate::zone::SteeredTypes;
 use crate::zone::Zone;
 use crate::zone::master;
+
+fn nth_steered(at: usize) -> Computed {
+    Computed::Steered {
+        ix: SteeredIx::new(at),
+        types: SteeredTypes::default(),
+    }
+}
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -49,12 +58,12 @@ fn load(path: &Path, steered: &[&str]) -> (Option<Zone>, Report, Vec<u8>) {
     };
     let mut report = Report::default();
     let records = master::read(&file, &octets, &apex, &mut include, &mut report);
-    let steered: Vec<SteeredOwner> = steered
+    let steered: Vec<ComputedOwner> = steered
         .iter()
         .enumerate()
-        .map(|(at, name)| SteeredOwner {
+        .map(|(at, name)| ComputedOwner {
             owner: Name::parse_relative(name, &apex).expect("owner"),
-            steered: SteeredIx::new(at),
+            computed: nth_steered(at),
             place: Place {
                 file: "pools.toml".into(),
                 line: at as u32 + 1,
@@ -110,17 +119,18 @@ fn steered_owners_become_nodes_and_names_are_in_order() {
     let zone = zone.unwrap_or_else(|| panic!("{report}"));
     let names: Vec<Name> = zone.iter().map(|node| node.to_name()).collect();
     assert!(names.is_sorted() && names.len() == zone.n_names());
-    assert_eq!(zone.apex_node().steered(), Some(SteeredIx(1)));
+    let is = |at| Some(nth_steered(at));
+    assert_eq!(zone.apex_node().computed(), is(1));
     let qname = |text| {
         let name = Name::parse_relative(text, zone.apex()).expect(text);
         QName::from_name(&name)
     };
     let steered = |text| {
         zone.node(&qname(text))
-            .map(|node| (node.steered(), node.rrsets().count()))
+            .map(|node| (node.computed(), node.rrsets().count()))
     };
-    assert_eq!(steered("APP"), Some((Some(SteeredIx(0)), 2)));
-    assert_eq!(steered("*.new.deep"), Some((Some(SteeredIx(2)), 0)));
+    assert_eq!(steered("APP"), Some((is(0), 2)));
+    assert_eq!(steered("*.new.deep"), Some((is(2), 0)));
     assert_eq!(steered("deep"), Some((None, 0)), "an empty non-terminal");
     assert_eq!(
         steered("ns1.lab"),
@@ -151,6 +161,16 @@ fn steered_owners_become_nodes_and_names_are_in_order() {
 /// Compiles `z.` with an SOA, an NS and these lines, of which the first is line 3; diagnostics without the
 /// file's name.
 fn compile(lines: &str, steered: &[&str]) -> (Option<Zone>, Vec<String>) {
+    let steered = steered.iter().map(|owner| ComputedOwner {
+        owner: Name::parse(owner).expect("owner"),
+        computed: nth_steered(0),
+        place: Place::file(&"pools.toml".into()),
+    });
+    compile_with(lines, &steered.collect::<Vec<_>>())
+}
+
+/// The same with these owners of what is computed.
+fn compile_with(lines: &str, computed: &[ComputedOwner]) -> (Option<Zone>, Vec<String>) {
     let file: Arc<str> = "z".into();
     let apex = Name::parse("z.").expect("name");
     let text = format!("@ 60 SOA . . 1 1 1 1 1\n@ 60 NS ns.\n{lines}");
@@ -160,15 +180,7 @@ fn compile(lines: &str, steered: &[&str]) -> (Option<Zone>, Vec<String>) {
     };
     let mut report = Report::default();
     let records = master::read(&file, text.as_bytes(), &apex, &mut include, &mut report);
-    let steered: Vec<SteeredOwner> = steered
-        .iter()
-        .map(|owner| SteeredOwner {
-            owner: Name::parse(owner).expect("owner"),
-            steered: SteeredIx::new(0),
-            place: Place::file(&"pools.toml".into()),
-        })
-        .collect();
-    let zone = Zone::compile(&apex, &file, records, &steered, &mut report);
+    let zone = Zone::compile(&apex, &file, records, computed, &mut report);
     let diagnostics = report.sorted().into_iter();
     let shown = diagnostics.map(|diagnostic| diagnostic.to_string()[2..].to_owned());
     (zone, shown.collect())
@@ -192,6 +204,58 @@ fn records_outside_the_zone_are_passed_over() {
         diagnostics,
         expected.map(|(line, owner)| warning(line, owner))
     );
+}
+
+#[test]
+fn what_is_computed_is_not_in_the_zone_as_well() {
+    let hints = SteeredTypes::Addresses {
+        hints: true,
+        txt: false,
+    };
+    let txt = SteeredTypes::Addresses {
+        hints: false,
+        txt: true,
+    };
+    let hinted = "`a.z.` has `hints = true`, so its HTTPS cannot have hints of its own addresses";
+    for (types, lines, expected) in [
+        (hints, "a 60 HTTPS 1 . alpn=h2\n", ""),
+        (hints, "a 60 HTTPS 1 b.z. ipv4hint=192.0.2.1\n", ""),
+        (hints, "a 60 HTTPS 1 . ipv4hint=192.0.2.1\n", hinted),
+        (hints, "a 60 HTTPS 1 A.z. port=1 ipv6hint=::1\n", hinted),
+        (txt, "a 60 HTTPS 1 . ipv4hint=192.0.2.1\n", ""),
+        (
+            txt,
+            "a 60 TXT x\n",
+            "`a.z.` is steered, so its TXT cannot stand in the zone",
+        ),
+        (SteeredTypes::Cname, "b 60 TXT x\n", ""),
+        (
+            SteeredTypes::Cname,
+            "a 60 TXT x\n",
+            "`a.z.` is steered with a CNAME, so its TXT cannot stand in the zone",
+        ),
+    ] {
+        let steered = |owner: &str| ComputedOwner {
+            owner: Name::parse(owner).expect("owner"),
+            computed: Computed::Steered {
+                ix: SteeredIx::new(0),
+                types,
+            },
+            place: Place::file(&"pools.toml".into()),
+        };
+        let (zone, diagnostics) = compile_with(lines, &[steered("a.z.")]);
+        let expected: Vec<_> = expected
+            .lines()
+            .map(|line| format!("3:1: {line}"))
+            .collect();
+        assert_eq!(diagnostics, expected, "{types:?} {lines}");
+        assert_eq!(zone.is_some(), expected.is_empty());
+        if types == SteeredTypes::Cname {
+            let (_, diagnostics) = compile_with("", &[steered("z.")]);
+            let fault = "ols.toml:1:1: `z.` is an apex, which cannot have a CNAME";
+            assert_eq!(diagnostics, [fault]);
+        }
+    }
 }
 
 #[test]
@@ -323,7 +387,7 @@ fn a_digest_of_the_zone_is_left_out_beside_steered_names() {
     }
     assert_eq!(
         compile(lines, &["app.z."]).1[0],
-        "3:1: warning: this ZONEMD is left out: it cannot cover the addresses of steered names, such as `app.z.`"
+        "3:1: warning: this ZONEMD is left out: it cannot cover data that come from elsewhere, such as those of `app.z.`"
     );
 }
 

@@ -6,8 +6,6 @@
 
 use std::sync::Arc;
 
-use crate::base::diag::Place;
-use crate::base::ix::SteeredIx;
 use crate::base::name::Name;
 use crate::base::qname::QName;
 use crate::base::rr::RrSet;
@@ -18,17 +16,6 @@ use crate::zone::arena::Nodes;
 use crate::zone::difference::Difference;
 use crate::zone::hash::Table;
 
-/// An owner name whose A and AAAA come from a policy instead of the master file.
-#[derive(Clone, Debug)]
-pub struct SteeredOwner {
-    /// The owner name.
-    pub owner: Name,
-    /// Which steered name it is.
-    pub steered: SteeredIx,
-    /// Where the operator wrote it.
-    pub place: Place,
-}
-
 /// A zone that passed all checks; it has one SOA, and NS records at its apex.
 #[derive(Debug)]
 pub struct Zone {
@@ -38,13 +25,13 @@ pub struct Zone {
     pub(super) n_apex_labels: usize,
     n_names: usize,
     n_records: usize,
-    has_steered: bool,
+    has_computed: bool,
     history: Vec<Arc<Difference>>,
 }
 
 impl Zone {
     /// A zone whose nodes are laid out and of which nothing is checked yet.
-    pub(super) fn new(arena: Arena, n_names: usize, n_records: usize, has_steered: bool) -> Self {
+    pub(super) fn new(arena: Arena, n_names: usize, n_records: usize, has_computed: bool) -> Self {
         let mut nodes = arena.nodes_from(0);
         let entries = std::iter::from_fn(|| {
             let position = nodes.position();
@@ -60,7 +47,7 @@ impl Zone {
             table,
             n_names,
             n_records,
-            has_steered,
+            has_computed,
             history: Vec::new(),
         }
     }
@@ -115,9 +102,9 @@ impl Zone {
         self.n_records
     }
 
-    /// Whether names of the zone are steered.
-    pub fn has_steered(&self) -> bool {
-        self.has_steered
+    /// Whether data of some names come from the configuration.
+    pub fn has_computed(&self) -> bool {
+        self.has_computed
     }
 
     /// Whether another zone holds the same records.

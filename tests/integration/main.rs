@@ -28,6 +28,7 @@ mod signals;
 mod sources;
 mod steering;
 mod transfer;
+mod types;
 mod updates;
 mod vantage;
 mod webhook;

@@ -45,7 +45,7 @@ pub fn plan(
     };
     let name = |origin: &str| Name::parse(origin).expect("an origin");
     let apexes: Vec<Name> = zones.iter().map(|(origin, _)| name(origin)).collect();
-    let owners = owners_by_zone(&pools.steered, &apexes, &mut report);
+    let owners = owners_by_zone(&pools, &apexes, &mut report);
     let mut compiled = Vec::new();
     for (((origin, text), apex), owners) in zones.iter().zip(&apexes).zip(owners) {
         let file: Arc<str> = format!("{origin}.zone").into();

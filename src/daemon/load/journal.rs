@@ -18,7 +18,7 @@ use crate::base::name::Name;
 use crate::base::serial;
 use crate::daemon::files;
 use crate::daemon::files::MAX_DATA_LEN;
-use crate::zone::SteeredOwner;
+use crate::zone::ComputedOwner;
 use crate::zone::Zone;
 use crate::zone::difference::Difference;
 use crate::zone::difference::Net;
@@ -70,7 +70,7 @@ struct OnDisk {
 /// reported.
 pub(super) fn overlay(
     base: Zone,
-    owners: &[SteeredOwner],
+    owners: &[ComputedOwner],
     state_dir: Option<&Path>,
     report: &mut Report,
 ) -> Option<(Zone, Option<ZoneJournal>)> {

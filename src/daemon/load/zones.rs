@@ -27,7 +27,7 @@ use crate::daemon::load::origins::Origin;
 use crate::daemon::load::reader::Reader;
 use crate::daemon::load::reader::Source;
 use crate::state::plan::owners_by_zone;
-use crate::zone::SteeredOwner;
+use crate::zone::ComputedOwner;
 use crate::zone::Zone;
 use crate::zone::master;
 use crate::zone::set::ZoneSet;
@@ -38,7 +38,7 @@ pub(super) struct LoadedZone {
     pub(super) path: PathBuf,
     /// The file and everything it includes.
     sources: Vec<Source>,
-    pub(super) owners: Vec<SteeredOwner>,
+    pub(super) owners: Vec<ComputedOwner>,
     /// As it is served, with its dynamic updates.
     pub(super) zone: Arc<Zone>,
     /// Of its dynamic updates; `None` if there never were any.
@@ -120,7 +120,7 @@ pub(super) struct LoadedZones {
 
 /// No zones, as none are configured: steered names are then at fault.
 pub(super) fn none(pools: &Pools, report: &mut Report) -> LoadedZones {
-    owners_by_zone(&pools.steered, &[], report);
+    owners_by_zone(pools, &[], report);
     LoadedZones {
         zones: Vec::new(),
         apexes: Some(HashSet::new()),
@@ -153,11 +153,11 @@ pub(super) fn load(
     let apexes: Vec<Name> = by_apex(&named, report).into_keys().collect();
     let all_are_known = named.len() == n_files;
     let mut outside = Report::default();
-    let owners = owners_by_zone(&pools.steered, &apexes, &mut outside);
+    let owners = owners_by_zone(pools, &apexes, &mut outside);
     if all_are_known {
         report.append(outside);
     }
-    let owners: HashMap<&Name, Vec<SteeredOwner>> = apexes.iter().zip(owners).collect();
+    let owners: HashMap<&Name, Vec<ComputedOwner>> = apexes.iter().zip(owners).collect();
     let mut zones = Vec::with_capacity(n_files);
     for (path, apex) in &named {
         let owners = owners.get(apex).map(Vec::as_slice).unwrap_or_default();
@@ -240,7 +240,7 @@ fn by_apex<'a>(named: &'a [(PathBuf, Name)], report: &mut Report) -> HashMap<Nam
 fn zone(
     path: &Path,
     apex: &Name,
-    owners: &[SteeredOwner],
+    owners: &[ComputedOwner],
     before: &Before<'_>,
     reader: &mut Reader<'_>,
     report: &mut Report,
@@ -308,14 +308,14 @@ pub(super) struct Before<'a> {
 
 impl Before<'_> {
     /// The zone of a file as it was compiled for these owners.
-    fn of(&self, path: &Path, apex: &Name, owners: &[SteeredOwner]) -> Option<&LoadedZone> {
+    fn of(&self, path: &Path, apex: &Name, owners: &[ComputedOwner]) -> Option<&LoadedZone> {
         let known = self.zones.get(path)?;
         (known.zone.apex() == apex && same_owners(&known.owners, owners)).then_some(known)
     }
 
     /// The last good content of a zone: from memory, or compiled again from the copy if other names are
     /// steered.
-    fn recover(&self, path: &Path, apex: &Name, owners: &[SteeredOwner]) -> Option<LoadedZone> {
+    fn recover(&self, path: &Path, apex: &Name, owners: &[ComputedOwner]) -> Option<LoadedZone> {
         if let Some(known) = self.of(path, apex, owners) {
             return Some(known.clone());
         }
@@ -334,18 +334,18 @@ impl Before<'_> {
 }
 
 /// Whether a zone compiled for some owners serves for others; where they were written is no matter.
-fn same_owners(a: &[SteeredOwner], b: &[SteeredOwner]) -> bool {
+fn same_owners(a: &[ComputedOwner], b: &[ComputedOwner]) -> bool {
     a.len() == b.len()
         && a.iter()
             .zip(b)
-            .all(|(a, b)| (&a.owner, a.steered) == (&b.owner, b.steered))
+            .all(|(a, b)| (&a.owner, a.computed) == (&b.owner, b.computed))
 }
 
 /// What a zone is compiled from.
 struct Definition<'a> {
     path: &'a Path,
     apex: &'a Name,
-    owners: &'a [SteeredOwner],
+    owners: &'a [ComputedOwner],
     /// Where its dynamic updates are.
     state_dir: Option<&'a Path>,
 }

@@ -6,6 +6,8 @@ use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
 
 use crate::base::digits;
+use crate::wire::svcb::IPV4HINT;
+use crate::wire::svcb::IPV6HINT;
 use crate::zone::lex::Fault;
 use crate::zone::lex::Token;
 use crate::zone::rdata::fields::Fields;
@@ -17,9 +19,7 @@ const MANDATORY: u16 = 0;
 const ALPN: u16 = 1;
 const NO_DEFAULT_ALPN: u16 = 2;
 const PORT: u16 = 3;
-const IPV4HINT: u16 = 4;
 const ECH: u16 = 5;
-const IPV6HINT: u16 = 6;
 const DOHPATH: u16 = 7;
 const OHTTP: u16 = 8;
 

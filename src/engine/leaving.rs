@@ -1,0 +1,125 @@
+//! What leaves from one node in a zone transfer: a secondary serves the copy as a static zone, so that what
+//! is chosen for each client here is what a client that cannot be located gets.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+
+use crate::base::ix::SteeredIx;
+use crate::base::per_family::PerFamily;
+use crate::base::prefix::Family;
+use crate::base::rr::RrSet;
+use crate::base::rr::RrType;
+use crate::engine::hints::Hints;
+use crate::geo::majority::MajorityScratch;
+use crate::state::answers::Client;
+use crate::state::answers::Found;
+use crate::state::answers::Records;
+use crate::state::snapshot::Snapshot;
+use crate::wire::svcb::HintParts;
+use crate::zone::Computed;
+use crate::zone::Node;
+use crate::zone::SteeredTypes;
+use crate::zone::master::Record;
+
+/// One record as it leaves.
+pub(super) struct Leaving<'a> {
+    pub owner: &'a [u8],
+    pub rtype: RrType,
+    pub ttl: u32,
+    pub rdata: Cow<'a, [u8]>,
+}
+
+impl<'a> Leaving<'a> {
+    /// A record as it was written.
+    pub fn of(record: &'a Record) -> Self {
+        Self {
+            owner: record.owner.wire(),
+            rtype: record.rtype,
+            ttl: record.ttl,
+            rdata: (&*record.rdata).into(),
+        }
+    }
+}
+
+/// The records of a node but the SOA, which stands in front and at the end; then what is chosen.
+pub(super) fn leaving_node<'a>(
+    snapshot: &'a Snapshot,
+    node: Node<'a>,
+) -> impl Iterator<Item = Leaving<'a>> {
+    let sets = node.rrsets().filter(|set| set.rtype != RrType::SOA);
+    let written = sets.flat_map(move |set| match node.computed() {
+        Some(Computed::Steered {
+            ix,
+            types: SteeredTypes::Addresses { hints: true, .. },
+        }) if matches!(set.rtype, RrType::HTTPS | RrType::SVCB) => hinted(snapshot, node, set, ix),
+        _ => as_written(node, set),
+    });
+    let chosen = match node.computed() {
+        Some(Computed::Steered { ix, .. }) => addresses(snapshot, node, ix),
+        Some(Computed::Alias(_)) | None => Vec::new(),
+    };
+    written.chain(chosen)
+}
+
+fn as_written<'a>(node: Node<'a>, set: RrSet<'a>) -> Vec<Leaving<'a>> {
+    let leaving = |rdata: &'a [u8]| Leaving {
+        owner: node.owner(),
+        rtype: set.rtype,
+        ttl: set.ttl,
+        rdata: rdata.into(),
+    };
+    set.rdatas().map(leaving).collect()
+}
+
+/// HTTPS or SVCB records of a steered name with address hints.
+fn hinted<'a>(
+    snapshot: &Snapshot,
+    node: Node<'a>,
+    set: RrSet<'a>,
+    ix: SteeredIx,
+) -> Vec<Leaving<'a>> {
+    let of_family = |family| Some((unlocated(snapshot, ix, family)?, 0));
+    let hints = Hints::new(PerFamily::from_fn(of_family));
+    let qname = node.to_qname();
+    let is_own = |rdata| HintParts::of(rdata, qname.wire()).is_some();
+    if !set.rdatas().any(is_own) {
+        return as_written(node, set);
+    }
+    let leaving = |rdata| {
+        let parts: Vec<&[u8]> = hints.put_into(rdata, qname.wire()).collect();
+        Leaving {
+            owner: node.owner(),
+            rtype: set.rtype,
+            ttl: set.ttl.min(snapshot.plan.steered(ix).ttl),
+            rdata: parts.concat().into(),
+        }
+    };
+    set.rdatas().map(leaving).collect()
+}
+
+/// The addresses of a steered name.
+fn addresses<'a>(snapshot: &'a Snapshot, node: Node<'a>, ix: SteeredIx) -> Vec<Leaving<'a>> {
+    let of_family = |family| {
+        let records = unlocated(snapshot, ix, family);
+        let rdatas = records.into_iter().flat_map(|records| records.rdatas(0));
+        rdatas.map(move |rdata| Leaving {
+            owner: node.owner(),
+            rtype: family.rtype(),
+            ttl: snapshot.plan.steered(ix).ttl,
+            rdata: rdata.into(),
+        })
+    };
+    Family::ALL.into_iter().flat_map(of_family).collect()
+}
+
+/// What a client without a location gets.
+fn unlocated(snapshot: &Snapshot, ix: SteeredIx, family: Family) -> Option<&Records> {
+    let src = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let answers = &snapshot.steered.get(ix.index())?.families[family];
+    let mut scratch = MajorityScratch::default();
+    match answers.find(Client::source(src), src, &mut scratch).found {
+        Found::Pools((_, records)) => Some(records),
+        Found::NoData | Found::ServFail => None,
+    }
+}
