@@ -75,6 +75,10 @@ struct Case {
 struct Network {
     prefix: String,
     country: Option<String>,
+    /// Without the country.
+    subdivision: Option<String>,
+    city: Option<String>,
+    city_id: Option<u32>,
     latitude: Option<f64>,
     longitude: Option<f64>,
 }
@@ -198,6 +202,15 @@ fn atlas(networks: &[Network]) -> Atlas {
                 Value::Map(vec![("code", Value::Text(continent))]),
             ));
             map.push(("country", Value::Map(iso)));
+        }
+        if let Some(code) = &network.subdivision {
+            let iso = vec![("iso_code", Value::Text(code.clone()))];
+            map.push(("subdivisions", Value::Array(vec![Value::Map(iso)])));
+        }
+        if let Some(name) = &network.city {
+            let mut city = vec![("names", Value::Map(vec![("en", Value::Text(name.clone()))]))];
+            city.extend(network.city_id.map(|id| ("geoname_id", Value::Uint32(id))));
+            map.push(("city", Value::Map(city)));
         }
         if let (Some(latitude), Some(longitude)) = (network.latitude, network.longitude) {
             let point = vec![

@@ -82,7 +82,7 @@ endpoints = ["10.9.9.3"]
 "#;
 
 /// Ways in which the name is steered; the first two share no clients by their prefix.
-const STEERED: [&str; 6] = [
+const STEERED: [&str; 7] = [
     r#"
 [steer."app.example.com"]
 pools = ["us", "eu", "jp", "br"]
@@ -117,6 +117,20 @@ country = ["FR", "JP"]
 policy = "multivalue"
 pools = ["eu", "jp"]
 "#,
+    r#"
+[region.mixed]
+country = ["JP"]
+network = ["10.0.8.0/22", "10.0.32.0/24"]
+[steer."app.example.com"]
+pools = ["us", "eu", "jp", "br"]
+[[steer."app.example.com".rule]]
+country = ["JP", "FR"]
+pools = ["br"]
+[[steer."app.example.com".rule]]
+region = ["mixed"]
+pools = ["eu"]
+fence = true
+"#,
 ];
 
 /// A name with hints, some of whose pools have one family alone.
@@ -138,6 +152,9 @@ hints = true
 
 /// The position of policy latency in it.
 const BY_LATENCY: usize = 1;
+
+/// The /24s of 10.0.0.0/16 that a rule by network knows, in the last way.
+const KNOWN_BY_RULE: [u8; 5] = [8, 9, 10, 11, 32];
 
 fn plan(geography: impl Into<Geography>, steered: &str) -> Arc<Plan> {
     let (pools, zones) = (format!("{POOLS}{steered}"), [("example.com", ZONE)]);
@@ -266,16 +283,17 @@ proptest! {
         let merged = Snapshot::build(plan, &evidence, 2, None).with_merged_tables();
         let of = |snapshot: &Snapshot, third: u8| steered(snapshot, [10, 0, third, 0], SOURCES[0]);
         let located = sorted(&networks).into_iter().map(|(third, ..)| third);
+        let by_rule = KNOWN_BY_RULE.into_iter().filter(|_| way + 1 == STEERED.len());
         let measured = times.iter().map(|(third, ..)| *third);
         let measured = measured.filter(|_| way == BY_LATENCY);
-        let located: BTreeSet<u8> = located.chain(measured).collect();
+        let known: BTreeSet<u8> = located.chain(measured).chain(by_rule).collect();
         for third in asked {
             let (addresses, scope) = of(&merged, third);
             // The private /24s that the database does not know are passed over for the packet's source,
             // unless all clients get the same.
             let is_alike =
-                |other: u8| scope == 0 || located.contains(&other) == located.contains(&third);
-            if !located.contains(&third) && scope > 0 {
+                |other: u8| scope == 0 || known.contains(&other) == known.contains(&third);
+            if !known.contains(&third) && scope > 0 {
                 prop_assert!(scope >= 8, "no more than 10.0.0.0/8: {}", scope);
                 for src in SOURCES {
                     let subnet = [10, 0, third, 0];

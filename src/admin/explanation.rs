@@ -9,7 +9,6 @@ use crate::base::ix::PoolIx;
 use crate::config::model;
 use crate::engine::explain;
 use crate::engine::question::Asker;
-use crate::geo::rules::Matcher;
 use crate::state::snapshot::Snapshot;
 
 /// `explain --json`: fields that do not apply are null.
@@ -137,12 +136,18 @@ fn rule(rule: &model::Rule) -> String {
             .map(|item| format!("{quote}{}{quote}", item.to_string()));
         quoted.collect::<Vec<_>>().join(", ")
     }
-    let (key, items) = match &rule.matcher {
-        Matcher::Continent(items) => ("continent", list(items, "\"")),
-        Matcher::Country(items) => ("country", list(items, "\"")),
-        Matcher::Subdivision(items) => ("subdivision", list(items, "\"")),
-        Matcher::Asn(items) => ("asn", list(items, "")),
-        Matcher::Network(items) => ("network", list(items, "\"")),
-    };
+    let matcher = &rule.matcher;
+    let by_key = [
+        ("region", list(&rule.regions, "\"")),
+        ("network", list(&matcher.networks, "\"")),
+        ("asn", list(&matcher.systems, "")),
+        ("city", list(&matcher.cities, "\"")),
+        ("subdivision", list(&matcher.subdivisions, "\"")),
+        ("country", list(&matcher.countries, "\"")),
+        ("continent", list(&matcher.continents, "\"")),
+    ];
+    // A rule by region matches whatever its regions do, any other one by one key.
+    let mut written = by_key.into_iter().filter(|(_, items)| !items.is_empty());
+    let (key, items) = written.next().unwrap_or_default();
     format!("{key} = [{items}]")
 }

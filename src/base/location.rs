@@ -6,6 +6,7 @@ use std::fmt;
 use std::hash::Hash;
 use std::hash::Hasher;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::base::word;
 use crate::base::word::UnknownWord;
@@ -232,6 +233,81 @@ impl FromStr for Subdivision {
     }
 }
 
+/// A city as rules name it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum City {
+    /// By its GeoNames id, which some databases have.
+    Id(u32),
+    /// By its English name: all cities of that name in the country, or in the subdivision.
+    Named {
+        /// The country.
+        country: Country,
+        /// The subdivision, of any level.
+        subdivision: Option<Subdivision>,
+        /// As the database has it.
+        name: Box<str>,
+    },
+}
+
+impl City {
+    /// Whether a location is in it.
+    pub fn contains(&self, location: &Location) -> bool {
+        match self {
+            Self::Id(id) => location.city_id == Some(*id),
+            Self::Named {
+                country,
+                subdivision,
+                name,
+            } => {
+                location.country == Some(*country)
+                    && location.city.as_deref() == Some(name)
+                    && subdivision.is_none_or(|within| location.subdivisions.contains(&within))
+            }
+        }
+    }
+}
+
+impl fmt::Display for City {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => write!(f, "geoname:{id}"),
+            Self::Named {
+                subdivision: Some(subdivision),
+                name,
+                ..
+            } => write!(f, "{subdivision}:{name}"),
+            Self::Named { country, name, .. } => write!(f, "{country}:{name}"),
+        }
+    }
+}
+
+impl FromStr for City {
+    type Err = ();
+
+    /// Reads `DE:Hamburg`, `US-IL:Springfield` or `geoname:2911298`.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (within, name) = text.split_once(':').ok_or(())?;
+        if within == "geoname" {
+            let is_number = name.bytes().all(|b| b.is_ascii_digit()) && !name.starts_with('0');
+            let id = name.parse().ok().filter(|_| is_number);
+            return id.map(Self::Id).ok_or(());
+        }
+        if name.is_empty() || name.trim() != name || name.contains(char::is_control) {
+            return Err(());
+        }
+        let subdivision = within.parse::<Subdivision>().ok();
+        let country = match subdivision {
+            Some(subdivision) => subdivision.country,
+            None => within.parse()?,
+        };
+        Ok(Self::Named {
+            country,
+            subdivision,
+            name: name.into(),
+        })
+    }
+}
+
 /// What the databases say about an address; every part may be unknown.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Location {
@@ -241,8 +317,10 @@ pub struct Location {
     pub country: Option<Country>,
     /// Subdivisions, largest first (`GB-ENG`, then `GB-LND`).
     pub subdivisions: Vec<Subdivision>,
-    /// The city's English name; for people only.
-    pub city: Option<Box<str>>,
+    /// The city's English name.
+    pub city: Option<Arc<str>>,
+    /// The city's GeoNames id.
+    pub city_id: Option<u32>,
     /// The coordinates, or the country's centre where the database has none.
     pub point: Option<Point>,
     /// The autonomous system, from the ASN database.
@@ -293,6 +371,42 @@ mod tests {
         );
         assert_eq!(Point::centre([at(0.0, 0.0), at(0.0, 180.0)]), None);
         assert_eq!(Point::centre([]), None);
+    }
+
+    #[test]
+    fn cities_are_written_with_their_country_or_by_their_id() {
+        let country: Country = "US".parse().expect("a code");
+        let springfield = |id, code| Location {
+            country: Some(country),
+            subdivisions: Subdivision::new(country, code).into_iter().collect(),
+            city: Some("Springfield".into()),
+            city_id: Some(id),
+            ..Location::default()
+        };
+        let (illinois, missouri) = (springfield(1, "IL"), springfield(2, "MO"));
+        for (text, expected) in [
+            ("US:Springfield", Some((true, true))),
+            ("US-MO:Springfield", Some((false, true))),
+            ("US:Springfeld", Some((false, false))),
+            ("CA:Springfield", Some((false, false))),
+            ("geoname:1", Some((true, false))),
+            ("US:St. Louis: North", Some((false, false))),
+            ("Springfield", None),
+            ("us:Springfield", None),
+            ("US:", None),
+            ("US: Springfield", None),
+            ("geoname:+1", None),
+            ("geoname:01", None),
+            ("geoname:", None),
+            ("geoname:4294967296", None),
+        ] {
+            let city: Option<City> = text.parse().ok();
+            let found = city
+                .as_ref()
+                .map(|c| (c.contains(&illinois), c.contains(&missouri)));
+            assert_eq!(found, expected, "{text}");
+            assert!(city.is_none_or(|city| city.to_string() == text), "{text}");
+        }
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(super) const PROCESS_FILE: &[&Keys] = &[
 
 /// `pools.toml`, top level first.
 pub(super) const POOLS_FILE: &[&Keys] = &[
-    &POOLS, &MONITOR, &DAMPING, &LOAD, &POOL, &ENDPOINT, &STEER, &RULE,
+    &POOLS, &MONITOR, &DAMPING, &LOAD, &POOL, &ENDPOINT, &REGION, &STEER, &RULE,
 ];
 
 pub(super) const PROCESS: Keys = Keys {
@@ -190,7 +190,7 @@ pub(super) const UPDATE: Keys = Keys {
 pub(super) const POOLS: Keys = Keys {
     title: "pools.toml",
     values: &[],
-    tables: &["monitor", "pool", "steer"],
+    tables: &["monitor", "pool", "region", "steer"],
 };
 
 pub(super) const MONITOR: Keys = Keys {
@@ -257,6 +257,19 @@ pub(super) const ENDPOINT: Keys = Keys {
     tables: &[],
 };
 
+pub(super) const REGION: Keys = Keys {
+    title: "[region.NAME]",
+    values: &[
+        "continent",
+        "country",
+        "subdivision",
+        "city",
+        "asn",
+        "network",
+    ],
+    tables: &[],
+};
+
 pub(super) const STEER: Keys = Keys {
     title: "[steer.\"NAME\"]",
     values: &[
@@ -271,8 +284,10 @@ pub(super) const RULE: Keys = Keys {
         "continent",
         "country",
         "subdivision",
+        "city",
         "asn",
         "network",
+        "region",
         "pools",
         "policy",
         "fence",

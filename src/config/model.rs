@@ -398,10 +398,21 @@ pub struct ZoneRef {
 pub struct Pools {
     /// `[monitor.*]`, in file order.
     pub monitors: Vec<Monitor>,
+    /// `[region.*]`, in file order.
+    pub regions: Vec<NamedRegion>,
     /// `[pool.*]`, in file order.
     pub pools: Vec<Pool>,
     /// `[steer.*]`, in file order; owners differ.
     pub steered: Vec<Steered>,
+}
+
+/// `[region.NAME]`: clients that rules call by one name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NamedRegion {
+    /// Where its name was written, for diagnostics about databases.
+    pub place: Place,
+    /// Which clients.
+    pub matcher: Arc<Matcher>,
 }
 
 /// `[pool.NAME]`: endpoints that serve the same thing at one place.
@@ -502,7 +513,9 @@ pub struct Rule {
     /// Where its matcher was written, for diagnostics about databases.
     pub place: Place,
     /// Which clients.
-    pub matcher: Matcher,
+    pub matcher: Arc<Matcher>,
+    /// The named regions that it is written with; empty for a rule by another key.
+    pub regions: Vec<Box<str>>,
     /// Never empty, no pool twice.
     pub pools: Vec<PoolIx>,
     /// How they are ordered; the name's policy unless given.

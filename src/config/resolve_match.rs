@@ -1,15 +1,23 @@
-//! Which clients a rule is for: continents, countries, subdivisions, AS numbers or networks.
+//! Which clients a rule is for: continents, countries, subdivisions, cities, AS numbers, networks, or regions
+//! that are named lists of all of these. Not the regions of vantages (`regions`).
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fmt;
 use std::fmt::Display;
+use std::sync::Arc;
 
 use crate::base::diag::Place;
+use crate::base::location::City;
 use crate::base::location::Continent;
 use crate::base::location::Country;
 use crate::base::location::Subdivision;
 use crate::base::prefix::Prefix;
 use crate::base::prefix::PrefixError;
+use crate::config::keys;
+use crate::config::model::NamedRegion;
+use crate::config::names::Name;
+use crate::config::names::Names;
 use crate::config::written::Item;
 use crate::config::written::Table;
 use crate::geo::rules::Matcher;
@@ -19,15 +27,38 @@ use crate::mmdb::countries;
 #[derive(Default)]
 pub(super) struct Matched(HashMap<String, u32>);
 
-/// Reads the one key that says which clients a rule is for,
-/// with its place.
-pub(super) fn matcher(table: &Table<'_>, matched: &mut Matched) -> Option<(Matcher, Place)> {
-    const KEYS: [&str; 5] = ["network", "asn", "subdivision", "country", "continent"];
-    let given: Vec<_> = KEYS
-        .into_iter()
+/// The keys that match clients by themselves, the most specific first.
+const KEYS: [&str; 6] = [
+    "network",
+    "asn",
+    "city",
+    "subdivision",
+    "country",
+    "continent",
+];
+
+/// Which clients a rule is for.
+pub(super) struct Match {
+    /// Where the key was written.
+    pub(super) place: Place,
+    /// What it matches.
+    pub(super) matcher: Arc<Matcher>,
+    /// The regions that it was written with, if any.
+    pub(super) regions: Vec<Box<str>>,
+}
+
+/// Reads the one key that says which clients a rule is for.
+pub(super) fn of_rule(
+    table: &Table<'_>,
+    regions: &NamedRegions<'_>,
+    matched: &mut Matched,
+) -> Option<Match> {
+    let keys = || std::iter::once("region").chain(KEYS);
+    let given: Vec<_> = keys()
         .filter_map(|key| Some((key, table.get(key)?)))
         .collect();
-    table.require_one_of(&KEYS, "the clients to match by one of them");
+    let all: Vec<&str> = keys().collect();
+    table.require_one_of(&all, "the clients to match by one of them");
     if let [(first, _), rest @ ..] = &given[..] {
         for (_, item) in rest {
             item.fault(&format!(
@@ -35,27 +66,130 @@ pub(super) fn matcher(table: &Table<'_>, matched: &mut Matched) -> Option<(Match
             ));
         }
     }
-    let matchers: Vec<_> = given
+    let matches: Vec<_> = given
         .iter()
         .map(|(key, item)| match *key {
-            "network" => matched.list(item, NETWORKS, network).map(Matcher::Network),
-            "asn" => matched.list(item, ASNS, asn).map(Matcher::Asn),
-            "subdivision" => matched
-                .list(item, SUBDIVISIONS, subdivision)
-                .map(Matcher::Subdivision),
-            "country" => matched.list(item, COUNTRIES, country).map(Matcher::Country),
-            _ => matched
-                .list(item, CONTINENTS, continent)
-                .map(Matcher::Continent),
+            "region" => regions.matcher(item, matched),
+            key => Some((Arc::new(matcher(key, item, matched)?), Vec::new())),
         })
         .collect();
     let place = given.first()?.1.place();
-    Some((matchers.into_iter().next()??, place))
+    let (matcher, regions) = matches.into_iter().next()??;
+    Some(Match {
+        place,
+        matcher,
+        regions,
+    })
+}
+
+/// Reads the list of a key.
+fn matcher(key: &str, item: &Item<'_>, matched: &mut Matched) -> Option<Matcher> {
+    let mut matcher = Matcher::default();
+    match key {
+        "network" => matcher.networks = matched.list(item, NETWORKS, network)?,
+        "asn" => matcher.systems = matched.list(item, ASNS, asn)?,
+        "city" => matcher.cities = matched.list(item, CITIES, city)?,
+        "subdivision" => matcher.subdivisions = matched.list(item, SUBDIVISIONS, subdivision)?,
+        "country" => matcher.countries = matched.list(item, COUNTRIES, country)?,
+        _ => matcher.continents = matched.list(item, CONTINENTS, continent)?,
+    }
+    Some(matcher)
+}
+
+/// `[region.NAME]`: lists of clients that rules call by one name.
+pub(super) struct NamedRegions<'a> {
+    names: Names<'a>,
+    /// At the positions of the names; `None` for faulty ones.
+    matchers: Vec<Option<Arc<Matcher>>>,
+}
+
+impl<'a> NamedRegions<'a> {
+    /// Reads all.
+    pub(super) fn read(top: &Table<'a>) -> Self {
+        let (names, tables) = Names::with_tables(top, "region", &keys::REGION);
+        let tables = names.iter().zip(&tables);
+        let matchers = tables.map(|(name, table)| {
+            name.plain();
+            region(table.as_ref()?)
+        });
+        Self {
+            matchers: matchers.collect(),
+            names,
+        }
+    }
+
+    /// What a list of regions matches, and their names.
+    fn matcher(
+        &self,
+        item: &Item<'_>,
+        matched: &mut Matched,
+    ) -> Option<(Arc<Matcher>, Vec<Box<str>>)> {
+        let regions = matched.list(item, REGIONS, |entry| {
+            let at = self.names.find(entry)?;
+            Some(Region {
+                name: entry.text(REGIONS)?.into(),
+                matcher: self.matchers.get(at)?.clone(),
+            })
+        })?;
+        let matchers: Option<Vec<_>> = regions
+            .iter()
+            .map(|region| region.matcher.clone())
+            .collect();
+        let matcher = match &matchers?[..] {
+            [only] => Arc::clone(only),
+            several => {
+                let mut together = Matcher::default();
+                several.iter().for_each(|matcher| together.extend(matcher));
+                Arc::new(together)
+            }
+        };
+        let names = regions.into_iter().map(|region| region.name);
+        Some((matcher, names.collect()))
+    }
+
+    /// Warns of those that no rule names, and returns all; without faults, none is left out.
+    pub(super) fn finish(self) -> Vec<NamedRegion> {
+        self.names.warn_unused("is used by no rule");
+        let regions = self.names.iter().zip(self.matchers);
+        let region = |(name, matcher): (&Name<'_>, Option<_>)| {
+            Some(NamedRegion {
+                place: name.place(),
+                matcher: matcher?,
+            })
+        };
+        regions.filter_map(region).collect()
+    }
+}
+
+/// A region as a rule names it; without a matcher if it is faulty.
+struct Region {
+    name: Box<str>,
+    matcher: Option<Arc<Matcher>>,
+}
+
+impl Display for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+fn region(table: &Table<'_>) -> Option<Arc<Matcher>> {
+    table.require_one_of(&KEYS, "the clients to match by some of them");
+    let mut matched = Matched::default();
+    let given = KEYS.map(|key| Some(matcher(key, &table.get(key)?, &mut matched)));
+    let mut region = Matcher::default();
+    for matcher in given.into_iter().flatten() {
+        region.extend(&matcher?);
+    }
+    Some(Arc::new(region))
 }
 
 const CONTINENTS: &str = "a list of continents such as [\"EU\", \"AF\"]";
 const COUNTRIES: &str = "a list of countries such as [\"DE\", \"FR\"]";
 const SUBDIVISIONS: &str = "a list of subdivisions such as [\"US-CA\"]";
+const CITIES: &str =
+    "a list of cities such as [\"DE:Hamburg\", \"US-IL:Springfield\", \"geoname:2911298\"]";
+const REGIONS: &str = "a list of regions such as [\"nordics\"]";
 const ASNS: &str = "a list of AS numbers such as [64496]";
 const NETWORKS: &str = "a list of networks such as [\"192.0.2.0/24\", \"2001:db8::/32\"]";
 
@@ -65,7 +199,7 @@ impl Matched {
         &mut self,
         item: &Item<'_>,
         expected: &str,
-        read: fn(&Item<'_>) -> Option<T>,
+        read: impl Fn(&Item<'_>) -> Option<T>,
     ) -> Option<Vec<T>> {
         item.list(expected, |entry| {
             let value = read(entry)?;
@@ -91,6 +225,18 @@ fn continent(item: &Item<'_>) -> Option<Continent> {
 fn country(item: &Item<'_>) -> Option<Country> {
     code(item, "an ISO 3166 country code such as \"DE\"", |text| {
         text.parse().ok().filter(|country| is_assigned(*country))
+    })
+}
+
+fn city(item: &Item<'_>) -> Option<City> {
+    let expected = "a city with its country such as \"DE:Hamburg\", with its subdivision such as \
+                    \"US-IL:Springfield\", or its GeoNames id such as \"geoname:2911298\"";
+    item.parse(expected, |text| {
+        let city = text.parse().ok()?;
+        match &city {
+            City::Named { country, .. } => is_assigned(*country).then_some(city),
+            City::Id(_) => Some(city),
+        }
     })
 }
 

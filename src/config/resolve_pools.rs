@@ -17,6 +17,7 @@ use crate::config::model::PoolSource;
 use crate::config::model::Pools;
 use crate::config::names::Name;
 use crate::config::names::Names;
+use crate::config::resolve_match::NamedRegions;
 use crate::config::resolve_monitors::monitor;
 use crate::config::resolve_steer;
 use crate::config::safety::Safety;
@@ -56,12 +57,14 @@ pub(super) fn pools(top: &Table<'_>, safety: &Safety) -> Pools {
         .zip(&pool_tables)
         .map(|(name, table)| pool(name, table.as_ref()?, &monitor_names, &monitors, safety))
         .collect();
-    let steered = resolve_steer::steered(top, &pool_names, &pools);
+    let regions = NamedRegions::read(top);
+    let steered = resolve_steer::steered(top, &pool_names, &pools, &regions);
     monitor_names.warn_unused("is used by no pool");
     pool_names.warn_unused("is used by no steered name");
     // Without faults, none is left out, and every index is right.
     Pools {
         monitors: monitors.into_iter().flatten().collect(),
+        regions: regions.finish(),
         pools: pools.into_iter().flatten().collect(),
         steered,
     }

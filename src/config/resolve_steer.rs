@@ -18,6 +18,7 @@ use crate::config::model::Steered;
 use crate::config::names::Name;
 use crate::config::names::Names;
 use crate::config::resolve_match;
+use crate::config::resolve_match::NamedRegions;
 use crate::config::resolve_types;
 use crate::config::written::Item;
 use crate::config::written::Table;
@@ -33,10 +34,19 @@ const MAX_RECORDS: usize = 100;
 const LONG_TTL: Duration = Duration::from_secs(300);
 
 /// Resolves each `[steer."NAME"]`; `pools` are those of the file, `None` for faulty ones.
-pub(super) fn steered(top: &Table<'_>, names: &Names<'_>, pools: &[Option<Pool>]) -> Vec<Steered> {
+pub(super) fn steered(
+    top: &Table<'_>,
+    names: &Names<'_>,
+    pools: &[Option<Pool>],
+    regions: &NamedRegions<'_>,
+) -> Vec<Steered> {
     let (owner_names, tables) = Names::with_tables(top, "steer", &keys::STEER);
     let mut seen: HashMap<name::Name, u32> = HashMap::new();
-    let context = Context { names, pools };
+    let context = Context {
+        names,
+        pools,
+        regions,
+    };
     owner_names
         .iter()
         .zip(&tables)
@@ -80,6 +90,7 @@ fn owner(written: &Name<'_>) -> Option<name::Name> {
 struct Context<'a> {
     names: &'a Names<'a>,
     pools: &'a [Option<Pool>],
+    regions: &'a NamedRegions<'a>,
 }
 
 impl Context<'_> {
@@ -265,15 +276,16 @@ impl Context<'_> {
         policy_of_name: Policy,
         matched: &mut resolve_match::Matched,
     ) -> Option<Rule> {
-        let matcher = resolve_match::matcher(table, matched);
+        let matched = resolve_match::of_rule(table, self.regions, matched);
         let policy = table.read_or("policy", policy_of_name, policy);
         let pools = table.require("pools", POOLS, |item| self.pool_list(item, policy));
         let fence = table.read_or("fence", false, Item::boolean);
         let all_down = self.all_down(table);
-        let (matcher, place) = matcher?;
+        let matched = matched?;
         Some(Rule {
-            place,
-            matcher,
+            place: matched.place,
+            matcher: matched.matcher,
+            regions: matched.regions,
             pools: pools?,
             policy,
             fence,

@@ -9,8 +9,10 @@
 //! it is skipped, as are aliases elsewhere (::ffff:0:0/96, 2001::/32).
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
+use rustc_hash::FxHashSet;
 
 use crate::base::location::Continent;
 use crate::base::location::Country;
@@ -37,7 +39,7 @@ pub type CentreOf<'a> = &'a dyn Fn(Country) -> Option<(Continent, Point)>;
 /// What the databases say of every address.
 #[derive(Debug)]
 pub struct Atlas {
-    /// Kept for what only people ask for: a city's name, a database network. `None`: nothing is known.
+    /// Kept for what only people ask for: a database network. `None`: nothing is known.
     database: Option<Database>,
     /// No two equal; the first is nowhere.
     locations: Vec<Location>,
@@ -159,12 +161,10 @@ impl Atlas {
         let Some(entry) = self.database.as_ref().and_then(|found| found.lookup(addr)) else {
             return (location, None);
         };
-        let record = entry.record().unwrap_or_default();
-        location.city = record.city().map(Box::from);
         (location, Some(entry.network))
     }
 
-    /// The distinct locations; the first is nowhere. None has a city or an AS number.
+    /// The distinct locations; the first is nowhere. None has an AS number.
     pub fn locations(&self) -> &[Location] {
         &self.locations
     }
@@ -201,9 +201,10 @@ fn read_locations(bytes: Vec<u8>, centre_of: CentreOf<'_>) -> Result<Read, MmdbF
     let database = Database::open(bytes)?;
     let mut locations = vec![Location::default()];
     let mut interned = FxHashMap::default();
+    let mut cities = FxHashSet::default();
     interned.insert(identity(&locations[0]), 0);
     let (places, about) = walk(&database, |record| {
-        let location = location(record, centre_of);
+        let location = location(record, centre_of, &mut cities);
         *interned.entry(identity(&location)).or_insert_with(|| {
             locations.push(location);
             locations.len() as u32 - 1
@@ -304,7 +305,11 @@ fn walk(
 const V4_TREE_LAST: u128 = 0xFFFF_FFFF;
 
 /// What a record says of a place, with what its country says where it says nothing.
-fn location(record: &Record, centre_of: CentreOf<'_>) -> Location {
+fn location(
+    record: &Record,
+    centre_of: CentreOf<'_>,
+    cities: &mut FxHashSet<Arc<str>>,
+) -> Location {
     let country = record.country();
     let of_country = country.and_then(centre_of);
     Location {
@@ -313,9 +318,22 @@ fn location(record: &Record, centre_of: CentreOf<'_>) -> Location {
             .or(of_country.map(|(continent, _)| continent)),
         country,
         subdivisions: record.subdivisions(),
-        city: None,
+        city: record.city().map(|name| interned(name, cities)),
+        city_id: record.city_id().filter(|_| country.is_some()),
         point: record.point().or(of_country.map(|(_, centre)| centre)),
         asn: None,
+    }
+}
+
+/// One name for all locations of a city.
+fn interned(name: &str, names: &mut FxHashSet<Arc<str>>) -> Arc<str> {
+    match names.get(name) {
+        Some(known) => Arc::clone(known),
+        None => {
+            let new: Arc<str> = name.into();
+            names.insert(Arc::clone(&new));
+            new
+        }
     }
 }
 
@@ -323,6 +341,8 @@ type Identity = (
     Option<Continent>,
     Option<Country>,
     Vec<Subdivision>,
+    Option<Arc<str>>,
+    Option<u32>,
     Option<[u64; 2]>,
 );
 
@@ -334,6 +354,8 @@ fn identity(location: &Location) -> Identity {
         location.continent,
         location.country,
         subdivisions,
+        location.city.clone(),
+        location.city_id,
         location.point.map(bits),
     )
 }

@@ -605,7 +605,10 @@ mod tests {
         let atlas = two_networks();
         let mut spec = spec();
         spec.rules.push(Rule {
-            matcher: Matcher::Country(vec!["US".parse().expect("a code")]),
+            matcher: Arc::new(Matcher {
+                countries: vec!["US".parse().expect("a code")],
+                ..Matcher::default()
+            }),
             sites: vec![spec.sites[0], spec.sites[1]],
             policy: Policy::Failover,
             fence: false,

@@ -255,6 +255,8 @@ pub(super) fn share(site: Site) -> Share {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::collection::vec;
     use proptest::prelude::any;
     use proptest::prop_assert_eq;
@@ -339,7 +341,10 @@ mod tests {
     fn rules_lead_and_the_other_pools_follow_unless_fenced() {
         let mut spec = spec(Policy::Nearest, &[0.0, 10.0, 20.0]);
         spec.rules.push(Rule {
-            matcher: Matcher::Continent(vec![Continent::Eu]),
+            matcher: Arc::new(Matcher {
+                continents: vec![Continent::Eu],
+                ..Matcher::default()
+            }),
             sites: vec![spec.sites[2], spec.sites[1]],
             policy: Policy::Failover,
             fence: false,
@@ -383,7 +388,7 @@ mod tests {
             let policy = [Policy::Failover, Policy::Nearest, Policy::Weighted][policy];
             let rule = (has_rule && !of_rule.is_empty()).then_some(0);
             spec.rules.push(Rule {
-                matcher: Matcher::Asn(vec![1]),
+                matcher: Arc::default(),
                 sites: of_rule,
                 policy,
                 fence: false,
@@ -461,25 +466,77 @@ mod tests {
             continent: Some(Continent::Eu),
             country: Some(country),
             subdivisions: vec![england, london],
+            city: Some("London".into()),
             ..Location::default()
         };
+        let nothing = Matcher::default;
+        let continents = vec![Continent::As, Continent::Eu];
+        let cities = vec!["GB-ENG:London".parse().expect("a city")];
+        let subdivisions = vec![london];
         let rules = [
-            Matcher::Continent(vec![Continent::Eu]),
-            Matcher::Continent(vec![Continent::As, Continent::Eu]),
-            Matcher::Country(vec![country]),
-            Matcher::Subdivision(vec![england]),
-            Matcher::Subdivision(vec![london]),
+            (
+                Matcher {
+                    continents: vec![Continent::Eu],
+                    ..nothing()
+                },
+                0,
+            ),
+            (
+                Matcher {
+                    continents,
+                    ..nothing()
+                },
+                0,
+            ),
+            (
+                Matcher {
+                    countries: vec![country],
+                    ..nothing()
+                },
+                2,
+            ),
+            // A region is as specific as what matches.
+            (
+                Matcher {
+                    continents: vec![Continent::Eu],
+                    networks: vec!["192.0.2.0/24".parse().expect("a prefix")],
+                    ..nothing()
+                },
+                2,
+            ),
+            (
+                Matcher {
+                    subdivisions: vec![england],
+                    continents: vec![Continent::Eu],
+                    ..nothing()
+                },
+                4,
+            ),
+            (
+                Matcher {
+                    subdivisions,
+                    ..nothing()
+                },
+                5,
+            ),
+            (
+                Matcher {
+                    cities,
+                    countries: vec![country],
+                    ..nothing()
+                },
+                6,
+            ),
         ];
         let mut spec = spec(Policy::Nearest, &[0.0]);
-        let expected = [Some(0), Some(0), Some(2), Some(3), Some(4)];
-        for (matcher, expected) in rules.into_iter().zip(expected) {
+        for (matcher, expected) in rules {
             spec.rules.push(Rule {
-                matcher,
+                matcher: matcher.into(),
                 sites: spec.sites.clone(),
                 policy: Policy::Nearest,
                 fence: false,
             });
-            assert_eq!(spec.rule_for(&location), expected);
+            assert_eq!(spec.rule_for(&location), Some(expected));
         }
         assert_eq!(spec.rule_for(&Location::default()), None);
     }

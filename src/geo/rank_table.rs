@@ -211,6 +211,8 @@ impl RankTable {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::prelude::ProptestConfig;
     use proptest::prop_assert_eq;
     use proptest::proptest;
@@ -242,13 +244,25 @@ mod tests {
     /// One rule of each kind, each with a pool of its own: 0 and 1 are the name's.
     fn spec(networks: Vec<Prefix>) -> Spec {
         let matchers = [
-            Matcher::Continent(vec![Continent::Eu]),
-            Matcher::Country(vec!["US".parse().expect("a code")]),
-            Matcher::Asn(vec![2]),
-            Matcher::Network(networks),
+            Matcher {
+                continents: vec![Continent::Eu],
+                ..Matcher::default()
+            },
+            Matcher {
+                countries: vec!["US".parse().expect("a code")],
+                ..Matcher::default()
+            },
+            Matcher {
+                systems: vec![2],
+                ..Matcher::default()
+            },
+            Matcher {
+                networks,
+                ..Matcher::default()
+            },
         ];
-        let rule = |(matcher, pool)| Rule {
-            matcher,
+        let rule = |(matcher, pool): (Matcher, u32)| Rule {
+            matcher: Arc::new(matcher),
             sites: vec![site(pool, 0.0, 0.0)],
             policy: Policy::Nearest,
             fence: true,
@@ -283,7 +297,10 @@ mod tests {
             p("10.0.0.0/8"),
         ]);
         spec.rules.push(Rule {
-            matcher: Matcher::Network(vec![p("10.1.0.0/16"), p("10.0.0.0/8")]),
+            matcher: Arc::new(Matcher {
+                networks: vec![p("10.1.0.0/16"), p("10.0.0.0/8")],
+                ..Matcher::default()
+            }),
             ..spec.rules[0].clone()
         });
         let table = compile(&spec, &atlas);

@@ -1,11 +1,14 @@
-//! What the geography is compiled from: pools as sites, and rules by network, AS, subdivision, country, continent.
+//! What the geography is compiled from: pools as sites, and rules by network, AS, city, subdivision,
+//! country, continent.
 
 use std::hash::Hash;
 use std::hash::Hasher;
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
 use crate::base::ix::PoolIx;
+use crate::base::location::City;
 use crate::base::location::Continent;
 use crate::base::location::Country;
 use crate::base::location::Direction;
@@ -68,7 +71,7 @@ impl Hash for Site {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Rule {
     /// Which clients.
-    pub matcher: Matcher,
+    pub matcher: Arc<Matcher>,
     /// Their pools in the operator's order; never empty.
     pub sites: Vec<Site>,
     /// How those are ordered.
@@ -77,19 +80,34 @@ pub struct Rule {
     pub fence: bool,
 }
 
-/// Which clients a rule is for; never empty. The order is from least to most specific.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Matcher {
-    /// By continent.
-    Continent(Vec<Continent>),
-    /// By country.
-    Country(Vec<Country>),
-    /// By subdivision.
-    Subdivision(Vec<Subdivision>),
-    /// By autonomous system.
-    Asn(Vec<u32>),
+/// Which clients a rule is for: those that anything in it holds for. What is more specific comes first, here
+/// and among rules; a rule is as specific as what matches.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Matcher {
     /// By network; among networks the longest match wins.
-    Network(Vec<Prefix>),
+    pub networks: Vec<Prefix>,
+    /// By autonomous system.
+    pub systems: Vec<u32>,
+    /// By city.
+    pub cities: Vec<City>,
+    /// By subdivision.
+    pub subdivisions: Vec<Subdivision>,
+    /// By country.
+    pub countries: Vec<Country>,
+    /// By continent.
+    pub continents: Vec<Continent>,
+}
+
+impl Matcher {
+    /// Adds what another one matches.
+    pub fn extend(&mut self, other: &Self) {
+        self.networks.extend_from_slice(&other.networks);
+        self.systems.extend_from_slice(&other.systems);
+        self.cities.extend_from_slice(&other.cities);
+        self.subdivisions.extend_from_slice(&other.subdivisions);
+        self.countries.extend_from_slice(&other.countries);
+        self.continents.extend_from_slice(&other.continents);
+    }
 }
 
 impl Spec {
@@ -115,23 +133,23 @@ impl Spec {
         self.policy == policy || self.rules.iter().any(|rule| rule.policy == policy)
     }
 
-    /// The rule for clients at a location, of those that look at nothing else: subdivision before
-    /// country before continent, smaller subdivisions before those around them, then file order.
+    /// The rule for clients at a location, of those that look at nothing else: city before subdivision
+    /// before country before continent, smaller subdivisions before those around them, then file order.
     pub fn rule_for(&self, location: &Location) -> Option<u32> {
         let first = |matches: &dyn Fn(&Matcher) -> bool| {
             let position = self.rules.iter().position(|rule| matches(&rule.matcher));
             position.map(|at| at as u32)
         };
         let mut smallest_first = location.subdivisions.iter().rev();
-        smallest_first
-            .find_map(|s| first(&|m| matches!(m, Matcher::Subdivision(all) if all.contains(s))))
+        first(&|m| m.cities.iter().any(|city| city.contains(location)))
+            .or_else(|| smallest_first.find_map(|s| first(&|m| m.subdivisions.contains(s))))
             .or_else(|| {
                 let country = location.country?;
-                first(&|m| matches!(m, Matcher::Country(all) if all.contains(&country)))
+                first(&|m| m.countries.contains(&country))
             })
             .or_else(|| {
                 let continent = location.continent?;
-                first(&|m| matches!(m, Matcher::Continent(all) if all.contains(&continent)))
+                first(&|m| m.continents.contains(&continent))
             })
     }
 
@@ -139,10 +157,8 @@ impl Spec {
     pub(super) fn asn_rules(&self) -> FxHashMap<u32, u32> {
         let mut rules = FxHashMap::default();
         for (rule, at) in self.rules.iter().zip(0..) {
-            if let Matcher::Asn(systems) = &rule.matcher {
-                for asn in systems {
-                    rules.entry(*asn).or_insert(at);
-                }
+            for asn in &rule.matcher.systems {
+                rules.entry(*asn).or_insert(at);
             }
         }
         rules
@@ -152,9 +168,8 @@ impl Spec {
     pub(super) fn network_rules(&self) -> Vec<(Prefix, u32)> {
         let mut networks = Vec::new();
         for (rule, at) in self.rules.iter().zip(0..) {
-            if let Matcher::Network(prefixes) = &rule.matcher {
-                networks.extend(prefixes.iter().map(|prefix| (*prefix, at)));
-            }
+            let prefixes = rule.matcher.networks.iter();
+            networks.extend(prefixes.map(|prefix| (*prefix, at)));
         }
         networks
     }

@@ -50,6 +50,7 @@ pub struct Record {
 #[serde(default)]
 struct Place {
     code: Value,
+    geoname_id: Value,
     iso_code: Value,
     latitude: Value,
     longitude: Value,
@@ -137,17 +138,25 @@ impl Record {
         nested.map_or(self.city.text(), |names| names.en.text())
     }
 
+    /// The city's GeoNames id.
+    pub fn city_id(&self) -> Option<u32> {
+        whole(&self.city.map()?.geoname_id).filter(|id| *id != 0)
+    }
+
     /// The AS number, `64496` or `AS64496`.
     pub fn asn(&self) -> Option<u32> {
         let number = |value: &Value| match value.text() {
             Some(text) => text.strip_prefix("AS").unwrap_or(text).parse().ok(),
-            None => {
-                let number = value.number()? as u32;
-                (Some(f64::from(number)) == value.number()).then_some(number)
-            }
+            None => whole(value),
         };
         number(&self.autonomous_system_number).or_else(|| number(&self.asn))
     }
+}
+
+/// A number without a fraction.
+fn whole(value: &Value) -> Option<u32> {
+    let number = value.number()? as u32;
+    (Some(f64::from(number)) == value.number()).then_some(number)
 }
 
 fn first_that_parses<T: FromStr>(texts: [Option<&str>; 3]) -> Option<T> {
@@ -288,7 +297,8 @@ impl<'de, M: Deserialize<'de>> Visitor<'de> for ValueSeed<M> {
 mod tests {
     use super::*;
 
-    /// Vendor, record, and what it says: continent, country, subdivisions, coordinates, city, AS number.
+    /// Vendor, record, and what it says: continent, country, subdivisions, coordinates, city with its id, AS
+    /// number.
     const RECORDS: &[(&str, &str, &str)] = &[
         (
             "MaxMind City",
@@ -298,7 +308,7 @@ mod tests {
                 "location": {"accuracy_radius": 20, "latitude": 37.75, "longitude": -122.5},
                 "registered_country": {"iso_code": "FR"}, "subdivisions": [{"iso_code": "CA"},
                 {"iso_code": "075"}]}"#,
-            "NA US US-CA,US-075 37.75,-122.5 San Francisco -",
+            "NA US US-CA,US-075 37.75,-122.5 San Francisco 5391959 -",
         ),
         (
             "registered only",
@@ -375,6 +385,8 @@ mod tests {
             let subdivisions = record.subdivisions();
             let subdivisions: Vec<String> =
                 subdivisions.iter().map(Subdivision::to_string).collect();
+            let city_id = record.city_id().map(|id| format!(" {id}"));
+            let city_id = city_id.unwrap_or_default();
             let found = format!(
                 "{} {} {} {} {} {}",
                 word(record.continent().map(|c| c.to_string())),
@@ -385,7 +397,7 @@ mod tests {
                         .point()
                         .map(|p| format!("{},{}", p.latitude, p.longitude))
                 ),
-                word(record.city().map(str::to_owned)),
+                word(record.city().map(str::to_owned)) + &city_id,
                 word(record.asn().map(|asn| asn.to_string())),
             );
             assert_eq!(found, *expected, "{vendor}");

@@ -1165,6 +1165,7 @@ fn pairs_are_what_each_vantage_can_reach() {
         spill_at: None,
     };
     let pools = Pools {
+        regions: Vec::new(),
         monitors: vec![(*monitor).clone()],
         pools: vec![pool("static", None), pool("west", Some(MonitorIx(0)))],
         steered: Vec::new(),

@@ -286,7 +286,7 @@ fn spec_of(config: &Config, steered: &Steered, regions: &[Region]) -> Spec {
         monitor.is_some_and(|monitor| monitor.quorum_scope == QuorumScope::Region)
     });
     let rule = |rule: &model::Rule| Rule {
-        matcher: rule.matcher.clone(),
+        matcher: Arc::clone(&rule.matcher),
         sites: sites(&rule.pools),
         policy: rule.policy,
         fence: rule.fence,

@@ -6,6 +6,7 @@
 //! for a reload: then everything is read, and taken over where it holds what it held.
 
 mod databases;
+mod idle_rules;
 mod journal;
 mod latency;
 mod origins;
@@ -23,9 +24,7 @@ use std::sync::Arc;
 
 use crate::base::diag::Report;
 use crate::base::name::Name;
-use crate::base::prefix::Prefix;
 use crate::config::model::Config;
-use crate::config::model::Ecs;
 use crate::config::model::Pools;
 use crate::config::model::Process;
 use crate::config::model::ZoneRef;
@@ -45,8 +44,6 @@ use crate::daemon::load::zones::list_of;
 use crate::daemon::memory::memory_sys;
 use crate::engine::update::Order;
 use crate::fleet::nats::Role;
-use crate::geo::atlas::Atlas;
-use crate::geo::rules::Matcher;
 use crate::health::monitor::QuorumScope;
 use crate::live::random;
 use crate::state::correspondence::Correspondence;
@@ -260,7 +257,7 @@ impl Loader {
             return Err(report);
         };
         if is_sound {
-            warn_of_idle_rules(&pools, &process.ecs, &atlas.atlas, &mut report);
+            idle_rules::warn(&pools, &process.ecs, &atlas.atlas, &mut report);
             warn_of_missing_regions(&process, &pools, &mut report);
             latency::warn(&process, &pools, &latency.table, &mut report);
         }
@@ -406,39 +403,6 @@ fn warn_of_removals(
     warn(&process.zones, "zones", list_of(removed, MAX_REMOVALS));
 }
 
-/// Warns of rules that the databases, or client subnets as they are cut, can never match.
-fn warn_of_idle_rules(pools: &Pools, ecs: &Ecs, atlas: &Atlas, report: &mut Report) {
-    let has_subdivisions = atlas
-        .locations()
-        .iter()
-        .any(|place| !place.subdivisions.is_empty());
-    for steered in &pools.steered {
-        for rule in &steered.rules {
-            let missing = match &rule.matcher {
-                Matcher::Asn(_) if atlas.about_asn().is_none() => {
-                    "rules by asn match nobody without [geoip] asn_database".to_owned()
-                }
-                Matcher::Subdivision(_) if !has_subdivisions => {
-                    "rules by subdivision match nobody: the GeoIP database has no subdivisions"
-                        .to_owned()
-                }
-                Matcher::Network(networks) => match too_long_for(ecs, networks) {
-                    Some(network) => format!(
-                        "`{network}` is longer than [ecs] max_scope_{}, {}, that client subnets are \
-                         cut to: the rule decides for resolvers that send none, and for no client \
-                         subnet unless it holds most of one",
-                        network.family(),
-                        ecs.max_scope()[network.family()],
-                    ),
-                    None => continue,
-                },
-                _ => continue,
-            };
-            report.warning(rule.place.clone(), missing);
-        }
-    }
-}
-
 /// Warns of monitors that judge by region where no vantage has a location.
 fn warn_of_missing_regions(process: &Process, pools: &Pools, report: &mut Report) {
     let (Some(path), []) = (&process.pools, &process.vantage_locations[..]) else {
@@ -453,13 +417,6 @@ fn warn_of_missing_regions(process: &Process, pools: &Pools, report: &mut Report
         );
         report.warning(files::place(path), message);
     }
-}
-
-/// The first network that is longer than the granularity of client subnets.
-fn too_long_for(ecs: &Ecs, networks: &[Prefix]) -> Option<Prefix> {
-    let max_scope = ecs.max_scope();
-    let mut networks = networks.iter().copied().filter(|_| ecs.enabled);
-    networks.find(|network| network.len() > max_scope[network.family()])
 }
 
 #[cfg(test)]
