@@ -38,7 +38,7 @@ use crate::config::units::unicast;
 use crate::live::request::ChangeError;
 use crate::live::request::Request;
 use crate::live::request::SetEndpoints;
-use crate::state::sources::SourceId;
+use crate::state::source::SourceId;
 
 /// The most endpoints of a pool that the API takes.
 pub(super) const MAX_ENDPOINTS: usize = 1_000;

@@ -27,8 +27,8 @@ use crate::state::counters::Dropped;
 use crate::state::counters::Transferred;
 use crate::state::counters::XdpStatistic;
 use crate::state::snapshot::Snapshot;
-use crate::state::sources::SourceId;
-use crate::state::sources::SourceState;
+use crate::state::source::SourceId;
+use crate::state::source::SourceState;
 
 /// The content type of [`text`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use crate::config::model;
 use crate::state::evidence::PoolNow;
-use crate::state::sources::SourceId;
-use crate::state::sources::SourceState;
+use crate::state::source::SourceId;
+use crate::state::source::SourceState;
 use crate::state::sources::Sources;
 
 /// What names endpoints of a pool.

@@ -59,8 +59,8 @@ use crate::live::request::Request;
 use crate::state::counters::Counters;
 use crate::state::evidence::Evidence;
 use crate::state::fixture;
-use crate::state::sources::SourceId;
-use crate::state::sources::SourceState;
+use crate::state::source::SourceId;
+use crate::state::source::SourceState;
 use crate::state::sources::Sources;
 
 const PROCESS: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n[safety]\nmax_down = \"99%\"\n";

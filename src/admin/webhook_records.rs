@@ -28,7 +28,7 @@ use crate::state::counters::pools_of;
 use crate::state::external::RecordChanges;
 use crate::state::external::RecordData;
 use crate::state::external::RecordSet;
-use crate::state::sources::SourceId;
+use crate::state::source::SourceId;
 use crate::state::sources::Sources;
 
 /// The longest text of an ownership record, in octets.

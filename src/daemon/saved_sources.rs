@@ -15,8 +15,8 @@ use crate::config::model;
 use crate::daemon::files;
 use crate::daemon::saved;
 use crate::state::external;
-use crate::state::sources::SourceId;
-use crate::state::sources::SourceState;
+use crate::state::source::SourceId;
+use crate::state::source::SourceState;
 use crate::state::sources::Sources;
 
 /// The layout of `sources.json`.

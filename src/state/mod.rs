@@ -18,6 +18,7 @@ pub mod publish;
 pub mod ramp;
 pub mod resolved;
 pub mod snapshot;
+pub mod source;
 pub mod sources;
 pub mod stranded;
 

@@ -23,8 +23,8 @@ use crate::health::overrides::Override;
 use crate::health::vantage::VantageChange;
 use crate::live::fleet::Connection;
 use crate::state::resolved::Refused;
-use crate::state::sources::SourceChange;
-use crate::state::sources::SourceEvent;
+use crate::state::source::SourceChange;
+use crate::state::source::SourceEvent;
 
 /// The most faults and warnings of a reload that are logged; all of them are on the status page.
 const MAX_LOGGED: usize = 20;

@@ -16,9 +16,9 @@ use crate::live::shared::Owned;
 use crate::state::external::RecordChanges;
 use crate::state::external::RecordSet;
 use crate::state::membership::Membership;
-use crate::state::sources::SourceChange;
-use crate::state::sources::SourceEvent;
-use crate::state::sources::SourceId;
+use crate::state::source::SourceChange;
+use crate::state::source::SourceEvent;
+use crate::state::source::SourceId;
 use crate::state::sources::Sources;
 
 /// What follows from what a source says.
