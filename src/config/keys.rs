@@ -39,11 +39,12 @@ pub(super) const PROCESS_FILE: &[&Keys] = &[
     &TSIG_KEY,
     &SECONDARY,
     &UPDATE,
+    &KUBERNETES,
 ];
 
 /// `pools.toml`, top level first.
 pub(super) const POOLS_FILE: &[&Keys] = &[
-    &POOLS, &MONITOR, &DAMPING, &LOAD, &POOL, &ENDPOINT, &REGION, &STEER, &RULE,
+    &POOLS, &MONITOR, &DAMPING, &LOAD, &POOL, &ENDPOINT, &SOURCE, &REGION, &STEER, &RULE,
 ];
 
 pub(super) const PROCESS: Keys = Keys {
@@ -62,6 +63,7 @@ pub(super) const PROCESS: Keys = Keys {
         "tsig_key",
         "secondary",
         "update",
+        "kubernetes",
     ],
 };
 
@@ -187,6 +189,12 @@ pub(super) const UPDATE: Keys = Keys {
     tables: &[],
 };
 
+pub(super) const KUBERNETES: Keys = Keys {
+    title: "[kubernetes.NAME]",
+    values: &["kubeconfig", "context"],
+    tables: &[],
+};
+
 pub(super) const POOLS: Keys = Keys {
     title: "pools.toml",
     values: &[],
@@ -254,6 +262,12 @@ pub(super) const LOAD: Keys = Keys {
 pub(super) const ENDPOINT: Keys = Keys {
     title: "an entry of `endpoints`",
     values: &["address", "host", "weight"],
+    tables: &[],
+};
+
+pub(super) const SOURCE: Keys = Keys {
+    title: "a table `source`",
+    values: &["kubernetes", "service", "gateway", "ingress"],
     tables: &[],
 };
 

@@ -21,6 +21,7 @@ use crate::base::prefix::Prefix;
 use crate::base::rank::Order;
 use crate::base::rank::Policy;
 use crate::base::rr::RrType;
+use crate::config::kubernetes;
 use crate::config::name_pattern::NamePattern;
 use crate::config::rights::Right;
 use crate::config::safety::Safety;
@@ -79,6 +80,8 @@ pub struct Process {
     pub secondaries: Vec<Secondary>,
     /// `[[update]]`; there is a `state_dir` if there are any.
     pub grants: Vec<Grant>,
+    /// `[kubernetes.NAME]`; names differ.
+    pub kubernetes: Vec<kubernetes::Cluster>,
 }
 
 /// `[server]`.
@@ -451,12 +454,19 @@ impl Pool {
 }
 
 /// Who names the endpoints of a pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PoolSource {
     /// `source = "api"`: whoever calls the API.
     Api,
     /// The file itself.
     File,
+    /// `source = { kubernetes = … }`: the status of an object.
+    Kubernetes {
+        /// Which one.
+        object: Arc<kubernetes::Object>,
+        /// Where its cluster is named.
+        place: Place,
+    },
 }
 
 /// A host name whose addresses are endpoints.

@@ -17,6 +17,8 @@ use crate::config::model::PoolSource;
 use crate::config::model::Pools;
 use crate::config::names::Name;
 use crate::config::names::Names;
+use crate::config::resolve_kubernetes::KUBERNETES_SOURCE;
+use crate::config::resolve_kubernetes::kubernetes_source;
 use crate::config::resolve_match::NamedRegions;
 use crate::config::resolve_monitors::monitor;
 use crate::config::resolve_steer;
@@ -33,9 +35,6 @@ pub(super) const LOCATION: &str =
 /// What `endpoints` looks like.
 const ENDPOINTS: &str = "a list of addresses such as [\"192.0.2.10\", \"2001:db8::10\"], or of host names \
      such as [{ host = \"lb-1.example.net\" }]";
-
-/// What `source` looks like.
-const SOURCE: &str = "\"api\"";
 
 /// The largest `min_healthy` of a pool whose endpoints are not known beforehand.
 const MOST_MIN_HEALTHY: u32 = 1_000;
@@ -164,7 +163,7 @@ enum Entry {
 fn members(table: &Table<'_>, safety: &Safety) -> Option<Members> {
     table.require_one_of(
         &["endpoints", "source"],
-        &format!("`endpoints` with {ENDPOINTS}, or `source` with {SOURCE}"),
+        &format!("`endpoints` with {ENDPOINTS}, or `source` with \"api\" or {KUBERNETES_SOURCE}"),
     );
     let entries = table.read("endpoints", |item| endpoints(item, safety));
     let Some(source) = table.get("source") else {
@@ -187,8 +186,16 @@ fn members(table: &Table<'_>, safety: &Safety) -> Option<Members> {
     Some(Members {
         endpoints: Vec::new(),
         hosts: Vec::new(),
-        source: source.word(&[("api", PoolSource::Api)])?,
+        source: pool_source(&source)?,
     })
+}
+
+fn pool_source(item: &Item<'_>) -> Option<PoolSource> {
+    if item.is_table() {
+        return kubernetes_source(item);
+    }
+    item.word_or(&[("api", ())], Some(KUBERNETES_SOURCE))?;
+    Some(PoolSource::Api)
 }
 
 /// The endpoints of a pool; no two may be the same.

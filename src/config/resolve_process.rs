@@ -19,6 +19,7 @@ use crate::config::model::RateLimit;
 use crate::config::model::Server;
 use crate::config::model::Vantage;
 use crate::config::resolve_cluster;
+use crate::config::resolve_kubernetes;
 use crate::config::resolve_pools;
 use crate::config::resolve_transfer;
 use crate::config::resolve_update;
@@ -103,6 +104,7 @@ pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Process {
         tsig_keys,
         secondaries,
         grants,
+        kubernetes: resolve_kubernetes::clusters(top),
     }
 }
 

@@ -250,7 +250,7 @@ pub(super) fn percentage(text: &str) -> Option<u8> {
 pub(super) const ENDPOINT_HOST: &str = "a host name such as \"lb-1.example.net\", no address";
 
 /// Reads the name of a host whose addresses are endpoints; in lower case, without a final dot.
-pub(super) fn endpoint_host(text: &str) -> Option<Arc<str>> {
+pub fn endpoint_host(text: &str) -> Option<Arc<str>> {
     let name = host_name(text.strip_suffix('.').unwrap_or(text))?;
     let top = name.rsplit('.').next()?;
     let is_address = top.bytes().all(|byte| byte.is_ascii_digit());
@@ -268,6 +268,23 @@ pub(super) fn plain_name(text: &str) -> Option<Box<str>> {
         && text.bytes().all(is_plain)
         && text.starts_with(|c: char| c.is_ascii_alphanumeric());
     fits.then(|| text.into())
+}
+
+/// What [`kubernetes_name`] takes.
+pub(super) const KUBERNETES_NAME: &str = "a namespace and a name such as \"prod/app\"";
+
+/// Reads the namespace and the name of a Kubernetes object: a label and a subdomain of RFC 1123.
+pub(super) fn kubernetes_name(text: &str) -> Option<(Box<str>, Box<str>)> {
+    let is_label = |label: &str| {
+        let is_of_label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| is_of_label(byte) || byte == b'-')
+            && label.bytes().next().is_some_and(is_of_label)
+            && label.bytes().last().is_some_and(is_of_label)
+    };
+    let (namespace, name) = text.split_once('/')?;
+    let fits = is_label(namespace) && name.len() <= 253 && name.split('.').all(is_label);
+    fits.then(|| (namespace.into(), name.into()))
 }
 
 /// What [`vantage_name`] takes.

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use crate::base::diag::Report;
+use crate::base::diag::did_you_mean;
 use crate::config;
+use crate::config::model::PoolSource;
 use crate::config::model::Pools;
 use crate::config::model::Process;
 use crate::daemon::files;
@@ -152,6 +154,12 @@ pub(super) fn pools(
         Err(Moving { before }) => return Ok(before.config.pools.clone()),
     };
     let pools = config::pools(&source(path, &text), &process.safety, report)?;
+    let mut faults = Report::default();
+    check_clusters(process, &pools, &mut faults);
+    if faults.has_errors() {
+        report.append(faults);
+        return Err(pools);
+    }
     // A file that is being written begins so, and nobody means to steer nothing by it.
     if pools == Pools::default() {
         let fault = "is empty, expected pools and steered names; to have none, leave `pools` out of \
@@ -160,6 +168,26 @@ pub(super) fn pools(
         return Err(pools);
     }
     Ok(pools)
+}
+
+/// Reports pools whose cluster meridian.toml does not have.
+fn check_clusters(process: &Process, pools: &Pools, report: &mut Report) {
+    let names = || process.kubernetes.iter().map(|cluster| &*cluster.name);
+    for pool in &pools.pools {
+        let PoolSource::Kubernetes { object, place } = &pool.source else {
+            continue;
+        };
+        let cluster = &*object.cluster;
+        if !names().any(|name| name == cluster) {
+            let near = did_you_mean(cluster, names());
+            let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+            let fault = format!(
+                "`kubernetes` is \"{cluster}\", expected the name of a [kubernetes.NAME] of \
+                 meridian.toml{hint}"
+            );
+            report.error(place.clone(), fault);
+        }
+    }
 }
 
 fn source<'a>(path: &'a Path, text: &'a str) -> config::Source<'a> {
