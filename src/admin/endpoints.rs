@@ -124,7 +124,7 @@ pub async fn get(
         revision: state.revision,
         since: state.since,
         by: state.by.map(Into::into),
-        endpoints: printed(&state.endpoints),
+        endpoints: printed(&state.named.endpoints),
     };
     Ok(tagged(state.revision, answer))
 }

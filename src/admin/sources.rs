@@ -12,15 +12,15 @@ use crate::state::sources::Sources;
 /// What names endpoints of a pool.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Source {
-    /// `api` or `host`.
+    /// `api`, `host` or `kubernetes`.
     pub kind: String,
-    /// The host name; `api`.
+    /// The host name; `api`; cluster, kind, namespace and name of the object.
     pub name: String,
     /// Whether it has named endpoints, or said that there are none, and does not fail now.
     pub up: bool,
     /// Since when it names these endpoints; null: it has named none yet.
     pub since: Option<u64>,
-    /// The token that set them; null for host names.
+    /// The token that set them; null unless the API did.
     pub by: Option<String>,
     /// Raised by each change.
     pub revision: u64,
@@ -70,7 +70,7 @@ pub fn membership(sources: &Sources, pool: &model::Pool, now: &PoolNow) -> Membe
         by: state.by.as_deref().map(Into::into),
         revision: state.revision,
         last_success: state.last_success,
-        endpoints: state.endpoints.len(),
+        endpoints: state.named.endpoints.len(),
         error: state.fault.as_deref().map(Into::into),
         refused: state.refused.as_ref().map_or(0, |refused| refused.n),
         refused_reason: state

@@ -116,7 +116,11 @@ impl Scope<'_> {
                 set_identifier: pool.name.to_string(),
             };
             for (name, family) in &state.external.managed {
-                let addresses = state.endpoints.iter().map(|endpoint| endpoint.address);
+                let addresses = state
+                    .named
+                    .endpoints
+                    .iter()
+                    .map(|endpoint| endpoint.address);
                 let of_family = addresses.filter(|address| Family::of(*address) == *family);
                 let targets = of_family.map(|address| address.to_string()).collect();
                 records.push(record(name, record_type(*family), targets));

@@ -15,10 +15,14 @@ use std::time::Duration;
 
 use prometheus::IntCounter;
 use tracing::Level;
+use tracing::Metadata;
 use tracing::warn;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt;
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::time::SystemTime;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::daemon::log_queue::LogQueue;
 use crate::live::meters::Meters;
@@ -73,13 +77,20 @@ impl Log {
         let word = env::var_os(LEVEL_VARIABLE).filter(|word| !word.is_empty());
         let word = word.map(|word| word.to_string_lossy().into_owned());
         let level = word.as_deref().map(level);
+        let lowest = level.flatten().unwrap_or(Level::INFO);
+        // That library logs what it also returns, which is logged once by whoever gets it.
+        let is_ours = move |line: &Metadata<'_>| {
+            lowest == Level::DEBUG || !line.target().starts_with("kube_client")
+        };
         let logger = fmt()
-            .with_max_level(level.flatten().unwrap_or(Level::INFO))
+            .with_max_level(lowest)
             .with_writer(Arc::clone(&queue))
             .with_ansi(stderr().is_terminal() && !is_set("NO_COLOR"))
             .with_target(false)
             .with_timer(Timer)
-            .log_internal_errors(false);
+            .log_internal_errors(false)
+            .finish()
+            .with(filter_fn(is_ours));
         // An error only says that there is a logger already.
         let _ = logger.try_init();
         if level == Some(None) {

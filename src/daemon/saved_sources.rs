@@ -5,16 +5,19 @@ use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::Serialize;
 
 use crate::base::name::Name;
 use crate::base::prefix::Family;
+use crate::config::kubernetes;
 use crate::config::model;
 use crate::daemon::files;
 use crate::daemon::saved;
 use crate::state::external;
+use crate::state::source::Named;
 use crate::state::source::SourceId;
 use crate::state::source::SourceState;
 use crate::state::sources::Sources;
@@ -36,15 +39,37 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct Source {
     pool: Box<str>,
-    /// Null: the API.
+    /// Neither this nor `kubernetes`: the API.
     host: Option<Box<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kubernetes: Option<Object>,
     endpoints: Vec<Endpoint>,
+    /// Those that an object names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    hosts: Vec<Box<str>>,
     since: u64,
     by: Option<Box<str>>,
     revision: u64,
     last_success: Option<u64>,
     #[serde(default)]
     external: External,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Object {
+    cluster: Box<str>,
+    kind: Kind,
+    namespace: Box<str>,
+    name: Box<str>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Gateway,
+    Ingress,
+    Service,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -129,10 +154,20 @@ impl Source {
         Some(Self {
             pool: pool.into(),
             host: match id {
-                SourceId::Api => None,
                 SourceId::Host(name) => Some((**name).into()),
+                SourceId::Api | SourceId::Kubernetes(_) => None,
             },
-            endpoints: state.endpoints.iter().map(endpoint).collect(),
+            kubernetes: match id {
+                SourceId::Kubernetes(object) => Some(Object::of(object)),
+                SourceId::Api | SourceId::Host(_) => None,
+            },
+            endpoints: state.named.endpoints.iter().map(endpoint).collect(),
+            hosts: state
+                .named
+                .hosts
+                .iter()
+                .map(|host| (**host).into())
+                .collect(),
             since: state.since?,
             by: state.by.clone(),
             revision: state.revision,
@@ -142,16 +177,21 @@ impl Source {
     }
 
     fn into_state(self) -> Result<(Box<str>, SourceId, SourceState), String> {
-        let id = match self.host {
-            Some(name) => SourceId::Host(name.into()),
-            None => SourceId::Api,
+        let id = match (self.host, self.kubernetes) {
+            (Some(name), _) => SourceId::Host(name.into()),
+            (None, Some(object)) => SourceId::Kubernetes(Arc::new(object.into_object())),
+            (None, None) => SourceId::Api,
         };
         let endpoints = self.endpoints.into_iter().map(|endpoint| model::Endpoint {
             address: endpoint.address,
             weight: endpoint.weight,
         });
-        let state = SourceState {
+        let named = Named {
             endpoints: endpoints.collect(),
+            hosts: self.hosts.into_iter().map(Into::into).collect(),
+        };
+        let state = SourceState {
+            named,
             since: Some(self.since),
             by: self.by,
             revision: self.revision,
@@ -204,6 +244,34 @@ impl Text {
     }
 }
 
+impl Object {
+    fn of(object: &kubernetes::Object) -> Self {
+        Self {
+            cluster: object.cluster.clone(),
+            kind: match object.kind {
+                kubernetes::Kind::Gateway => Kind::Gateway,
+                kubernetes::Kind::Ingress => Kind::Ingress,
+                kubernetes::Kind::Service => Kind::Service,
+            },
+            namespace: object.namespace.clone(),
+            name: object.name.clone(),
+        }
+    }
+
+    fn into_object(self) -> kubernetes::Object {
+        kubernetes::Object {
+            cluster: self.cluster,
+            kind: match self.kind {
+                Kind::Gateway => kubernetes::Kind::Gateway,
+                Kind::Ingress => kubernetes::Kind::Ingress,
+                Kind::Service => kubernetes::Kind::Service,
+            },
+            namespace: self.namespace,
+            name: self.name,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,12 +291,26 @@ mod tests {
         let of_api = [endpoint("192.0.2.1", 1), endpoint("2001:db8::1", 3)];
         sources.set("eu", of_api.into(), "ci.token", 1_700_000_000);
         let state = SourceState {
-            endpoints: [endpoint("192.0.2.9", 1)].into(),
+            named: Named {
+                endpoints: [endpoint("192.0.2.9", 1)].into(),
+                hosts: Arc::default(),
+            },
             since: Some(1_700_000_000),
             revision: 7,
             ..SourceState::default()
         };
-        sources.insert("us", SourceId::Host("lb.example.net".into()), state);
+        sources.insert("us", SourceId::Host("lb.example.net".into()), state.clone());
+        for kind in kubernetes::Kind::ALL {
+            let object = kubernetes::Object {
+                cluster: "west".into(),
+                kind,
+                namespace: "prod".into(),
+                name: "app".into(),
+            };
+            let mut state = state.clone();
+            state.named.hosts = ["lb.example.net".into()].into();
+            sources.insert("us", SourceId::Kubernetes(Arc::new(object)), state);
+        }
         let set = |data| RecordSet {
             pool: "eu".into(),
             name: Name::parse("app.example.com").expect("a name"),

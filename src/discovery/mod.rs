@@ -1,10 +1,14 @@
 //! Floor 7: discovery. Finds out which endpoints pools have where the operator's file names only who knows
 //! them.
 //!
-//! Each host name has a task that resolves it again when its TTL is over. What was found goes to the control
-//! loop, which judges it and keeps it: nothing is remembered here.
+//! Each host name has a task that resolves it again when its TTL is over, each Kubernetes object one that watches
+//! it. What was found goes to the control loop, which judges it and keeps it: nothing is remembered here.
 
+pub mod found;
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
 mod resolver;
+mod task;
 
 use std::collections::BTreeSet;
 use std::collections::HashMap;
@@ -14,13 +18,18 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::base::per_family::PerFamily;
+#[cfg(feature = "kubernetes")]
+use crate::config::kubernetes::Cluster;
+#[cfg(feature = "kubernetes")]
+use crate::config::kubernetes::Object;
+use crate::discovery::found::Found;
+#[cfg(feature = "kubernetes")]
+use crate::discovery::kubernetes::Watches;
 use crate::discovery::resolver::Resolver;
+use crate::discovery::task::Task;
 use crate::live::random;
-use crate::state::resolved::Lookup;
 
 /// Names that are resolved at a time.
 const MAX_IN_FLIGHT: usize = 16;
@@ -37,42 +46,26 @@ const MAX_RETRY: Duration = Duration::from_secs(60);
 /// Pauses differ at random by one part in so many, so that names do not fall into step.
 const JITTER: u32 = 10;
 
-/// What resolving a host name gave.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resolved {
-    /// The name, as it was asked for.
-    pub host: Arc<str>,
-    /// What was found of each family.
-    pub lookups: PerFamily<Lookup>,
-}
-
-/// Resolves names for as long as it lives.
-#[derive(Debug)]
+/// Resolves names and watches objects for as long as it lives.
 pub struct Discovery {
     resolver: Arc<Resolver>,
     servers: Vec<SocketAddr>,
     in_flight: Arc<Semaphore>,
-    found: mpsc::Sender<Resolved>,
+    found: mpsc::Sender<Found>,
     tasks: HashMap<Arc<str>, Task>,
-}
-
-/// The task of one name, which ends with this.
-#[derive(Debug)]
-struct Task(JoinHandle<()>);
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+    #[cfg(feature = "kubernetes")]
+    watches: Watches,
 }
 
 impl Discovery {
-    /// No names yet; what is found goes to `found`.
-    pub fn new(found: mpsc::Sender<Resolved>) -> Self {
+    /// None yet; what is found goes to `found`.
+    pub fn new(found: mpsc::Sender<Found>) -> Self {
         Self {
             resolver: Arc::new(Resolver::new(Vec::new())),
             servers: Vec::new(),
             in_flight: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
+            #[cfg(feature = "kubernetes")]
+            watches: Watches::new(found.clone()),
             found,
             tasks: HashMap::new(),
         }
@@ -101,12 +94,20 @@ impl Discovery {
     }
 }
 
+#[cfg(feature = "kubernetes")]
+impl Discovery {
+    /// Watches these objects from now on, in these clusters.
+    pub fn watch(&mut self, objects: &BTreeSet<Arc<Object>>, clusters: &[Cluster]) {
+        self.watches.replace(objects, clusters);
+    }
+}
+
 /// Resolves a name again and again, until nobody takes what is found.
 async fn follow(
     host: Arc<str>,
     resolver: Arc<Resolver>,
     in_flight: Arc<Semaphore>,
-    found: mpsc::Sender<Resolved>,
+    found: mpsc::Sender<Found>,
 ) {
     let mut n_failures = 0;
     while let Ok(permit) = in_flight.acquire().await {
@@ -116,7 +117,7 @@ async fn follow(
             Some(_) => 0,
             None => n_failures + 1,
         };
-        let resolved = Resolved {
+        let resolved = Found::Host {
             host: Arc::clone(&host),
             lookups: resolution.lookups,
         };

@@ -13,6 +13,7 @@ pub mod external;
 pub mod guard;
 pub mod membership;
 mod multivalue;
+pub mod object;
 pub mod plan;
 pub mod publish;
 pub mod ramp;

@@ -6,7 +6,7 @@ use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
 use crate::config::safety::Refusal;
 
-/// The most addresses that a pool takes from one host name.
+/// The most addresses that a pool takes from one host name, or of one Kubernetes object.
 pub const MAX_ADDRESSES: usize = 64;
 
 /// What resolving one family of a name gave.
@@ -82,7 +82,9 @@ pub(super) fn addresses_after(
     });
     let n_beyond = cut(&mut families);
     if n_beyond > 0 {
-        refused.push(format!("a pool takes {MAX_ADDRESSES} addresses of a name"));
+        refused.push(format!(
+            "a pool takes {MAX_ADDRESSES} addresses of one source"
+        ));
     }
     let addresses = [families.v4, families.v6].concat();
     let is_certain = !addresses.is_empty() || faults.is_empty();

@@ -2,18 +2,27 @@
 //! of it.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::config::kubernetes;
 use crate::config::model::Endpoint;
+use crate::config::safety::Safety;
 use crate::state::external::External;
+use crate::state::object::AfterStatus;
+use crate::state::object::ObjectReport;
+use crate::state::object::after_status;
 use crate::state::resolved::Refused;
+
 /// What names endpoints of a pool.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SourceId {
     /// `PUT /api/v1/pools/POOL/endpoints`.
     Api,
-    /// A host name of the operator's file.
+    /// A host name, of the operator's file or of a Kubernetes object.
     Host(Arc<str>),
+    /// The status of a Kubernetes object.
+    Kubernetes(Arc<kubernetes::Object>),
 }
 
 impl SourceId {
@@ -22,6 +31,7 @@ impl SourceId {
         match self {
             Self::Api => "api",
             Self::Host(_) => "host",
+            Self::Kubernetes(_) => "kubernetes",
         }
     }
 }
@@ -31,15 +41,29 @@ impl fmt::Display for SourceId {
         match self {
             Self::Api => f.write_str("api"),
             Self::Host(host) => f.write_str(host),
+            Self::Kubernetes(object) => object.fmt(f),
         }
     }
+}
+
+/// What a source names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Named {
+    /// Endpoints by their address.
+    pub endpoints: Arc<[Endpoint]>,
+    /// Host names, of a Kubernetes object, each of which is a source as well.
+    pub hosts: Arc<[Arc<str>]>,
 }
 
 /// What is known of a source. Times are Unix seconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceState {
-    /// The endpoints of its last good answer.
-    pub endpoints: Arc<[Endpoint]>,
+    /// Its last good answer.
+    pub named: Named,
+    /// An answer whose host names are yet to be resolved: it would leave the pool with nothing until then.
+    pub next: Option<Named>,
+    /// Whether it is an object that its cluster does not have.
+    pub is_missing: bool,
     /// Since when it names these; `None`: it has named none yet.
     pub since: Option<u64>,
     /// The token that set them.
@@ -75,9 +99,9 @@ pub enum SourceChange {
         /// The token that set them.
         by: Option<Box<str>>,
         /// Those it named before.
-        before: Arc<[Endpoint]>,
+        before: Named,
         /// Those it names now.
-        after: Arc<[Endpoint]>,
+        after: Named,
     },
     /// It does not answer, for this reason.
     Fails(Box<str>),
@@ -87,18 +111,99 @@ pub enum SourceChange {
     Refuses(Refused),
 }
 
+impl Named {
+    /// These endpoints, and no host names.
+    pub(super) fn of(endpoints: Arc<[Endpoint]>) -> Self {
+        Self {
+            endpoints,
+            ..Self::default()
+        }
+    }
+
+    /// Endpoints of weight 1.
+    pub(super) fn by_address(addresses: Vec<IpAddr>) -> Self {
+        let endpoint = |address| Endpoint { address, weight: 1 };
+        Self::of(addresses.into_iter().map(endpoint).collect())
+    }
+
+    /// Whether it names nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.endpoints.is_empty() && self.hosts.is_empty()
+    }
+}
+
 impl SourceState {
+    /// The addresses of its endpoints.
+    pub(super) fn addresses(&self) -> Vec<IpAddr> {
+        let endpoints = self.named.endpoints.iter();
+        endpoints.map(|endpoint| endpoint.address).collect()
+    }
+
+    /// Takes what an API server says of the object that this is. What it names is in `next` then.
+    pub(super) fn report(
+        &mut self,
+        report: &ObjectReport,
+        safety: &Safety,
+        now: u64,
+    ) -> Vec<SourceChange> {
+        let check = |address| safety.check_found(address);
+        let unchanged = |fault: Option<Box<str>>| AfterStatus {
+            named: None,
+            fault,
+            refused: self.refused.clone(),
+        };
+        let after = match report {
+            ObjectReport::Addresses(entries) => after_status(&self.addresses(), entries, check),
+            ObjectReport::Failed(reason) => unchanged(Some(reason.clone())),
+            ObjectReport::Missing => after_status(&[], &[], check),
+            ObjectReport::Unchanged => unchanged(self.fault.clone()),
+        };
+        let mut changes = Vec::new();
+        // Each reason asks for something else to be mended, so that another one is a line of its own.
+        match (&self.fault, &after.fault) {
+            (before, Some(reason)) if before.as_ref() != Some(reason) => {
+                changes.push(SourceChange::Fails(reason.clone()));
+            }
+            (Some(_), None) => changes.push(SourceChange::Answers),
+            _ => {}
+        }
+        if let (None, Some(refused)) = (&self.refused, &after.refused) {
+            changes.push(SourceChange::Refuses(refused.clone()));
+        }
+        if after.fault.is_none() {
+            self.last_success = Some(now);
+        }
+        self.fault = after.fault;
+        self.refused = after.refused;
+        if let ObjectReport::Addresses(_) | ObjectReport::Missing = report {
+            self.is_missing = *report == ObjectReport::Missing;
+        }
+        if let Some((addresses, hosts)) = after.named {
+            self.next = Some(Named {
+                hosts: hosts.into(),
+                ..Named::by_address(addresses)
+            });
+        }
+        changes
+    }
+
+    /// Takes `next` into force.
+    pub(super) fn settle(&mut self, now: u64) -> Option<SourceChange> {
+        let next = self.next.take()?;
+        self.change(next, None, now)
+    }
+
     /// Takes what it names now; `None`: it named the same before.
     pub(super) fn change(
         &mut self,
-        after: Arc<[Endpoint]>,
+        after: Named,
         by: Option<Box<str>>,
         now: u64,
     ) -> Option<SourceChange> {
-        if self.since.is_some() && self.endpoints == after {
+        if self.since.is_some() && self.named == after {
             return None;
         }
-        let before = std::mem::replace(&mut self.endpoints, Arc::clone(&after));
+        let before = std::mem::replace(&mut self.named, after.clone());
         self.since = Some(now);
         self.revision += 1;
         self.by.clone_from(&by);

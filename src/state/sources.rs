@@ -4,13 +4,15 @@
 //! there are no endpoints takes the last one away. Answers and times come in as values.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::collections::HashSet;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::base::ix::PoolIx;
 use crate::base::per_family::PerFamily;
+use crate::config::kubernetes;
 use crate::config::model::Endpoint;
+use crate::config::model::HostEndpoint;
 use crate::config::model::Pool;
 use crate::config::model::PoolSource;
 use crate::config::model::Pools;
@@ -18,8 +20,10 @@ use crate::config::safety::Safety;
 use crate::state::external::Published;
 use crate::state::external::RecordChanges;
 use crate::state::membership::Membership;
+use crate::state::object::ObjectReport;
 use crate::state::resolved::Lookup;
 use crate::state::resolved::addresses_after;
+use crate::state::source::Named;
 use crate::state::source::SourceChange;
 use crate::state::source::SourceEvent;
 use crate::state::source::SourceId;
@@ -28,10 +32,13 @@ use crate::state::source::SourceState;
 /// The sources of all pools, by the pools' names, so that they outlive reloads and restarts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sources {
-    pools: BTreeMap<Box<str>, BTreeMap<SourceId, SourceState>>,
+    pools: BTreeMap<Box<str>, OfPool>,
     /// Ownership records of external-dns that may be in a zone.
     pub published: Published,
 }
+
+/// The sources of one pool.
+type OfPool = BTreeMap<SourceId, SourceState>;
 
 impl Sources {
     /// A record that was saved.
@@ -67,17 +74,56 @@ impl Sources {
             .map(|pool| (&*pool.name, named_by(pool)))
             .collect();
         for (pool, sources) in &mut self.pools {
-            let named = named.get(&**pool);
+            let named = named.get(&**pool).map_or(&[][..], Vec::as_slice);
+            let states = named.iter().filter_map(|source| sources.get(source));
+            let hosts: BTreeSet<SourceId> = states.flat_map(hosts_of).collect();
             sources.retain(|source, _| {
-                *source == SourceId::Api || named.is_some_and(|named| named.contains(source))
+                *source == SourceId::Api || named.contains(source) || hosts.contains(source)
             });
         }
         self.pools.retain(|_, sources| !sources.is_empty());
-        for (pool, named) in named {
-            for source in named {
-                let sources = self.pools.entry(pool.into()).or_default();
-                sources.entry(source).or_default();
+        let named = named.into_iter().flat_map(|(pool, named)| {
+            let of_pool = move |source| (Box::from(pool), source);
+            named.into_iter().map(of_pool)
+        });
+        self.add(named.collect());
+        self.follow_hosts();
+    }
+
+    /// Goes on with the host names of Kubernetes objects.
+    fn follow_hosts(&mut self) {
+        let mut named = Vec::new();
+        for (pool, sources) in &mut self.pools {
+            let hosts: BTreeSet<SourceId> = sources.values().flat_map(hosts_of).collect();
+            if sources
+                .keys()
+                .any(|source| matches!(source, SourceId::Kubernetes(_)))
+            {
+                let is_host = |source: &SourceId| matches!(source, SourceId::Host(_));
+                sources.retain(|source, _| !is_host(source) || hosts.contains(source));
             }
+            named.extend(hosts.into_iter().map(|host| (pool.clone(), host)));
+        }
+        self.add(named);
+    }
+
+    /// Adds the sources that pools do not have yet. What is known of a source of another pool holds for them too,
+    /// as nobody asks anew; the API sets each pool's own.
+    fn add(&mut self, mut named: Vec<(Box<str>, SourceId)>) {
+        named.retain(|(pool, source)| self.get(pool, source).is_none());
+        let ids = named.iter().map(|(_, source)| source);
+        let shared = ids.filter(|source| **source != SourceId::Api);
+        let mut known: BTreeMap<_, _> = shared
+            .map(|source| (source.clone(), SourceState::default()))
+            .collect();
+        for (_, source, state) in self.iter() {
+            if let Some(known) = known.get_mut(source) {
+                known.clone_from(state);
+            }
+        }
+        for (pool, source) in named {
+            let state = known.get(&source).cloned().unwrap_or_default();
+            self.insert(&pool, source, state);
         }
     }
 
@@ -94,56 +140,72 @@ impl Sources {
 
     fn endpoints(&self, pool: &Pool, safety: &Safety) -> Arc<[Endpoint]> {
         let mut endpoints = pool.endpoints.to_vec();
-        for source in named_by(pool) {
+        for source in self.in_force(pool) {
             let Some(state) = self.get(&pool.name, &source) else {
                 continue;
             };
-            let of_source = state.endpoints.iter().copied();
-            match &source {
-                SourceId::Api => {
-                    let may_be = |endpoint: &Endpoint| safety.check(endpoint.address).is_ok();
-                    endpoints.extend(of_source.filter(may_be));
-                }
-                SourceId::Host(name) => {
-                    let mut hosts = pool.hosts.iter();
-                    let host = hosts.find(|host| host.name == *name);
-                    let weight = host.map_or(1, |host| host.weight);
-                    let may_be = |endpoint: &Endpoint| safety.check_found(endpoint.address).is_ok();
-                    let weighed = |endpoint| Endpoint { weight, ..endpoint };
-                    endpoints.extend(of_source.filter(may_be).map(weighed));
-                }
+            let of_source = state.named.endpoints.iter().copied();
+            if source == SourceId::Api {
+                let may_be = |endpoint: &Endpoint| safety.check(endpoint.address).is_ok();
+                endpoints.extend(of_source.filter(may_be));
+                continue;
             }
+            let is_it = |host: &&HostEndpoint| source == SourceId::Host(Arc::clone(&host.name));
+            let weight = pool.hosts.iter().find(is_it).map_or(1, |host| host.weight);
+            let may_be = |endpoint: &Endpoint| safety.check_found(endpoint.address).is_ok();
+            let weighed = |endpoint| Endpoint { weight, ..endpoint };
+            endpoints.extend(of_source.filter(may_be).map(weighed));
         }
         let mut seen = HashSet::new();
         endpoints.retain(|endpoint| seen.insert(endpoint.address));
         endpoints.into()
     }
 
+    /// The sources that a pool has its endpoints from: those of its configuration, and the host names that a
+    /// Kubernetes object among them names.
+    fn in_force(&self, pool: &Pool) -> Vec<SourceId> {
+        let mut sources = named_by(pool);
+        let states = sources
+            .iter()
+            .filter_map(|source| self.get(&pool.name, source));
+        let hosts = states.flat_map(|state| state.named.hosts.iter());
+        let hosts: Vec<_> = hosts.map(|host| SourceId::Host(Arc::clone(host))).collect();
+        sources.extend(hosts);
+        sources
+    }
+
     /// Why a pool has no endpoints.
     pub fn why_empty(&self, pool: &Pool) -> String {
-        let sources = named_by(pool);
-        let state = |source| self.get(&pool.name, source);
-        let has_answered = |state: &SourceState| state.since.is_some();
-        if let Some(source) = sources
-            .iter()
-            .find(|source| !state(source).is_some_and(has_answered))
-        {
-            let fault = state(source).and_then(|state| state.fault.as_ref());
-            return match fault {
-                Some(fault) => format!("no endpoints yet: {source}: {fault}"),
-                None => "no endpoints yet".into(),
-            };
+        let mut sources = Vec::new();
+        for source in self.in_force(pool) {
+            match self.get(&pool.name, &source) {
+                Some(state) if state.since.is_some() => sources.push((source, state)),
+                Some(SourceState {
+                    fault: Some(fault), ..
+                }) => return format!("no endpoints yet: {source}: {fault}"),
+                _ => return "no endpoints yet".into(),
+            }
         }
-        let states = || sources.iter().filter_map(state);
-        if states().any(|state| !state.endpoints.is_empty()) {
+        let mut states = sources.iter().map(|(_, state)| state);
+        if states
+            .clone()
+            .any(|state| !state.named.endpoints.is_empty())
+        {
             return "[safety] refuses all of its addresses".into();
         }
-        match states().find_map(|state| state.by.as_deref()) {
-            Some(token) => format!("no endpoints, as set by {token}"),
-            None => {
-                let names: Vec<_> = sources.iter().map(ToString::to_string).collect();
-                format!("{} has no addresses", names.join(", "))
-            }
+        if let Some(token) = states.find_map(|state| state.by.as_deref()) {
+            return format!("no endpoints, as set by {token}");
+        }
+        // An object that names hosts is not to blame for hosts without addresses.
+        sources.retain(|(_, state)| state.named.hosts.is_empty());
+        let is_missing = sources.iter().any(|(_, state)| state.is_missing);
+        let names: Vec<_> = sources
+            .iter()
+            .map(|(source, _)| source.to_string())
+            .collect();
+        match is_missing {
+            true => format!("{} does not exist", names.join(", ")),
+            false => format!("{} has no addresses", names.join(", ")),
         }
     }
 
@@ -161,7 +223,7 @@ impl Sources {
             let Some(state) = sources.get_mut(&source) else {
                 continue;
             };
-            let before: Vec<IpAddr> = state.endpoints.iter().map(|e| e.address).collect();
+            let before = state.addresses();
             let after = addresses_after(&before, lookups, |address| safety.check_found(address));
             let mut changes = Vec::new();
             // A line when it begins and one when it ends, whatever the reason changes to meanwhile.
@@ -179,15 +241,64 @@ impl Sources {
             state.fault = after.fault;
             state.refused = after.refused;
             if let Some(addresses) = after.addresses {
-                let endpoint = |address| Endpoint { address, weight: 1 };
-                let endpoints = addresses.into_iter().map(endpoint).collect();
-                changes.extend(state.change(endpoints, None, now));
+                changes.extend(state.change(Named::by_address(addresses), None, now));
             }
             events.extend(changes.into_iter().map(|what| SourceEvent {
                 pool: pool.clone(),
                 source: source.clone(),
                 what,
             }));
+        }
+        events.extend(self.settle(now));
+        events
+    }
+
+    /// Takes what an API server says of a Kubernetes object, for every pool that names it.
+    pub fn reported(
+        &mut self,
+        object: &Arc<kubernetes::Object>,
+        report: &ObjectReport,
+        safety: &Safety,
+        now: u64,
+    ) -> Vec<SourceEvent> {
+        let source = SourceId::Kubernetes(Arc::clone(object));
+        let mut events = Vec::new();
+        for (pool, sources) in &mut self.pools {
+            let Some(state) = sources.get_mut(&source) else {
+                continue;
+            };
+            let changes = state.report(report, safety, now);
+            events.extend(changes.into_iter().map(|what| SourceEvent {
+                pool: pool.clone(),
+                source: source.clone(),
+                what,
+            }));
+        }
+        self.follow_hosts();
+        events.extend(self.settle(now));
+        events
+    }
+
+    /// Takes answers that wait for host names into force once these are resolved.
+    fn settle(&mut self, now: u64) -> Vec<SourceEvent> {
+        let mut events = Vec::new();
+        for (pool, sources) in &mut self.pools {
+            let Some(source) = settled(sources) else {
+                continue;
+            };
+            let state = sources.get_mut(&source);
+            events.extend(
+                state
+                    .and_then(|state| state.settle(now))
+                    .map(|what| SourceEvent {
+                        pool: pool.clone(),
+                        source,
+                        what,
+                    }),
+            );
+        }
+        if !events.is_empty() {
+            self.follow_hosts();
         }
         events
     }
@@ -203,7 +314,7 @@ impl Sources {
         let sources = self.pools.entry(pool.into()).or_default();
         let state = sources.entry(SourceId::Api).or_default();
         state.last_success = Some(now);
-        let what = state.change(endpoints, Some(by.into()), now)?;
+        let what = state.change(Named::of(endpoints), Some(by.into()), now)?;
         Some(SourceEvent {
             pool: pool.into(),
             source: SourceId::Api,
@@ -225,10 +336,13 @@ impl Sources {
         for pool in changes.pools() {
             let state = self.get(pool, &SourceId::Api).cloned();
             let mut state = state.unwrap_or_default();
-            let (external, endpoints) = state.external.after(&state.endpoints, pool, changes)?;
+            let (external, endpoints) =
+                state
+                    .external
+                    .after(&state.named.endpoints, pool, changes)?;
             state.external = external;
             state.last_success = Some(now);
-            let what = state.change(endpoints.into(), Some(by.into()), now);
+            let what = state.change(Named::of(endpoints.into()), Some(by.into()), now);
             next.push((pool, state, what));
         }
         let mut events = Vec::new();
@@ -248,6 +362,33 @@ impl Sources {
 fn named_by(pool: &Pool) -> Vec<SourceId> {
     let hosts = pool.hosts.iter();
     let hosts = hosts.map(|host| SourceId::Host(Arc::clone(&host.name)));
-    let api = (pool.source == PoolSource::Api).then_some(SourceId::Api);
-    hosts.chain(api).collect()
+    let source = match &pool.source {
+        PoolSource::Api => Some(SourceId::Api),
+        PoolSource::File => None,
+        PoolSource::Kubernetes { object, .. } => Some(SourceId::Kubernetes(Arc::clone(object))),
+    };
+    hosts.chain(source).collect()
+}
+
+/// The host names that a source names, or will.
+fn hosts_of(state: &SourceState) -> impl Iterator<Item = SourceId> {
+    let all = std::iter::once(&state.named).chain(&state.next);
+    let hosts = all.flat_map(|named| named.hosts.iter());
+    hosts.map(|host| SourceId::Host(Arc::clone(host)))
+}
+
+/// The source of a pool whose next answer can be taken into force: each of its host names has been resolved,
+/// or the pool has nothing to lose.
+fn settled(sources: &OfPool) -> Option<SourceId> {
+    let has_answered = |host: &Arc<str>| {
+        let state = sources.get(&SourceId::Host(Arc::clone(host)));
+        state.is_some_and(|state| state.since.is_some())
+    };
+    let is_settled = |state: &SourceState| {
+        let next = state.next.as_ref();
+        next.is_some_and(|next| state.named.is_empty() || next.hosts.iter().all(has_answered))
+    };
+    let mut sources = sources.iter();
+    let settled = sources.find(|(_, state)| is_settled(state));
+    settled.map(|(source, _)| source.clone())
 }

@@ -23,6 +23,7 @@ use crate::health::overrides::Override;
 use crate::health::vantage::VantageChange;
 use crate::live::fleet::Connection;
 use crate::state::resolved::Refused;
+use crate::state::source::Named;
 use crate::state::source::SourceChange;
 use crate::state::source::SourceEvent;
 
@@ -359,14 +360,16 @@ fn log_source(event: &SourceEvent) {
     }
 }
 
-/// Endpoints for a log line.
-fn listed(endpoints: &[Endpoint]) -> String {
+/// Endpoints and host names for a log line.
+fn listed(named: &Named) -> String {
     let text = |endpoint: &Endpoint| match endpoint.weight {
         1 => endpoint.address.to_string(),
         weight => format!("{}*{weight}", endpoint.address),
     };
-    let listed: Vec<_> = endpoints.iter().take(MAX_LOGGED).map(text).collect();
-    let n_more = endpoints.len() - listed.len();
+    let all = named.endpoints.iter().map(text);
+    let all = all.chain(named.hosts.iter().map(ToString::to_string));
+    let listed: Vec<_> = all.take(MAX_LOGGED).collect();
+    let n_more = named.endpoints.len() + named.hosts.len() - listed.len();
     match (listed.is_empty(), n_more) {
         (true, _) => "none".into(),
         (false, 0) => listed.join(" "),

@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::RwLockWriteGuard;
 
+#[cfg(feature = "kubernetes")]
+use crate::config::kubernetes::Object;
 use crate::config::model::Config;
 use crate::config::model::PoolSource;
 use crate::daemon::control::event::Event;
-use crate::discovery::Resolved;
+use crate::discovery::found::Found;
 use crate::live::request::ChangeError;
 use crate::live::request::EndpointsChange;
 use crate::live::request::SetEndpoints;
@@ -56,13 +58,18 @@ impl Members {
         self.renew(config);
     }
 
-    /// Takes what resolving host names gave.
-    pub(super) fn resolved(&mut self, all: &[Resolved], config: &Config, unix: u64) -> AfterSource {
+    /// Takes what discovery has found.
+    pub(super) fn found(&mut self, all: &[Found], config: &Config, unix: u64) -> AfterSource {
+        let safety = &config.process.safety;
+        let mut sources = self.sources.write();
         let mut events = Vec::new();
-        for Resolved { host, lookups } in all {
-            let mut sources = self.sources.write();
-            events.extend(sources.resolved(host, lookups, &config.process.safety, unix));
+        for found in all {
+            events.extend(match found {
+                Found::Host { host, lookups } => sources.resolved(host, lookups, safety, unix),
+                Found::Object { object, report } => sources.reported(object, report, safety, unix),
+            });
         }
+        drop(sources);
         self.after(events, config)
     }
 
@@ -85,7 +92,7 @@ impl Members {
             return Err(ChangeError::Outdated(state.revision));
         }
         let mut change = EndpointsChange {
-            before: state.endpoints,
+            before: state.named.endpoints,
             after: Arc::clone(&asked.endpoints),
             revision: state.revision,
         };
@@ -132,9 +139,26 @@ impl Members {
     }
 
     /// The host names that are to be resolved.
-    pub(super) fn hosts(config: &Config) -> BTreeSet<Arc<str>> {
-        let hosts = config.pools.pools.iter().flat_map(|pool| &pool.hosts);
-        hosts.map(|host| Arc::clone(&host.name)).collect()
+    pub(super) fn hosts(&self) -> BTreeSet<Arc<str>> {
+        self.ids(|source| match source {
+            SourceId::Host(name) => Some(Arc::clone(name)),
+            SourceId::Api | SourceId::Kubernetes(_) => None,
+        })
+    }
+
+    /// The Kubernetes objects that are to be watched.
+    #[cfg(feature = "kubernetes")]
+    pub(super) fn objects(&self) -> BTreeSet<Arc<Object>> {
+        self.ids(|source| match source {
+            SourceId::Kubernetes(object) => Some(Arc::clone(object)),
+            SourceId::Api | SourceId::Host(_) => None,
+        })
+    }
+
+    fn ids<T: Ord>(&self, id: impl Fn(&SourceId) -> Option<T>) -> BTreeSet<T> {
+        let sources = self.sources.read();
+        let ids = sources.iter().filter_map(|(_, source, _)| id(source));
+        ids.collect()
     }
 
     /// A copy, so that nobody waits for the disk.
@@ -175,8 +199,10 @@ mod tests {
     use super::*;
     use crate::base::ix::PoolIx;
     use crate::base::per_family::PerFamily;
+    use crate::config::kubernetes;
     use crate::config::model::Endpoint;
     use crate::state::fixture;
+    use crate::state::object::ObjectReport;
     use crate::state::plan::Plan;
     use crate::state::resolved::Lookup;
 
@@ -218,13 +244,13 @@ pools = ["api", "hosts", "file"]
         text.split_whitespace().map(endpoint).collect()
     }
 
-    fn found(host: &str, addresses: &str) -> Resolved {
+    fn found(host: &str, addresses: &str) -> Found {
         let addresses: Vec<IpAddr> = endpoints(addresses).iter().map(|e| e.address).collect();
         let v4 = match addresses.is_empty() {
             true => Lookup::NoData,
             false => Lookup::Addresses(addresses),
         };
-        Resolved {
+        Found::Host {
             host: host.into(),
             lookups: PerFamily {
                 v4,
@@ -255,27 +281,24 @@ pools = ["api", "hosts", "file"]
         let mut members = start(config);
         assert_eq!(of(&members, config, 1), endpoints("192.0.2.1"));
         assert_eq!(of(&members, config, 2), endpoints("192.0.2.3"));
-        let names: Vec<_> = Members::hosts(config).into_iter().collect();
+        let names: Vec<_> = members.hosts().into_iter().collect();
         assert_eq!(names, ["a.example.net".into(), "b.example.net".into()]);
 
         let both = [
             found("a.example.net", "192.0.2.7 192.0.2.6"),
             found("b.example.net", "192.0.2.7 192.0.2.1 192.0.2.8"),
         ];
-        let after = members.resolved(&both, config, 100);
+        let after = members.found(&both, config, 100);
         assert!(after.is_changed && after.save);
         assert_eq!(after.events.len(), 2);
         let all = endpoints("192.0.2.1 192.0.2.6*3 192.0.2.7*3 192.0.2.8");
         assert_eq!(of(&members, config, 1), all);
-        let again = members.resolved(&both, config, 105);
+        let again = members.found(&both, config, 105);
         assert_eq!(again, AfterSource::default());
         let unknown = [found("c.example.net", "192.0.2.9")];
-        assert_eq!(
-            members.resolved(&unknown, config, 106),
-            AfterSource::default()
-        );
+        assert_eq!(members.found(&unknown, config, 106), AfterSource::default());
 
-        let gone = members.resolved(&[found("b.example.net", "")], config, 110);
+        let gone = members.found(&[found("b.example.net", "")], config, 110);
         assert!(gone.is_changed);
         assert_eq!(
             of(&members, config, 1),
@@ -370,6 +393,130 @@ pools = ["api", "hosts", "file"]
         assert_eq!(
             of(&members, &before.config, 0),
             endpoints("192.0.2.9 198.51.100.1")
+        );
+    }
+
+    const OBJECTS: &str = r#"
+[pool.a]
+location = [45.60, -121.18]
+source = { kubernetes = "west", service = "prod/app" }
+[pool.b]
+location = [50.45, 3.82]
+source = { kubernetes = "west", service = "prod/app" }
+[steer."app.example.com"]
+pools = ["a", "b"]
+"#;
+
+    fn reported(report: ObjectReport) -> Found {
+        let object = kubernetes::Object {
+            cluster: "west".into(),
+            kind: kubernetes::Kind::Service,
+            namespace: "prod".into(),
+            name: "app".into(),
+        };
+        Found::Object {
+            object: Arc::new(object),
+            report,
+        }
+    }
+
+    fn has(entries: &str) -> Found {
+        let entries = entries.split_whitespace().map(Into::into);
+        reported(ObjectReport::Addresses(entries.collect()))
+    }
+
+    /// Each step is what is found, the endpoints that follow, why there are none, and how many log lines.
+    #[test]
+    fn a_pool_has_what_its_kubernetes_object_says() {
+        let plan = plan(OBJECTS, "");
+        let config = &plan.config;
+        let mut members = start(config);
+        let [a, b] = ["a.example.net", "b.example.net"];
+        let failed = |reason: &str| reported(ObjectReport::Failed(reason.into()));
+        for (step, (found, expected, reason, n_lines)) in [
+            (
+                failed("401"),
+                "",
+                "no endpoints yet: west service prod/app: 401",
+                2,
+            ),
+            (
+                failed("401"),
+                "",
+                "no endpoints yet: west service prod/app: 401",
+                0,
+            ),
+            (
+                failed("403"),
+                "",
+                "no endpoints yet: west service prod/app: 403",
+                2,
+            ),
+            (has("192.0.2.1"), "192.0.2.1", "", 4),
+            (has("192.0.2.1"), "192.0.2.1", "", 0),
+            (reported(ObjectReport::Unchanged), "192.0.2.1", "", 0),
+            (failed("404"), "192.0.2.1", "", 2),
+            // Neither nonsense nor what is not resolved yet takes anything away.
+            (has("0.0.0.0"), "192.0.2.1", "", 4),
+            (has(a), "192.0.2.1", "", 2),
+            (
+                found(a, "192.0.2.7 192.0.2.8"),
+                "192.0.2.7 192.0.2.8",
+                "",
+                4,
+            ),
+            (has(b), "192.0.2.7 192.0.2.8", "", 0),
+            (has("192.0.2.1"), "192.0.2.1", "", 2),
+            (has(""), "", "west service prod/app has no addresses", 2),
+            // With nothing to lose, a name is taken at once.
+            (has(b), "", "no endpoints yet", 2),
+            (found(b, ""), "", "b.example.net has no addresses", 2),
+            (found(b, "192.0.2.9"), "192.0.2.9", "", 2),
+            (
+                reported(ObjectReport::Missing),
+                "",
+                "west service prod/app does not exist",
+                2,
+            ),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let row = format!("step {step}: {found:?}");
+            let after = members.found(&[found], config, 100 + step as u64);
+            assert_eq!(after.events.len(), n_lines, "{row}: {:?}", after.events);
+            for pool in [0, 1] {
+                let members_of = of(&members, config, pool);
+                assert_eq!(members_of, endpoints(expected), "{row}");
+                let why = || members.sources.read().why_empty(&config.pools.pools[pool]);
+                assert!(!expected.is_empty() || why() == reason, "{row}: {}", why());
+            }
+        }
+        assert_eq!(members.hosts(), BTreeSet::new());
+    }
+
+    #[test]
+    fn a_pool_that_joins_others_begins_with_what_is_known() {
+        let one = plan(OBJECTS, "").config;
+        let mut members = start(&one);
+        members.found(
+            &[has("lb.example.net"), found("lb.example.net", "192.0.2.1")],
+            &one,
+            1,
+        );
+        let pools = OBJECTS
+            .replace("pool.b", "pool.c")
+            .replace("\"b\"", "\"c\"");
+        let other = plan(&pools, "").config;
+        members.adopt(&other);
+        for pool in [0, 1] {
+            assert_eq!(of(&members, &other, pool), endpoints("192.0.2.1"), "{pool}");
+        }
+        assert_eq!(members.hosts(), ["lb.example.net".into()].into());
+        members.adopt(&plan(POOLS, "").config);
+        assert_eq!(
+            members.hosts(),
+            ["a.example.net".into(), "b.example.net".into()].into()
         );
     }
 }

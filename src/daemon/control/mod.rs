@@ -61,7 +61,7 @@ use crate::daemon::load::Loaded;
 use crate::daemon::load::Loader;
 use crate::daemon::memory::retire;
 use crate::discovery::Discovery;
-use crate::discovery::Resolved;
+use crate::discovery::found::Found;
 use crate::fleet::link::Incoming;
 use crate::fleet::link::Outbox;
 use crate::fleet::member::Member;
@@ -91,8 +91,8 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(400);
 /// How often old reports and overrides are looked through, and what may wait is published and saved.
 const TICK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Resolved names that may wait for the loop.
-const RESOLVED: usize = 64;
+/// Resolved names and reports of objects that may wait for the loop.
+const FOUND: usize = 64;
 
 /// The loop's state.
 pub struct Control {
@@ -144,7 +144,7 @@ impl Control {
         events: Events,
     ) -> JoinHandle<()> {
         let (finished, finishing) = mpsc::unbounded_channel();
-        let (found, resolved) = mpsc::channel(RESOLVED);
+        let (found, finding) = mpsc::channel(FOUND);
         let role = loader.role();
         let mut control = Self {
             publish: Publish::new(owner.publisher.current()),
@@ -183,14 +183,14 @@ impl Control {
             control.evidence.join(member, owner.fleet);
         }
         control.follow_plan();
-        tokio::spawn(control.run(events, finishing, resolved))
+        tokio::spawn(control.run(events, finishing, finding))
     }
 
     async fn run(
         mut self,
         mut events: Events,
         mut finishing: mpsc::UnboundedReceiver<Finished>,
-        mut resolved: mpsc::Receiver<Resolved>,
+        mut finding: mpsc::Receiver<Found>,
     ) {
         let mut tick = interval(TICK_INTERVAL);
         let mut watch = interval(WATCH_INTERVAL);
@@ -208,12 +208,12 @@ impl Control {
                 }
                 Some(incoming) = events.incoming.recv() => self.receive(&incoming),
                 Some(observation) = events.witnessed.recv() => self.observe_witness(&observation),
-                Some(first) = resolved.recv() => {
+                Some(first) = finding.recv() => {
                     let mut all = vec![first];
-                    while let Ok(next) = resolved.try_recv() {
+                    while let Ok(next) = finding.try_recv() {
                         all.push(next);
                     }
-                    self.resolved(&all);
+                    self.found(&all);
                 }
                 Some(request) = events.requests.recv() => self.request(request),
                 Some(finished) = finishing.recv() => self.finish(finished),
@@ -449,8 +449,7 @@ impl Control {
         let process = &plan.config.process;
         self.prober.replace_witnesses(witness_pairs(process));
         self.probe(&plan);
-        let hosts = Members::hosts(&plan.config);
-        self.discovery.replace(&hosts, &process.resolve_servers);
+        self.discover(&plan);
         self.notifier.notify(&plan);
         self.evidence.follow(&plan);
         log(&self.evidence.orphaned(&plan));

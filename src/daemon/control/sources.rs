@@ -13,7 +13,7 @@ use crate::daemon::control::finished::WaitsForUpdate;
 use crate::daemon::control::finished::acknowledge;
 use crate::daemon::control::members::AfterSource;
 use crate::daemon::control::ownership;
-use crate::discovery::Resolved;
+use crate::discovery::found::Found;
 use crate::live::request::ChangeError;
 use crate::live::request::EndpointsChange;
 use crate::live::request::SetEndpoints;
@@ -22,13 +22,29 @@ use crate::state::external::RecordChanges;
 use crate::state::plan::Plan;
 
 impl Control {
-    /// Takes what resolving host names gave.
-    pub(super) fn resolved(&mut self, resolved: &[Resolved]) {
+    /// Takes what discovery has found.
+    pub(super) fn found(&mut self, found: &[Found]) {
         let started = Instant::now();
         let plan = Arc::clone(&self.publish.served().plan);
         let unix = self.live.clock.now().unix();
-        let after = self.members.resolved(resolved, &plan.config, unix);
+        let after = self.members.found(found, &plan.config, unix);
         self.follow_sources(&after, None, started);
+        // Objects name hosts, which are to be resolved from now on.
+        if found
+            .iter()
+            .any(|found| matches!(found, Found::Object { .. }))
+        {
+            self.discover(&plan);
+        }
+    }
+
+    /// Resolves the host names and watches the objects that the pools have now.
+    pub(super) fn discover(&mut self, plan: &Plan) {
+        let process = &plan.config.process;
+        let discovery = &mut self.discovery;
+        discovery.replace(&self.members.hosts(), &process.resolve_servers);
+        #[cfg(feature = "kubernetes")]
+        discovery.watch(&self.members.objects(), &process.kubernetes);
     }
 
     /// Sets the endpoints of a pool; `reply` gets the result once it is saved.
