@@ -243,6 +243,7 @@ pub(super) const POOL: Keys = Keys {
         "bias_km",
         "ramp",
         "spill_at",
+        "txt",
     ],
     tables: &[],
 };
@@ -287,7 +288,8 @@ pub(super) const REGION: Keys = Keys {
 pub(super) const STEER: Keys = Keys {
     title: "[steer.\"NAME\"]",
     values: &[
-        "policy", "pools", "ttl", "order", "answers", "all_down", "fallback", "hints",
+        "policy", "pools", "ttl", "order", "answers", "all_down", "fallback", "hints", "txt",
+        "answer",
     ],
     tables: &["rule"],
 };

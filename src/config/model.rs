@@ -439,6 +439,8 @@ pub struct Pool {
     pub weight: u32,
     /// Subtracted from the distance, in kilometres; may be negative.
     pub bias_km: f64,
+    /// Its TXT records, as RDATA.
+    pub txt: Vec<Box<[u8]>>,
     /// How long it takes until all of its clients are back after probes took it out; zero: no time.
     pub ramp: Duration,
     /// The load above which it takes only a share of its clients; `None`: it takes all of them. Its monitor reads
@@ -474,6 +476,8 @@ pub enum PoolSource {
 pub struct HostEndpoint {
     /// In lower case, without a final dot.
     pub name: Arc<str>,
+    /// The same as a domain name.
+    pub domain: Name,
     /// The weight of each of its addresses.
     pub weight: u32,
 }

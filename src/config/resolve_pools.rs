@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::base::ix::MonitorIx;
 use crate::base::location::Point;
+use crate::base::name;
 use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
 use crate::config::defaults;
@@ -22,6 +23,7 @@ use crate::config::resolve_kubernetes::kubernetes_source;
 use crate::config::resolve_match::NamedRegions;
 use crate::config::resolve_monitors::monitor;
 use crate::config::resolve_steer;
+use crate::config::resolve_types;
 use crate::config::safety::Safety;
 use crate::config::units;
 use crate::config::written::Item;
@@ -99,6 +101,7 @@ fn pool(
     let spill_at = table.read("spill_at", |item| {
         spill_at(item, table.is_missing("monitor"), monitor, monitors)
     });
+    let txt = table.read_or("txt", Vec::new(), resolve_types::texts);
     let members = members?;
     Some(Pool {
         name: name?,
@@ -110,6 +113,7 @@ fn pool(
         min_healthy: min_healthy as usize,
         weight,
         bias_km,
+        txt,
         ramp,
         spill_at,
     })
@@ -246,8 +250,10 @@ fn endpoint(item: &Item<'_>, safety: &Safety) -> Option<Entry> {
     let weight = table.read_or("weight", defaults::WEIGHT, weight);
     let address = found.map(|address| Entry::Address(Endpoint { address, weight }));
     address.or_else(|| {
+        let name = name?;
         Some(Entry::Host(HostEndpoint {
-            name: name?,
+            domain: name::Name::parse(&name).ok()?,
+            name,
             weight,
         }))
     })

@@ -20,9 +20,11 @@ use crate::config::names::Names;
 use crate::config::resolve_match;
 use crate::config::resolve_match::NamedRegions;
 use crate::config::resolve_types;
+use crate::config::resolve_types::Answered;
 use crate::config::written::Item;
 use crate::config::written::Table;
 use crate::steer::AllDown;
+use crate::zone::SteeredTypes;
 
 /// What `pools` looks like.
 const POOLS: &str = "a list of pools such as [\"us-west\", \"europe-west\"]";
@@ -112,7 +114,6 @@ impl Context<'_> {
         let max_addresses = table.read_or("answers", defaults::ANSWERS, |item| {
             item.integer(1..=65_535)
         });
-        let types = resolve_types::types(table);
         let order = table.read_or("order", Order::default(), order);
         let all_down = self.all_down(table);
         let mut matched = resolve_match::Matched::default();
@@ -131,6 +132,8 @@ impl Context<'_> {
             .flatten()
             .copied()
             .collect();
+        let rules_read = rules.iter().flatten();
+        let types = self.types(table, owner.as_ref(), (policy, all_down, &all), rules_read);
         for (table, rule) in tables.iter().zip(&rules) {
             if let Some(rule) = rule.as_ref().filter(|rule| rule.fence) {
                 self.warn_of_lacking_family(table, rule, &all);
@@ -144,10 +147,44 @@ impl Context<'_> {
             pools,
             ttl,
             order,
-            max_addresses: max_addresses as usize,
+            max_addresses: match types {
+                SteeredTypes::Addresses { .. } => max_addresses as usize,
+                // All clients of a pool are sent to the same host.
+                SteeredTypes::Cname => usize::MAX,
+            },
             all_down: all_down.unwrap_or(AllDown::Nearest),
             rules: rules.into_iter().flatten().collect(),
         })
+    }
+
+    /// Reads which types are chosen: of a name with this policy, `all_down` and pools, those of its rules included.
+    fn types<'r>(
+        &self,
+        table: &Table<'_>,
+        owner: Option<&name::Name>,
+        (policy, all_down, pools): (Policy, Option<AllDown>, &[PoolIx]),
+        rules: impl Iterator<Item = &'r Rule> + Clone,
+    ) -> SteeredTypes {
+        let of_rules = rules.clone().map(|rule| rule.all_down);
+        let fallbacks = std::iter::once(all_down).chain(of_rules).flatten();
+        let fallbacks = fallbacks.filter_map(|all_down| match all_down {
+            AllDown::Fallback(pool) => Some(pool),
+            _ => None,
+        });
+        let mut pools: Vec<PoolIx> = pools.iter().copied().chain(fallbacks).collect();
+        pools.sort_unstable();
+        pools.dedup();
+        let answered = Answered {
+            owner,
+            pools: pools
+                .iter()
+                .filter_map(|pool| self.pools[pool.index()].as_ref())
+                .collect(),
+            policies: std::iter::once(policy)
+                .chain(rules.map(|rule| rule.policy))
+                .collect(),
+        };
+        resolve_types::types(table, &answered)
     }
 
     /// How many endpoints of a family a pool has; none if it is faulty.

@@ -73,6 +73,11 @@ impl<'a> Composer<'a, '_> {
         let qtype = self.query.qtype;
         if let Some(Computed::Steered { ix, types }) = node.computed() {
             match (qtype, types) {
+                (RrType::NSEC | RrType::RRSIG, SteeredTypes::Cname) => {}
+                (_, SteeredTypes::Cname) => return self.steered_cname(zone, ix),
+                (RrType::TXT, SteeredTypes::Addresses { txt: true, .. }) => {
+                    return self.steered_txt(zone, ix);
+                }
                 (RrType::A, _) => return self.steered(zone, ix, Family::V4),
                 (RrType::AAAA, _) => return self.steered(zone, ix, Family::V6),
                 (RrType::ANY, _) => return self.steered_any(zone, ix),

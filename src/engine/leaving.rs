@@ -14,6 +14,7 @@ use crate::engine::hints::Hints;
 use crate::geo::majority::MajorityScratch;
 use crate::state::answers::Client;
 use crate::state::answers::Found;
+use crate::state::answers::PoolAnswer;
 use crate::state::answers::Records;
 use crate::state::snapshot::Snapshot;
 use crate::wire::svcb::HintParts;
@@ -56,7 +57,7 @@ pub(super) fn leaving_node<'a>(
         _ => as_written(node, set),
     });
     let chosen = match node.computed() {
-        Some(Computed::Steered { ix, .. }) => addresses(snapshot, node, ix),
+        Some(Computed::Steered { ix, types }) => chosen(snapshot, node, ix, types),
         Some(Computed::Alias(_)) | None => Vec::new(),
     };
     written.chain(chosen)
@@ -79,7 +80,7 @@ fn hinted<'a>(
     set: RrSet<'a>,
     ix: SteeredIx,
 ) -> Vec<Leaving<'a>> {
-    let of_family = |family| Some((unlocated(snapshot, ix, family)?, 0));
+    let of_family = |family| Some((unlocated(snapshot, ix, family)?.1, 0));
     let hints = Hints::new(PerFamily::from_fn(of_family));
     let qname = node.to_qname();
     let is_own = |rdata| HintParts::of(rdata, qname.wire()).is_some();
@@ -98,28 +99,53 @@ fn hinted<'a>(
     set.rdatas().map(leaving).collect()
 }
 
-/// The addresses of a steered name.
-fn addresses<'a>(snapshot: &'a Snapshot, node: Node<'a>, ix: SteeredIx) -> Vec<Leaving<'a>> {
-    let of_family = |family| {
-        let records = unlocated(snapshot, ix, family);
-        let rdatas = records.into_iter().flat_map(|records| records.rdatas(0));
-        rdatas.map(move |rdata| Leaving {
-            owner: node.owner(),
-            rtype: family.rtype(),
-            ttl: snapshot.plan.steered(ix).ttl,
-            rdata: rdata.into(),
-        })
+/// What a steered name has of the chosen pools.
+fn chosen<'a>(
+    snapshot: &'a Snapshot,
+    node: Node<'a>,
+    ix: SteeredIx,
+    types: SteeredTypes,
+) -> Vec<Leaving<'a>> {
+    let leaving = |rtype, rdata: &'a [u8]| Leaving {
+        owner: node.owner(),
+        rtype,
+        ttl: snapshot.plan.steered(ix).ttl,
+        rdata: rdata.into(),
     };
-    Family::ALL.into_iter().flat_map(of_family).collect()
+    let pool = || {
+        let family = snapshot.steered.get(ix.index())?.leading;
+        let (answer, _) = unlocated(snapshot, ix, family)?;
+        snapshot.plan.config.pools.pools.get(answer.pool.index())
+    };
+    if types == SteeredTypes::Cname {
+        let hosts = pool().into_iter().flat_map(|pool| &pool.hosts);
+        let targets = hosts.map(|host| leaving(RrType::CNAME, host.domain.wire()));
+        return targets.collect();
+    }
+    let of_family = |family: Family| {
+        let records = unlocated(snapshot, ix, family).into_iter();
+        let rdatas = records.flat_map(|(_, records)| records.rdatas(0));
+        rdatas.map(move |rdata| leaving(family.rtype(), rdata))
+    };
+    let mut all: Vec<_> = Family::ALL.into_iter().flat_map(of_family).collect();
+    if let SteeredTypes::Addresses { txt: true, .. } = types {
+        let texts = pool().into_iter().flat_map(|pool| &pool.txt);
+        all.extend(texts.map(|text| leaving(RrType::TXT, text)));
+    }
+    all
 }
 
 /// What a client without a location gets.
-fn unlocated(snapshot: &Snapshot, ix: SteeredIx, family: Family) -> Option<&Records> {
+fn unlocated(
+    snapshot: &Snapshot,
+    ix: SteeredIx,
+    family: Family,
+) -> Option<(&PoolAnswer, &Records)> {
     let src = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     let answers = &snapshot.steered.get(ix.index())?.families[family];
     let mut scratch = MajorityScratch::default();
     match answers.find(Client::source(src), src, &mut scratch).found {
-        Found::Pools((_, records)) => Some(records),
+        Found::Pools(found) => Some(found),
         Found::NoData | Found::ServFail => None,
     }
 }

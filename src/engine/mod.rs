@@ -22,6 +22,7 @@ mod answer;
 mod arrival;
 mod chain;
 mod chaos;
+mod chosen;
 pub mod client;
 mod composer;
 mod denial;

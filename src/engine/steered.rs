@@ -32,7 +32,7 @@ impl<'a> Composer<'a, '_> {
     }
 
     #[inline(always)] // Hot path, once per query for a steered name.
-    fn put_found(
+    pub(super) fn put_found(
         &mut self,
         zone: &'a Zone,
         ix: SteeredIx,
@@ -93,7 +93,7 @@ impl<'a> Composer<'a, '_> {
             && steered.pools.iter().chain(of_rules).any(has_family)
     }
 
-    fn find_steered(&mut self, ix: SteeredIx, family: Family) -> Found<'a> {
+    pub(super) fn find_steered(&mut self, ix: SteeredIx, family: Family) -> Found<'a> {
         let subnet = self
             .query
             .edns

@@ -1161,6 +1161,7 @@ fn pairs_are_what_each_vantage_can_reach() {
         min_healthy: 1,
         weight: 1,
         bias_km: 0.0,
+        txt: Vec::new(),
         ramp: Duration::ZERO,
         spill_at: None,
     };

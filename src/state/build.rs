@@ -19,7 +19,6 @@ use crate::base::rank::Share;
 use crate::geo::answer_table::AnswerTable;
 use crate::geo::rank::first_group;
 use crate::geo::rank_table::RankTable;
-use crate::geo::rules::Spec;
 use crate::state::answers::Answer;
 use crate::state::answers::Counted;
 use crate::state::answers::FamilyAnswers;
@@ -43,6 +42,7 @@ use crate::steer::Pools;
 use crate::steer::Serving;
 use crate::steer::StatusSet;
 use crate::steer::spread::Admitted;
+use crate::zone::SteeredTypes;
 
 impl Snapshot {
     /// Joins plan and evidence, and depends on nothing else: `before` only saves work. What the snapshot
@@ -131,16 +131,20 @@ struct View<'a> {
     family: Family,
     /// Whether what probes say is ignored.
     ignores_probes: bool,
+    /// Whether the answer is the name of a pool's host, for which no address need be known.
+    is_by_name: bool,
     occurring: StatusSet,
 }
 
 impl<'a> View<'a> {
-    fn new(plan: &Plan, spec: &Spec, pools: &'a [PoolNow], family: Family) -> Self {
+    fn new(plan: &Plan, ix: SteeredIx, pools: &'a [PoolNow], family: Family) -> Self {
+        let spec = &plan.specs[ix.index()];
         let max_down = plan.config.process.safety.max_down;
         let view = Self {
             pools,
             family,
             ignores_probes: guard::is_exceeded(max_down, spec, pools, family),
+            is_by_name: plan.steered(ix).types == SteeredTypes::Cname,
             occurring: StatusSet::default(),
         };
         let statuses = spec.all_sites().map(|site| view.status(site.pool));
@@ -152,6 +156,9 @@ impl<'a> View<'a> {
 
     fn status(&self, pool: PoolIx) -> PoolStatus {
         match &self.pools[pool.index()] {
+            pool if self.is_by_name && pool.endpoints.is_empty() && pool.forced.is_none() => {
+                PoolStatus::Unproven
+            }
             pool if self.ignores_probes && pool.is_taken_out(self.family) => PoolStatus::Up,
             pool => pool.status[self.family],
         }
@@ -208,6 +215,7 @@ struct AnswerKey {
     ttl: u32,
     order: Order,
     max_addresses: usize,
+    is_by_name: bool,
     family: Family,
     /// The pools that were up last, where `all_down` asks for them.
     last_up: Box<[PoolIx]>,
@@ -220,7 +228,21 @@ impl Builder<'_> {
                 Some(before) => Arc::clone(&before.steered[ix.index()].families[family]),
                 None => self.family(ix, family),
             }),
+            leading: self.leading(ix),
             counters: self.plan.counters.start(ix),
+        }
+    }
+
+    /// IPv4, unless all endpoints of the name that there are now are IPv6.
+    fn leading(&self, ix: SteeredIx) -> Family {
+        let has = |family| {
+            let mut sites = self.plan.specs[ix.index()].all_sites();
+            sites.any(|site| self.pools[site.pool.index()].has_family(family))
+        };
+        match self.plan.steered(ix).types {
+            SteeredTypes::Addresses { txt: false, .. } => Family::V4,
+            _ if has(Family::V6) && !has(Family::V4) => Family::V6,
+            _ => Family::V4,
         }
     }
 
@@ -233,6 +255,7 @@ impl Builder<'_> {
             ttl: steered.ttl,
             order: steered.order,
             max_addresses: steered.max_addresses,
+            is_by_name: steered.types == SteeredTypes::Cname,
             family,
             last_up: self.evidence.last_up.of(self.plan, steered, family),
         };
@@ -250,7 +273,7 @@ impl Builder<'_> {
         let regions = self.regional.iter().map(|pools| &**pools);
         let regions = regions.filter(|_| !spec.regions.is_empty());
         let views = std::iter::once(self.pools).chain(regions);
-        let views = views.map(|pools| View::new(self.plan, spec, pools, family));
+        let views = views.map(|pools| View::new(self.plan, ix, pools, family));
         let views: Vec<View<'_>> = views.collect();
         // Their sources name no endpoints now: that is no reason to say that the name has no addresses.
         let are_empty = spec

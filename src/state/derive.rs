@@ -68,6 +68,7 @@ impl Snapshot {
         };
         let steered = self.steered.iter().map(|now| SteeredNow {
             families: now.families.as_ref().map(&mut fill),
+            leading: now.leading,
             counters: now.counters,
         });
         Self {

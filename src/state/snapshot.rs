@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::base::per_family::PerFamily;
+use crate::base::prefix::Family;
 use crate::state::answers::FamilyAnswers;
 use crate::state::evidence::LastUp;
 use crate::state::evidence::PoolNow;
@@ -43,6 +44,8 @@ pub struct SteeredNow {
     /// Shared with the snapshot before where nothing changed, and by names that are
     /// answered alike.
     pub families: PerFamily<Arc<FamilyAnswers>>,
+    /// The family whose choice a CNAME and TXT follow.
+    pub leading: Family,
     /// Where the name's counters start.
     pub counters: u32,
 }
