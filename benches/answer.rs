@@ -17,6 +17,7 @@ use criterion::Throughput;
 use criterion::criterion_group;
 use criterion::criterion_main;
 
+use meridian::base::ix::SteeredIx;
 use meridian::base::name::Name;
 use meridian::base::prefix::Family;
 use meridian::base::prefix::Prefix;
@@ -261,6 +262,23 @@ fn steered(c: &mut Criterion) {
     );
 }
 
+/// What every 127th steered answer takes on top: its client's country is looked up and counted.
+fn sample(c: &mut Criterion) {
+    let snapshot = snapshot(plan(1, &atlas()));
+    let subnets = subnets();
+    measure(
+        c,
+        BenchmarkId::new("steered", "sample"),
+        subnets.len(),
+        || {
+            for subnet in &subnets {
+                let country = snapshot.plan.atlas.country(subnet.addr());
+                snapshot.plan.countries.count(0, SteeredIx(0), country);
+            }
+        },
+    );
+}
+
 fn fixed(c: &mut Criterion) {
     let atlas = atlas();
     for n_names in [1, 1_000_000] {
@@ -275,5 +293,5 @@ fn fixed(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, steered, fixed);
+criterion_group!(benches, steered, sample, fixed);
 criterion_main!(benches);

@@ -11,6 +11,8 @@ use std::net::SocketAddr;
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::admin::countries::Clients;
+use crate::admin::countries::clients;
 use crate::admin::fleet;
 use crate::admin::fleet::Fleet;
 use crate::admin::readiness::waiting_for;
@@ -26,6 +28,7 @@ use crate::base::date::Date;
 use crate::base::diag::Report;
 use crate::base::diag::Severity;
 use crate::base::health::Health;
+use crate::base::ix::SteeredIx;
 use crate::base::prefix::Family;
 use crate::config::model;
 use crate::config::model::Process;
@@ -184,6 +187,9 @@ pub struct Steered {
     /// The families in which probes are ignored, since more pools are down than `max_down` allows.
     #[serde(default)]
     pub max_down_exceeded: Vec<String>,
+    /// Where its clients are.
+    #[serde(default)]
+    pub clients: Clients,
 }
 
 /// How the latest load of the files went.
@@ -216,8 +222,9 @@ pub fn status(live: &Live) -> Status {
     let now = live.clock.now();
     let waiting_for = waiting_for(live);
     let reload = live.last_reload.read();
-    let steered = plan.config.pools.steered.iter().zip(&snapshot.steered);
-    let steered = steered.map(|(steered, now)| Steered {
+    let mut clients = clients(&plan.countries);
+    let steered = (0..).zip(&plan.config.pools.steered).zip(&snapshot.steered);
+    let steered = steered.map(|((ix, steered), now)| Steered {
         name: steered.owner.plain(),
         policy: steered.policy.as_str().into(),
         pools: steered
@@ -231,6 +238,7 @@ pub fn status(live: &Live) -> Status {
             .filter(|family| now.families[*family].ignores_probes)
             .map(|family| family.as_str().into())
             .collect(),
+        clients: clients.remove(&SteeredIx::new(ix)).unwrap_or_default(),
     });
     let pools = pools(live, &snapshot);
     Status {

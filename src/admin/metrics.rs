@@ -42,6 +42,7 @@ pub fn text(live: &Live) -> String {
     let mut page = Page::default();
     let snapshot = live.snapshots.current();
     page.queries(live, &snapshot);
+    page.countries(&snapshot.plan);
     page.pools(live, &snapshot);
     page.steering(&snapshot);
     page.sources(live, &snapshot);

@@ -359,7 +359,7 @@ fn write_vantage(out: &mut String, vantage: &Vantage, now: u64) -> fmt::Result {
 
 fn write_steered(out: &mut String, status: &Status) -> fmt::Result {
     out.push_str("<h2>Steered names</h2><section><table>");
-    out.push_str("<thead><tr><th>Name<th>Policy<th>Pools<th>TTL</thead>");
+    out.push_str("<thead><tr><th>Name<th>Policy<th>Pools<th>TTL<th>Queries by country</thead>");
     for steered in status.steered.iter().take(MAX_ROWS) {
         let (name, policy) = (Text(&steered.name), Text(&steered.policy));
         write!(out, "<tr><td>{name}")?;
@@ -376,9 +376,15 @@ fn write_steered(out: &mut String, status: &Status) -> fmt::Result {
         if let Some(more @ 1..) = n_pools.checked_sub(MAX_ROWS) {
             write!(out, " <span class=soft>and {more} more</span>")?;
         }
-        write!(out, "<td>{} s", steered.ttl)?;
+        let shares = steered.clients.shares();
+        write!(
+            out,
+            "<td>{} s<td><small>{}</small>",
+            steered.ttl,
+            Text(&shares)
+        )?;
     }
-    write_more(out, status.steered.len(), 4)?;
+    write_more(out, status.steered.len(), 5)?;
     out.push_str("</table></section>");
     Ok(())
 }

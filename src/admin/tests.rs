@@ -33,6 +33,7 @@ use crate::admin::vantages;
 use crate::base::diag::Place;
 use crate::base::diag::Report;
 use crate::base::ix::PoolIx;
+use crate::base::ix::SteeredIx;
 use crate::base::prefix::Family;
 use crate::base::transport::Transport;
 use crate::config::rights::Right;
@@ -698,8 +699,10 @@ fn documented(text: &str, heading: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// A host name that names endpoints of us-west, and has answered once.
+/// A host name that names endpoints of us-west, and has answered once; and a query that was sampled.
 fn add_source(owner: &Owner) {
+    let plan = &owner.publisher.current().plan;
+    plan.countries.count(0, SteeredIx(0), None);
     let state = SourceState {
         since: Some(1),
         last_success: Some(1),
@@ -779,6 +782,10 @@ fn every_metric_is_documented_and_no_other() {
     assert_eq!(found, told);
     for (line, n) in [
         ("meridian_queries_total{transport=\"udp\"}", "1"),
+        (
+            "meridian_steered_queries_total{name=\"app.example.com\",country=\"unknown\"}",
+            "127",
+        ),
         ("meridian_pool_up{family=\"ipv6\",pool=\"us-west\"}", "1"),
         (
             "meridian_endpoint_up{endpoint=\"2001:db8::10\",pool=\"us-west\"}",

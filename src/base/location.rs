@@ -154,7 +154,18 @@ impl FromStr for Continent {
 pub struct Country([u8; 2]);
 
 impl Country {
+    /// From its letters, which must be in upper case.
+    pub fn of_letters(letters: [u8; 2]) -> Option<Self> {
+        let is_upper = letters.iter().all(u8::is_ascii_uppercase);
+        is_upper.then_some(Self(letters))
+    }
+
     /// The two letters.
+    pub fn letters(self) -> [u8; 2] {
+        self.0
+    }
+
+    /// The two letters as text.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or("??")
     }
@@ -177,10 +188,8 @@ impl FromStr for Country {
 
     /// Reads two upper-case letters; whether ISO assigns them is for the caller to check.
     fn from_str(text: &str) -> Result<Self, ()> {
-        match text.as_bytes() {
-            [a, b] if a.is_ascii_uppercase() && b.is_ascii_uppercase() => Ok(Self([*a, *b])),
-            _ => Err(()),
-        }
+        let letters = text.as_bytes().try_into().map_err(|_| ())?;
+        Self::of_letters(letters).ok_or(())
     }
 }
 

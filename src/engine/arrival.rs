@@ -16,6 +16,7 @@ use crate::engine::rate_limit::ResponseClass;
 use crate::geo::majority::MajorityScratch;
 use crate::state::counters::Counters;
 use crate::state::counters::Transferred;
+use crate::state::country_counters::SAMPLE_INTERVAL;
 use crate::state::snapshot::Snapshot;
 
 /// 2^32 over the golden ratio.
@@ -52,6 +53,8 @@ pub struct Scratch {
     pub(super) last_steered: (SteeredIx, Family),
     /// Where the next answer of several records starts, in parts of 2^32.
     turn: u32,
+    /// Steered answers until one is counted by its client's country.
+    until_sample: u32,
     /// What became of the message that was answered last.
     pub(super) outcome: Outcome,
     limiter: Option<Arc<RateLimiter>>,
@@ -71,6 +74,7 @@ impl Scratch {
             majority: MajorityScratch::default(),
             last_steered: (SteeredIx(0), Family::V4),
             turn: 0,
+            until_sample: SAMPLE_INTERVAL,
             outcome: Outcome::new(),
             limiter: None,
             n_suppressed: 0,
@@ -119,6 +123,13 @@ impl Scratch {
         if let Some(steered) = &outcome.steered {
             snapshot.plan.counters.count(self.shard, steered.counter);
             self.last_steered = (steered.name, steered.family);
+            self.until_sample -= 1;
+            if self.until_sample == 0 {
+                self.until_sample = SAMPLE_INTERVAL;
+                let country = snapshot.plan.atlas.country(steered.client.prefix.addr());
+                let countries = &snapshot.plan.countries;
+                countries.count(self.shard, steered.name, country);
+            }
         }
     }
 }

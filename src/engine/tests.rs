@@ -17,6 +17,7 @@ use crate::base::transport::Transport;
 use crate::health::overrides::Forced;
 use crate::state::counters::Counters;
 use crate::state::counters::Dropped;
+use crate::state::country_counters::SAMPLE_INTERVAL;
 use crate::state::evidence::Evidence;
 use crate::state::fixture;
 use crate::state::plan::Plan;
@@ -269,6 +270,32 @@ fn only_answers_that_leave_are_counted() {
     assert_eq!(got.n_whole, 10);
     let n: u64 = thread.snapshot.plan.counters.totals().map(|(_, n)| n).sum();
     assert_eq!(n, 10);
+}
+
+#[test]
+fn every_nth_steered_answer_is_counted_by_its_clients_country() {
+    let mut thread = Thread::start(2);
+    let subnet = |octets: [u8; 3]| [&[0, 8, 0, 7, 0, 1, 24, 0][..], &octets].concat();
+    let (america, japan) = (subnet([8, 8, 8]), subnet([203, 178, 128]));
+    for (n, message) in [
+        (3, query(WWW, None)),
+        (SAMPLE_INTERVAL - 1, query(APP, Some(&america))),
+        (1, query(APP, Some(&japan))),
+        (SAMPLE_INTERVAL - 1, query(APP, Some(&japan))),
+        (5, query(WWW, None)),
+        // Neither has a client subnet, and the resolver's address is one of documentation.
+        (SAMPLE_INTERVAL, query(APP, Some(b""))),
+        (1, query(APP, None)),
+    ] {
+        (0..n).for_each(|_| drop(thread.ask(Transport::Tcp, &message)));
+    }
+    let totals = thread.snapshot.plan.countries.totals();
+    let found: Vec<_> = totals
+        .iter()
+        .map(|((_, origin), n)| (origin.as_str(), *n))
+        .collect();
+    let n = u64::from(SAMPLE_INTERVAL);
+    assert_eq!(found, [("JP", n), ("unknown", 2 * n)]);
 }
 
 #[test]

@@ -164,6 +164,16 @@ impl Atlas {
         (location, Some(entry.network))
     }
 
+    /// The country of an address, if it is known; for who must not allocate.
+    pub fn country(&self, addr: IpAddr) -> Option<Country> {
+        let location = &self.locations[self.places.value(addr) as usize];
+        if location.is_located() {
+            return location.country;
+        }
+        let (v4, _) = Prefix::host(addr.to_canonical()).embedded_v4()?;
+        self.country(v4.addr())
+    }
+
     /// The distinct locations; the first is nowhere. None has an AS number.
     pub fn locations(&self) -> &[Location] {
         &self.locations

@@ -168,7 +168,7 @@ impl Shard {
 
 /// Adds to a counter, which nobody else may do at the same time unless it `is_shared`: a sum and a store
 /// take a cycle, an addition that is proof against others twenty.
-fn add_one(counter: &AtomicU64, is_shared: bool) {
+pub(super) fn add_one(counter: &AtomicU64, is_shared: bool) {
     if is_shared {
         counter.fetch_add(1, Relaxed);
     } else {

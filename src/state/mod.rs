@@ -7,6 +7,7 @@ pub mod answers;
 pub mod build;
 pub mod correspondence;
 pub mod counters;
+pub mod country_counters;
 pub mod derive;
 pub mod evidence;
 pub mod external;

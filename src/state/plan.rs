@@ -28,6 +28,7 @@ use crate::latency::table::Table;
 use crate::mmdb::database::DatabaseInfo;
 use crate::state::correspondence::Correspondence;
 use crate::state::counters::AnswerCounters;
+use crate::state::country_counters::CountryCounters;
 use crate::steer::rendezvous::name_hash;
 use crate::wire::cookie::Secrets;
 use crate::wire::tsig::Keyring;
@@ -56,6 +57,8 @@ pub struct Plan {
     pub pool_hashes: Vec<u64>,
     /// `answers_total`.
     pub counters: Arc<AnswerCounters>,
+    /// `steered_queries_total`.
+    pub countries: Arc<CountryCounters>,
     /// A hash of `pools.toml` and the zone files, which the caller adds; `None`: not compared with others.
     pub digest: Option<u64>,
     /// What cookies are made with; `None`: they are ignored.
@@ -124,8 +127,10 @@ impl Plan {
             .iter()
             .map(|pool| name_hash(pool.name.as_bytes()))
             .collect();
-        let before = before.map(|(before, correspondence)| (&*before.counters, correspondence));
-        let counters = AnswerCounters::new(&config.pools, n_shards, before);
+        let answers = before.map(|(before, correspondence)| (&*before.counters, correspondence));
+        let counters = AnswerCounters::new(&config.pools, n_shards, answers);
+        let countries = before.map(|(before, correspondence)| (&*before.countries, correspondence));
+        let countries = CountryCounters::new(&config.pools, n_shards, countries);
         Self {
             config,
             zones,
@@ -136,6 +141,7 @@ impl Plan {
             regions,
             pool_hashes,
             counters: Arc::new(counters),
+            countries: Arc::new(countries),
             digest: None,
             cookie_secrets: None,
             keyring: Keyring::default(),
@@ -155,6 +161,7 @@ impl Plan {
             regions: self.regions.clone(),
             pool_hashes: self.pool_hashes.clone(),
             counters: Arc::clone(&self.counters),
+            countries: Arc::clone(&self.countries),
             digest: self.digest,
             cookie_secrets: self.cookie_secrets.clone(),
             keyring: self.keyring.clone(),
