@@ -24,10 +24,18 @@ pub fn of(live: &Live, snapshot: &Snapshot, pool: PoolIx, family: Family) -> Opt
         return Some(of_override(override_));
     }
     let health_table = live.health_table.read();
+    let has_several = snapshot.plan.config.pools.pools[pool.index()]
+        .monitors
+        .len()
+        > 1;
     let failures: Vec<String> = health_table
         .view(live.clock.now())
-        .filter(|view| *view.target.pool == *name && Family::of(view.target.address) == family)
-        .filter_map(|view| of_endpoint(&view))
+        .filter(|view| {
+            view.target.has_vote
+                && *view.target.pool == *name
+                && Family::of(view.target.address) == family
+        })
+        .filter_map(|view| of_endpoint(&view, has_several))
         .collect();
     let n_more = failures.len().saturating_sub(MAX_ENDPOINTS);
     let mut text = failures[..failures.len() - n_more].join("; ");
@@ -49,7 +57,7 @@ fn of_override(override_: &Override) -> String {
 }
 
 /// Why an endpoint is down, in the words of the vantage that learnt it last.
-fn of_endpoint(view: &EndpointView<'_>) -> Option<String> {
+fn of_endpoint(view: &EndpointView<'_>, names_monitor: bool) -> Option<String> {
     let is_down = view.health == Health::Down;
     let vantages = view
         .vantages
@@ -58,8 +66,12 @@ fn of_endpoint(view: &EndpointView<'_>) -> Option<String> {
     let failures =
         vantages.filter_map(|vantage| Some((vantage.name, vantage.streak.last_failure.as_ref()?)));
     let (vantage, failure) = failures.max_by_key(|(_, failure)| failure.at)?;
+    let monitor = match names_monitor {
+        true => format!(" (monitor {})", view.target.monitor.name),
+        false => String::new(),
+    };
     Some(format!(
-        "{} at {vantage}: {}",
+        "{} at {vantage}: {}{monitor}",
         view.target.address, failure.reason
     ))
 }

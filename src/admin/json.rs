@@ -11,6 +11,8 @@ use std::net::SocketAddr;
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::admin::checks;
+use crate::admin::checks::Check;
 use crate::admin::countries::Clients;
 use crate::admin::countries::clients;
 use crate::admin::fleet;
@@ -28,6 +30,7 @@ use crate::base::date::Date;
 use crate::base::diag::Report;
 use crate::base::diag::Severity;
 use crate::base::health::Health;
+use crate::base::ix::MonitorIx;
 use crate::base::ix::SteeredIx;
 use crate::base::prefix::Family;
 use crate::config::model;
@@ -105,8 +108,14 @@ pub struct Database {
 pub struct Pool {
     /// Its name.
     pub name: String,
-    /// Its monitor; null: always up.
+    /// The first of its monitors; null: always up.
     pub monitor: Option<String>,
+    /// The monitors that have a vote.
+    #[serde(default)]
+    pub monitors: Vec<String>,
+    /// The monitors whose results are only shown.
+    #[serde(default)]
+    pub watch: Vec<String>,
     /// Its health for A; null without an IPv4 endpoint.
     pub ipv4: Option<String>,
     /// Its health for AAAA; null without an IPv6 endpoint.
@@ -157,11 +166,14 @@ pub struct Endpoint {
     pub health: String,
     /// Since when.
     pub since: Option<u64>,
-    /// What each vantage says; empty without a monitor.
+    /// What each vantage says, the worst where several monitors have a vote; empty without a monitor.
     pub vantages: Vec<Vantage>,
     /// What each region says; empty unless its monitor judges by region.
     #[serde(default)]
     pub regions: Vec<Region>,
+    /// What each monitor says; empty where one alone decides, since the rest says so already.
+    #[serde(default)]
+    pub checks: Vec<Check>,
 }
 
 impl Endpoint {
@@ -315,23 +327,24 @@ fn pools(live: &Live, snapshot: &Snapshot) -> Vec<Pool> {
     let config = &snapshot.plan.config.pools;
     let (health_table, overrides) = (live.health_table.read(), live.overrides.read());
     let sources = live.sources.read();
-    let mut views: HashMap<_, _> = health_table
-        .view(live.clock.now())
-        .map(|view| ((view.target.pool.to_string(), view.target.address), view))
-        .collect();
+    let views = checks::by_endpoint(&health_table, live.clock.now());
+    let names = |monitors: &[MonitorIx]| {
+        let names = monitors.iter().map(|ix| &config.monitors[ix.index()].name);
+        names.map(ToString::to_string).collect::<Vec<_>>()
+    };
     let pool = |(ix, pool): (usize, &model::Pool)| {
         let now = &snapshot.pools[ix];
         let health = |family| now.health(family);
         let admitted = |family| health(family).map(|_| now.admitted[family].ratio());
         let endpoint = |(endpoint, health): (&model::Endpoint, _)| {
-            let view = views.remove(&(pool.name.to_string(), endpoint.address));
-            self::endpoint(endpoint.address, health, view.as_ref())
+            let views = views.get(&(&*pool.name, endpoint.address));
+            self::endpoint(endpoint.address, health, views.map_or(&[], |views| views))
         };
         Pool {
             name: pool.name.to_string(),
-            monitor: pool
-                .monitor
-                .map(|ix| config.monitors[ix.index()].name.to_string()),
+            monitor: names(&pool.monitors).into_iter().next(),
+            monitors: names(&pool.monitors),
+            watch: names(&pool.watch),
             ipv4: health(Family::V4).map(|health| health.to_string()),
             ipv6: health(Family::V6).map(|health| health.to_string()),
             ipv4_admitted: admitted(Family::V4),
@@ -370,12 +383,14 @@ pub fn override_(override_: &overrides::Override) -> Override {
     }
 }
 
-fn endpoint(address: IpAddr, health: Health, view: Option<&EndpointView<'_>>) -> Endpoint {
+fn endpoint(address: IpAddr, health: Health, views: &[EndpointView<'_>]) -> Endpoint {
+    let together = checks::together(views).into_iter();
     Endpoint {
         address,
         health: health.to_string(),
-        since: view.and_then(|view| view.since),
-        vantages: view.map_or_else(Vec::new, |view| view.vantages.iter().map(vantage).collect()),
-        regions: view.map_or_else(Vec::new, |view| view.regions.iter().map(region).collect()),
+        since: checks::since(views, health),
+        vantages: together.map(vantage).collect(),
+        regions: checks::regions(views).iter().map(region).collect(),
+        checks: checks::checks(views),
     }
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use prometheus::TextEncoder;
 use prometheus::core::Collector;
 
+use crate::admin::checks::Verdicts;
 use crate::admin::process::ProcessNow;
 use crate::admin::sources;
 use crate::base::health::Health;
@@ -312,33 +313,31 @@ impl Page {
         );
     }
 
-    /// What each vantage says of each endpoint.
+    /// What vantages and monitors say of endpoints.
     fn verdicts(&mut self, live: &Live) {
-        let (health_table, now) = (live.health_table.read(), live.clock.now());
-        let (mut verdicts, mut suppressed) = (Vec::new(), Vec::new());
-        for endpoint in health_table.view(now) {
-            let target = endpoint.target;
-            for vantage in &endpoint.vantages {
-                let (address, pool, name) = (&target.address, &target.pool, vantage.name);
-                let labels: [&dyn Display; 3] = [address, pool, name];
-                verdicts.push((labels, up(vantage.streak.verdict)));
-                if target.monitor.damping.is_some() {
-                    let is_suppressed = vantage.suppressed_until.is_some();
-                    suppressed.push((labels, f64::from(u8::from(is_suppressed))));
-                }
-            }
-        }
+        let verdicts = Verdicts::of(&live.health_table.read(), live.clock.now());
+        self.gauge(
+            "meridian_monitor_up",
+            "Whether an endpoint is up by the verdict of one of its pool's monitors, with a vote or without; unknown counts as up.",
+            ["endpoint", "pool", "monitor"],
+            verdicts.of_monitors.iter().map(|(of, health)| (of.labels(), up(*health))),
+        );
         self.gauge(
             "meridian_vantage_endpoint_up",
             "Whether an endpoint is up by the verdict of one vantage; unknown counts as up.",
             ["endpoint", "pool", "vantage"],
-            verdicts,
+            verdicts
+                .of_vantages
+                .iter()
+                .map(|(of, health)| (of.labels(), up(*health))),
         );
+        let suppressed = verdicts.suppressed.iter();
         self.gauge(
             "meridian_vantage_endpoint_suppressed",
             "Whether a vantage says down of an endpoint because it has flapped.",
             ["endpoint", "pool", "vantage"],
-            suppressed,
+            suppressed
+                .map(|(of, is_suppressed)| (of.labels(), f64::from(u8::from(*is_suppressed)))),
         );
     }
 

@@ -315,14 +315,34 @@ fn write_endpoint(out: &mut String, endpoint: &Endpoint, status: &Status) -> fmt
     for region in endpoint.dissent() {
         write!(out, "<small>{}</small>", Text(&region))?;
     }
+    write_cells(out, &endpoint.vantages, status)?;
+    for check in &endpoint.checks {
+        let badge = Badge(&check.health, &check.health);
+        let what = if check.votes {
+            "monitor"
+        } else {
+            "watched only:"
+        };
+        let name = Text(&check.monitor);
+        write!(out, "<tr><td><small>{what} {name}</small><td>{badge}")?;
+        if let Some(since) = check.since {
+            write!(out, "<small>changed {}</small>", Ago(since, status.now))?;
+        }
+        write_cells(out, &check.vantages, status)?;
+    }
+    Ok(())
+}
+
+/// What each vantage says, and the latest failure.
+fn write_cells(out: &mut String, vantages: &[Vantage], status: &Status) -> fmt::Result {
     for VantageState { name, .. } in &status.vantages {
         out.push_str("<td>");
-        match endpoint.vantages.iter().find(|v| v.name == *name) {
+        match vantages.iter().find(|v| v.name == *name) {
             Some(vantage) => write_vantage(out, vantage, status.now)?,
             None => out.push_str("<span class=soft>not probed</span>"),
         }
     }
-    let failures = endpoint.vantages.iter().filter_map(|vantage| {
+    let failures = vantages.iter().filter_map(|vantage| {
         let failure = vantage.last_failure.as_ref()?;
         Some((failure, &vantage.name))
     });

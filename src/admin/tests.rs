@@ -100,6 +100,7 @@ fn live() -> (Arc<Live>, Owner) {
             pool: "us-west".into(),
             address: endpoint.address,
             monitor: Arc::clone(&monitor),
+            has_vote: true,
         };
         (Arc::new(target), "ns1".into())
     });

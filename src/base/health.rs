@@ -30,6 +30,16 @@ impl Health {
         self != Self::Down
     }
 
+    /// Down if any is, up if all are; unknown for none.
+    pub fn worst(all: impl IntoIterator<Item = Self>) -> Self {
+        let worse = |one: Self, other: Self| match (one, other) {
+            (Self::Down, _) | (_, Self::Down) => Self::Down,
+            (Self::Unknown, _) | (_, Self::Unknown) => Self::Unknown,
+            (Self::Up, Self::Up) => Self::Up,
+        };
+        all.into_iter().reduce(worse).unwrap_or_default()
+    }
+
     /// The word used in JSON, tables and logs.
     pub fn as_str(self) -> &'static str {
         match self {

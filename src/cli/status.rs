@@ -11,12 +11,14 @@ use comfy_table::ContentArrangement;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 
+use crate::admin::checks::Check;
 use crate::admin::fleet::Fleet;
 use crate::admin::fleet::Node;
 use crate::admin::json::Endpoint;
 use crate::admin::json::Pool;
 use crate::admin::json::Status;
 use crate::admin::time::Span;
+use crate::admin::vantages::Vantage;
 use crate::admin::vantages::VantageState;
 use crate::cli::out;
 use crate::cli::remote;
@@ -267,6 +269,9 @@ fn table(status: &Status) -> String {
     for pool in &status.pools {
         for endpoint in &pool.endpoints {
             table.add_row(row(status, pool, endpoint));
+            for check in &endpoint.checks {
+                table.add_row(row_of_check(status, check));
+            }
         }
     }
     let lines: Vec<String> = table
@@ -296,12 +301,29 @@ fn row(status: &Status, pool: &Pool, endpoint: &Endpoint) -> Vec<String> {
         .chain(endpoint.dissent())
         .collect();
     let mut row = vec![name, endpoint.address.to_string(), health.join("; "), since];
-    for VantageState { name, .. } in &status.vantages {
-        let vantage = endpoint
-            .vantages
-            .iter()
-            .find(|vantage| vantage.name == *name);
-        row.push(vantage.map_or("-".into(), |vantage| {
+    row.extend(cells(status, &endpoint.vantages));
+    row
+}
+
+/// What one of an endpoint's monitors says.
+fn row_of_check(status: &Status, check: &Check) -> Vec<String> {
+    let name = match check.votes {
+        true => format!("  {}", check.monitor),
+        false => format!("  {} (watched)", check.monitor),
+    };
+    let since = check.since.map_or("-".into(), |at| {
+        Span(status.now.saturating_sub(at)).to_string()
+    });
+    let mut row = vec![String::new(), name, check.health.clone(), since];
+    row.extend(cells(status, &check.vantages));
+    row
+}
+
+/// What each vantage says.
+fn cells(status: &Status, vantages: &[Vantage]) -> Vec<String> {
+    let cell = |VantageState { name, .. }: &VantageState| {
+        let vantage = vantages.iter().find(|vantage| vantage.name == *name);
+        vantage.map_or("-".into(), |vantage| {
             let silence = match (vantage.blind, vantage.fresh) {
                 (true, _) => " (blind)",
                 (false, true) => "",
@@ -317,9 +339,9 @@ fn row(status: &Status, pool: &Pool, endpoint: &Endpoint) -> Vec<String> {
                 format!(" (flaps, suppressed for about {left})")
             });
             format!("{}{silence}{flaps}{why}", vantage.verdict)
-        }));
-    }
-    row
+        })
+    };
+    status.vantages.iter().map(cell).collect()
 }
 
 #[cfg(test)]

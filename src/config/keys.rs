@@ -238,6 +238,7 @@ pub(super) const POOL: Keys = Keys {
         "endpoints",
         "source",
         "monitor",
+        "watch",
         "min_healthy",
         "weight",
         "bias_km",

@@ -431,8 +431,10 @@ pub struct Pool {
     pub hosts: Vec<HostEndpoint>,
     /// Who names its endpoints; without `hosts`, the file has at least one endpoint.
     pub source: PoolSource,
-    /// `None`: always up.
-    pub monitor: Option<MonitorIx>,
+    /// Those that have a vote: an endpoint is up when all say so; none: it always is.
+    pub monitors: Vec<MonitorIx>,
+    /// Those whose results are only shown. None is also among the others.
+    pub watch: Vec<MonitorIx>,
     /// Endpoints of a family that must be up for the pool to be up in that family; at least 1.
     pub min_healthy: usize,
     /// Share among pools at the same distance, and under policy weighted.

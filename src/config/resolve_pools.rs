@@ -38,6 +38,9 @@ pub(super) const LOCATION: &str =
 const ENDPOINTS: &str = "a list of addresses such as [\"192.0.2.10\", \"2001:db8::10\"], or of host names \
      such as [{ host = \"lb-1.example.net\" }]";
 
+/// What `watch` looks like, and `monitor` where there are several.
+const MONITORS: &str = "the names of monitors such as [\"ready\", \"db\"]";
+
 /// The largest `min_healthy` of a pool whose endpoints are not known beforehand.
 const MOST_MIN_HEALTHY: u32 = 1_000;
 
@@ -81,9 +84,15 @@ fn pool(
     let name = name.plain();
     let location = table.require("location", LOCATION, location);
     let members = members(table, safety);
-    let monitor = table.read("monitor", |item| {
-        Some(MonitorIx::new(monitor_names.find(item)?))
+    let known = Known {
+        names: monitor_names,
+        monitors,
+    };
+    let voting = table.read_or("monitor", Vec::new(), |item| match item.value.is_array() {
+        true => known.list(item, &[]),
+        false => Some(vec![known.find(item, &[])?]),
     });
+    let watch = table.read_or("watch", Vec::new(), |item| known.list(item, &voting));
     let min_healthy = table.read_or("min_healthy", defaults::MIN_HEALTHY, |item| {
         min_healthy(item, members.as_ref()?)
     });
@@ -99,7 +108,13 @@ fn pool(
         Some(ramp)
     });
     let spill_at = table.read("spill_at", |item| {
-        spill_at(item, table.is_missing("monitor"), monitor, monitors)
+        let is_unmonitored = table.is_missing("monitor") && table.is_missing("watch");
+        spill_at(
+            item,
+            is_unmonitored,
+            &[&*voting, &*watch].concat(),
+            monitors,
+        )
     });
     let txt = table.read_or("txt", Vec::new(), resolve_types::texts);
     let members = members?;
@@ -109,7 +124,8 @@ fn pool(
         endpoints: members.endpoints.into(),
         hosts: members.hosts,
         source: members.source,
-        monitor,
+        monitors: voting,
+        watch,
         min_healthy: min_healthy as usize,
         weight,
         bias_km,
@@ -119,17 +135,54 @@ fn pool(
     })
 }
 
+/// What `monitor` and `watch` refer to.
+struct Known<'a> {
+    names: &'a Names<'a>,
+    monitors: &'a [Option<Monitor>],
+}
+
+impl Known<'_> {
+    /// The monitors of a list, which differ from one another and from these.
+    fn list(&self, item: &Item<'_>, others: &[MonitorIx]) -> Option<Vec<MonitorIx>> {
+        let mut taken = others.to_vec();
+        item.list(MONITORS, |item| {
+            let ix = self.find(item, &taken)?;
+            taken.push(ix);
+            Some(ix)
+        })
+    }
+
+    /// A monitor that asks something else than these.
+    fn find(&self, item: &Item<'_>, others: &[MonitorIx]) -> Option<MonitorIx> {
+        let ix = MonitorIx::new(self.names.find(item)?);
+        let monitor = |ix: MonitorIx| self.monitors[ix.index()].as_ref();
+        let is_same = |other: MonitorIx| match (monitor(ix), monitor(other)) {
+            (Some(one), Some(other)) => one.is_same_check(other),
+            _ => ix == other,
+        };
+        if let Some(other) = others.iter().copied().find(|other| is_same(*other)) {
+            let other = monitor(other).map_or("", |other| &other.name);
+            item.fault(&format!(
+                "does just what \"{other}\" does, expected monitors that differ"
+            ));
+            return None;
+        }
+        Some(ix)
+    }
+}
+
 /// The load above which a pool spills, of a monitor that reads one.
 fn spill_at(
     item: &Item<'_>,
     is_unmonitored: bool,
-    monitor: Option<MonitorIx>,
+    of_pool: &[MonitorIx],
     monitors: &[Option<Monitor>],
 ) -> Option<Load> {
     let percent = item.parse(units::PERCENTAGE, units::percentage)?;
     // A monitor that is unknown or faulty is no second fault.
-    let monitor = monitor.and_then(|ix| monitors.get(ix.index())?.as_ref());
-    let reads_load = !is_unmonitored && monitor.is_none_or(Monitor::reads_load);
+    let mut known = of_pool.iter().map(|ix| monitors[ix.index()].as_ref());
+    let mut reads_load = |monitor: Option<&Monitor>| monitor.is_none_or(Monitor::reads_load);
+    let reads_load = !is_unmonitored && (of_pool.is_empty() || known.any(&mut reads_load));
     if !reads_load {
         item.fault(
             "has no load to go by, expected a `monitor` with `load`, which reads it from the probe's response",

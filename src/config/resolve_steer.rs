@@ -269,7 +269,7 @@ impl Context<'_> {
     fn any_monitored(&self, pools: &[PoolIx]) -> bool {
         pools.iter().any(|pool| {
             let pool = self.pools[pool.index()].as_ref();
-            pool.is_some_and(|pool| pool.monitor.is_some())
+            pool.is_some_and(|pool| !pool.monitors.is_empty())
         })
     }
 

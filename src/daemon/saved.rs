@@ -351,6 +351,7 @@ mod tests {
             },
         };
         let endpoint = SavedEndpoint {
+            monitor: None,
             pool: "eu".into(),
             address: "2001:db8::1".parse().expect("address"),
             health: Health::Down,

@@ -314,10 +314,9 @@ impl<'a> Explainer<'a> {
     /// Who judges a pool for the client, if only some vantages do.
     fn judges(&self, pool: &Pool) -> Option<String> {
         let monitors = &self.snapshot.plan.config.pools.monitors;
-        let monitor = monitors.get(pool.monitor?.index())?;
-        let region = self
-            .region
-            .filter(|_| monitor.quorum_scope == QuorumScope::Region)?;
+        let mut of_pool = pool.monitors.iter().map(|ix| &monitors[ix.index()]);
+        let is_regional = of_pool.any(|monitor| monitor.quorum_scope == QuorumScope::Region);
+        let region = self.region.filter(|_| is_regional)?;
         let vantages = region.vantages.join(", ");
         Some(format!(
             "judged by the vantages near the client ({vantages}), by all while these have no vote"

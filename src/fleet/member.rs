@@ -440,6 +440,7 @@ mod tests {
                 pool: "us".into(),
                 address: IpAddr::from([192, 0, 2, 1]),
                 monitor: Arc::new(monitor),
+                has_vote: true,
             });
             let settings = Settings {
                 node: node.into(),

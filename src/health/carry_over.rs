@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use crate::base::health::Health;
 use crate::health::health_table::Endpoint;
 use crate::health::health_table::HealthTable;
+use crate::health::monitor::Monitor;
 use crate::health::observation::Moment;
 use crate::health::observation::Target;
 use crate::health::report::Saved;
@@ -13,14 +14,21 @@ use crate::health::streak::Streak;
 use crate::health::vantage::Vantage;
 
 impl HealthTable {
-    /// Takes over the verdicts of the last run, by pool name, address and vantage name. Vantages that
+    /// Takes over the verdicts of the last run, by the names of pool, monitor and vantage, and by
+    /// address. Vantages that
     /// were fresh then count as fresh now: otherwise the first one to report would decide alone, and
     /// an endpoint that most call down would come back as up.
     pub fn restore(&mut self, saved: &Saved, now: Moment) {
         let now = self.advance(now);
         for old in &saved.endpoints {
-            let of_pool = self.positions.get(&*old.pool);
-            let Some(&at) = of_pool.and_then(|addresses| addresses.get(&old.address)) else {
+            let mut positions = self.of_address(&old.pool, old.address).iter().copied();
+            let at = positions.find(|at| {
+                let monitor = &self.endpoints[*at].target.monitor;
+                old.monitor
+                    .as_ref()
+                    .is_none_or(|name| *name == monitor.name)
+            });
+            let Some(at) = at else {
                 continue;
             };
             let endpoint = &mut self.endpoints[at];
@@ -57,8 +65,9 @@ impl HealthTable {
         }
         let elsewhere = by_address(&old.endpoints);
         let known = self.endpoints.iter().map(|Endpoint { target, .. }| {
-            let of_pool = old.find(&target.pool, target.address);
-            of_pool.or_else(|| probed_alike(&elsewhere, target))
+            let here = self.of_address(&target.pool, target.address);
+            let known = old.known_check(target, here.len() == 1);
+            known.or_else(|| probed_alike(&elsewhere, target))
         });
         let known: Vec<_> = known.collect();
         let has_same_regions = self.regions == old.regions;
@@ -69,6 +78,9 @@ impl HealthTable {
                 if has_same_regions && endpoint.regional.len() == known.regional.len() {
                     endpoint.regional.clone_from(&known.regional);
                 }
+            } else if target.has_vote {
+                // A monitor that is new says what the others say until it knows better.
+                endpoint.health = old.health(&target.pool, target.address);
             }
             for (index, streak) in &mut endpoint.vantages {
                 let known = known.and_then(|known| old.known(known, &self.vantages[*index]));
@@ -82,6 +94,21 @@ impl HealthTable {
             }
         }
         self.adopt_remote(old, &known);
+    }
+
+    /// The same endpoint by the monitor of the same name, else by one that asks the same, else by the only one
+    /// there was if there is only one now.
+    fn known_check(&self, target: &Target, is_alone: bool) -> Option<&Endpoint> {
+        let positions = self.of_address(&target.pool, target.address).iter();
+        let endpoints = positions.map(|at| &self.endpoints[*at]);
+        let find = |is_it: &dyn Fn(&Monitor) -> bool| {
+            let mut endpoints = endpoints.clone();
+            endpoints.find(|endpoint| is_it(&endpoint.target.monitor))
+        };
+        let monitor = &target.monitor;
+        let known = find(&|old| old.name == monitor.name)
+            .or_else(|| find(&|old| old.is_same_check(monitor)));
+        known.or_else(|| find(&|_| is_alone && endpoints.len() == 1))
     }
 
     /// What a vantage knows of an endpoint, and how that is probed.

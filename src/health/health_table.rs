@@ -40,7 +40,8 @@ pub struct HealthTable {
     pub(super) limits: Limits,
     pub(super) vantages: Vec<Vantage>,
     pub(super) endpoints: Vec<Endpoint>,
-    pub(super) positions: HashMap<Arc<str>, HashMap<IpAddr, usize>>,
+    /// The positions of each address in `endpoints`: one for each monitor of its pool, in the file's order.
+    pub(super) positions: HashMap<Arc<str>, HashMap<IpAddr, Vec<usize>>>,
     pub(super) time: RunTime,
     pub(super) changes: Vec<VantageChange>,
     /// Whether any verdict of this machine's vantages has changed since the last report.
@@ -50,7 +51,7 @@ pub struct HealthTable {
     pub(super) regional_flips: Vec<RegionalFlip>,
 }
 
-/// One endpoint and the vantages that probe it.
+/// One endpoint as one monitor probes it, and the vantages that do.
 #[derive(Clone, Debug)]
 pub(super) struct Endpoint {
     pub(super) target: Arc<Target>,
@@ -122,7 +123,11 @@ impl HealthTable {
             table.vantages[index].probes(limits.max_age(&target.monitor));
             let pool = Arc::clone(&target.pool);
             let of_pool = table.positions.entry(pool).or_default();
-            let at = *of_pool.entry(target.address).or_insert_with(|| {
+            let of_address = of_pool.entry(target.address).or_default();
+            let mut known = of_address.iter().copied();
+            let at = known.find(|at| table.endpoints[*at].target == target);
+            let at = at.unwrap_or_else(|| {
+                of_address.push(table.endpoints.len());
                 let check = checks.entry(Arc::as_ptr(&target.monitor));
                 table.endpoints.push(Endpoint {
                     check: *check.or_insert_with(|| target.monitor.fingerprint()),
@@ -158,9 +163,7 @@ impl HealthTable {
 
     /// Whether an observation is about an endpoint of this table, probed by the monitor it has now.
     pub fn watches(&self, observation: &Observation) -> bool {
-        let seen = &observation.target;
-        let endpoint = self.find(&seen.pool, seen.address);
-        endpoint.is_some_and(|endpoint| endpoint.target == *seen)
+        self.position(&observation.target).is_some()
     }
 
     /// Takes one finished probe; returns the changes it made. What is not in the table, or was probed by
@@ -168,20 +171,18 @@ impl HealthTable {
     pub fn observe(&mut self, observation: &Observation, now: Moment) -> Vec<Flip> {
         let now = self.advance(now);
         let seen = &observation.target;
-        let of_pool = self.positions.get(&seen.pool);
-        let Some(at) = of_pool.and_then(|addresses| addresses.get(&seen.address)) else {
+        let Some(at) = self.position(seen) else {
             return Vec::new();
         };
-        let endpoint = &mut self.endpoints[*at];
+        let endpoint = &mut self.endpoints[at];
         let mut streaks = (0..).zip(&endpoint.vantages);
         let of_vantage = |(_, (index, _)): &(usize, &(usize, Streak))| {
             self.vantages[*index].name == observation.vantage
         };
-        let (Some((slot, (index, _))), true) = (streaks.find(of_vantage), endpoint.target == *seen)
-        else {
+        let Some((slot, (index, _))) = streaks.find(of_vantage) else {
             return Vec::new();
         };
-        let (at, index, family) = (*at, *index, Family::of(seen.address));
+        let (index, family) = (*index, Family::of(seen.address));
         let result = self.believable(observation, index, family, now);
         let contact = result.contact();
         let lost = self.endpoints[at].vantages[slot].1.lost;
@@ -260,10 +261,23 @@ impl HealthTable {
         std::mem::take(&mut self.changes)
     }
 
-    /// The health of an endpoint; unknown for one that is not on the health_table (no monitor).
+    /// The health of an endpoint: down if any monitor that has a vote says so, up if all do; unknown for one
+    /// that none probes.
     pub fn health(&self, pool: &str, address: IpAddr) -> Health {
-        self.find(pool, address)
-            .map_or(Health::Unknown, |endpoint| endpoint.health)
+        self.worst(pool, address, |endpoint| endpoint.health)
+    }
+
+    /// The worst of what the monitors that have a vote on an endpoint say.
+    pub(super) fn worst(
+        &self,
+        pool: &str,
+        address: IpAddr,
+        health: impl Fn(&Endpoint) -> Health,
+    ) -> Health {
+        let endpoints = self.of_address(pool, address).iter();
+        let endpoints = endpoints.map(|at| &self.endpoints[*at]);
+        let voting = endpoints.filter(|endpoint| endpoint.target.has_vote);
+        Health::worst(voting.map(health))
     }
 
     /// Whether the first probe of any pair of endpoint and local vantage has not finished. Cheap while many have
@@ -284,9 +298,19 @@ impl HealthTable {
         !streak.is_probed() && !self.vantages[*index].is_remote
     }
 
-    pub(super) fn find(&self, pool: &str, address: IpAddr) -> Option<&Endpoint> {
-        let at = self.positions.get(pool)?.get(&address)?;
-        self.endpoints.get(*at)
+    /// The positions of an endpoint, one for each of its monitors.
+    pub(super) fn of_address(&self, pool: &str, address: IpAddr) -> &[usize] {
+        let of_pool = self.positions.get(pool);
+        of_pool
+            .and_then(|of_pool| of_pool.get(&address))
+            .map_or(&[], |positions| positions)
+    }
+
+    /// The position of an endpoint as it is probed now.
+    pub(super) fn position(&self, target: &Target) -> Option<usize> {
+        let mut positions = self.of_address(&target.pool, target.address).iter();
+        let is_same = |at: &&usize| *self.endpoints[**at].target == *target;
+        positions.find(is_same).copied()
     }
 
     /// The table's time at a moment.
@@ -360,24 +384,35 @@ impl HealthTable {
         streak.is_fresh(now, max_age) && !self.vantages[index].sight[family].is_blind()
     }
 
-    /// Makes the vote the endpoint's health; `cause` is the slot of the vantage that has reported.
+    /// Makes the vote what the monitor says of the endpoint; `cause` is the slot of the vantage that has reported.
     pub(super) fn settle(&mut self, at: usize, cause: Option<usize>, now: Moment) -> Option<Flip> {
         let to = self.vote(at, now);
-        let from = std::mem::replace(&mut self.endpoints[at].health, to);
+        let target = Arc::clone(&self.endpoints[at].target);
+        let (pool, address) = (&target.pool, target.address);
+        let from = self.health(pool, address);
+        if std::mem::replace(&mut self.endpoints[at].health, to) != to {
+            self.endpoints[at].since = Some(now.unix());
+        }
         self.settle_regions(at, cause.is_some(), now);
-        let endpoint = &mut self.endpoints[at];
+        // The other monitors of the endpoint have their say.
+        let to = self.health(pool, address);
         if from == to {
             return None;
         }
-        endpoint.since = Some(now.unix());
+        let is_alone = self.of_address(pool, address).len() == 1;
+        let endpoint = &self.endpoints[at];
         let cause = cause.map(|slot| {
             let (index, streak) = &endpoint.vantages[slot];
+            let reason = streak.cause(&target.monitor, now);
+            let of_monitor = |reason: Box<str>| match is_alone {
+                true => reason,
+                false => format!("{reason} (monitor {})", target.monitor.name).into(),
+            };
             Cause {
                 vantage: Arc::clone(&self.vantages[*index].name),
-                reason: streak.cause(&endpoint.target.monitor, now),
+                reason: reason.map(of_monitor),
             }
         });
-        let target = Arc::clone(&endpoint.target);
         Some(Flip {
             target,
             from,

@@ -66,16 +66,16 @@ pub enum QuorumScope {
     Region,
 }
 
-/// What an endpoint counts as before its first result.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What an endpoint counts as before its first result. The stricter is the greater.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Unproven {
+    /// As up.
+    Up,
     /// As up, but behind those that are known to be up.
     #[default]
     Behind,
     /// As down.
     Down,
-    /// As up.
-    Up,
 }
 
 impl Monitor {

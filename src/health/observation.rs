@@ -30,7 +30,7 @@ impl Moment {
     }
 }
 
-/// An endpoint that is probed: its pool, its address, and how.
+/// An endpoint as one monitor of its pool probes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
     /// The pool's name.
@@ -39,6 +39,8 @@ pub struct Target {
     pub address: IpAddr,
     /// How it is probed.
     pub monitor: Arc<Monitor>,
+    /// Whether the endpoint is down when this monitor says so; otherwise what it says is only shown.
+    pub has_vote: bool,
 }
 
 /// One finished probe.

@@ -24,7 +24,7 @@ impl HealthTable {
         let now = self.at(now);
         // By vantage: the sums of loads times weights, and of weights.
         let mut sums = vec![(0_u64, 0_u64); self.vantages.len()];
-        for at in self.positions.get(pool)?.values() {
+        for at in self.positions.get(pool)?.values().flatten() {
             let endpoint = &self.endpoints[*at];
             let weight = u64::from(weight_of(endpoint.target.address));
             for (index, streak) in &endpoint.vantages {

@@ -30,11 +30,10 @@ impl HealthTable {
 
     /// The health of an endpoint for the clients of a region.
     pub fn health_in(&self, region: usize, pool: &str, address: IpAddr) -> Health {
-        let Some(endpoint) = self.find(pool, address) else {
-            return Health::Unknown;
-        };
-        let regional = endpoint.regional.get(region).copied().flatten();
-        regional.unwrap_or(endpoint.health)
+        self.worst(pool, address, |endpoint| {
+            let regional = endpoint.regional.get(region).copied().flatten();
+            regional.unwrap_or(endpoint.health)
+        })
     }
 
     /// What has changed in regions since the last call.
@@ -47,17 +46,18 @@ impl HealthTable {
     pub(super) fn settle_regions(&mut self, at: usize, is_new: bool, now: Moment) {
         for region in 0..self.endpoints[at].regional.len() {
             let to = self.regional_vote(at, region, now);
-            let endpoint = &mut self.endpoints[at];
+            let endpoint = &self.endpoints[at];
             let from = endpoint.regional[region];
             if from == to || (!is_new && to == Some(Health::Down)) {
                 continue;
             }
-            endpoint.regional[region] = to;
             let target = Arc::clone(&endpoint.target);
-            let vantages = self.regions[region].join(", ").into();
-            if from.unwrap_or(endpoint.health) == to.unwrap_or(endpoint.health) {
+            let before = self.health_in(region, &target.pool, target.address);
+            self.endpoints[at].regional[region] = to;
+            if self.health_in(region, &target.pool, target.address) == before {
                 continue;
             }
+            let vantages = self.regions[region].join(", ").into();
             self.regional_flips.push(RegionalFlip {
                 target,
                 vantages,

@@ -82,16 +82,15 @@ impl HealthTable {
             };
             let is_news = self.hear_blindness(index, report, now.elapsed);
             for heard in &report.endpoints {
-                let of_pool = self.positions.get(&heard.pool);
-                let Some(at) = of_pool.and_then(|addresses| addresses.get(&heard.address)) else {
-                    ignored.unknown_endpoint += 1;
+                let positions = self.of_address(&heard.pool, heard.address);
+                let mut alike = positions.iter().copied();
+                let Some(at) = alike.find(|at| self.endpoints[*at].check == heard.check) else {
+                    match positions {
+                        [] => ignored.unknown_endpoint += 1,
+                        _ => ignored.other_check += 1,
+                    }
                     continue;
                 };
-                let at = *at;
-                if self.endpoints[at].check != heard.check {
-                    ignored.other_check += 1;
-                    continue;
-                }
                 let slot = self.endpoints[at].slot(index);
                 if self.hear_endpoint(at, slot, heard, now) || is_news {
                     deciding.insert(at, slot);

@@ -102,11 +102,11 @@ pub struct Note {
 /// Every endpoint of a health table, in the health table's order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Saved {
-    /// No pair of pool and address occurs twice.
+    /// No pool, address and monitor occur together twice.
     pub endpoints: Vec<SavedEndpoint>,
 }
 
-/// An endpoint's health and what its vantages said.
+/// An endpoint's health by one monitor, and what its vantages said.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SavedEndpoint {
@@ -114,6 +114,9 @@ pub struct SavedEndpoint {
     pub pool: Box<str>,
     /// The endpoint's address.
     pub address: IpAddr,
+    /// The monitor's name, where the pool has several; `None`: the only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monitor: Option<Box<str>>,
     /// The verdict.
     #[serde(with = "word")]
     pub health: Health,

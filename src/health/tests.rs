@@ -3,6 +3,7 @@
 mod blindness;
 mod flapping;
 mod load;
+mod monitors;
 mod regional;
 mod remote;
 mod witness;
@@ -91,6 +92,7 @@ impl Simulation {
             pool: "west".into(),
             address: IpAddr::from([192, 0, 2, 10]),
             monitor: Arc::new(monitor),
+            has_vote: true,
         });
         let pairs = vantages.iter().map(|v| (Arc::clone(&target), v.clone()));
         let health_table = HealthTable::new(pairs, LIMITS);

@@ -21,7 +21,7 @@ use crate::health::report::SavedVantage;
 use crate::health::report::VerdictRecord;
 use crate::health::streak::Streak;
 
-/// An endpoint as shown to people and metrics.
+/// An endpoint as one of its monitors has it, as shown to people and metrics.
 #[derive(Clone, Debug)]
 pub struct EndpointView<'a> {
     /// Which endpoint.
@@ -105,7 +105,7 @@ impl HealthTable {
         })
     }
 
-    /// All endpoints with what each vantage says.
+    /// All endpoints with what each vantage says, once for each of their monitors.
     pub fn view(&self, now: Moment) -> impl Iterator<Item = EndpointView<'_>> {
         let now = self.at(now);
         let endpoints = self.endpoints.iter();
@@ -115,13 +115,15 @@ impl HealthTable {
     /// Whether the vantage of an observation has a vote on its endpoint.
     pub fn has_vote(&self, observation: &Observation, now: Moment) -> bool {
         let (target, now) = (&observation.target, self.at(now));
-        let endpoint = self.find(&target.pool, target.address);
+        let endpoint = self.position(target).map(|at| &self.endpoints[at]);
         endpoint.is_some_and(|endpoint| {
+            let has_vote = endpoint.target.has_vote;
             let mut streaks = endpoint.vantages.iter();
-            streaks.any(|(index, streak)| {
-                self.vantages[*index].name == observation.vantage
-                    && self.is_voting(endpoint, *index, streak, now)
-            })
+            has_vote
+                && streaks.any(|(index, streak)| {
+                    self.vantages[*index].name == observation.vantage
+                        && self.is_voting(endpoint, *index, streak, now)
+                })
         })
     }
 
@@ -141,7 +143,12 @@ impl HealthTable {
     /// Everything that is worth keeping over a restart.
     pub fn saved(&self, now: Moment) -> Saved {
         let at = self.at(now);
-        let endpoints = self.view(now).map(|endpoint| endpoint.saved(at));
+        let endpoints = self.view(now).map(|endpoint| {
+            let target = endpoint.target;
+            let is_alone = self.of_address(&target.pool, target.address).len() == 1;
+            let monitor = (!is_alone).then(|| target.monitor.name.clone());
+            endpoint.saved(monitor, at)
+        });
         Saved {
             endpoints: endpoints.collect(),
         }
@@ -174,7 +181,7 @@ impl HealthTable {
 }
 
 impl EndpointView<'_> {
-    fn saved(&self, now: Moment) -> SavedEndpoint {
+    fn saved(&self, monitor: Option<Box<str>>, now: Moment) -> SavedEndpoint {
         let vantages = self.vantages.iter().map(|vantage| SavedVantage {
             name: (&**vantage.name).into(),
             is_remote: vantage.is_remote,
@@ -189,6 +196,7 @@ impl EndpointView<'_> {
         SavedEndpoint {
             pool: (&*self.target.pool).into(),
             address: self.target.address,
+            monitor,
             health: self.health,
             since: self.since,
             vantages: vantages.collect(),

@@ -64,21 +64,27 @@ pub struct Pair {
     pub egress: Egress,
 }
 
-/// Every endpoint that has a monitor with every vantage that can reach its family, in file order.
+/// Every endpoint, once for each monitor of its pool, with every vantage that can reach its family, in file
+/// order.
 pub fn pairs(pools: &Pools, members: &Membership, vantages: &[Vantage]) -> Vec<Pair> {
     let monitors: Vec<_> = pools.monitors.iter().cloned().map(Arc::new).collect();
     let names: Vec<Arc<str>> = vantages.iter().map(|v| Arc::from(&*v.name)).collect();
     let mut pairs = Vec::new();
     for (ix, pool) in pools.pools.iter().enumerate() {
-        let Some(monitor) = pool.monitor else {
-            continue;
-        };
+        let voting = pool.monitors.iter().map(|ix| (ix, true));
+        let watching = pool.watch.iter().map(|ix| (ix, false));
+        let of_pool: Vec<_> = voting.chain(watching).collect();
         let name: Arc<str> = Arc::from(&*pool.name);
-        for endpoint in members.of(PoolIx::new(ix), pool).iter() {
+        let endpoints = members.of(PoolIx::new(ix), pool).iter();
+        for (endpoint, (monitor, has_vote)) in endpoints.flat_map(|endpoint| {
+            let of_endpoint = of_pool.iter();
+            of_endpoint.map(move |of_endpoint| (endpoint, *of_endpoint))
+        }) {
             let target = Arc::new(Target {
                 pool: Arc::clone(&name),
                 address: endpoint.address,
                 monitor: Arc::clone(&monitors[monitor.index()]),
+                has_vote,
             });
             for (vantage, name) in vantages.iter().zip(&names) {
                 if reaches(&vantage.egress, endpoint.address) {

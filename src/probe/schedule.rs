@@ -74,8 +74,8 @@ pub struct Prober {
 type Ask = Arc<dyn Fn(Arc<Pair>) -> Asking + Send + Sync>;
 type Asking = Pin<Box<dyn Future<Output = (ProbeResult, LoadReading)> + Send>>;
 
-/// Pool, endpoint and vantage.
-type Key = (Arc<str>, IpAddr, Arc<str>);
+/// Pool, endpoint, monitor and vantage.
+type Key = (Arc<str>, IpAddr, Box<str>, Arc<str>);
 
 struct Running {
     probed: Arc<Probed>,
@@ -197,7 +197,8 @@ fn first_round(n: usize) -> Duration {
 impl Pair {
     fn key(&self) -> Key {
         let (pool, vantage) = self.lane();
-        (pool, self.target.address, vantage)
+        let monitor = self.target.monitor.name.clone();
+        (pool, self.target.address, monitor, vantage)
     }
 
     /// The pairs that compete for the same probes in flight.
@@ -234,7 +235,7 @@ async fn probe_forever(
         drop(permit);
         let took = started.elapsed();
         tracing::debug!(
-            pool = %pair.target.pool, endpoint = %pair.target.address, vantage = %pair.vantage,
+            pool = %pair.target.pool, endpoint = %pair.target.address, monitor = %monitor.name, vantage = %pair.vantage,
             result = result.label(), ?took, "probe"
         );
         match result {
@@ -342,6 +343,7 @@ mod tests {
             pool: pool.into(),
             address: Ipv4Addr::from_bits(0x7F00_0000 + number).into(),
             monitor: Arc::new(monitor(interval)),
+            has_vote: true,
         };
         Pair {
             target: Arc::new(target),

@@ -200,6 +200,7 @@ fn target(kind: MonitorKind, endpoint: SocketAddr, timeout: Duration) -> Target 
         pool: "west".into(),
         address: endpoint.ip(),
         monitor: Arc::new(monitor),
+        has_vote: true,
     }
 }
 
@@ -1146,7 +1147,7 @@ fn pairs_are_what_each_vantage_can_reach() {
     });
     let endpoint = SocketAddr::from(([192, 0, 2, 10], 80));
     let monitor = target(MonitorKind::Tcp, endpoint, PATIENT).monitor;
-    let pool = |name: &str, monitor| Pool {
+    let pool = |name: &str, monitors, watch| Pool {
         name: name.into(),
         location: Point::new(45.60, -121.18).expect("on Earth"),
         endpoints: ["192.0.2.10", "2001:db8::10"]
@@ -1157,7 +1158,8 @@ fn pairs_are_what_each_vantage_can_reach() {
             .into(),
         hosts: Vec::new(),
         source: PoolSource::File,
-        monitor,
+        monitors,
+        watch,
         min_healthy: 1,
         weight: 1,
         bias_km: 0.0,
@@ -1167,26 +1169,42 @@ fn pairs_are_what_each_vantage_can_reach() {
     };
     let pools = Pools {
         regions: Vec::new(),
-        monitors: vec![(*monitor).clone()],
-        pools: vec![pool("static", None), pool("west", Some(MonitorIx(0)))],
+        monitors: vec![
+            (*monitor).clone(),
+            Monitor {
+                name: "slow".into(),
+                ..(*monitor).clone()
+            },
+        ],
+        pools: vec![
+            pool("static", vec![], vec![]),
+            pool("west", vec![MonitorIx(0)], vec![MonitorIx(1)]),
+        ],
         steered: Vec::new(),
     };
     let pairs = pairs(&pools, &Membership::default(), &vantages);
     let seen: Vec<_> = pairs
         .iter()
         .map(|pair| {
-            format!(
-                "{} {} {}",
-                pair.vantage, pair.target.pool, pair.target.address
-            )
+            let Target {
+                pool,
+                address,
+                monitor,
+                has_vote,
+            } = &*pair.target;
+            let vote = if *has_vote { "votes" } else { "is watched" };
+            format!("{} {pool} {address}: {} {vote}", pair.vantage, monitor.name)
         })
         .collect();
     assert_eq!(
         seen,
         [
-            "local west 192.0.2.10",
-            "second west 192.0.2.10",
-            "local west 2001:db8::10"
+            "local west 192.0.2.10: ready votes",
+            "second west 192.0.2.10: ready votes",
+            "local west 192.0.2.10: slow is watched",
+            "second west 192.0.2.10: slow is watched",
+            "local west 2001:db8::10: ready votes",
+            "local west 2001:db8::10: slow is watched",
         ]
     );
 }

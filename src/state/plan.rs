@@ -288,9 +288,9 @@ fn spec_of(config: &Config, steered: &Steered, regions: &[Region]) -> Spec {
     };
     let of_rules = steered.rules.iter().flat_map(|rule| &rule.pools);
     let is_regional = steered.pools.iter().chain(of_rules).any(|pool| {
-        let monitor = config.pools.pools[pool.index()].monitor;
-        let monitor = monitor.map(|ix| &config.pools.monitors[ix.index()]);
-        monitor.is_some_and(|monitor| monitor.quorum_scope == QuorumScope::Region)
+        let monitors = config.pools.pools[pool.index()].monitors.iter();
+        let mut monitors = monitors.map(|ix| &config.pools.monitors[ix.index()]);
+        monitors.any(|monitor| monitor.quorum_scope == QuorumScope::Region)
     });
     let rule = |rule: &model::Rule| Rule {
         matcher: Arc::clone(&rule.matcher),

@@ -341,10 +341,10 @@ pub fn of(
     let healths = |of: &dyn Fn(&str, IpAddr) -> Health| {
         let endpoints = pools.clone().zip(0..).map(|(pool, ix)| {
             let endpoints = start.members.of(PoolIx::new(ix), pool).iter();
-            let health = |endpoint: &Endpoint| match pool.monitor {
-                Some(_) => of(&pool.name, endpoint.address),
-                // Without a monitor it is up for good.
-                None => Health::Up,
+            let health = |endpoint: &Endpoint| match pool.monitors.is_empty() {
+                false => of(&pool.name, endpoint.address),
+                // Without a monitor that has a vote it is up for good.
+                true => Health::Up,
             };
             endpoints.map(health).collect()
         });
@@ -353,10 +353,9 @@ pub fn of(
     let regional = (0..plan.regions.len())
         .map(|region| healths(&|pool, address| health_table.health_in(region, pool, address)));
     let unproven = |pool: &Pool| {
-        let monitor = pool
-            .monitor
-            .map(|ix| &plan.config.pools.monitors[ix.index()]);
-        match monitor.map(|monitor| monitor.unproven) {
+        let monitors = pool.monitors.iter();
+        let of_monitors = monitors.map(|ix| plan.config.pools.monitors[ix.index()].unproven);
+        match of_monitors.max() {
             Some(Unproven::Behind) if start.is_fresh => PoolStatus::Up,
             Some(Unproven::Behind) => PoolStatus::Unproven,
             Some(Unproven::Down) => PoolStatus::Down,
@@ -494,6 +493,7 @@ pools = ["a", "b"]
                 pool: (&*config.pools[pool].name).into(),
                 address: config.pools[pool].endpoints[0].address,
                 monitor: Arc::new(config.monitors[0].clone()),
+                has_vote: true,
             }),
             vantage: "v".into(),
             result,

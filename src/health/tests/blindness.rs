@@ -84,6 +84,7 @@ impl World {
                 pool: (*pool).into(),
                 address,
                 monitor: Arc::clone(&monitor),
+                has_vote: true,
             })
         };
         let targets: Vec<_> = pools.iter().enumerate().map(target).collect();
