@@ -123,7 +123,7 @@ pub async fn set(
 ) -> Result<Json<PoolOverride>, Failure> {
     let pool = pool_name(pool)?;
     let change = Change::Override(&pool);
-    shared.authorize(&client, &headers, change).await?;
+    let by = shared.authorize(&client, &headers, change).await?;
     check_role(&shared)?;
     if !shared.is_served(&pool) {
         return Err(Failure::no_pool(&pool));
@@ -136,6 +136,7 @@ pub async fn set(
             pool: name,
             override_,
             is_forced,
+            by,
             reply,
         })
         .await??;
@@ -155,12 +156,13 @@ pub async fn clear(
 ) -> Result<Json<PoolOverride>, Failure> {
     let pool = pool_name(pool)?;
     let change = Change::Override(&pool);
-    shared.authorize(&client, &headers, change).await?;
+    let by = shared.authorize(&client, &headers, change).await?;
     check_role(&shared)?;
     let name = pool.as_str().into();
     let was_there = shared
         .ask(&client, |reply| Request::ClearOverride {
             pool: name,
+            by,
             reply,
         })
         .await??;

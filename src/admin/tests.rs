@@ -181,7 +181,7 @@ async fn run(token: Option<&str>) -> Running {
         while let Some(request) = asked.recv().await {
             let mut overrides = controlled.overrides.write();
             match request {
-                Request::ClearOverride { pool, reply } => {
+                Request::ClearOverride { pool, reply, .. } => {
                     let _ = reply.send(Ok(overrides.clear(&pool, "", Moment::default()).is_some()));
                 }
                 Request::Reload { reply } => {
@@ -199,6 +199,7 @@ async fn run(token: Option<&str>) -> Running {
                     override_,
                     is_forced,
                     reply,
+                    ..
                 } => {
                     let strands = ChangeError::Strands("clients".into());
                     let is_refused = &*override_.reason == "strands" && !is_forced;

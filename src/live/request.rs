@@ -19,6 +19,8 @@ pub enum Request {
     ClearOverride {
         /// The pool's name.
         pool: Box<str>,
+        /// The token's name.
+        by: Arc<str>,
         /// Gets whether there was one, once the change is published and on disk.
         reply: oneshot::Sender<Result<bool, ChangeError>>,
     },
@@ -58,6 +60,8 @@ pub enum Request {
         override_: Override,
         /// Whether a drain may leave clients without a pool.
         is_forced: bool,
+        /// The token's name.
+        by: Arc<str>,
         /// Gets `true` once the change is published and on disk.
         reply: oneshot::Sender<Result<bool, ChangeError>>,
     },

@@ -718,7 +718,7 @@ impl World {
         let served = settings::snapshot();
         let effects = process
             .evidence
-            .set_override(pool, override_, true, served, moment);
+            .set_override(pool, override_, true, "ops", served, moment);
         self.written(machine, pool, effects.expect("it is forced"));
     }
 
@@ -729,7 +729,7 @@ impl World {
         }
         if let Some(process) = &mut self.machines[machine].process
             && process.has_pool(pool)
-            && let Some(effects) = process.evidence.clear_override(pool, moment)
+            && let Some(effects) = process.evidence.clear_override(pool, "ops", moment)
         {
             self.written(machine, pool, effects);
         }

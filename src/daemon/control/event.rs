@@ -108,9 +108,11 @@ pub enum Event {
         reason: Box<str>,
         /// How long it holds; `None`: until it is cleared.
         seconds: Option<u64>,
+        /// The token that set it.
+        by: Box<str>,
     },
     /// An operator cleared an override.
-    OverrideCleared { pool: Box<str> },
+    OverrideCleared { pool: Box<str>, by: Box<str> },
     /// An override is of a pool that is not configured.
     OverrideOrphaned { pool: Box<str>, state: Forced },
     /// An override came from another machine; `None`: it was cleared there.
@@ -230,8 +232,9 @@ impl Event {
                 state,
                 reason,
                 seconds,
-            } => info!(%pool, state = state.as_str(), reason, seconds, "override set"),
-            Self::OverrideCleared { pool } => info!(%pool, "override cleared"),
+                by,
+            } => info!(%pool, state = state.as_str(), reason, seconds, by, "override set"),
+            Self::OverrideCleared { pool, by } => info!(%pool, by, "override cleared"),
             Self::OverrideOrphaned { pool, state } => {
                 warn!(%pool, state = state.as_str(), "{ORPHANED}");
             }

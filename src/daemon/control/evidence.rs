@@ -227,12 +227,13 @@ impl Evidence {
         effects
     }
 
-    /// Sets an override. A drain that leaves clients without a usable pool must be forced.
+    /// Sets an override; `by` is the name of the token. A drain that leaves clients without a usable pool must be forced.
     pub fn set_override(
         &mut self,
         pool: &str,
         override_: Override,
         is_forced: bool,
+        by: &str,
         served: &Snapshot,
         now: Moment,
     ) -> Result<Effects, ChangeError> {
@@ -252,6 +253,7 @@ impl Evidence {
             seconds: override_
                 .until
                 .map(|until| until.saturating_sub(now.unix())),
+            by: by.into(),
         });
         let node = self.node();
         let register = self.overrides.write().set(pool, override_, &node, now);
@@ -260,11 +262,14 @@ impl Evidence {
     }
 
     /// Clears an override; `None` if there is none.
-    pub fn clear_override(&mut self, pool: &str, now: Moment) -> Option<Effects> {
+    pub fn clear_override(&mut self, pool: &str, by: &str, now: Moment) -> Option<Effects> {
         let node = self.node();
         let register = self.overrides.write().clear(pool, &node, now)?;
         let mut effects = Effects::default();
-        effects.overridden(Event::OverrideCleared { pool: pool.into() });
+        effects.overridden(Event::OverrideCleared {
+            pool: pool.into(),
+            by: by.into(),
+        });
         effects.outgoing = self.written(&register, now);
         Some(effects)
     }
@@ -573,7 +578,7 @@ pools = ["a", "b"]
         let mut evidence = start(&plan);
         let served = fixture::snapshot(self::plan(POOLS), &evidence.of(&plan));
         let effects = evidence
-            .set_override("a", drain(Some(1_060)), false, &served, at(0))
+            .set_override("a", drain(Some(1_060)), false, "ops", &served, at(0))
             .expect("b is left");
         assert_eq!(effects.publish, Urgency::Now);
         assert!(effects.save_overrides);
@@ -584,14 +589,15 @@ pools = ["a", "b"]
                 state: Forced::Drain,
                 reason: "maintenance".into(),
                 seconds: Some(60),
+                by: "ops".into(),
             }]
         );
         let with_a_drained = evidence.of(&plan);
         let served = fixture::snapshot(self::plan(POOLS), &with_a_drained);
-        let refused = evidence.set_override("b", drain(None), false, &served, at(0));
+        let refused = evidence.set_override("b", drain(None), false, "ops", &served, at(0));
         assert!(matches!(refused, Err(ChangeError::Strands(_))));
         assert_eq!(evidence.of(&plan), with_a_drained);
-        let forced = evidence.set_override("b", drain(None), true, &served, at(0));
+        let forced = evidence.set_override("b", drain(None), true, "ops", &served, at(0));
         assert!(forced.is_ok());
         let forced = |evidence: &mut Evidence| evidence.of(&plan).forced;
         assert_eq!(forced(&mut evidence), [Some(Forced::Drain); 2]);
@@ -606,8 +612,10 @@ pools = ["a", "b"]
         );
         assert_eq!(forced(&mut evidence), [None, Some(Forced::Drain)]);
 
-        assert_eq!(evidence.clear_override("a", at(61)), None);
-        let effects = evidence.clear_override("b", at(61)).expect("there is one");
+        assert_eq!(evidence.clear_override("a", "ops", at(61)), None);
+        let effects = evidence
+            .clear_override("b", "ops", at(61))
+            .expect("there is one");
         assert!(effects.save_overrides);
         assert_eq!(forced(&mut evidence), [None; 2]);
     }

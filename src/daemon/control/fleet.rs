@@ -196,7 +196,7 @@ mod tests {
             [Outgoing::Override(payload)] => payload.clone(),
             other => panic!("{other:?}"),
         };
-        let set = there.set_override("a", drain.clone(), true, &served, at(1));
+        let set = there.set_override("a", drain.clone(), true, "ops", &served, at(1));
         let set = sent(set.expect("forced"));
         let heard = |override_| Event::OverrideHeard {
             pool: "a".into(),
@@ -214,11 +214,15 @@ mod tests {
         let again = here.receive(&message(Kind::Override, "there", &set), at(2));
         assert_eq!(again, Effects::default(), "replayed");
 
-        let cleared = sent(there.clear_override("a", at(3)).expect("there is one"));
+        let cleared = sent(
+            there
+                .clear_override("a", "ops", at(3))
+                .expect("there is one"),
+        );
         let effects = here.receive(&message(Kind::Override, "there", &cleared), at(3));
         assert_eq!(effects.events, [heard(None)]);
         assert_eq!(here.of(&plan).forced, [None, None]);
-        assert!(here.clear_override("a", at(4)).is_none());
+        assert!(here.clear_override("a", "ops", at(4)).is_none());
     }
 
     #[test]

@@ -276,11 +276,12 @@ impl Control {
                 pool,
                 override_,
                 is_forced,
+                by,
                 reply,
             } => {
                 let (now, served) = (self.live.clock.now(), self.publish.served());
                 let effects =
-                    (self.evidence).set_override(&pool, override_, is_forced, served, now);
+                    (self.evidence).set_override(&pool, override_, is_forced, &by, served, now);
                 match effects {
                     Ok(effects) => self.carry_out(effects, Some(acknowledge(reply, true)), started),
                     Err(refused) => {
@@ -288,8 +289,9 @@ impl Control {
                     }
                 }
             }
-            Request::ClearOverride { pool, reply } => {
-                match self.evidence.clear_override(&pool, self.live.clock.now()) {
+            Request::ClearOverride { pool, by, reply } => {
+                let now = self.live.clock.now();
+                match self.evidence.clear_override(&pool, &by, now) {
                     Some(effects) => {
                         self.carry_out(effects, Some(acknowledge(reply, true)), started);
                     }
