@@ -7,15 +7,15 @@ use crate::config::kubernetes::Kind;
 /// The addresses and host names in the status of an object, as written.
 pub(super) fn entries(kind: Kind, object: &Value) -> Vec<Box<str>> {
     let status = &object["status"];
-    let (list, entry): (&Value, fn(&Value) -> Option<Box<str>>) = match kind {
-        Kind::Gateway => (&status["addresses"], of_gateway),
-        Kind::Ingress | Kind::Service => (&status["loadBalancer"]["ingress"], of_load_balancer),
-    };
-    list.as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(entry)
-        .collect()
+    match kind {
+        Kind::Gateway => read(&status["addresses"], of_gateway),
+        Kind::Ingress | Kind::Service => read(&status["loadBalancer"]["ingress"], of_load_balancer),
+    }
+}
+
+fn read(list: &Value, entry: impl Fn(&Value) -> Option<Box<str>>) -> Vec<Box<str>> {
+    let entries = list.as_array().into_iter().flatten();
+    entries.filter_map(entry).collect()
 }
 
 /// The address of a load balancer; its host name only if it has no address of its own.
