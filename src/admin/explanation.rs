@@ -9,6 +9,7 @@ use crate::base::ix::PoolIx;
 use crate::config::model;
 use crate::engine::explain;
 use crate::engine::question::Asker;
+use crate::geo::measured::RttSource;
 use crate::state::snapshot::Snapshot;
 
 /// `explain --json`: fields that do not apply are null.
@@ -71,6 +72,18 @@ pub struct Candidate {
     pub pool: String,
     /// Rounded to 100 m.
     pub distance_km: Option<f64>,
+    /// Milliseconds, rounded to 0.01; null unless it ranks the pool.
+    #[serde(default)]
+    pub rtt_ms: Option<f64>,
+    /// Whose time that is: the key of the latency table, as `AS64500`, or `distance`.
+    #[serde(default)]
+    pub rtt_from: Option<String>,
+    /// How many samples it is the median of, if the table says so.
+    #[serde(default)]
+    pub rtt_samples: Option<u32>,
+    /// When it was measured, if the table says so.
+    #[serde(default)]
+    pub rtt_measured: Option<u64>,
     /// `up`, `down` or `unknown`.
     pub health: String,
     /// Taken out by an operator.
@@ -85,13 +98,29 @@ pub struct Candidate {
 pub fn explanation(explained: &explain::Explanation, snapshot: &Snapshot) -> Explanation {
     let pools = &snapshot.plan.config.pools.pools;
     let pool_name = |ix: PoolIx| pools[ix.index()].name.to_string();
-    let candidate = |candidate: &explain::Candidate| Candidate {
-        pool: pool_name(candidate.pool),
-        distance_km: candidate.distance_km.map(|km| (km * 10.0).round() / 10.0),
-        health: candidate.health.as_str().into(),
-        drained: candidate.drained,
-        chosen: candidate.chosen,
-        reason: candidate.reason.clone(),
+    let candidate = |candidate: &explain::Candidate| {
+        let rtt = candidate.rtt;
+        let (from, samples, measured) = match rtt.map(|rtt| rtt.source) {
+            Some(RttSource::Measured {
+                key,
+                samples,
+                measured,
+            }) => (Some(key.to_string()), samples, measured),
+            Some(RttSource::Estimated { .. }) => (Some("distance".to_owned()), None, None),
+            None => (None, None, None),
+        };
+        Candidate {
+            pool: pool_name(candidate.pool),
+            distance_km: candidate.distance_km.map(|km| (km * 10.0).round() / 10.0),
+            rtt_ms: rtt.map(|rtt| (f64::from(rtt.ms) * 100.0).round() / 100.0),
+            rtt_from: from,
+            rtt_samples: samples,
+            rtt_measured: measured,
+            health: candidate.health.as_str().into(),
+            drained: candidate.drained,
+            chosen: candidate.chosen,
+            reason: candidate.reason.clone(),
+        }
     };
     let place = &explained.location;
     Explanation {

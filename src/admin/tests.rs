@@ -621,7 +621,9 @@ async fn explanations_have_the_contracts_fields() {
     );
     assert_eq!(
         keys(&told["candidates"][0]),
-        words("pool distance_km health drained chosen reason")
+        words(
+            "pool distance_km rtt_ms rtt_from rtt_samples rtt_measured health drained chosen reason"
+        )
     );
     assert_eq!(told["rule"], r#"continent = ["SA", "AF"]"#);
     assert_eq!(told["client_source"], "ecs");

@@ -13,6 +13,7 @@ use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 
 use crate::admin::explanation;
+use crate::admin::explanation::Candidate;
 use crate::admin::explanation::Explanation;
 use crate::base::diag::did_you_mean;
 use crate::base::ix::PoolIx;
@@ -25,6 +26,8 @@ use crate::daemon::saved_sources;
 use crate::engine::explain::explain;
 use crate::engine::question::Question;
 use crate::health::overrides::Forced;
+use crate::latency::time;
+use crate::live::clock;
 use crate::state::evidence::Evidence;
 use crate::state::plan::Plan;
 use crate::state::snapshot::Snapshot;
@@ -235,26 +238,56 @@ fn candidates(explanation: &Explanation) -> String {
     table
         .load_style(NOTHING)
         .set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(["", "pool", "distance", "health", "why"]);
+    let has_times = explanation
+        .candidates
+        .iter()
+        .any(|candidate| candidate.rtt_ms.is_some());
+    let mut header = vec!["", "pool", "distance", "health", "why"];
+    if has_times {
+        header.insert(3, "round trip");
+    }
+    table.set_header(header);
     for candidate in &explanation.candidates {
         let distance = candidate
             .distance_km
             .map_or("-".into(), |km| format!("{km:.0} km"));
-        table.add_row([
-            if candidate.chosen { "→" } else { " " },
-            &candidate.pool,
-            &distance,
-            if candidate.drained {
-                "drained"
-            } else {
-                &candidate.health
+        let mut row = vec![
+            if candidate.chosen { "→" } else { " " }.to_owned(),
+            candidate.pool.clone(),
+            distance,
+            match candidate.drained {
+                true => "drained".to_owned(),
+                false => candidate.health.clone(),
             },
-            &candidate.reason,
-        ]);
+            candidate.reason.clone(),
+        ];
+        if has_times {
+            row.insert(3, round_trip(candidate));
+        }
+        table.add_row(row);
     }
     let lines: Vec<String> = table
         .lines()
         .map(|line| line.trim_end().to_owned())
         .collect();
     lines.join("\n")
+}
+
+/// The time to a pool, and whose it is.
+fn round_trip(candidate: &Candidate) -> String {
+    let (Some(ms), Some(from)) = (candidate.rtt_ms, &candidate.rtt_from) else {
+        return "-".to_owned();
+    };
+    if from == "distance" {
+        return format!("~{ms:.0} ms (by distance)");
+    }
+    let samples = candidate.rtt_samples;
+    let samples = samples.map_or(String::new(), |n| format!(", {n} samples"));
+    let age = candidate
+        .rtt_measured
+        .map(|at| clock::unix().saturating_sub(at));
+    let age = age.map_or(String::new(), |age| {
+        format!(", {} old", time::age_text(age))
+    });
+    format!("{ms} ms ({from}{samples}{age})")
 }

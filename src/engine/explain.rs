@@ -33,6 +33,7 @@ use crate::engine::answer_uncounted;
 use crate::engine::outcome::SteeredAnswer;
 use crate::engine::question::Asker;
 use crate::engine::question::Question;
+use crate::geo::measured::Rtt;
 use crate::geo::rank::complete;
 use crate::health::monitor::QuorumScope;
 use crate::state::counters::Counters;
@@ -82,6 +83,8 @@ pub struct Candidate {
     pub pool: PoolIx,
     /// Great-circle distance to the client, bias not subtracted; `None` if it cannot be located.
     pub distance_km: Option<f64>,
+    /// The round-trip time that ranks it; `None` under other policies than latency, or if nothing is known of it.
+    pub rtt: Option<Rtt>,
     /// Its health in the family asked for.
     pub health: Health,
     /// Whether an operator drained it.
@@ -129,7 +132,8 @@ pub fn explain(snapshot: &Snapshot, question: Question, details: &Details<'_>) -
     };
     let candidates = match (&steered, rank) {
         (Some(steered), Some(rank)) => {
-            let explainer = Explainer::new(snapshot, steered, rank, &location, details);
+            let client = (at.unwrap_or(src), &location);
+            let explainer = Explainer::new(snapshot, steered, rank, client, details);
             explainer.candidates(rank)
         }
         _ => Vec::new(),
@@ -273,8 +277,11 @@ fn answered(snapshot: &Snapshot, steered: &SteeredAnswer) -> Vec<PoolIx> {
 struct Explainer<'a> {
     snapshot: &'a Snapshot,
     steered: &'a SteeredAnswer,
+    addr: IpAddr,
     location: &'a Location,
     details: &'a Details<'a>,
+    /// The rule that ranked the pools.
+    rule: Option<u32>,
     /// The pools that were answered.
     answered: Vec<PoolIx>,
     /// The pools as the client has them.
@@ -290,7 +297,7 @@ impl<'a> Explainer<'a> {
         snapshot: &'a Snapshot,
         steered: &'a SteeredAnswer,
         rank: &RankList,
-        location: &'a Location,
+        (addr, location): (IpAddr, &'a Location),
         details: &'a Details<'a>,
     ) -> Self {
         let plan = &snapshot.plan;
@@ -301,8 +308,10 @@ impl<'a> Explainer<'a> {
         Self {
             snapshot,
             steered,
+            addr,
             location,
             details,
+            rule: rank.rule,
             answered: answered(snapshot, steered),
             pools,
             ignores_probes: spec
@@ -354,7 +363,25 @@ impl<'a> Explainer<'a> {
         if let Some(pool) = self.steered.pool.filter(|pool| !is_listed(*pool)) {
             candidates.extend(self.candidate(pool, |_| FALLBACK));
         }
+        let best = candidates
+            .iter()
+            .filter_map(|candidate| Some(candidate.rtt?.ms));
+        let best = best.min_by(f32::total_cmp);
+        if let Some(first) = candidates.first_mut()
+            && first.rtt.map(|rtt| rtt.ms) > best
+        {
+            first.reason.push_str(STAYS);
+        }
         candidates
+    }
+
+    /// The time that ranks a pool, if one does.
+    fn rtt(&self, pool: PoolIx) -> Option<Rtt> {
+        let plan = &self.snapshot.plan;
+        let spec = plan.specs.get(self.steered.name.index())?;
+        let is_by_latency = spec.policy_of(self.rule, pool) == Policy::Latency;
+        let rtt = || plan.measured.rtt(self.addr, self.location, pool);
+        is_by_latency.then(rtt)?
     }
 
     fn is_up(&self, pool: PoolIx) -> bool {
@@ -413,6 +440,7 @@ impl<'a> Explainer<'a> {
                 .location
                 .point
                 .map(|point| point.distance_km(config.location)),
+            rtt: self.rtt(pool),
             health: now.health(family).unwrap_or_default(),
             drained: status == PoolStatus::Drained,
             chosen: self.is_chosen(pool),
@@ -423,6 +451,9 @@ impl<'a> Explainer<'a> {
 
 /// Why a pool is answered that is none of the client's.
 const FALLBACK: &str = "no pool is up: the fallback";
+
+/// What is added of a pool that another one is faster than.
+const STAYS: &str = "; the client had it before, and no other is faster by 10 ms and 10 %";
 
 /// What is added of a pool that probes call down in vain.
 const IGNORED: &str = "; its probes say down and are ignored: more of the name's pools are down than \

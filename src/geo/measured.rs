@@ -199,10 +199,14 @@ impl Measured {
     /// The round-trip time of the clients at an address, which are at `location`; `None` if it can only be
     /// guessed.
     pub fn rtt(&self, addr: IpAddr, location: &Location, pool: PoolIx) -> Option<Rtt> {
+        let inside = Prefix::host(addr).embedded_v4().map(|(v4, _)| v4.addr());
         let client = Client {
             location,
             asn: location.asn.unwrap_or(0),
-            network: self.networks.value(addr),
+            network: match (self.networks.value(addr), inside) {
+                (0, Some(v4)) => self.networks.value(v4),
+                (network, _) => network,
+            },
         };
         let measured = self.entries(client).find(|(of, ..)| *of == pool);
         if let Some((_, key, entry)) = measured {
