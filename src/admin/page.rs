@@ -5,7 +5,6 @@
 //! elsewhere. Colours never stand without words, and every text is escaped, wherever it comes from.
 
 use std::fmt;
-use std::fmt::Display;
 use std::fmt::Write as _;
 
 use crate::admin::fleet::Fleet;
@@ -17,9 +16,11 @@ use crate::admin::json::Override;
 use crate::admin::json::Pool;
 use crate::admin::json::Status;
 use crate::admin::json::Zone;
+use crate::admin::markup::Ago;
+use crate::admin::markup::Badge;
+use crate::admin::markup::Text;
 use crate::admin::sources::Membership;
 use crate::admin::time::Span;
-use crate::admin::time::Utc;
 use crate::admin::vantages::Note;
 use crate::admin::vantages::Vantage;
 use crate::admin::vantages::VantageState;
@@ -452,48 +453,5 @@ fn write_more(out: &mut String, n: usize, n_columns: usize) -> fmt::Result {
             "<tr><td colspan={n_columns} class=soft>and {more} more"
         ),
         _ => Ok(()),
-    }
-}
-
-/// Text that cannot be taken for markup, in content and in quoted attributes.
-struct Text<'a>(&'a str);
-
-impl Display for Text<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for c in self.0.chars() {
-            match c {
-                '&' => f.write_str("&amp;")?,
-                '<' => f.write_str("&lt;")?,
-                '>' => f.write_str("&gt;")?,
-                '"' => f.write_str("&quot;")?,
-                '\'' => f.write_str("&#39;")?,
-                c => f.write_char(c)?,
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A label in the colour of a class.
-struct Badge<'a>(&'a str, &'a str);
-
-impl Display for Badge<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (class, label) = (Text(self.0), Text(self.1));
-        write!(f, "<span class=\"badge {class}\">{label}</span>")
-    }
-}
-
-/// A time in Unix seconds as seen from another.
-struct Ago(u64, u64);
-
-impl Display for Ago {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(at, now) = *self;
-        let (time, span) = (Utc(at), Span(now.saturating_sub(at)));
-        write!(
-            f,
-            "<time datetime=\"{time}\" title=\"{time}\">{span} ago</time>"
-        )
     }
 }
