@@ -162,6 +162,22 @@ fn latency_table(subnets: &[Prefix]) -> String {
     text
 }
 
+fn read_table(text: &str) -> Arc<Table> {
+    let file = "latency.csv".into();
+    let context = Context {
+        file: &file,
+        written: 0,
+        is_country: &|_| true,
+    };
+    let limits = Limits {
+        min_samples: 10,
+        max_age: u64::MAX,
+        now: 0,
+    };
+    let (rows, pools) = rows(text, &context, &mut Report::default()).expect("sound");
+    Arc::new(Table::new(rows, pools, &limits))
+}
+
 fn latency(c: &mut Criterion) {
     let Some(folder) = std::env::var_os("MERIDIAN_GEODATA").map(PathBuf::from) else {
         return;
@@ -174,21 +190,7 @@ fn latency(c: &mut Criterion) {
         .collect();
     let atlas = Atlas::read(database, None, &|_| None).expect("a sound database");
     let text = latency_table(&subnets);
-    let file = "latency.csv".into();
-    let context = Context {
-        file: &file,
-        written: 0,
-        is_country: &|_| true,
-    };
-    let limits = Limits {
-        min_samples: 10,
-        max_age: u64::MAX,
-        now: 0,
-    };
-    let read = || {
-        let (rows, pools) = rows(&text, &context, &mut Report::default()).expect("sound");
-        Arc::new(Table::new(rows, pools, &limits))
-    };
+    let read = || read_table(&text);
     let table = read();
     let spec = Spec {
         policy: Policy::Latency,
