@@ -8,12 +8,6 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use domain::base::Message;
-use domain::base::iana::Rtype;
-use domain::base::opt::ClientSubnet;
-use domain::rdata::A;
-use domain::rdata::Aaaa;
-
 use crate::base::health::Health;
 use crate::base::ix::PoolIx;
 use crate::base::ix::RankIx;
@@ -30,6 +24,8 @@ use crate::config::regions::Region;
 use crate::engine::Arrival;
 use crate::engine::Scratch;
 use crate::engine::answer_uncounted;
+use crate::engine::explain_wire::message;
+use crate::engine::explain_wire::read;
 use crate::engine::outcome::SteeredAnswer;
 use crate::engine::question::Asker;
 use crate::engine::question::Question;
@@ -156,76 +152,6 @@ pub fn explain(snapshot: &Snapshot, question: Question, details: &Details<'_>) -
         scope: wire.scope,
         rcode: wire.rcode,
     }
-}
-
-/// The question as a message with an OPT, and with the subnet if there is one (RFC 7871 s6).
-fn message(question: &Question, subnet: Option<Prefix>) -> Vec<u8> {
-    let mut message = vec![0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1];
-    message.extend_from_slice(question.name.wire());
-    message.extend_from_slice(&question.qtype.0.to_be_bytes());
-    message.extend_from_slice(&[0, 1]);
-    let mut options = Vec::new();
-    if let Some(prefix) = subnet {
-        let n_octets = usize::from(prefix.len().div_ceil(8));
-        let (family, addr) = match prefix.addr() {
-            IpAddr::V4(v4) => (1, v4.octets().to_vec()),
-            IpAddr::V6(v6) => (2, v6.octets().to_vec()),
-        };
-        options.extend_from_slice(&[0, 8, 0, 4 + n_octets as u8, 0, family, prefix.len(), 0]);
-        options.extend_from_slice(addr.get(..n_octets).unwrap_or_default());
-    }
-    message.extend_from_slice(&[0, 0, 41, 0xFF, 0xFF, 0, 0, 0, 0, 0, options.len() as u8]);
-    message.extend_from_slice(&options);
-    message
-}
-
-/// What a response says.
-struct Wire {
-    rcode: Rcode,
-    addresses: Vec<IpAddr>,
-    ttl: Option<u32>,
-    scope: Option<u8>,
-}
-
-/// Reads our own response back.
-fn read(response: &[u8]) -> Wire {
-    let mut wire = Wire {
-        rcode: Rcode::ServFail,
-        addresses: Vec::new(),
-        ttl: None,
-        scope: None,
-    };
-    let Ok(message) = Message::from_octets(response) else {
-        return wire;
-    };
-    let code = message.opt_rcode().to_int();
-    wire.rcode = Rcode::ALL
-        .into_iter()
-        .find(|rcode| *rcode as u16 == code)
-        .unwrap_or(wire.rcode);
-    if let Some(subnet) = message
-        .opt()
-        .and_then(|opt| opt.opt().first::<ClientSubnet>())
-    {
-        wire.scope = Some(subnet.scope_prefix_len());
-    }
-    let Ok(answer) = message.answer() else {
-        return wire;
-    };
-    for record in answer.flatten() {
-        wire.ttl = wire.ttl.or(Some(record.ttl().as_secs()));
-        let addr = match record.rtype() {
-            Rtype::A => record
-                .to_record::<A>()
-                .map(|r| r.map(|r| IpAddr::V4(r.data().addr()))),
-            Rtype::AAAA => record
-                .to_record::<Aaaa>()
-                .map(|r| r.map(|r| IpAddr::V6(r.data().addr()))),
-            _ => Ok(None),
-        };
-        wire.addresses.extend(addr.ok().flatten());
-    }
-    wire
 }
 
 /// The rank list that an answer came from, and the share of the client subnet that it is for.

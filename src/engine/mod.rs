@@ -27,6 +27,7 @@ pub mod client;
 mod composer;
 mod denial;
 pub mod explain;
+mod explain_wire;
 mod hints;
 mod leaving;
 pub mod outcome;
