@@ -17,6 +17,8 @@ use crate::admin::countries::Clients;
 use crate::admin::countries::clients;
 use crate::admin::fleet;
 use crate::admin::fleet::Fleet;
+use crate::admin::latency;
+use crate::admin::latency::Latency;
 use crate::admin::readiness::waiting_for;
 use crate::admin::sources::Membership;
 use crate::admin::sources::membership;
@@ -62,6 +64,9 @@ pub struct Status {
     pub zones: Vec<Zone>,
     /// The databases.
     pub databases: Vec<Database>,
+    /// The table of measured round-trip times; `None`: none is configured.
+    #[serde(default)]
+    pub latency: Option<Latency>,
     /// The vantages of this process, then those of other machines.
     pub vantages: Vec<VantageState>,
     /// The other machines; `None` for a single one.
@@ -274,6 +279,7 @@ pub fn status(live: &Live) -> Status {
             .databases(now.unix())
             .map(|(about, is_old)| database(about, is_old))
             .collect(),
+        latency: latency::latency(live, plan),
         vantages: vantages(live, process, &pools),
         fleet: live.fleet.read().as_ref().map(fleet::fleet),
         pools,

@@ -416,6 +416,7 @@ impl Page {
                 .into_iter()
                 .map(|(name, is_old)| ([name], f64::from(u8::from(is_old)))),
         );
+        self.latency(snapshot);
         let is_refused = live.last_reload.read().refused;
         self.gauge(
             "meridian_reload_failed",

@@ -15,6 +15,7 @@ mod failure;
 pub mod fleet;
 mod hosts;
 pub mod json;
+pub mod latency;
 mod markup;
 pub mod metrics;
 mod overrides;

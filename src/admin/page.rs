@@ -16,6 +16,7 @@ use crate::admin::json::Override;
 use crate::admin::json::Pool;
 use crate::admin::json::Status;
 use crate::admin::json::Zone;
+use crate::admin::latency;
 use crate::admin::markup::Ago;
 use crate::admin::markup::Badge;
 use crate::admin::markup::Text;
@@ -80,6 +81,9 @@ fn write_main(out: &mut String, status: &Status) -> fmt::Result {
     }
     write_steered(out, status)?;
     write_databases(out, &status.databases, status.now)?;
+    if let Some(latency) = &status.latency {
+        latency::write(out, latency, status.now)?;
+    }
     write_zones(out, &status.zones)
 }
 

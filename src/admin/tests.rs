@@ -48,6 +48,9 @@ use crate::health::observation::Target;
 use crate::health::overrides::Forced;
 use crate::health::overrides::Override;
 use crate::health::overrides::Overrides;
+use crate::latency::table;
+use crate::latency::table::Row;
+use crate::latency::table::Table;
 use crate::live::Addresses;
 use crate::live::LastReload;
 use crate::live::Live;
@@ -60,11 +63,13 @@ use crate::live::request::Request;
 use crate::state::counters::Counters;
 use crate::state::evidence::Evidence;
 use crate::state::fixture;
+use crate::state::plan::Geography;
 use crate::state::source::SourceId;
 use crate::state::source::SourceState;
 use crate::state::sources::Sources;
 
-const PROCESS: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n[safety]\nmax_down = \"99%\"\n";
+const PROCESS: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n[safety]\nmax_down = \"99%\"\n\
+    [geoip]\nlatency = \"latency.csv\"\n";
 
 const POOLS: &str = r#"
 [monitor.ready]
@@ -90,10 +95,32 @@ pools = ["europe-west"]
 
 const ZONE: &str = "@ 300 SOA ns1 admin 7 3600 600 86400 300\n@ 300 NS ns1\nns1 300 A 192.0.2.53\n";
 
+/// A measurement of Germany, and one to a pool that there is not.
+fn latency_table() -> Table {
+    let row = |pool| Row {
+        key: "DE".parse().expect("a key"),
+        pool,
+        rtt_ms: 150.0,
+        samples: Some(10),
+        measured: Some(1_000),
+    };
+    let limits = table::Limits {
+        min_samples: 10,
+        max_age: 1_000,
+        now: 1_000,
+    };
+    let pools = vec!["us-west".into(), "gone".into()];
+    Table::new(vec![row(0), row(1)], pools, &limits)
+}
+
 /// A process without probes yet.
 fn live() -> (Arc<Live>, Owner) {
     let zones = [("example.com", ZONE)];
-    let plan = fixture::plan(PROCESS, POOLS, &zones, fixture::embedded_atlas());
+    let geography = Geography {
+        atlas: fixture::embedded_atlas(),
+        latency: Arc::new(latency_table()),
+    };
+    let plan = fixture::plan(PROCESS, POOLS, &zones, geography);
     let monitor = Arc::new(plan.config.pools.monitors[0].clone());
     let targets = plan.config.pools.pools[0].endpoints.iter().map(|endpoint| {
         let target = Target {
@@ -745,6 +772,7 @@ fn every_field_of_status_is_documented_and_no_other() {
         "pools[].endpoints[].vantages",
         "pools[].endpoints[].regions",
         "pools[].sources",
+        "latency.pools[].probes",
     ];
     found.retain(|path| !other.contains(&&**path));
     let text = include_str!("../../docs/admin-api.md");

@@ -17,6 +17,7 @@ use crate::admin::fleet::Node;
 use crate::admin::json::Endpoint;
 use crate::admin::json::Pool;
 use crate::admin::json::Status;
+use crate::admin::latency::Latency;
 use crate::admin::time::Span;
 use crate::admin::vantages::Vantage;
 use crate::admin::vantages::VantageState;
@@ -73,6 +74,9 @@ fn render(status: &Status) -> String {
         let age = if database.is_old { " (old)" } else { "" };
         let (kind, date) = (&database.r#type, &database.build_date);
         let _ = writeln!(text, "database {kind} of {date}{age}");
+    }
+    if let Some(latency) = &status.latency {
+        let _ = writeln!(text, "{}", measurements(latency, status.now));
     }
     for zone in &status.zones {
         let _ = writeln!(
@@ -440,4 +444,21 @@ another machine uses the name ns1: give each its own [cluster] node
             assert_eq!(text, lines);
         }
     }
+}
+
+/// The latency table in one line.
+fn measurements(latency: &Latency, now: u64) -> String {
+    let newest = latency.newest.map(|at| now.saturating_sub(at));
+    let newest = newest.map_or(String::new(), |age| format!(", newest {} old", Span(age)));
+    let left_out = [
+        (latency.too_old, "too old"),
+        (latency.too_few, "with too few samples"),
+        (latency.unknown_pool, "of unknown pools"),
+    ];
+    let left_out = left_out.iter().filter(|(n, _)| *n > 0);
+    let left_out: String = left_out.map(|(n, what)| format!(", {n} {what}")).collect();
+    format!(
+        "latency {} measurements of {} rows{newest}{left_out}",
+        latency.measurements, latency.rows
+    )
 }

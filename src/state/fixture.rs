@@ -11,6 +11,7 @@ use crate::config::safety::Safety;
 use crate::geo::atlas::Atlas;
 use crate::mmdb::countries;
 use crate::state::evidence::Evidence;
+use crate::state::plan::Geography;
 use crate::state::plan::Plan;
 use crate::state::plan::owners_by_zone;
 use crate::state::snapshot::Snapshot;
@@ -29,7 +30,12 @@ pub fn embedded_atlas() -> Arc<Atlas> {
 ///
 /// # Panics
 /// With the faults, if there are any.
-pub fn plan(process: &str, pools: &str, zones: &[(&str, &str)], atlas: Arc<Atlas>) -> Plan {
+pub fn plan(
+    process: &str,
+    pools: &str,
+    zones: &[(&str, &str)],
+    geography: impl Into<Geography>,
+) -> Plan {
     let mut report = Report::default();
     let source = |file: &str, text| config::Source {
         file: file.into(),
@@ -68,7 +74,7 @@ pub fn plan(process: &str, pools: &str, zones: &[(&str, &str)], atlas: Arc<Atlas
         });
     let zones = ZoneSet::new(compiled.collect());
     assert!(!report.has_errors(), "{report}");
-    Plan::compile(Arc::new(config), zones, atlas.into(), 1, None)
+    Plan::compile(Arc::new(config), zones, geography.into(), 1, None)
 }
 
 /// A snapshot with merged tables.
