@@ -9,6 +9,7 @@ mod drain;
 mod explain;
 mod geoip;
 mod import;
+mod latency;
 mod out;
 mod remote;
 mod serve;
@@ -71,6 +72,9 @@ enum Command {
     Undrain(drain::UndrainOptions),
     /// Make pools.toml and zones from another system's configuration
     Import(import::Options),
+    /// Make a table of round-trip times for policy latency
+    #[command(subcommand)]
+    Latency(latency::Command),
     /// Show what a GeoIP database holds, or make the embedded one
     #[command(subcommand)]
     Geoip(geoip::Command),
@@ -90,6 +94,7 @@ pub fn run() -> ExitCode {
         Command::Drain(options) => drain::drain(&config(), &options),
         Command::Undrain(options) => drain::undrain(&config(), &options),
         Command::Import(options) => import::run(&options),
+        Command::Latency(command) => latency::run(&config(), &command),
         Command::Geoip(command) => geoip::run(command),
     };
     result.unwrap_or_else(|error| {

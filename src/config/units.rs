@@ -262,7 +262,7 @@ pub(super) const PLAIN_NAME: &str =
     "a name of up to 128 letters, digits and any of \"-_.\", a letter or digit first";
 
 /// Reads a name that is safe as it stands in URLs, metric labels and log lines.
-pub(super) fn plain_name(text: &str) -> Option<Box<str>> {
+pub fn plain_name(text: &str) -> Option<Box<str>> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
     let fits = (1..=128).contains(&text.len())
         && text.bytes().all(is_plain)

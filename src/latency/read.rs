@@ -17,8 +17,7 @@ use crate::latency::time;
 /// The most faults that are listed; a file of another kind has one on every line.
 const MAX_FAULTS: usize = 20;
 
-/// The longest round trip that is believed, in milliseconds: a minute, after which any client has given up.
-pub const MAX_RTT_MS: f32 = 60_000.0;
+const MAX_RTT_MS: f32 = 60_000.0;
 
 const COLUMNS: [(&str, Column); 6] = [
     ("key", Column::Key),
@@ -260,10 +259,14 @@ fn fields(line: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// Reads milliseconds.
-pub fn rtt_ms(text: &str) -> Option<f32> {
-    let rtt: f32 = text.parse().ok()?;
-    (rtt > 0.0 && rtt <= MAX_RTT_MS).then_some(rtt)
+fn rtt_ms(text: &str) -> Option<f32> {
+    text.parse().ok().filter(|ms| is_rtt_ms(*ms))
+}
+
+/// Whether a number can be a round-trip time in milliseconds: above 0, and no longer than a minute, after which any
+/// client has given up.
+pub fn is_rtt_ms(ms: f32) -> bool {
+    ms > 0.0 && ms <= MAX_RTT_MS
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod faults;
 mod fleet;
 mod health;
 mod import;
+mod latency;
 mod limits;
 mod log;
 mod messages;

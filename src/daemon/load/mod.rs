@@ -74,6 +74,8 @@ pub struct Loader {
     newest_serials: HashMap<Name, u32>,
     atlas: Option<LoadedAtlas>,
     latency: LoadedLatency,
+    /// Whether `[geoip] latency` is read.
+    reads_latency: bool,
     /// What cookies are made with where no file is configured.
     own_secret: Secret,
     /// What the process does with it.
@@ -124,6 +126,7 @@ impl Loader {
             newest_serials: HashMap::new(),
             atlas: None,
             latency: LoadedLatency::default(),
+            reads_latency: true,
             own_secret: random::octets(),
             role: Role::NameServer,
             keeps_journals: false,
@@ -134,6 +137,15 @@ impl Loader {
     #[must_use]
     pub fn with_role(self, role: Role) -> Self {
         Self { role, ..self }
+    }
+
+    /// The same without measured round-trip times: for the command that makes the file.
+    #[must_use]
+    pub fn without_latency(self) -> Self {
+        Self {
+            reads_latency: false,
+            ..self
+        }
     }
 
     /// What the process does with its plans.
@@ -229,6 +241,9 @@ impl Loader {
         let Some(mut process) = process else {
             return Err(report);
         };
+        if !self.reads_latency {
+            process.geoip.latency = None;
+        }
         if let Some(before) = before {
             let running = &before.config.process;
             settings::keep_fixed(&self.path, &mut process, running, &mut report);
@@ -271,13 +286,7 @@ impl Loader {
         let zones_before = before.map(|before| &before.zones);
         let newest = &mut self.newest_serials;
         zones::check_serials(&process, zones_before, &zones, newest, &mut report);
-        let hash = process.pools.as_ref().map(|path| reader.hash_of(path));
-        let digest = match hash.filter(|_| process.zones.is_some()) {
-            Some(Some(pools)) => Some(zones::digest(pools, &zones)),
-            // The file is being written: what was read before stands.
-            Some(None) => before.and_then(|before| before.digest),
-            None => None,
-        };
+        let digest = digest(&process, &zones, reader, before);
         let config = Arc::new(Config { process, pools });
         self.latency = latency;
         let mut loaded = self.compile(config, zones, atlas, before);
@@ -350,6 +359,22 @@ impl Loader {
             files: TakenFiles::new(),
             report: Report::default(),
         }
+    }
+}
+
+/// A hash of `pools.toml` and the zones; `None`: not compared with other machines'.
+fn digest(
+    process: &Process,
+    zones: &[LoadedZone],
+    reader: &Reader<'_>,
+    before: Option<&Plan>,
+) -> Option<u64> {
+    let hash = process.pools.as_ref().map(|path| reader.hash_of(path));
+    match hash.filter(|_| process.zones.is_some()) {
+        Some(Some(pools)) => Some(zones::digest(pools, zones)),
+        // The file is being written: what was read before stands.
+        Some(None) => before.and_then(|before| before.digest),
+        None => None,
     }
 }
 
