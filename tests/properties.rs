@@ -82,7 +82,7 @@ endpoints = ["10.9.9.3"]
 "#;
 
 /// Ways in which the name is steered; the first two share no clients by their prefix.
-const STEERED: [&str; 7] = [
+const STEERED: [&str; 10] = [
     r#"
 [steer."app.example.com"]
 pools = ["us", "eu", "jp", "br"]
@@ -116,6 +116,33 @@ pools = ["us", "br"]
 country = ["FR", "JP"]
 policy = "multivalue"
 pools = ["eu", "jp"]
+"#,
+    r#"
+[pool.spare]
+location = [35.69, 139.69]
+endpoints = ["10.9.9.4"]
+standby = true
+trickle = "10%"
+[steer."app.example.com"]
+pools = ["us", "spare", "eu", "jp"]
+"#,
+    r#"
+[pool.spare]
+location = [0, 0]
+endpoints = ["10.9.9.4"]
+standby = true
+trickle = "50%"
+[steer."app.example.com"]
+pools = ["br", "spare"]
+[[steer."app.example.com".rule]]
+country = ["FR"]
+policy = "multivalue"
+pools = ["us", "eu"]
+"#,
+    r#"
+[steer."app.example.com"]
+pools = ["us", "eu", "jp", "br"]
+ecs = false
 "#,
     r#"
 [region.mixed]

@@ -42,6 +42,7 @@ use crate::health::view::EndpointView;
 use crate::live::Live;
 use crate::mmdb::database::DatabaseInfo;
 use crate::state::snapshot::Snapshot;
+use crate::steer::spread::Admitted;
 
 /// `status --json`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -131,6 +132,12 @@ pub struct Pool {
     /// The same for AAAA.
     #[serde(default)]
     pub ipv6_admitted: Option<f64>,
+    /// Whether it is used only where no other pool of a client's list is up.
+    #[serde(default)]
+    pub standby: bool,
+    /// The share of the clients that it takes while it stands by, from 0 to 1; null where it does not.
+    #[serde(default)]
+    pub trickle: Option<f64>,
     /// The operator's override.
     pub r#override: Option<Override>,
     /// Its endpoints.
@@ -355,6 +362,8 @@ fn pools(live: &Live, snapshot: &Snapshot) -> Vec<Pool> {
             ipv6: health(Family::V6).map(|health| health.to_string()),
             ipv4_admitted: admitted(Family::V4),
             ipv6_admitted: admitted(Family::V6),
+            standby: now.standby.is_some(),
+            trickle: now.standby.map(Admitted::ratio),
             r#override: overrides.of(&pool.name).map(override_),
             endpoints: now
                 .endpoints

@@ -228,6 +228,13 @@ fn write_pools(out: &mut String, status: &Status) -> fmt::Result {
                 )?;
             }
         }
+        if let Some(trickle) = pool.trickle {
+            let percent = trickle * 100.0;
+            write!(
+                out,
+                "<small>standby, takes {percent} % of the clients</small>"
+            )?;
+        }
         if let Some(override_) = &pool.r#override {
             write_override(out, override_, status.now)?;
         }

@@ -295,6 +295,7 @@ fn row(status: &Status, pool: &Pool, endpoint: &Endpoint) -> Vec<String> {
         (None, Some(admitted)) if admitted < 1.0 => {
             format!("{} [ramping: {} %]", pool.name, admitted * 100.0)
         }
+        (None, _) if pool.standby => format!("{} [standby]", pool.name),
         (None, _) => pool.name.clone(),
     };
     let since = endpoint.since.map_or("-".into(), |at| {

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::config::model::MinHealthy;
 use crate::health::monitor::Quorum;
 use crate::health::monitor::QuorumScope;
 use crate::health::monitor::Unproven;
@@ -95,7 +96,7 @@ pub const REUSE: f64 = 1.0;
 pub const UNPROVEN: Unproven = Unproven::Behind;
 
 /// A pool serves while anything in it does.
-pub const MIN_HEALTHY: u32 = 1;
+pub const MIN_HEALTHY: MinHealthy = MinHealthy::Count(1);
 /// All alike.
 pub const WEIGHT: u32 = 1;
 /// The map as it is.

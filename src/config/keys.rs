@@ -240,6 +240,8 @@ pub(super) const POOL: Keys = Keys {
         "monitor",
         "watch",
         "min_healthy",
+        "standby",
+        "trickle",
         "weight",
         "bias_km",
         "ramp",
@@ -289,8 +291,8 @@ pub(super) const REGION: Keys = Keys {
 pub(super) const STEER: Keys = Keys {
     title: "[steer.\"NAME\"]",
     values: &[
-        "policy", "pools", "ttl", "order", "answers", "all_down", "fallback", "hints", "txt",
-        "answer",
+        "policy", "pools", "ttl", "order", "ecs", "answers", "all_down", "fallback", "hints",
+        "txt", "answer",
     ],
     tables: &["rule"],
 };

@@ -29,6 +29,7 @@ use crate::geo::rules::Matcher;
 use crate::health::load::Load;
 use crate::health::monitor::Monitor;
 use crate::steer::AllDown;
+use crate::steer::spread::Admitted;
 use crate::wire::tsig::Algorithm;
 use crate::zone::SteeredTypes;
 
@@ -435,14 +436,17 @@ pub struct Pool {
     pub monitors: Vec<MonitorIx>,
     /// Those whose results are only shown. None is also among the others.
     pub watch: Vec<MonitorIx>,
-    /// Endpoints of a family that must be up for the pool to be up in that family; at least 1.
-    pub min_healthy: usize,
+    /// Endpoints of a family that must be up for the pool to be up in that family.
+    pub min_healthy: MinHealthy,
     /// Share among pools at the same distance, and under policy weighted.
     pub weight: u32,
     /// Subtracted from the distance, in kilometres; may be negative.
     pub bias_km: f64,
     /// Its TXT records, as RDATA.
     pub txt: Vec<Box<[u8]>>,
+    /// `Some`: it is used only where no other pool of the client's list is up, and takes this share of the
+    /// clients meanwhile.
+    pub standby: Option<Admitted>,
     /// How long it takes until all of its clients are back after probes took it out; zero: no time.
     pub ramp: Duration,
     /// The load above which it takes only a share of its clients; `None`: it takes all of them. Its monitor reads
@@ -454,6 +458,25 @@ impl Pool {
     /// Whether its endpoints can change while the process runs.
     pub fn has_sources(&self) -> bool {
         self.source != PoolSource::File || !self.hosts.is_empty()
+    }
+}
+
+/// How many endpoints of a family must be up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MinHealthy {
+    /// So many, at least 1; a family that has fewer needs all.
+    Count(u32),
+    /// So many in a hundred, rounded up; at least 1.
+    Percent(u8),
+}
+
+impl MinHealthy {
+    /// How many of `n` endpoints.
+    pub fn of(self, n: usize) -> usize {
+        match self {
+            Self::Count(count) => n.min(count as usize),
+            Self::Percent(percent) => (n * usize::from(percent)).div_ceil(100),
+        }
     }
 }
 
@@ -515,6 +538,8 @@ pub struct Steered {
     pub ttl: u32,
     /// The order of the addresses in an answer.
     pub order: Order,
+    /// Whether client subnets count, where `[ecs]` has them enabled.
+    pub ecs: bool,
     /// At most so many addresses in an answer; at least 1.
     pub max_addresses: usize,
     /// What is answered when no pool is up.
@@ -567,6 +592,23 @@ mod tests {
 
     fn n(text: &str) -> Name {
         Name::parse(text).expect(text)
+    }
+
+    #[test]
+    fn min_healthy_is_rounded_up() {
+        for (min_healthy, of, expected) in [
+            (MinHealthy::Count(1), 0, 0),
+            (MinHealthy::Count(2), 1, 1),
+            (MinHealthy::Count(2), 3, 2),
+            (MinHealthy::Percent(50), 0, 0),
+            (MinHealthy::Percent(1), 3, 1),
+            (MinHealthy::Percent(50), 3, 2),
+            (MinHealthy::Percent(50), 4, 2),
+            (MinHealthy::Percent(51), 4, 3),
+            (MinHealthy::Percent(100), 4, 4),
+        ] {
+            assert_eq!(min_healthy.of(of), expected, "{min_healthy:?} of {of}");
+        }
     }
 
     #[test]

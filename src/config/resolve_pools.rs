@@ -13,6 +13,7 @@ use crate::config::defaults;
 use crate::config::keys;
 use crate::config::model::Endpoint;
 use crate::config::model::HostEndpoint;
+use crate::config::model::MinHealthy;
 use crate::config::model::Pool;
 use crate::config::model::PoolSource;
 use crate::config::model::Pools;
@@ -30,6 +31,7 @@ use crate::config::written::Item;
 use crate::config::written::Table;
 use crate::health::load::Load;
 use crate::health::monitor::Monitor;
+use crate::steer::spread::Admitted;
 
 /// What `location` looks like.
 pub(super) const LOCATION: &str =
@@ -43,6 +45,9 @@ const MONITORS: &str = "the names of monitors such as [\"ready\", \"db\"]";
 
 /// The largest `min_healthy` of a pool whose endpoints are not known beforehand.
 const MOST_MIN_HEALTHY: u32 = 1_000;
+
+/// The largest `trickle`, in hundredths of a percent: a pool that takes more is none that stands by.
+const MOST_TRICKLE: u16 = 5_000;
 
 /// The Earth's circumference: a larger bias means nothing more.
 const MOST_BIAS_KM: f64 = 40_000.0;
@@ -107,6 +112,7 @@ fn pool(
         }
         Some(ramp)
     });
+    let standby = standby(table);
     let spill_at = table.read("spill_at", |item| {
         let is_unmonitored = table.is_missing("monitor") && table.is_missing("watch");
         spill_at(
@@ -126,7 +132,8 @@ fn pool(
         source: members.source,
         monitors: voting,
         watch,
-        min_healthy: min_healthy as usize,
+        min_healthy,
+        standby,
         weight,
         bias_km,
         txt,
@@ -201,6 +208,25 @@ pub(super) fn location(item: &Item<'_>) -> Option<Point> {
         item.fault(&format!("is no place on Earth, expected {LOCATION}"));
     }
     point
+}
+
+/// Reads `standby` and `trickle`, which belong together.
+fn standby(table: &Table<'_>) -> Option<Admitted> {
+    let is_standby = table.read_or("standby", false, Item::boolean);
+    let trickle = table.read_or("trickle", Admitted::NONE, |item| {
+        if !is_standby {
+            item.fault("is for pools that stand by, expected `standby = true` beside it");
+        }
+        if item.value.as_str() == Some("off") {
+            return Some(Admitted::NONE);
+        }
+        let expected = "\"off\" or a percentage from \"0.01%\" to \"50%\"";
+        let hundredths = item.parse(expected, |text| {
+            units::hundredths(text).filter(|hundredths| (1..=MOST_TRICKLE).contains(hundredths))
+        })?;
+        Some(Admitted::from_ratio(f64::from(hundredths) / 10_000.0))
+    });
+    is_standby.then_some(trickle)
 }
 
 /// What a pool says of its endpoints.
@@ -316,9 +342,13 @@ fn weight(item: &Item<'_>) -> Option<u32> {
     item.integer(0..=Endpoint::MAX_WEIGHT)
 }
 
-fn min_healthy(item: &Item<'_>, members: &Members) -> Option<u32> {
+fn min_healthy(item: &Item<'_>, members: &Members) -> Option<MinHealthy> {
+    if item.is_text() {
+        let percent = item.parse(units::PERCENTAGE, units::percentage);
+        return percent.map(MinHealthy::Percent);
+    }
     if members.source != PoolSource::File || !members.hosts.is_empty() {
-        return item.integer(1..=MOST_MIN_HEALTHY);
+        return item.integer(1..=MOST_MIN_HEALTHY).map(MinHealthy::Count);
     }
     let endpoints = &members.endpoints;
     let counts = PerFamily::from_fn(|family| {
@@ -335,5 +365,5 @@ fn min_healthy(item: &Item<'_>, members: &Members) -> Option<u32> {
             ));
         }
     }
-    Some(number)
+    Some(MinHealthy::Count(number))
 }

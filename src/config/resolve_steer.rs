@@ -115,6 +115,7 @@ impl Context<'_> {
             item.integer(1..=65_535)
         });
         let order = table.read_or("order", Order::default(), order);
+        let ecs = table.read_or("ecs", true, Item::boolean);
         let all_down = self.all_down(table);
         let mut matched = resolve_match::Matched::default();
         let tables = table.tables("rule", &keys::RULE, written.text);
@@ -147,6 +148,7 @@ impl Context<'_> {
             pools,
             ttl,
             order,
+            ecs,
             max_addresses: match types {
                 SteeredTypes::Addresses { .. } => max_addresses as usize,
                 // All clients of a pool are sent to the same host.

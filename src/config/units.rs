@@ -246,6 +246,20 @@ pub(super) fn percentage(text: &str) -> Option<u8> {
     (1..=100).contains(&percent).then_some(percent)
 }
 
+/// Reads a percentage with up to two decimals, up to 100 %, in hundredths of a percent.
+pub(super) fn hundredths(text: &str) -> Option<u16> {
+    let number = text.strip_suffix('%')?;
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "00"));
+    let are_digits = |digits: &str, most| {
+        (1..=most).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())
+    };
+    if !are_digits(whole, 3) || !are_digits(fraction, 2) {
+        return None;
+    }
+    let hundredths = format!("{whole}{fraction:0<2}").parse().ok()?;
+    (0..=10_000).contains(&hundredths).then_some(hundredths)
+}
+
 /// What [`endpoint_host`] takes.
 pub(super) const ENDPOINT_HOST: &str = "a host name such as \"lb-1.example.net\", no address";
 

@@ -414,6 +414,11 @@ impl<'a> Item<'a> {
         self.value.is_integer()
     }
 
+    /// Whether it is a text, for values that may also be something else.
+    pub(super) fn is_text(&self) -> bool {
+        self.value.is_str()
+    }
+
     /// Whether it is an array without entries, for keys that take one.
     pub(super) fn is_empty_list(&self) -> bool {
         self.value.as_array().is_some_and(|array| array.is_empty())

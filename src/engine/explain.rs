@@ -16,6 +16,7 @@ use crate::base::prefix::Family;
 use crate::base::prefix::Prefix;
 use crate::base::rank::Policy;
 use crate::base::rank::RankList;
+use crate::base::rank::Share;
 use crate::base::rr::Rcode;
 use crate::base::transport::Transport;
 use crate::config::model::Pool;
@@ -268,6 +269,9 @@ impl<'a> Explainer<'a> {
                 let chosen = self.is_chosen(share.pool);
                 let is_multivalue = || self.is_multivalue(rank, share.pool);
                 let why = |status| match chosen {
+                    _ if status == PoolStatus::Up && self.is_standby(share.pool) => {
+                        self.why_standby(rank, chosen)
+                    }
                     true if status == PoolStatus::Up && is_multivalue() => TOGETHER,
                     false if status == PoolStatus::Up && has_chosen && is_multivalue() => {
                         NOT_SELECTED
@@ -279,8 +283,11 @@ impl<'a> Explainer<'a> {
                 candidates.extend(self.candidate(share.pool, why));
             }
             is_decided |= has_chosen;
-            has_refused |= group.iter().any(|share| self.is_up(share.pool));
+            let is_passed = |share: &Share| self.is_up(share.pool) && !self.is_standby(share.pool);
+            has_refused |= group.iter().any(is_passed);
         }
+        // Pools that stand by come behind the others.
+        candidates.sort_by_key(|candidate| self.is_standby(candidate.pool));
         let is_listed = |pool| {
             candidates
                 .iter()
@@ -322,6 +329,22 @@ impl<'a> Explainer<'a> {
         self.answered.contains(&pool)
     }
 
+    fn is_standby(&self, pool: PoolIx) -> bool {
+        let now = self.pools.get(pool.index());
+        now.is_some_and(|now| now.standby.is_some())
+    }
+
+    /// Why a pool that is up and stands by was or was not answered.
+    fn why_standby(&self, rank: &RankList, chosen: bool) -> &'static str {
+        let mut listed = rank.groups.iter().flatten();
+        match listed.any(|other| self.is_up(other.pool) && !self.is_standby(other.pool)) {
+            true if chosen => "stands by: this client is of its trickle",
+            true => "stands by: behind all other pools that are up",
+            false if chosen => "stands by, and no other pool of the client's order is up",
+            false => why_not(PoolStatus::Up, true, false, self.steered.family),
+        }
+    }
+
     fn is_multivalue(&self, rank: &RankList, pool: PoolIx) -> bool {
         let spec = self.snapshot.plan.specs.get(self.steered.name.index());
         spec.is_some_and(|spec| spec.policy_of(rank.rule, pool) == Policy::Multivalue)
@@ -351,6 +374,12 @@ impl<'a> Explainer<'a> {
         }
         if is_ignored {
             reason.push_str(IGNORED);
+        }
+        if let Some(trickle) = now.standby.filter(|trickle| *trickle > Admitted::NONE) {
+            reason = format!(
+                "{reason}; trickle: {} % of the clients",
+                trickle.ratio() * 100.0
+            );
         }
         let admitted = now.admitted[family];
         if status == PoolStatus::Up && admitted != Admitted::ALL {

@@ -94,11 +94,12 @@ impl<'a> Composer<'a, '_> {
     }
 
     pub(super) fn find_steered(&mut self, ix: SteeredIx, family: Family) -> Found<'a> {
-        let subnet = self
-            .query
-            .edns
-            .as_ref()
-            .and_then(|edns| edns.subnet.as_ref());
+        let edns = self.query.edns.as_ref();
+        // Without client subnets, all clients of a resolver get the same: scope 0 (RFC 7871 s7.2.1).
+        let has_ecs = self.snapshot.plan.steered(ix).ecs;
+        let subnet = edns
+            .and_then(|edns| edns.subnet.as_ref())
+            .filter(|_| has_ecs);
         let ecs = &self.snapshot.plan.config.process.ecs;
         let client = client::of_query(ecs, subnet, self.arrival.src);
         let Some(now) = self.snapshot.steered.get(ix.index()) else {

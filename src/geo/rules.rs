@@ -117,6 +117,15 @@ impl Spec {
         self.sites.iter().chain(of_rules)
     }
 
+    /// The sites of the clients under a rule: those of the rule and, unless it is a fence, of the name. A pool may
+    /// occur twice.
+    pub fn sites_of(&self, rule: Option<u32>) -> impl Iterator<Item = &Site> {
+        let rule = rule.map(|rule| &self.rules[rule as usize]);
+        let own = rule.into_iter().flat_map(|rule| &rule.sites);
+        let others = self.sites.iter();
+        own.chain(others.filter(move |_| rule.is_none_or(|rule| !rule.fence)))
+    }
+
     /// How a pool of the clients under a rule is ordered: as the rule says of its own pools, as the name says
     /// of those behind them.
     pub fn policy_of(&self, rule: Option<u32>, pool: PoolIx) -> Policy {

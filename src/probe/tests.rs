@@ -37,6 +37,7 @@ use crate::base::location::Point;
 use crate::base::prefix::Family;
 use crate::config::model::Egress;
 use crate::config::model::Endpoint;
+use crate::config::model::MinHealthy;
 use crate::config::model::Pool;
 use crate::config::model::PoolSource;
 use crate::config::model::Pools;
@@ -1160,7 +1161,8 @@ fn pairs_are_what_each_vantage_can_reach() {
         source: PoolSource::File,
         monitors,
         watch,
-        min_healthy: 1,
+        min_healthy: MinHealthy::Count(1),
+        standby: None,
         weight: 1,
         bias_km: 0.0,
         txt: Vec::new(),

@@ -19,6 +19,7 @@ use crate::base::rank::Share;
 use crate::geo::answer_table::AnswerTable;
 use crate::geo::rank::first_group;
 use crate::geo::rank_table::RankTable;
+use crate::geo::rules::Spec;
 use crate::state::answers::Answer;
 use crate::state::answers::Counted;
 use crate::state::answers::FamilyAnswers;
@@ -40,6 +41,7 @@ use crate::steer::Choice;
 use crate::steer::PoolStatus;
 use crate::steer::Pools;
 use crate::steer::Serving;
+use crate::steer::Standby;
 use crate::steer::StatusSet;
 use crate::steer::spread::Admitted;
 use crate::zone::SteeredTypes;
@@ -134,6 +136,8 @@ struct View<'a> {
     /// Whether the answer is the name of a pool's host, for which no address need be known.
     is_by_name: bool,
     occurring: StatusSet,
+    /// Whether any of the name's pools stands by.
+    has_standby: bool,
 }
 
 impl<'a> View<'a> {
@@ -146,12 +150,32 @@ impl<'a> View<'a> {
             ignores_probes: guard::is_exceeded(max_down, spec, pools, family),
             is_by_name: plan.steered(ix).types == SteeredTypes::Cname,
             occurring: StatusSet::default(),
+            has_standby: spec
+                .all_sites()
+                .any(|site| pools[site.pool.index()].standby.is_some()),
         };
         let statuses = spec.all_sites().map(|site| view.status(site.pool));
         Self {
             occurring: statuses.collect(),
             ..view
         }
+    }
+
+    /// The pools that stand by for the clients under a rule.
+    fn standby(&self, spec: &Spec, rule: Option<u32>) -> Vec<Standby> {
+        if !self.has_standby {
+            return Vec::new();
+        }
+        let mut standby: Vec<Standby> = Vec::new();
+        for site in spec.sites_of(rule) {
+            let is_new = standby.iter().all(|known| known.pool != site.pool);
+            let trickle = self.pools[site.pool.index()].standby.filter(|_| is_new);
+            standby.extend(trickle.map(|trickle| Standby {
+                pool: site.pool,
+                trickle,
+            }));
+        }
+        standby
     }
 
     fn status(&self, pool: PoolIx) -> PoolStatus {
@@ -285,10 +309,12 @@ impl Builder<'_> {
             let at = rank.region.map_or(0, |region| usize::from(region) + 1);
             let at = if at < views.len() { at } else { 0 };
             let view = &views[at];
+            let standby = view.standby(spec, rank.rule);
             let pools = Pools {
                 status: &|pool| view.status(pool),
                 admitted: &|pool| view.pools[pool.index()].admitted[family],
                 is_multivalue: &|pool| spec.policy_of(rank.rule, pool) == Policy::Multivalue,
+                standby: &standby,
                 was_up: &|pool| key.last_up.contains(&pool),
                 occurring: view.occurring,
             };

@@ -9,6 +9,8 @@ use crate::base::ix::PoolIx;
 use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
 use crate::config::model::Endpoint;
+use crate::config::model::MinHealthy;
+use crate::config::model::Pool;
 use crate::config::model::Steered;
 use crate::health::overrides::Forced;
 use crate::state::membership::Membership;
@@ -51,8 +53,10 @@ pub struct PoolNow {
     pub status: PerFamily<PoolStatus>,
     /// The share of its clients that it takes in each family.
     pub admitted: PerFamily<Admitted>,
+    /// The share of clients that it takes while it stands by; `None`: it does not stand by.
+    pub standby: Option<Admitted>,
     /// How many endpoints of a family must be up.
-    min_healthy: usize,
+    min_healthy: MinHealthy,
 }
 
 impl PoolNow {
@@ -75,7 +79,7 @@ impl PoolNow {
             .map(|(ix, pool)| {
                 let endpoints = evidence.members.of(PoolIx::new(ix), pool);
                 let known = health.get(ix).map_or(&[][..], |known| known);
-                Self::new(ix, Arc::clone(endpoints), pool.min_healthy, evidence, known)
+                Self::new(ix, Arc::clone(endpoints), pool, evidence, known)
             })
             .collect()
     }
@@ -83,7 +87,7 @@ impl PoolNow {
     fn new(
         ix: usize,
         endpoints: Arc<[Endpoint]>,
-        min_healthy: usize,
+        config: &Pool,
         evidence: &Evidence,
         known: &[Health],
     ) -> Self {
@@ -100,8 +104,7 @@ impl PoolNow {
                     n_unproven += usize::from(*health == Health::Unknown);
                 }
             }
-            // A family with fewer endpoints than `min_healthy` needs all that it has.
-            let n_needed = min_healthy.min(n);
+            let n_needed = config.min_healthy.of(n);
             if n == 0 {
                 PoolStatus::Absent
             } else if n_up >= n_needed {
@@ -127,7 +130,8 @@ impl PoolNow {
             judged,
             status,
             admitted: admitted.copied().unwrap_or_default(),
-            min_healthy,
+            standby: config.standby,
+            min_healthy: config.min_healthy,
         }
     }
 
@@ -176,7 +180,7 @@ impl PoolNow {
         let is_usable = |health: Health| match health {
             _ if !is_serving || n_down == n => true,
             Health::Up => true,
-            Health::Unknown => n_up < self.min_healthy.min(n),
+            Health::Unknown => n_up < self.min_healthy.of(n),
             Health::Down => false,
         };
         let usable = self

@@ -80,6 +80,16 @@ pub enum Serving {
     One(Shares),
 }
 
+/// A pool that is used only where no other pool of a client's list is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standby {
+    /// The pool.
+    pub pool: PoolIx,
+    /// The share of the list's clients that it takes while it is up and others serve the rest: so that one
+    /// knows that it works before one needs it.
+    pub trickle: Admitted,
+}
+
 /// The pools of one steered name in one family, as they are now.
 pub struct Pools<'a> {
     /// What each pool is worth.
@@ -88,11 +98,28 @@ pub struct Pools<'a> {
     pub admitted: &'a dyn Fn(PoolIx) -> Admitted,
     /// Whether a pool of the list is ordered by [`Policy::Multivalue`], with the others of its group.
     pub is_multivalue: &'a dyn Fn(PoolIx) -> bool,
+    /// The pools of the list that stand by, each once.
+    pub standby: &'a [Standby],
     /// Whether a pool was up when any pool of the name last was.
     pub was_up: &'a dyn Fn(PoolIx) -> bool,
     /// Which statuses occur among the pools of the name and its rules: spares looking through a long
     /// list for a pool that is not there.
     pub occurring: StatusSet,
+}
+
+impl Pools<'_> {
+    fn is_standby(&self, pool: PoolIx) -> bool {
+        self.standby.iter().any(|standby| standby.pool == pool)
+    }
+
+    /// The pools that stand by and take clients while others serve the rest.
+    fn trickles(&self) -> impl Iterator<Item = (PoolIx, Admitted)> {
+        let takes_any = |standby: &&Standby| {
+            standby.trickle > Admitted::NONE && (self.status)(standby.pool) == PoolStatus::Up
+        };
+        let standby = self.standby.iter().filter(takes_any);
+        standby.map(|s| (s.pool, s.trickle.of((self.admitted)(s.pool))))
+    }
 }
 
 /// A set of [`PoolStatus`].
@@ -130,7 +157,8 @@ pub fn all_down_of(rank: &RankList, of_name: AllDown, of_rule: Option<AllDown>) 
 ///
 /// The first group with a pool that is up wins, and only its pools that are up share it, unless they admit
 /// only a share of their clients: then the rest goes on to the next such group ([`spread`]). Without any,
-/// the same with pools that are unproven. The pools of a group of policy multivalue answer together, and
+/// the same with pools that are unproven. Pools that stand by come behind all others of their status, and while
+/// others are up take their trickle before any group is offered the clients. The pools of a group of policy multivalue answer together, and
 /// their clients go no further. With none of either, `all_down` decides among those that
 /// are down; a pool that an operator drained is used only if nothing else is left. Clients whose pools lack
 /// the family while others of the name have it get SERVFAIL, unless `all_down` is [`AllDown::Empty`].
@@ -150,13 +178,24 @@ pub fn choose(
             found => found,
         }
     };
+    let first_in_turn = |wanted: &dyn Fn(PoolIx) -> bool| match pools.standby {
+        [] => first(wanted),
+        _ => {
+            let others = first(&|pool| wanted(pool) && !pools.is_standby(pool));
+            others.or_else(|| first(wanted))
+        }
+    };
     let first_with = |status: PoolStatus| match pools.occurring.has(status) {
-        true => first(&|pool| (pools.status)(pool) == status),
+        true => first_in_turn(&|pool| (pools.status)(pool) == status),
         false => None,
     };
-    let served_by = |status: PoolStatus| match pools.occurring.has(status) {
-        true => served_by(rank, status, pools, &beyond),
-        false => None,
+    let served_by = |status: PoolStatus| {
+        let of = |standby| served_by(rank, status, standby, pools, &beyond);
+        match pools.occurring.has(status) {
+            true if pools.standby.is_empty() => of(false),
+            true => of(false).or_else(|| of(true)),
+            false => None,
+        }
     };
     if let Some(serving) = served_by(PoolStatus::Up).or_else(|| served_by(PoolStatus::Unproven)) {
         return Choice::Pools(serving);
@@ -174,47 +213,71 @@ pub fn choose(
         }
         AllDown::LastGood | AllDown::Fallback(_) | AllDown::Nearest => {
             let was_up = || match all_down {
-                AllDown::LastGood => {
-                    first(&|pool| (pools.status)(pool) == PoolStatus::Down && (pools.was_up)(pool))
-                }
+                AllDown::LastGood => first_in_turn(&|pool| {
+                    (pools.status)(pool) == PoolStatus::Down && (pools.was_up)(pool)
+                }),
                 _ => None,
             };
             was_up()
                 .or_else(|| first_with(PoolStatus::Down))
                 .or_else(|| first_with(PoolStatus::Drained))
                 .map_or(Choice::ServFail, |shares| {
-                    Choice::Pools(serving(shares, pools, &|_| Admitted::ALL))
+                    Choice::Pools(serving(shares, pools, &|_| Admitted::ALL, &[]))
                 })
         }
     }
 }
 
-/// The first group that answers, in the way of its policy.
-fn serving(shares: Shares, pools: &Pools<'_>, admitted: &dyn Fn(PoolIx) -> Admitted) -> Serving {
+/// The first group that answers, in the way of its policy; `trickles` only where that is multivalue.
+fn serving(
+    shares: Shares,
+    pools: &Pools<'_>,
+    admitted: &dyn Fn(PoolIx) -> Admitted,
+    trickles: &[(PoolIx, Admitted)],
+) -> Serving {
     match &*shares {
-        [first, _, ..] if (pools.is_multivalue)(first.pool) => {
+        [first, others @ ..]
+            if (pools.is_multivalue)(first.pool) && (others.len() + trickles.len() > 0) =>
+        {
             let members = shares.iter().map(|share| (*share, admitted(share.pool)));
-            Serving::All(members.collect())
+            let trickles = trickles.iter();
+            let trickles = trickles.map(|(pool, share)| {
+                (
+                    Share {
+                        pool: *pool,
+                        weight: 1,
+                    },
+                    *share,
+                )
+            });
+            Serving::All(members.chain(trickles).collect())
         }
         _ => Serving::One(shares),
     }
 }
 
-/// The pools of one status that answer the clients of `rank`, as far as they admit them.
+/// The pools of one status that answer the clients of `rank`, as far as they admit them: those that stand by, or
+/// the others.
 fn served_by(
     rank: &RankList,
     status: PoolStatus,
+    standby: bool,
     pools: &Pools<'_>,
     beyond: impl Fn(&dyn Fn(PoolIx) -> bool) -> Option<Vec<Share>>,
 ) -> Option<Serving> {
-    let has_status = |pool: PoolIx| (pools.status)(pool) == status;
+    let is_of_them =
+        |pool: PoolIx| (pools.status)(pool) == status && pools.is_standby(pool) == standby;
+    let trickles: Vec<_> = match status {
+        PoolStatus::Up if !standby => pools.trickles().collect(),
+        _ => Vec::new(),
+    };
     let admits_all = |share: &Share| (pools.admitted)(share.pool) == Admitted::ALL;
     let mut spread = Spread::new();
     let mut listed = rank.groups.iter();
     // The pools of the groups that were offered clients.
     let mut seen: Vec<PoolIx> = Vec::new();
     loop {
-        let wanted = |pool: PoolIx| has_status(pool) && !seen.contains(&pool);
+        let wanted = |pool: PoolIx| is_of_them(pool) && !seen.contains(&pool);
         let group = match listed.find(|group| group.iter().any(|share| wanted(share.pool))) {
             Some(group) => Some(Cow::Borrowed(group)),
             None if rank.truncated.is_some() => beyond(&wanted).map(Cow::Owned),
@@ -224,9 +287,14 @@ fn served_by(
         let Some((members, group)) = with_members else {
             return spread.into_shares().map(Serving::One);
         };
-        let is_whole = || members.iter().all(admits_all) || (pools.is_multivalue)(members[0].pool);
-        if seen.is_empty() && is_whole() {
-            return Some(serving(members, pools, pools.admitted));
+        if seen.is_empty() {
+            let is_whole = || trickles.is_empty() && members.iter().all(admits_all);
+            if (pools.is_multivalue)(members[0].pool) || is_whole() {
+                return Some(serving(members, pools, pools.admitted, &trickles));
+            }
+            for (pool, share) in &trickles {
+                spread.set_aside(*pool, *share);
+            }
         }
         if spread.offer(&members, pools.admitted) {
             return spread.into_shares().map(Serving::One);
@@ -284,6 +352,7 @@ mod tests {
             status: &|pool| status[pool.index()],
             admitted: &|_| Admitted::ALL,
             is_multivalue: &|_| false,
+            standby: &[],
             was_up: &|pool| was_up.contains(&pool.0),
             occurring: status.iter().copied().collect(),
         };
@@ -404,6 +473,7 @@ mod tests {
                 status: &|pool| status[pool.index()],
                 admitted: &|pool| Admitted::percent(percent[pool.index()]),
                 is_multivalue: &|pool| pool != PoolIx(0),
+                standby: &[],
                 was_up: &|_| false,
                 occurring: status.iter().copied().collect(),
             };
@@ -424,6 +494,7 @@ mod tests {
                 status: &|_| Down,
                 admitted: &|_| Admitted::ALL,
                 is_multivalue: &|_| true,
+                standby: &[],
                 was_up: &|_| false,
                 occurring: StatusSet::from_iter([Down]),
             };
@@ -434,6 +505,111 @@ mod tests {
         let both = Choice::Pools(Serving::All(both.into()));
         assert_eq!(fallen(AllDown::Nearest), both, "as if all were up");
         assert_eq!(fallen(AllDown::Empty), Choice::NoData);
+    }
+
+    #[test]
+    fn pools_that_stand_by_come_behind_and_take_a_trickle() {
+        let list = rank(false, &[&[(0, 1)], &[(1, 1)], &[(2, 3)], &[(3, 1), (4, 1)]]);
+        let one = Admitted::percent(1);
+        for (status, percent, trickle, expected) in [
+            // The nearest of the others has all but the trickle of each.
+            ([Up, Up, Up, Up, Up], [100; 5], one, "1:98.01 0:1 3:0.99"),
+            ([Up, Up, Up, Up, Up], [100; 5], Admitted::NONE, "1:100"),
+            ([Up, Drained, Up, Down, Up], [100; 5], one, "2:99 0:1"),
+            ([Up, Up, Down, Down, Up], [100; 5], one, "1:99 0:1"),
+            // One that is down or drained takes none.
+            ([Drained, Up, Up, Down, Up], [100; 5], one, "1:100"),
+            // It takes its trickle as far as it admits, from all others alike.
+            (
+                [Up, Up, Up, Down, Up],
+                [50, 100, 100, 100, 100],
+                one,
+                "1:99.5 0:0.5",
+            ),
+            (
+                [Up, Up, Up, Down, Up],
+                [100, 50, 100, 100, 100],
+                one,
+                "1:49.5 2:49.5 0:1",
+            ),
+            // No other is up: in their order, whatever was never probed.
+            ([Up, Down, Down, Up, Unproven], [100; 5], one, "0:100"),
+            ([Down, Down, Unproven, Up, Down], [100; 5], one, "3:100"),
+            (
+                [Unproven, Unproven, Down, Down, Down],
+                [100; 5],
+                one,
+                "1:100",
+            ),
+            ([Unproven, Down, Down, Down, Down], [100; 5], one, "0:100"),
+            // As if all were up, they would stand by.
+            ([Down, Down, Down, Down, Down], [100; 5], one, "1:100"),
+            (
+                [Down, Drained, Drained, Drained, Drained],
+                [100; 5],
+                one,
+                "0:100",
+            ),
+            (
+                [Drained, Drained, Drained, Drained, Drained],
+                [100; 5],
+                one,
+                "1:100",
+            ),
+        ] {
+            let standby = [0, 3].map(|pool| Standby {
+                pool: PoolIx(pool),
+                trickle,
+            });
+            let pools = Pools {
+                status: &|pool| status[pool.index()],
+                admitted: &|pool| Admitted::percent(percent[pool.index()]),
+                is_multivalue: &|_| false,
+                standby: &standby,
+                was_up: &|_| false,
+                occurring: status.iter().copied().collect(),
+            };
+            let found = match choose(&list, AllDown::Nearest, &pools, |_| None) {
+                Choice::Pools(Serving::One(shares)) => percents(&shares, 100.0),
+                other => format!("{other:?}"),
+            };
+            assert_eq!(found, expected, "{status:?} {percent:?} {trickle:?}");
+        }
+    }
+
+    #[test]
+    fn a_trickle_is_a_part_of_multivalue_answers() {
+        let list = rank(false, &[&[(0, 1), (1, 1), (2, 1)]]);
+        let standby = [Standby {
+            pool: PoolIx(2),
+            trickle: Admitted::percent(1),
+        }];
+        for (status, expected) in [
+            ([Up, Up, Up], vec![(0, 100), (1, 100), (2, 1)]),
+            ([Up, Down, Up], vec![(0, 100), (2, 1)]),
+            ([Up, Up, Down], vec![(0, 100), (1, 100)]),
+            ([Down, Down, Up], vec![]),
+        ] {
+            let pools = Pools {
+                status: &|pool| status[pool.index()],
+                admitted: &|_| Admitted::ALL,
+                is_multivalue: &|_| true,
+                standby: &standby,
+                was_up: &|_| false,
+                occurring: status.iter().copied().collect(),
+            };
+            let found = match choose(&list, AllDown::Nearest, &pools, |_| None) {
+                Choice::Pools(Serving::All(members)) => members.to_vec(),
+                _ => Vec::new(),
+            };
+            let expected = expected.into_iter();
+            let member = |(pool, percent)| (share(&(pool, 1)), Admitted::percent(percent));
+            assert_eq!(
+                found,
+                expected.map(member).collect::<Vec<_>>(),
+                "{status:?}"
+            );
+        }
     }
 
     #[test]
@@ -467,6 +643,7 @@ mod tests {
             status: &|pool| status[pool.index()],
             admitted: &|pool| Admitted::percent(percent[pool.index()]),
             is_multivalue: &|_| false,
+            standby: &[],
             was_up: &|_| false,
             occurring: status.iter().copied().collect(),
         };
@@ -482,16 +659,19 @@ mod tests {
             groups.find(has_wanted).cloned()
         };
         match choose(rank, AllDown::ServFail, &pools, beyond) {
-            Choice::Pools(Serving::One(shares)) => {
-                let sum: f64 = shares.iter().map(|s| f64::from(s.weight)).sum();
-                let text = |s: &Share| {
-                    let percent = 100.0 * f64::from(s.weight) / sum;
-                    format!("{}:{}", s.pool.0, (percent * 10.0).round() / 10.0)
-                };
-                shares.iter().map(text).collect::<Vec<_>>().join(" ")
-            }
+            Choice::Pools(Serving::One(shares)) => percents(&shares, 10.0),
             other => format!("{other:?}"),
         }
+    }
+
+    /// Pools with their shares in percent, rounded to one part in `parts`.
+    fn percents(shares: &[Share], parts: f64) -> String {
+        let sum: f64 = shares.iter().map(|s| f64::from(s.weight)).sum();
+        let text = |s: &Share| {
+            let percent = 100.0 * f64::from(s.weight) / sum;
+            format!("{}:{}", s.pool.0, (percent * parts).round() / parts)
+        };
+        shares.iter().map(text).collect::<Vec<_>>().join(" ")
     }
 
     #[expect(clippy::too_many_lines, reason = "one table of all cases")]

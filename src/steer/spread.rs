@@ -25,12 +25,27 @@ impl Admitted {
     /// All of them.
     pub const ALL: Self = Self(10_000);
 
+    /// None.
+    pub const NONE: Self = Self(0);
+
     /// So many in a hundred; all, above 100.
     pub const fn percent(percent: u8) -> Self {
         match percent {
             0..100 => Self(percent as u16 * 100),
             _ => Self::ALL,
         }
+    }
+
+    /// The nearest to a number from 0 to 1; numbers beyond are taken as these.
+    pub fn from_ratio(ratio: f64) -> Self {
+        // A cast from floating point saturates.
+        Self((ratio * f64::from(Self::ALL.0)).round() as u16).min(Self::ALL)
+    }
+
+    /// This share of another.
+    #[must_use]
+    pub fn of(self, other: Self) -> Self {
+        Self::from_ratio(self.ratio() * other.ratio())
     }
 
     /// From 0 to 1.
@@ -52,6 +67,8 @@ pub(super) struct Spread {
     taken: Vec<(Share, f64)>,
     /// How many of them are of the first group.
     n_first: usize,
+    /// The pools that took a share before any group, with that share.
+    set_aside: Vec<(Share, f64)>,
     /// The share that is left.
     left: f64,
 }
@@ -62,8 +79,16 @@ impl Spread {
         Self {
             taken: Vec::new(),
             n_first: 0,
+            set_aside: Vec::new(),
             left: 1.0,
         }
+    }
+
+    /// Gives a pool a share of what is left, before any group is offered it.
+    pub(super) fn set_aside(&mut self, pool: PoolIx, admitted: Admitted) {
+        let taken = self.left * admitted.ratio();
+        self.set_aside.push((Share { pool, weight: 1 }, taken));
+        self.left -= taken;
     }
 
     /// Offers a group what is left; returns whether it took it all. Every member has a weight.
@@ -109,6 +134,7 @@ impl Spread {
         for (share, taken) in first {
             *taken += self.left * f64::from(share.weight) / sum;
         }
+        self.taken.append(&mut self.set_aside);
         self.taken.retain(|(_, taken)| *taken > 0.0);
         match &*self.taken {
             [] => None,

@@ -20,14 +20,19 @@ const MAX_SEARCHES: usize = 20;
 /// Warns of what matches nobody, once for each rule or region.
 pub(super) fn warn(pools: &Pools, ecs: &Ecs, atlas: &Atlas, report: &mut Report) {
     let known = Known::of(atlas);
-    let rules = pools.steered.iter().flat_map(|steered| &steered.rules);
-    let own = rules.filter(|rule| rule.regions.is_empty());
-    let own = own.map(|rule| (&rule.place, &rule.matcher));
+    let own = pools.steered.iter().flat_map(|steered| {
+        let ecs = Ecs {
+            enabled: ecs.enabled && steered.ecs,
+            ..*ecs
+        };
+        let rules = steered.rules.iter().filter(|rule| rule.regions.is_empty());
+        rules.map(move |rule| (&rule.place, &rule.matcher, ecs))
+    });
     let regions = pools.regions.iter();
-    let regions = regions.map(|region| (&region.place, &region.matcher));
+    let regions = regions.map(|region| (&region.place, &region.matcher, *ecs));
     let mut n_searches = 0;
-    for (place, matcher) in regions.chain(own) {
-        known.warn_of(matcher, place, ecs, report);
+    for (place, matcher, ecs) in regions.chain(own) {
+        known.warn_of(matcher, place, &ecs, report);
         if known.has_cities {
             known.warn_of_cities(&matcher.cities, place, &mut n_searches, report);
         }
