@@ -21,7 +21,6 @@ use crate::base::prefix::Family;
 use crate::base::rr::Rcode;
 use crate::base::transport::Transport;
 use crate::config::model::Pool;
-use crate::config::safety::MaxDown;
 use crate::health::overrides::Forced;
 use crate::live::Live;
 use crate::state::counters::Dropped;
@@ -36,7 +35,7 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// With more pairs of steered name and pool than this, those that have never been answered have no
 /// series: most would stay at zero for ever.
-const MAX_ZERO_PAIRS: usize = 10_000;
+pub(super) const MAX_ZERO_PAIRS: usize = 10_000;
 
 /// All metrics now.
 pub fn text(live: &Live) -> String {
@@ -239,44 +238,6 @@ impl Page {
             "Overrides of pools that are not configured; always 1.",
             ["pool", "state"],
             orphaned.map(|(pool, override_)| ([pool, override_.state.as_str()], 1.0)),
-        );
-    }
-
-    /// Which clients pools take, and whose probes are ignored.
-    fn steering(&mut self, snapshot: &Snapshot) {
-        let plan = &snapshot.plan;
-        let pools = plan.config.pools.pools.iter().zip(&snapshot.pools);
-        let admitted = pools.flat_map(|(pool, now)| {
-            let families = Family::ALL.into_iter();
-            let families = families.filter(|family| now.health(*family).is_some());
-            families.map(|family| {
-                let ratio = now.admitted[family].ratio();
-                ([family.as_str(), &*pool.name], ratio)
-            })
-        });
-        self.gauge(
-            "meridian_pool_admitted_ratio",
-            "The share of its clients that a pool takes: less than 1 while it gets them back after it was down.",
-            ["family", "pool"],
-            admitted,
-        );
-        let is_on = plan.config.process.safety.max_down != MaxDown::OFF;
-        let tells_zeros = snapshot.steered.len() <= MAX_ZERO_PAIRS;
-        let names = plan.config.pools.steered.iter().zip(&snapshot.steered);
-        let exceeded = names.filter(|_| is_on).flat_map(|(steered, now)| {
-            let families = Family::ALL.map(|family| (family, now.families[family].ignores_probes));
-            let families = families.into_iter();
-            let shown = families.filter(|(_, is_exceeded)| *is_exceeded || tells_zeros);
-            shown.map(|(family, is_exceeded)| {
-                let labels = [family.as_str().to_owned(), steered.owner.plain()];
-                (labels, f64::from(u8::from(is_exceeded)))
-            })
-        });
-        self.gauge(
-            "meridian_max_down_exceeded",
-            "Whether the probes of a name are ignored: more of its pools are down than max_down allows.",
-            ["family", "name"],
-            exceeded,
         );
     }
 

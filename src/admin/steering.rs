@@ -1,0 +1,47 @@
+//! The metrics of what pools take and names answer.
+
+use crate::admin::metrics::MAX_ZERO_PAIRS;
+use crate::admin::metrics::Page;
+use crate::base::prefix::Family;
+use crate::config::safety::MaxDown;
+use crate::state::snapshot::Snapshot;
+
+impl Page {
+    /// Which clients pools take, and whose probes are ignored.
+    pub(super) fn steering(&mut self, snapshot: &Snapshot) {
+        let plan = &snapshot.plan;
+        let pools = plan.config.pools.pools.iter().zip(&snapshot.pools);
+        let admitted = pools.flat_map(|(pool, now)| {
+            let families = Family::ALL.into_iter();
+            let families = families.filter(|family| now.health(*family).is_some());
+            families.map(|family| {
+                let ratio = now.admitted[family].ratio();
+                ([family.as_str(), &*pool.name], ratio)
+            })
+        });
+        self.gauge(
+            "meridian_pool_admitted_ratio",
+            "The share of its clients that a pool takes: less than 1 while it gets them back after it was down.",
+            ["family", "pool"],
+            admitted,
+        );
+        let is_on = plan.config.process.safety.max_down != MaxDown::OFF;
+        let tells_zeros = snapshot.steered.len() <= MAX_ZERO_PAIRS;
+        let names = plan.config.pools.steered.iter().zip(&snapshot.steered);
+        let exceeded = names.filter(|_| is_on).flat_map(|(steered, now)| {
+            let families = Family::ALL.map(|family| (family, now.families[family].ignores_probes));
+            let families = families.into_iter();
+            let shown = families.filter(|(_, is_exceeded)| *is_exceeded || tells_zeros);
+            shown.map(|(family, is_exceeded)| {
+                let labels = [family.as_str().to_owned(), steered.owner.plain()];
+                (labels, f64::from(u8::from(is_exceeded)))
+            })
+        });
+        self.gauge(
+            "meridian_max_down_exceeded",
+            "Whether the probes of a name are ignored: more of its pools are down than max_down allows.",
+            ["family", "name"],
+            exceeded,
+        );
+    }
+}
