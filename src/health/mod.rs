@@ -11,6 +11,7 @@ mod carry_over;
 pub mod damping;
 pub mod failure;
 pub mod health_table;
+pub mod horizon;
 pub mod load;
 pub mod monitor;
 pub mod observation;

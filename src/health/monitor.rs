@@ -151,6 +151,11 @@ impl Monitor {
         }
     }
 
+    /// The shortest time from the start of a probe to the start of the next.
+    pub fn shortest_gap(&self) -> Duration {
+        self.interval - self.interval / 10
+    }
+
     /// The longest time between two reports of an undisturbed schedule.
     pub fn longest_gap(&self) -> Duration {
         self.interval + self.interval / 10 + self.timeout + Duration::from_secs(1)

@@ -25,8 +25,13 @@ impl RecentFailures {
 
     /// Whether the window now holds as many failures as call an endpoint down.
     pub(super) fn is_full(&self, now: Duration, window: FailureWindow) -> bool {
-        let n = window.failures.get() as usize;
+        self.n_within(now, window) >= window.failures.get()
+    }
+
+    /// How many failures the window now holds.
+    pub(super) fn n_within(&self, now: Duration, window: FailureWindow) -> u32 {
         let of_window = |at: &&Duration| now.saturating_sub(**at) <= window.length;
-        self.0.iter().rev().take_while(of_window).count() >= n
+        // Never more are kept than the window asks for.
+        self.0.iter().rev().take_while(of_window).count() as u32
     }
 }

@@ -231,9 +231,40 @@ impl Streak {
 
     /// When its suppression is expected to end, in Unix seconds; `None` if it is not suppressed.
     pub fn suppressed_until(&self, monitor: &Monitor, now: Moment) -> Option<u64> {
+        let remaining = self.suppressed_for(monitor, now)?;
+        Some(now.unix() + remaining.as_secs())
+    }
+
+    /// How long its suppression still takes at the least; `None` if it is not suppressed.
+    pub(super) fn suppressed_for(&self, monitor: &Monitor, now: Moment) -> Option<Duration> {
         let damping = monitor.damping.as_ref()?;
-        let remaining = self.flaps.remaining(damping, now.elapsed);
-        (self.flaps.is_suppressed()).then(|| now.unix() + remaining.as_secs())
+        let is_suppressed = self.flaps.is_suppressed();
+        is_suppressed.then(|| self.flaps.remaining(damping, now.elapsed))
+    }
+
+    /// How many results for a verdict have come in, of how many that it takes.
+    pub(super) fn progress(
+        &self,
+        to: Health,
+        monitor: &Monitor,
+        previous: Health,
+        now: Moment,
+    ) -> (u32, u32) {
+        let of = self.threshold(to, monitor, previous);
+        let n = if self.latest == to { self.run } else { 0 };
+        let window = monitor.failures_in_window;
+        let of_window = window.filter(|_| to == Health::Down).map(|window| {
+            let n = self.recent_failures.n_within(now.elapsed, window);
+            (n, window.failures.get())
+        });
+        let runs = [Some((n, of)), of_window].into_iter().flatten();
+        let nearest = runs.min_by_key(|(n, of)| of.saturating_sub(*n));
+        nearest.map_or((n, of), |(n, of)| (n.min(of), of))
+    }
+
+    /// Whether its results call for a verdict already.
+    pub(super) fn calls_for(&self, verdict: Health) -> bool {
+        self.undamped == verdict || (self.is_held && verdict == Health::Down)
     }
 
     /// How much the endpoint has flapped, as it is saved; `None` where that is nothing, or not damped.

@@ -2,6 +2,7 @@
 
 mod blindness;
 mod flapping;
+mod horizon;
 mod load;
 mod monitors;
 mod regional;

@@ -268,7 +268,7 @@ async fn probe_forever(
 /// `random` is from 0 to 1.
 fn gap(monitor: &Monitor, n_good: u32, random: f64) -> Duration {
     let interval = monitor.interval;
-    let shortest = interval - interval / 10;
+    let shortest = monitor.shortest_gap();
     // While a verdict may be in the making, nothing is put off.
     let longest = if n_good >= monitor.success_threshold.get() {
         interval + (interval / 10).min(MAX_DELAY)
