@@ -169,7 +169,13 @@ async fn explain_query(
     let snapshot = live.snapshots.current();
     let details = |pool, family| details::of(live, &snapshot, pool, family);
     let explanation = explain(&snapshot, question, &details);
-    Ok(Json(explanation::explanation(&explanation, &snapshot)))
+    let mut explanation = explanation::explanation(&explanation, &snapshot);
+    for candidate in &mut explanation.candidates {
+        if let Some(planned) = details::planned(live, &candidate.pool) {
+            candidate.reason = format!("{}; {planned}", candidate.reason);
+        }
+    }
+    Ok(Json(explanation))
 }
 
 /// What `POST /api/v1/reload` answers.

@@ -1,5 +1,6 @@
 //! What is known of a pool beyond a snapshot: why its endpoints are down, until when an override holds.
 
+use crate::admin::time::Span;
 use crate::admin::time::Utc;
 use crate::base::health::Health;
 use crate::base::ix::PoolIx;
@@ -43,6 +44,19 @@ pub fn of(live: &Live, snapshot: &Snapshot, pool: PoolIx, family: Family) -> Opt
         text += &format!("; and {n_more} more");
     }
     (!text.is_empty()).then_some(text)
+}
+
+/// What an operator has planned for a pool.
+pub fn planned(live: &Live, pool: &str) -> Option<String> {
+    let overrides = live.overrides.read();
+    let planned = overrides.planned(pool)?;
+    let left = planned.begins?.saturating_sub(live.clock.now().unix());
+    let end = of_override(planned);
+    Some(format!(
+        "{} in {}, {end}",
+        planned.state.as_str(),
+        Span(left)
+    ))
 }
 
 fn of_override(override_: &Override) -> String {

@@ -38,6 +38,9 @@ pub struct Explanation {
     pub answer: Vec<IpAddr>,
     /// Seconds.
     pub ttl: Option<u32>,
+    /// Of a name with a range of TTLs, why it is no greater.
+    #[serde(default)]
+    pub ttl_reason: Option<String>,
     /// The ECS scope.
     pub scope: Option<u8>,
     /// The response code.
@@ -152,6 +155,7 @@ pub fn explanation(explained: &explain::Explanation, snapshot: &Snapshot) -> Exp
         pool: explained.pool.map(pool_name),
         answer: explained.answer.clone(),
         ttl: explained.ttl,
+        ttl_reason: explained.ttl_reason.clone(),
         scope: explained.scope,
         rcode: explained.rcode.to_string(),
     }

@@ -33,6 +33,7 @@ use crate::base::diag::Report;
 use crate::base::diag::Severity;
 use crate::base::health::Health;
 use crate::base::ix::MonitorIx;
+use crate::base::ix::PoolIx;
 use crate::base::ix::SteeredIx;
 use crate::base::prefix::Family;
 use crate::config::model;
@@ -138,8 +139,11 @@ pub struct Pool {
     /// The share of the clients that it takes while it stands by, from 0 to 1; null where it does not.
     #[serde(default)]
     pub trickle: Option<f64>,
-    /// The operator's override.
+    /// The operator's override that is in force.
     pub r#override: Option<Override>,
+    /// One that begins later.
+    #[serde(default)]
+    pub planned_override: Option<Override>,
     /// Its endpoints.
     pub endpoints: Vec<Endpoint>,
     /// Who names them.
@@ -161,8 +165,11 @@ pub struct OrphanedOverride {
 pub struct Override {
     /// `drain`, `up` or `down`.
     pub state: String,
-    /// Since when.
+    /// When it was set.
     pub since: u64,
+    /// When it begins, if later than that; null: it holds since then.
+    #[serde(default)]
+    pub begins: Option<u64>,
     /// Until when; null: until it is cleared.
     pub until: Option<u64>,
     /// Why.
@@ -206,8 +213,17 @@ pub struct Steered {
     pub policy: String,
     /// Its pools in the operator's order.
     pub pools: Vec<String>,
-    /// Seconds.
+    /// Seconds; of a range the most.
     pub ttl: u32,
+    /// The least of the range, in seconds; that of `ttl` without a range.
+    #[serde(default)]
+    pub ttl_min: u32,
+    /// The smallest TTL that an answer can have now.
+    #[serde(default)]
+    pub ttl_now: u32,
+    /// Why it is no greater, as of when it came to be so; null: `ttl` allows no greater one.
+    #[serde(default)]
+    pub ttl_reason: Option<String>,
     /// The families in which probes are ignored, since more pools are down than `max_down` allows.
     #[serde(default)]
     pub max_down_exceeded: Vec<String>,
@@ -238,6 +254,27 @@ pub fn lines(report: &Report, severity: Severity) -> Vec<String> {
     of_kind.map(ToString::to_string).collect()
 }
 
+fn steered(snapshot: &Snapshot, ix: SteeredIx, clients: Option<Clients>) -> Steered {
+    let (plan, steered) = (&snapshot.plan, snapshot.plan.steered(ix));
+    let pool_name = |pool: &PoolIx| plan.config.pools.pools[pool.index()].name.to_string();
+    let ignored = Family::ALL.into_iter().filter(|family| {
+        let now = snapshot.steered.get(ix.index());
+        now.is_some_and(|now| now.families[*family].ignores_probes)
+    });
+    let (ttl_now, ttl_reason) = snapshot.least_ttl(ix);
+    Steered {
+        name: steered.owner.plain(),
+        policy: steered.policy.as_str().into(),
+        pools: steered.pools.iter().map(pool_name).collect(),
+        ttl: steered.ttl.max,
+        ttl_min: steered.ttl.min,
+        ttl_now,
+        ttl_reason,
+        max_down_exceeded: ignored.map(|family| family.as_str().into()).collect(),
+        clients: clients.unwrap_or_default(),
+    }
+}
+
 /// The running server.
 pub fn status(live: &Live) -> Status {
     let snapshot = live.snapshots.current();
@@ -247,23 +284,8 @@ pub fn status(live: &Live) -> Status {
     let waiting_for = waiting_for(live);
     let reload = live.last_reload.read();
     let mut clients = clients(&plan.countries);
-    let steered = (0..).zip(&plan.config.pools.steered).zip(&snapshot.steered);
-    let steered = steered.map(|((ix, steered), now)| Steered {
-        name: steered.owner.plain(),
-        policy: steered.policy.as_str().into(),
-        pools: steered
-            .pools
-            .iter()
-            .map(|pool| plan.config.pools.pools[pool.index()].name.to_string())
-            .collect(),
-        ttl: steered.ttl,
-        max_down_exceeded: Family::ALL
-            .into_iter()
-            .filter(|family| now.families[*family].ignores_probes)
-            .map(|family| family.as_str().into())
-            .collect(),
-        clients: clients.remove(&SteeredIx::new(ix)).unwrap_or_default(),
-    });
+    let steered = (0..plan.config.pools.steered.len()).map(SteeredIx::new);
+    let steered = steered.map(|ix| self::steered(&snapshot, ix, clients.remove(&ix)));
     let pools = pools(live, &snapshot);
     Status {
         version: env!("CARGO_PKG_VERSION").into(),
@@ -365,6 +387,7 @@ fn pools(live: &Live, snapshot: &Snapshot) -> Vec<Pool> {
             standby: now.standby.is_some(),
             trickle: now.standby.map(Admitted::ratio),
             r#override: overrides.of(&pool.name).map(override_),
+            planned_override: overrides.planned(&pool.name).map(override_),
             endpoints: now
                 .endpoints
                 .iter()
@@ -388,11 +411,19 @@ fn orphaned_overrides(live: &Live, snapshot: &Snapshot) -> Vec<OrphanedOverride>
     printed.collect()
 }
 
+impl Override {
+    /// The seconds until it begins.
+    pub fn begins_in(&self, now: u64) -> u64 {
+        self.begins.unwrap_or_default().saturating_sub(now)
+    }
+}
+
 /// An override in its printed form.
 pub fn override_(override_: &overrides::Override) -> Override {
     Override {
         state: override_.state.as_str().into(),
         since: override_.since,
+        begins: override_.begins,
         until: override_.until,
         reason: override_.reason.to_string(),
     }

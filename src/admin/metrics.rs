@@ -45,6 +45,7 @@ pub fn text(live: &Live) -> String {
     page.countries(&snapshot.plan);
     page.pools(live, &snapshot);
     page.steering(&snapshot);
+    page.ttls(&snapshot);
     page.sources(live, &snapshot);
     page.verdicts(live);
     page.vantages(live);

@@ -41,6 +41,9 @@ const MAX_UNIX: u64 = 253_402_300_799;
 #[serde(deny_unknown_fields)]
 struct OverrideBody {
     state: String,
+    /// How long until it begins.
+    #[serde(rename = "in")]
+    begins: Option<String>,
     #[serde(rename = "for")]
     lasts: Option<String>,
     reason: Option<String>,
@@ -64,8 +67,12 @@ impl OverrideBody {
                 body.state
             ))
         })?;
+        let begins = match body.begins {
+            Some(text) => Some(after("in", &text, now)?).filter(|begins| *begins > now),
+            None => None,
+        };
         let until = match body.lasts {
-            Some(text) => Some(end(&text, now)?),
+            Some(text) => Some(end(&text, begins.unwrap_or(now))?),
             None => None,
         };
         let reason = body.reason.unwrap_or_default();
@@ -78,6 +85,7 @@ impl OverrideBody {
         let override_ = Override {
             state,
             since: now,
+            begins,
             until,
             reason: reason.into(),
         };
@@ -85,31 +93,44 @@ impl OverrideBody {
     }
 }
 
-/// When something ends that begins now, rounded up to a second.
-fn end(text: &str, now: u64) -> Result<u64, Failure> {
-    let not_taken = |status, expected| {
-        Failure::new(
-            status,
-            format!("`for`: `{text}` is not taken, expected {expected}"),
-        )
-    };
-    let (is_past, length) = match text.strip_prefix('-') {
-        Some(length) => (true, length),
-        None => (false, text),
-    };
-    let Some(lasts) = duration(length) else {
-        let expected = "a duration such as \"30m\", \"2h\" or \"1d12h\"";
-        return Err(not_taken(StatusCode::BAD_REQUEST, expected));
-    };
-    let unfit = |expected| not_taken(StatusCode::UNPROCESSABLE_ENTITY, expected);
-    if is_past || lasts.is_zero() {
-        return Err(unfit("a duration above 0s"));
+/// When something ends that begins then.
+fn end(text: &str, begins: u64) -> Result<u64, Failure> {
+    let end = after("for", text, begins)?;
+    match end > begins {
+        true => Ok(end),
+        false => Err(unfit("for", text, "a duration above 0s")),
     }
-    let seconds = lasts.as_secs() + u64::from(lasts.subsec_nanos() > 0);
-    let until = now.checked_add(seconds);
-    until
-        .filter(|until| *until <= MAX_UNIX)
-        .ok_or_else(|| unfit("an end before the year 10000"))
+}
+
+/// The time of a key's value after another time, rounded up to a second.
+fn after(key: &str, text: &str, time: u64) -> Result<u64, Failure> {
+    let length = text.strip_prefix('-');
+    let Some(duration) = duration(length.unwrap_or(text)) else {
+        let expected = "a duration such as \"30m\", \"2h\" or \"1d12h\"";
+        return Err(not_taken(StatusCode::BAD_REQUEST, key, text, expected));
+    };
+    if length.is_some() {
+        let expected = match key {
+            "in" => "a duration from 0s on",
+            _ => "a duration above 0s",
+        };
+        return Err(unfit(key, text, expected));
+    }
+    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    let after = time.checked_add(seconds);
+    let after = after.filter(|after| *after <= MAX_UNIX);
+    after.ok_or_else(|| unfit(key, text, "an end before the year 10000"))
+}
+
+fn unfit(key: &str, text: &str, expected: &str) -> Failure {
+    not_taken(StatusCode::UNPROCESSABLE_ENTITY, key, text, expected)
+}
+
+fn not_taken(status: StatusCode, key: &str, text: &str, expected: &str) -> Failure {
+    Failure::new(
+        status,
+        format!("`{key}`: `{text}` is not taken, expected {expected}"),
+    )
 }
 
 /// `PUT /api/v1/overrides/POOL`.

@@ -238,6 +238,9 @@ fn write_pools(out: &mut String, status: &Status) -> fmt::Result {
         if let Some(override_) = &pool.r#override {
             write_override(out, override_, status.now)?;
         }
+        if let Some(planned) = &pool.planned_override {
+            write_planned(out, planned, status.now)?;
+        }
         if pool.monitor.is_none() {
             out.push_str("<small>no monitor: always up</small>");
         }
@@ -285,6 +288,17 @@ fn write_membership(out: &mut String, membership: &Membership, now: u64) -> fmt:
     Ok(())
 }
 
+/// An override that begins later.
+fn write_planned(out: &mut String, planned: &Override, now: u64) -> fmt::Result {
+    let (state, left) = (Text(&planned.state), Span(planned.begins_in(now)));
+    write!(out, "<small>{state} in {left}")?;
+    if !planned.reason.is_empty() {
+        write!(out, ": {}", Text(&planned.reason))?;
+    }
+    out.push_str("</small>");
+    Ok(())
+}
+
 fn write_override(out: &mut String, override_: &Override, now: u64) -> fmt::Result {
     let (class, text) = match &*override_.state {
         "drain" => ("drain", "drained"),
@@ -292,7 +306,8 @@ fn write_override(out: &mut String, override_: &Override, now: u64) -> fmt::Resu
         _ => ("down", "forced down"),
     };
     let badge = Badge(class, text);
-    write!(out, "{badge}<small>{text} {}", Ago(override_.since, now))?;
+    let since = override_.begins.unwrap_or(override_.since);
+    write!(out, "{badge}<small>{text} {}", Ago(since, now))?;
     match override_.until {
         Some(until) => write!(out, ", for another {}", Span(until.saturating_sub(now)))?,
         None => out.push_str(", until it is cleared"),
@@ -408,13 +423,17 @@ fn write_steered(out: &mut String, status: &Status) -> fmt::Result {
         if let Some(more @ 1..) = n_pools.checked_sub(MAX_ROWS) {
             write!(out, " <span class=soft>and {more} more</span>")?;
         }
+        write!(out, "<td>{} s", steered.ttl_now)?;
+        if let Some(reason) = &steered.ttl_reason {
+            let (min, max) = (steered.ttl_min, steered.ttl);
+            write!(
+                out,
+                " <span class=soft>of {min} to {max}: {}</span>",
+                Text(reason)
+            )?;
+        }
         let shares = steered.clients.shares();
-        write!(
-            out,
-            "<td>{} s<td><small>{}</small>",
-            steered.ttl,
-            Text(&shares)
-        )?;
+        write!(out, "<td><small>{}</small>", Text(&shares))?;
     }
     write_more(out, status.steered.len(), 5)?;
     out.push_str("</table></section>");

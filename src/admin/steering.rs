@@ -2,6 +2,7 @@
 
 use crate::admin::metrics::MAX_ZERO_PAIRS;
 use crate::admin::metrics::Page;
+use crate::base::ix::SteeredIx;
 use crate::base::prefix::Family;
 use crate::config::safety::MaxDown;
 use crate::state::snapshot::Snapshot;
@@ -42,6 +43,21 @@ impl Page {
             "Whether the probes of a name are ignored: more of its pools are down than max_down allows.",
             ["family", "name"],
             exceeded,
+        );
+    }
+
+    /// The TTLs of names that have a range.
+    pub(super) fn ttls(&mut self, snapshot: &Snapshot) {
+        let names = snapshot.plan.config.pools.steered.iter().zip(0..);
+        let ranged = names.filter(|(steered, _)| !steered.ttl.is_fixed());
+        self.gauge(
+            "meridian_ttl_seconds",
+            "The smallest TTL that an answer of a name with a range of TTLs can have now.",
+            ["name"],
+            ranged.map(|(steered, ix)| {
+                let (ttl, _) = snapshot.least_ttl(SteeredIx(ix));
+                ([steered.owner.plain()], f64::from(ttl))
+            }),
         );
     }
 }

@@ -87,7 +87,7 @@ location = [50.45, 3.82]
 endpoints = ["192.0.2.20"]
 [steer."app.example.com"]
 pools = ["us-west", "europe-west"]
-ttl = "30s"
+ttl = { min = "20s", max = "30s" }
 [[steer."app.example.com".rule]]
 continent = ["SA", "AF"]
 pools = ["europe-west"]
@@ -475,6 +475,30 @@ async fn every_error_is_json_with_a_fitting_status() {
             422,
             "`for`: `99999999d` is not taken, expected an end before",
         ),
+        (
+            "PUT",
+            pool,
+            BEARER,
+            r#"{"state":"drain","in":"-5m"}"#,
+            422,
+            "`in`: `-5m` is not taken, expected a duration from 0s on",
+        ),
+        (
+            "PUT",
+            pool,
+            BEARER,
+            r#"{"state":"drain","in":"soon"}"#,
+            400,
+            "`in`: `soon` is not taken, expected a duration such as",
+        ),
+        (
+            "PUT",
+            pool,
+            BEARER,
+            r#"{"state":"drain","in":"5m","for":"0s"}"#,
+            422,
+            "`for`: `0s` is not taken, expected a duration above 0s",
+        ),
         ("PUT", pool, BEARER, control, 400, "`reason` is not taken"),
         ("PUT", pool, BEARER, &long, 413, "the body is too large"),
     ] {
@@ -573,6 +597,7 @@ fn drain() -> Override {
     Override {
         state: Forced::Drain,
         since: 1,
+        begins: None,
         until: None,
         reason: "".into(),
     }
@@ -639,7 +664,8 @@ async fn explanations_have_the_contracts_fields() {
     assert_eq!(
         keys(&told),
         words(
-            "name type client client_source location rule vote candidates pool answer ttl scope rcode"
+            "name type client client_source location rule vote candidates pool answer ttl ttl_reason \
+             scope rcode"
         )
     );
     assert_eq!(
@@ -751,6 +777,7 @@ fn every_field_of_status_is_documented_and_no_other() {
     let override_ = Override {
         state: Forced::Down,
         since: 1,
+        begins: None,
         until: Some(2),
         reason: "why".into(),
     };
@@ -758,10 +785,15 @@ fn every_field_of_status_is_documented_and_no_other() {
         .overrides
         .write()
         .set("us-west", override_.clone(), "", Moment::default());
-    owner
-        .overrides
-        .write()
-        .set("gone", override_, "", Moment::default());
+    let planned = Override {
+        begins: Some(4_000_000_000),
+        until: None,
+        ..override_.clone()
+    };
+    for (pool, override_) in [("gone", override_), ("europe-west", planned)] {
+        let mut overrides = owner.overrides.write();
+        overrides.set(pool, override_, "", Moment::default());
+    }
     add_source(&owner);
     let told = serde_json::to_value(json::status(&live)).expect("JSON");
     let mut found = BTreeSet::new();
@@ -769,6 +801,7 @@ fn every_field_of_status_is_documented_and_no_other() {
     // Null or absent in this state, present in others.
     let other = [
         "pools[].override",
+        "pools[].planned_override",
         "pools[].endpoints[].vantages",
         "pools[].endpoints[].regions",
         "pools[].sources",

@@ -16,7 +16,10 @@ use crate::cli::remote;
 pub struct Options {
     /// The pool
     pool: String,
-    /// Ends by itself after this time, such as 2h
+    /// Begins after this time, such as 5m: until then the TTLs of its names fall, where they have a range
+    #[arg(long, value_name = "TIME")]
+    r#in: Option<String>,
+    /// Ends by itself after this time, such as 2h, counted from its begin
     #[arg(long, value_name = "TIME")]
     r#for: Option<String>,
     /// Why, for the status page and the log
@@ -42,8 +45,10 @@ pub struct UndrainOptions {
 pub fn drain(config: &Path, options: &Options) -> Result<ExitCode> {
     let remote = options.server.remote(config)?;
     let mut body = json!({ "state": "drain" });
-    if let Some(time) = &options.r#for {
-        body["for"] = time.as_str().into();
+    for (key, time) in [("in", &options.r#in), ("for", &options.r#for)] {
+        if let Some(time) = time {
+            body[key] = time.as_str().into();
+        }
     }
     if let Some(reason) = &options.reason {
         body["reason"] = reason.as_str().into();
@@ -52,7 +57,11 @@ pub fn drain(config: &Path, options: &Options) -> Result<ExitCode> {
         body["force"] = true.into();
     }
     let _: Value = remote.change(Method::PUT, &path(&options.pool), Some(&body))?;
-    out::print(&format!("{} is drained\n", options.pool))?;
+    let when = match &options.r#in {
+        Some(time) => format!("will be drained in {time}"),
+        None => "is drained".into(),
+    };
+    out::print(&format!("{} {when}\n", options.pool))?;
     Ok(ExitCode::SUCCESS)
 }
 

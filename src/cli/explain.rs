@@ -200,7 +200,9 @@ fn render(explanation: &Explanation) -> String {
         let _ = writeln!(text, "pool       {pool}");
     }
     if let Some(ttl) = explanation.ttl {
-        let _ = writeln!(text, "ttl        {ttl} s");
+        let reason = explanation.ttl_reason.as_ref();
+        let reason = reason.map_or(String::new(), |reason| format!(" ({reason})"));
+        let _ = writeln!(text, "ttl        {ttl} s{reason}");
     }
     if let Some(scope) = explanation.scope {
         let _ = writeln!(text, "scope      /{scope}");

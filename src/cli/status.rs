@@ -93,9 +93,13 @@ fn render(status: &Status) -> String {
                 " (probes ignored for {families}: more pools are down than max_down allows)"
             ),
         };
+        let ttl = match &steered.ttl_reason {
+            Some(reason) => format!(" (TTL {} s: {reason})", steered.ttl_now),
+            None => String::new(),
+        };
         let _ = writeln!(
             text,
-            "name {} {}: {pools}{ignored}",
+            "name {} {}: {pools}{ignored}{ttl}",
             steered.name, steered.policy
         );
     }
@@ -290,13 +294,17 @@ fn row(status: &Status, pool: &Pool, endpoint: &Endpoint) -> Vec<String> {
         IpAddr::V4(_) => pool.ipv4_admitted,
         IpAddr::V6(_) => pool.ipv6_admitted,
     };
-    let name = match (&pool.r#override, admitted) {
-        (Some(override_), _) => format!("{} [{}]", pool.name, override_.state),
-        (None, Some(admitted)) if admitted < 1.0 => {
+    let name = match (&pool.r#override, &pool.planned_override, admitted) {
+        (Some(override_), ..) => format!("{} [{}]", pool.name, override_.state),
+        (None, Some(planned), _) => {
+            let left = Span(planned.begins_in(status.now));
+            format!("{} [{} in {left}]", pool.name, planned.state)
+        }
+        (None, None, Some(admitted)) if admitted < 1.0 => {
             format!("{} [ramping: {} %]", pool.name, admitted * 100.0)
         }
-        (None, _) if pool.standby => format!("{} [standby]", pool.name),
-        (None, _) => pool.name.clone(),
+        (None, None, _) if pool.standby => format!("{} [standby]", pool.name),
+        (None, None, _) => pool.name.clone(),
     };
     let since = endpoint.since.map_or("-".into(), |at| {
         Span(status.now.saturating_sub(at)).to_string()

@@ -44,7 +44,8 @@ pub(super) const PROCESS_FILE: &[&Keys] = &[
 
 /// `pools.toml`, top level first.
 pub(super) const POOLS_FILE: &[&Keys] = &[
-    &POOLS, &MONITOR, &DAMPING, &LOAD, &POOL, &ENDPOINT, &SOURCE, &REGION, &STEER, &RULE,
+    &POOLS, &MONITOR, &DAMPING, &LOAD, &POOL, &ENDPOINT, &SOURCE, &REGION, &STEER, &TTL_RANGE,
+    &RULE,
 ];
 
 pub(super) const PROCESS: Keys = Keys {
@@ -295,6 +296,12 @@ pub(super) const STEER: Keys = Keys {
         "txt", "answer",
     ],
     tables: &["rule"],
+};
+
+pub(super) const TTL_RANGE: Keys = Keys {
+    title: "a table `ttl`",
+    values: &["min", "max"],
+    tables: &[],
 };
 
 pub(super) const RULE: Keys = Keys {

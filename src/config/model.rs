@@ -534,8 +534,8 @@ pub struct Steered {
     pub policy: Policy,
     /// Never empty, no pool twice.
     pub pools: Vec<PoolIx>,
-    /// Seconds.
-    pub ttl: u32,
+    /// The TTL of its answers.
+    pub ttl: TtlRange,
     /// The order of the addresses in an answer.
     pub order: Order,
     /// Whether client subnets count, where `[ecs]` has them enabled.
@@ -546,6 +546,32 @@ pub struct Steered {
     pub all_down: AllDown,
     /// In file order; which one matches is decided by how specific it is, then by this order.
     pub rules: Vec<Rule>,
+}
+
+/// The TTL of a steered name's answers, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TtlRange {
+    /// The least; at most `max`.
+    pub min: u32,
+    /// The most.
+    pub max: u32,
+}
+
+impl TtlRange {
+    /// The same at all times.
+    pub const fn fixed(ttl: u32) -> Self {
+        Self { min: ttl, max: ttl }
+    }
+
+    /// Whether it is the same at all times.
+    pub fn is_fixed(self) -> bool {
+        self.min == self.max
+    }
+
+    /// The TTL where an answer cannot change within so many seconds; `None`: it is not known to change.
+    pub fn within(self, horizon: Option<u32>) -> u32 {
+        horizon.map_or(self.max, |seconds| seconds.clamp(self.min, self.max))
+    }
 }
 
 /// `[[steer."NAME".rule]]`.

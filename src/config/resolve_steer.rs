@@ -15,6 +15,7 @@ use crate::config::model::Endpoint;
 use crate::config::model::Pool;
 use crate::config::model::Rule;
 use crate::config::model::Steered;
+use crate::config::model::TtlRange;
 use crate::config::names::Name;
 use crate::config::names::Names;
 use crate::config::resolve_match;
@@ -28,6 +29,8 @@ use crate::zone::SteeredTypes;
 
 /// What `pools` looks like.
 const POOLS: &str = "a list of pools such as [\"us-west\", \"europe-west\"]";
+/// What the ends of `ttl` look like.
+const TTL: &str = "a duration in whole seconds such as \"10s\"";
 /// The largest TTL (RFC 2181 s8).
 const MAX_TTL: Duration = Duration::from_secs((1 << 31) - 1);
 /// The most records of an RRset that BIND takes (`max-records-per-type`).
@@ -105,7 +108,7 @@ impl Context<'_> {
     ) -> Option<Steered> {
         let policy = table.read_or("policy", Policy::default(), policy);
         let pools = table.require("pools", POOLS, |item| self.pool_list(item, policy));
-        let ttl = table.read_or("ttl", defaults::TTL, |item| {
+        let ttl = table.read_or("ttl", TtlRange::fixed(defaults::TTL), |item| {
             ttl(
                 item,
                 self.any_monitored(pools.as_deref().unwrap_or_default()),
@@ -349,8 +352,27 @@ fn order(item: &Item<'_>) -> Option<Order> {
     item.word(&orders.map(|order| (order.as_str(), order)))
 }
 
+/// Reads a TTL, or the least and the most one.
+fn ttl(item: &Item<'_>, monitored: bool) -> Option<TtlRange> {
+    if !item.is_table() {
+        return seconds(item, monitored).map(TtlRange::fixed);
+    }
+    let table = item.table(&keys::TTL_RANGE, "")?;
+    // What is answered at the most is cut short before a pool can change.
+    let min = table.require("min", TTL, |item| seconds(item, monitored));
+    let max = table.require("max", TTL, |item| seconds(item, false));
+    let (min, max) = (min?, max?);
+    if min > max {
+        item.fault(&format!(
+            "has `min` {min}s and `max` {max}s, expected `min` at or below `max`"
+        ));
+        return None;
+    }
+    Some(TtlRange { min, max })
+}
+
 /// Reads a TTL in seconds.
-fn ttl(item: &Item<'_>, monitored: bool) -> Option<u32> {
+fn seconds(item: &Item<'_>, monitored: bool) -> Option<u32> {
     let ttl = item.duration(Duration::ZERO..=MAX_TTL)?;
     if ttl.subsec_nanos() != 0 {
         item.expected("a duration in whole seconds");

@@ -64,6 +64,9 @@ struct OverridesFile {
     /// The pools whose override has ended: it does not come back if the clock was set back meanwhile.
     #[serde(default)]
     ended: Vec<Box<str>>,
+    /// The pools whose override began later than it was set, and has begun: likewise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    begun: Vec<Box<str>>,
     /// In layout 1 only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     overrides: Vec<OverrideRecord>,
@@ -168,6 +171,7 @@ pub fn encode_overrides(overrides: &Overrides) -> io::Result<Vec<u8>> {
         version: OVERRIDES_VERSION,
         registers: overrides.registers().cloned().collect(),
         ended: overrides.ended().map(Box::from).collect(),
+        begun: overrides.begun().map(Box::from).collect(),
         overrides: Vec::new(),
     };
     serde_json::to_vec(&file).map_err(io::Error::other)
@@ -267,7 +271,8 @@ pub fn decode_verdicts(bytes: &[u8], now: u64) -> Result<State, String> {
 pub fn decode_overrides(bytes: &[u8], now: u64) -> Result<Overrides, String> {
     let file: OverridesFile = parse(bytes, OVERRIDES_VERSION)?;
     let mut overrides = overrides(file.registers, file.overrides, now);
-    file.ended.iter().for_each(|pool| overrides.end(pool));
+    (file.begun.iter()).for_each(|pool| overrides.resume_begun(pool));
+    (file.ended.iter()).for_each(|pool| overrides.resume_ended(pool));
     Ok(overrides)
 }
 
@@ -362,6 +367,7 @@ mod tests {
         let override_ = Override {
             state: Forced::Drain,
             since: 1,
+            begins: None,
             until: Some(4_000_000_000),
             reason: "maintenance".into(),
         };
@@ -393,6 +399,30 @@ mod tests {
     fn write(state_dir: &Path, state: &State) {
         write_verdicts(state_dir, &state.verdicts, &state.last_up, &state.ramps).expect("write");
         write_overrides(state_dir, &state.overrides).expect("write");
+    }
+
+    #[test]
+    fn what_has_begun_goes_on_after_a_restart_with_the_clock_set_back() {
+        let planned = Override {
+            state: Forced::Drain,
+            since: 1_000,
+            begins: Some(1_300),
+            until: Some(2_000),
+            reason: "".into(),
+        };
+        let mut overrides = Overrides::default();
+        overrides.set("us", planned, "", Moment::default());
+        let restart = |overrides: &Overrides, now| {
+            let bytes = encode_overrides(overrides).expect("JSON");
+            decode_overrides(&bytes, now).expect("it is readable")
+        };
+        assert!(restart(&overrides, 1_299).planned("us").is_some());
+        assert!(restart(&overrides, 1_300).of("us").is_some());
+        assert!(restart(&overrides, 2_000).standing("us").is_none());
+        overrides.begin(1_300);
+        assert!(restart(&overrides, 1_100).of("us").is_some());
+        overrides.expire(2_000);
+        assert!(restart(&overrides, 1_100).standing("us").is_none());
     }
 
     #[test]

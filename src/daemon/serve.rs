@@ -70,6 +70,7 @@ use crate::live::random;
 use crate::live::request::Request;
 use crate::live::request::Requests;
 use crate::state::counters::Counters;
+use crate::state::horizon::Horizons;
 use crate::state::plan::Plan;
 use crate::state::ramp::Ramps;
 use crate::state::snapshot::Snapshot;
@@ -363,6 +364,7 @@ fn live(
         is_fresh: state.verdicts.endpoints.is_empty(),
         last_up: Arc::new(state.last_up),
         ramps: Ramps::resume(&state.ramps),
+        horizons: Horizons::start(clock.now()),
         members,
     };
     let evidence = evidence::of(&plan, &health_table, &state.overrides, &mut start);

@@ -15,8 +15,8 @@ impl<'a> Composer<'a, '_> {
     /// The TXT records of the chosen pool.
     pub(super) fn steered_txt(&mut self, zone: &'a Zone, ix: SteeredIx) -> Next {
         match self.chosen(zone, ix) {
-            Ok(pool) => {
-                let put = self.put_chosen(ix, RrType::TXT, pool.txt.iter().map(|txt| &**txt));
+            Ok((pool, ttl)) => {
+                let put = self.put_chosen(ttl, RrType::TXT, pool.txt.iter().map(|txt| &**txt));
                 put.unwrap_or(Next::Done(Rcode::NoError))
             }
             Err(next) => next,
@@ -25,15 +25,15 @@ impl<'a> Composer<'a, '_> {
 
     /// The name of the chosen pool's host as a CNAME, which is followed (RFC 1034 s3.6.2).
     pub(super) fn steered_cname(&mut self, zone: &'a Zone, ix: SteeredIx) -> Next {
-        let host = match self.chosen(zone, ix) {
-            Ok(pool) => pool.hosts.first(),
+        let (pool, ttl) = match self.chosen(zone, ix) {
+            Ok(chosen) => chosen,
             Err(next) => return next,
         };
-        let Some(host) = host else {
+        let Some(host) = pool.hosts.first() else {
             return self.failed();
         };
         let target = host.domain.wire();
-        if let Some(next) = self.put_chosen(ix, RrType::CNAME, std::iter::once(target)) {
+        if let Some(next) = self.put_chosen(ttl, RrType::CNAME, std::iter::once(target)) {
             return next;
         }
         match self.query.qtype {
@@ -42,15 +42,16 @@ impl<'a> Composer<'a, '_> {
         }
     }
 
-    /// The pool that is chosen for the client, or the answer if there is none.
-    fn chosen(&mut self, zone: &'a Zone, ix: SteeredIx) -> Result<&'a Pool, Next> {
+    /// The pool that is chosen for the client, and its TTL; or the answer if there is none.
+    fn chosen(&mut self, zone: &'a Zone, ix: SteeredIx) -> Result<(&'a Pool, u32), Next> {
         let now = self.snapshot.steered.get(ix.index());
         let family = now.map_or(Family::V4, |now| now.leading);
         match self.find_steered(ix, family) {
-            Found::Pools((answer, _)) => {
+            Found::Pools((answer, records)) => {
                 let pools = &self.snapshot.plan.config.pools.pools;
                 let pool = pools.get(answer.pool.index());
-                pool.ok_or_else(|| self.failed())
+                let chosen = pool.map(|pool| (pool, records.ttl()));
+                chosen.ok_or_else(|| self.failed())
             }
             none => Err(self.put_found(zone, ix, family, none)),
         }
@@ -59,12 +60,11 @@ impl<'a> Composer<'a, '_> {
     /// Writes the records; the answer if they do not fit.
     fn put_chosen<'r>(
         &mut self,
-        ix: SteeredIx,
+        ttl: u32,
         rtype: RrType,
         rdatas: impl Iterator<Item = &'r [u8]>,
     ) -> Option<Next> {
         self.encoder.set_authoritative();
-        let ttl = self.snapshot.plan.steered(ix).ttl;
         let owner = owner(self.followed, &self.scratch.qname);
         let put = self.encoder.records(owner, rtype, ttl, rdatas);
         put.is_err().then(|| self.truncated())

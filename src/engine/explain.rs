@@ -33,6 +33,8 @@ use crate::engine::question::Question;
 use crate::geo::measured::Rtt;
 use crate::geo::rank::complete;
 use crate::health::monitor::QuorumScope;
+use crate::state::answers::PoolAnswer;
+use crate::state::answers::Records;
 use crate::state::counters::Counters;
 use crate::state::evidence::PoolNow;
 use crate::state::guard;
@@ -67,6 +69,8 @@ pub struct Explanation {
     pub answer: Vec<IpAddr>,
     /// The TTL of the first record in the answer section.
     pub ttl: Option<u32>,
+    /// Of a name with a range of TTLs, why it is no greater; `None`: it is the greatest.
+    pub ttl_reason: Option<String>,
     /// The ECS scope, if a subnet was sent and ECS is enabled.
     pub scope: Option<u8>,
     /// The response code.
@@ -150,6 +154,7 @@ pub fn explain(snapshot: &Snapshot, question: Question, details: &Details<'_>) -
         pool: steered.and_then(|steered| steered.pool),
         answer: wire.addresses,
         ttl: wire.ttl,
+        ttl_reason: steered.and_then(|steered| why_ttl(snapshot, &steered)),
         scope: wire.scope,
         rcode: wire.rcode,
     }
@@ -188,16 +193,28 @@ fn ranking<'a>(snapshot: &'a Snapshot, steered: &SteeredAnswer) -> Option<Rankin
     Some(Ranking { rank, vote, at })
 }
 
+/// The answer that a client was given, if it has addresses.
+fn given<'a>(
+    snapshot: &'a Snapshot,
+    steered: &SteeredAnswer,
+) -> Option<(&'a PoolAnswer, &'a Records)> {
+    let answers = &snapshot.steered.get(steered.name.index())?.families[steered.family];
+    match answers.of_key(steered.client, steered.key) {
+        Choice::Pools(given) => Some(given),
+        Choice::NoData | Choice::ServFail => None,
+    }
+}
+
 /// The pools whose addresses a client was answered.
 fn answered(snapshot: &Snapshot, steered: &SteeredAnswer) -> Vec<PoolIx> {
-    let of_several = || {
-        let answers = &snapshot.steered.get(steered.name.index())?.families[steered.family];
-        match answers.of_key(steered.client, steered.key) {
-            Choice::Pools((pool, records)) => Some(pool.pools(records).collect()),
-            Choice::NoData | Choice::ServFail => None,
-        }
-    };
-    of_several().unwrap_or_default()
+    let given = given(snapshot, steered);
+    given.map_or_else(Vec::new, |(pool, records)| pool.pools(records).collect())
+}
+
+/// Why the TTL of an answer is no greater.
+fn why_ttl(snapshot: &Snapshot, steered: &SteeredAnswer) -> Option<String> {
+    let (pool, _) = given(snapshot, steered)?;
+    snapshot.why_ttl(pool.ttl_limited_by?, steered.family)
 }
 
 /// What candidates are explained from.

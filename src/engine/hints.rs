@@ -43,7 +43,7 @@ impl<'a> Composer<'a, '_> {
         });
         let hints = Hints::new(hints);
         let start = self.scratch.next_turn(set.rdatas().count());
-        let ttl = set.ttl.min(self.snapshot.plan.steered(ix).ttl);
+        let ttl = set.ttl.min(self.snapshot.steered_ttl(ix));
         let qname = &self.scratch.qname;
         let records = set.rotated(start);
         let records = records.map(|rdata| hints.put_into(rdata, qname.wire()));

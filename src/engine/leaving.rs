@@ -92,7 +92,7 @@ fn hinted<'a>(
         Leaving {
             owner: node.owner(),
             rtype: set.rtype,
-            ttl: set.ttl.min(snapshot.plan.steered(ix).ttl),
+            ttl: set.ttl.min(snapshot.steered_ttl(ix)),
             rdata: parts.concat().into(),
         }
     };
@@ -106,31 +106,39 @@ fn chosen<'a>(
     ix: SteeredIx,
     types: SteeredTypes,
 ) -> Vec<Leaving<'a>> {
-    let leaving = |rtype, rdata: &'a [u8]| Leaving {
+    let leaving = |rtype, ttl, rdata: &'a [u8]| Leaving {
         owner: node.owner(),
         rtype,
-        ttl: snapshot.plan.steered(ix).ttl,
+        ttl,
         rdata: rdata.into(),
     };
     let pool = || {
         let family = snapshot.steered.get(ix.index())?.leading;
-        let (answer, _) = unlocated(snapshot, ix, family)?;
-        snapshot.plan.config.pools.pools.get(answer.pool.index())
+        let (answer, records) = unlocated(snapshot, ix, family)?;
+        let pool = snapshot.plan.config.pools.pools.get(answer.pool.index())?;
+        Some((pool, records.ttl()))
     };
     if types == SteeredTypes::Cname {
-        let hosts = pool().into_iter().flat_map(|pool| &pool.hosts);
-        let targets = hosts.map(|host| leaving(RrType::CNAME, host.domain.wire()));
+        let targets = pool().into_iter().flat_map(|(pool, ttl)| {
+            let hosts = pool.hosts.iter();
+            hosts.map(move |host| leaving(RrType::CNAME, ttl, host.domain.wire()))
+        });
         return targets.collect();
     }
     let of_family = |family: Family| {
         let records = unlocated(snapshot, ix, family).into_iter();
-        let rdatas = records.flat_map(|(_, records)| records.rdatas(0));
-        rdatas.map(move |rdata| leaving(family.rtype(), rdata))
+        records.flat_map(move |(_, records)| {
+            let rdatas = records.rdatas(0);
+            rdatas.map(move |rdata| leaving(family.rtype(), records.ttl(), rdata))
+        })
     };
     let mut all: Vec<_> = Family::ALL.into_iter().flat_map(of_family).collect();
     if let SteeredTypes::Addresses { txt: true, .. } = types {
-        let texts = pool().into_iter().flat_map(|pool| &pool.txt);
-        all.extend(texts.map(|text| leaving(RrType::TXT, text)));
+        let texts = pool().into_iter().flat_map(|(pool, ttl)| {
+            let texts = pool.txt.iter();
+            texts.map(move |text| leaving(RrType::TXT, ttl, text))
+        });
+        all.extend(texts);
     }
     all
 }

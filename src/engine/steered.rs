@@ -41,7 +41,7 @@ impl<'a> Composer<'a, '_> {
     ) -> Next {
         match found {
             Found::NoData if self.has_family(ix, family) => {
-                self.no_address_now(zone, self.snapshot.plan.steered(ix).ttl)
+                self.no_address_now(zone, self.snapshot.steered_ttl(ix))
             }
             Found::NoData => self.negative(zone, Rcode::NoError),
             Found::Pools((pool, records)) => self.put_steered(ix, family, pool, records),
@@ -142,7 +142,7 @@ impl<'a> Composer<'a, '_> {
         let put = match self.followed {
             // Behind the question the records can be copied as they are.
             false => self.encoder.raw(records.rotated(start), records.n()),
-            true => self.put_renamed(ix, family, records, start),
+            true => self.put_renamed(family, records, start),
         };
         match put {
             Ok(()) => Next::Done(Rcode::NoError),
@@ -181,17 +181,10 @@ impl<'a> Composer<'a, '_> {
     }
 
     /// The same records at the end of an alias, where the owner is not the question's name.
-    fn put_renamed(
-        &mut self,
-        ix: SteeredIx,
-        family: Family,
-        records: &Records,
-        start: usize,
-    ) -> Result<(), Full> {
-        let ttl = self.snapshot.plan.steered(ix).ttl;
+    fn put_renamed(&mut self, family: Family, records: &Records, start: usize) -> Result<(), Full> {
         let owner = Owner::Wire(self.scratch.qname.wire());
         self.encoder
-            .records(owner, family.rtype(), ttl, records.rdatas(start))
+            .records(owner, family.rtype(), records.ttl(), records.rdatas(start))
     }
 }
 

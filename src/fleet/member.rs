@@ -542,6 +542,7 @@ mod tests {
         Override {
             state: Forced::Drain,
             since: START,
+            begins: None,
             until,
             reason: "maintenance".into(),
         }

@@ -557,6 +557,7 @@ mod tests {
             value: Some(Override {
                 state: Forced::Drain,
                 since: 1,
+                begins: None,
                 until: None,
                 reason: reason.into(),
             }),

@@ -115,18 +115,44 @@ impl Horizon {
 }
 
 impl HealthTable {
-    /// The horizon of an endpoint; `None` for one without a monitor.
+    /// The horizon of an endpoint; `None` for one that no monitor with a vote probes.
     pub fn horizon(&self, pool: &str, address: IpAddr, now: Moment) -> Option<Horizon> {
-        let endpoint = self.find(pool, address)?;
         let now = self.at(now);
-        let all = self.earliest(endpoint, |_| true, endpoint.health, now);
-        let regions = endpoint.regional.iter().zip(&self.regions);
-        let of_regions = regions.filter_map(|(health, members)| {
+        let endpoints = self.of_address(pool, address).iter();
+        let endpoints: Vec<&Endpoint> = endpoints
+            .map(|at| &self.endpoints[*at])
+            .filter(|endpoint| endpoint.target.has_vote)
+            .collect();
+        let regions = (0..self.regions.len()).map(Some);
+        let views = std::iter::once(None).chain(regions);
+        let of_views = views.filter_map(|region| self.horizon_in(&endpoints, region, now));
+        of_views.min_by_key(|horizon| horizon.seconds)
+    }
+
+    /// The same for the clients of a region, or everybody: the endpoint goes down with the first of its monitors,
+    /// and comes up with the last of those that say down.
+    fn horizon_in(
+        &self,
+        endpoints: &[&Endpoint],
+        region: Option<usize>,
+        now: Moment,
+    ) -> Option<Horizon> {
+        let of_monitor = |endpoint: &&Endpoint| {
+            let Some(region) = region else {
+                let horizon = self.earliest(endpoint, |_| true, endpoint.health, now);
+                return horizon.map(|horizon| (endpoint.health, horizon));
+            };
+            let health = (*endpoint.regional.get(region)?)?;
+            let members = self.regions.get(region)?;
             let is_member = |name: &str| members.iter().any(|member| **member == *name);
-            let health = (*health)?;
-            self.earliest(endpoint, is_member, health, now)
-        });
-        of_regions.fold(all, |one, other| Horizon::earlier(one, Some(other)))
+            let horizon = self.earliest(endpoint, is_member, health, now)?;
+            Some((health, horizon))
+        };
+        let all: Vec<(Health, Horizon)> = endpoints.iter().filter_map(of_monitor).collect();
+        let of_down = all.iter().filter(|(health, _)| *health == Health::Down);
+        let last_up = of_down.max_by_key(|(_, horizon)| horizon.seconds);
+        let first = all.iter().min_by_key(|(_, horizon)| horizon.seconds);
+        last_up.or(first).map(|(_, horizon)| *horizon)
     }
 
     /// The earliest change of what some vantages say together.

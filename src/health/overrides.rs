@@ -52,6 +52,9 @@ pub struct Override {
     pub state: Forced,
     /// When it was set, in Unix seconds.
     pub since: u64,
+    /// When it begins, in Unix seconds; `None`: when it was set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begins: Option<u64>,
     /// When it ends by itself, in Unix seconds; `None`: never.
     pub until: Option<u64>,
     /// Why, for people; may be empty.
@@ -92,8 +95,18 @@ pub struct Overrides {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
     register: Register,
-    /// Whether it holds an override that has not ended. What has ended stays so, whatever the clock does.
-    is_in_force: bool,
+    phase: Phase,
+}
+
+/// How far an override is. It only goes on, whatever the clock does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    /// It begins later.
+    Planned,
+    /// It is in force.
+    InForce,
+    /// It has ended by itself, or was cleared.
+    Over,
 }
 
 impl Overrides {
@@ -102,9 +115,9 @@ impl Overrides {
         self.write(pool, Some(override_), node, now)
     }
 
-    /// Clears a pool's override; `None` if none is in force.
+    /// Clears a pool's override; `None` if none is in force or planned.
     pub fn clear(&mut self, pool: &str, node: &str, now: Moment) -> Option<Register> {
-        self.of(pool)?;
+        self.standing(pool)?;
         Some(self.write(pool, None, node, now))
     }
 
@@ -131,19 +144,29 @@ impl Overrides {
         if before.is_some_and(|before| order(&before.register) >= order(&register)) {
             return false;
         }
-        let is_in_force = register.value.as_ref().is_some_and(|o| !o.has_ended(now));
+        let phase = register.value.as_ref().map(|o| o.phase(now));
         let pool = register.pool.clone();
         let entry = Entry {
             register,
-            is_in_force,
+            phase: phase.unwrap_or(Phase::Over),
         };
         self.by_pool.insert(pool, entry);
         true
     }
 
-    /// A pool's override.
+    /// A pool's override that is in force.
     pub fn of(&self, pool: &str) -> Option<&Override> {
-        self.by_pool.get(pool).and_then(Entry::in_force)
+        self.by_pool.get(pool)?.in_phase(Phase::InForce)
+    }
+
+    /// A pool's override that begins later.
+    pub fn planned(&self, pool: &str) -> Option<&Override> {
+        self.by_pool.get(pool)?.in_phase(Phase::Planned)
+    }
+
+    /// A pool's override that is in force or planned.
+    pub fn standing(&self, pool: &str) -> Option<&Override> {
+        self.by_pool.get(pool).and_then(Entry::standing)
     }
 
     /// A pool's register.
@@ -156,10 +179,10 @@ impl Overrides {
         self.by_pool.values().map(|entry| &entry.register)
     }
 
-    /// All overrides in force, by pool name.
+    /// All overrides that are in force or planned, by pool name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Override)> {
         let entries = self.by_pool.iter();
-        entries.filter_map(|(pool, entry)| Some((&**pool, entry.in_force()?)))
+        entries.filter_map(|(pool, entry)| Some((&**pool, entry.standing()?)))
     }
 
     /// Those of pools that are none of these.
@@ -171,30 +194,62 @@ impl Overrides {
         self.iter().filter(move |(pool, _)| !pools.contains(pool))
     }
 
+    /// Begins what is due by `now`, in Unix seconds; returns the pools it was about.
+    pub fn begin(&mut self, now: u64) -> Vec<Box<str>> {
+        let is_due = |o: &Override| o.begins.is_none_or(|begins| begins <= now);
+        self.go_on(|o| is_due(o).then_some(Phase::InForce))
+    }
+
     /// Ends what is over by `now`, in Unix seconds; returns the pools it was about.
     pub fn expire(&mut self, now: u64) -> Vec<Box<str>> {
-        let mut ended = Vec::new();
+        self.go_on(|o| (o.phase(now) == Phase::Over).then_some(Phase::Over))
+    }
+
+    /// Goes on with the overrides for which there is a later phase; returns their pools.
+    fn go_on(&mut self, next: impl Fn(&Override) -> Option<Phase>) -> Vec<Box<str>> {
+        let mut changed = Vec::new();
         for (pool, entry) in &mut self.by_pool {
-            if entry.in_force().is_some_and(|o| o.has_ended(now)) {
-                entry.is_in_force = false;
-                ended.push(pool.clone());
+            let next = entry.standing().and_then(&next);
+            if let Some(phase) = next.filter(|next| *next > entry.phase) {
+                entry.phase = phase;
+                changed.push(pool.clone());
             }
         }
-        ended
+        changed
+    }
+
+    /// The pools whose override has begun later than it was set, and not ended.
+    pub fn begun(&self) -> impl Iterator<Item = &str> {
+        let overrides = self.by_pool.iter();
+        let has_begun = |o: &Override| o.begins.is_some();
+        overrides.filter_map(move |(pool, entry)| {
+            let in_force = entry.in_phase(Phase::InForce);
+            in_force.is_some_and(has_begun).then_some(&**pool)
+        })
     }
 
     /// The pools whose override has ended by itself.
     pub fn ended(&self) -> impl Iterator<Item = &str> {
-        let has_ended = |entry: &Entry| entry.register.value.is_some() && !entry.is_in_force;
+        let has_ended = |entry: &Entry| entry.in_phase(Phase::Over).is_some();
         let entries = self.by_pool.iter();
         entries.filter_map(move |(pool, entry)| has_ended(entry).then_some(&**pool))
     }
 
-    /// Ends a pool's override, whatever the clock says: it had ended in the last run.
-    pub fn end(&mut self, pool: &str) {
+    /// Goes on with a pool's override as far as it was in the last run, whatever the clock says.
+    fn resume(&mut self, pool: &str, phase: Phase) {
         if let Some(entry) = self.by_pool.get_mut(pool) {
-            entry.is_in_force = false;
+            entry.phase = entry.phase.max(phase);
         }
+    }
+
+    /// Begins a pool's override, whatever the clock says: it had begun in the last run.
+    pub fn resume_begun(&mut self, pool: &str) {
+        self.resume(pool, Phase::InForce);
+    }
+
+    /// Ends a pool's override, whatever the clock says: it had ended in the last run.
+    pub fn resume_ended(&mut self, pool: &str) {
+        self.resume(pool, Phase::Over);
     }
 
     /// A hash of the registers of some pools: equal on machines that hold the same.
@@ -207,10 +262,14 @@ impl Overrides {
                 let Override {
                     state,
                     since,
+                    begins,
                     until,
                     reason,
                 } = value;
                 text.push_str(&format!("{} {since} {until:?} {reason:?}", state.as_str()));
+                if let Some(begins) = begins {
+                    text.push_str(&format!(" {begins}"));
+                }
             }
             text.push('\n');
         }
@@ -219,14 +278,25 @@ impl Overrides {
 }
 
 impl Override {
-    fn has_ended(&self, now: u64) -> bool {
-        self.until.is_some_and(|until| until <= now)
+    fn phase(&self, now: u64) -> Phase {
+        match (self.begins, self.until) {
+            (_, Some(until)) if until <= now => Phase::Over,
+            (Some(begins), _) if begins > now => Phase::Planned,
+            _ => Phase::InForce,
+        }
     }
 }
 
 impl Entry {
-    fn in_force(&self) -> Option<&Override> {
-        self.register.value.as_ref().filter(|_| self.is_in_force)
+    fn in_phase(&self, phase: Phase) -> Option<&Override> {
+        self.register.value.as_ref().filter(|_| self.phase == phase)
+    }
+
+    fn standing(&self) -> Option<&Override> {
+        self.register
+            .value
+            .as_ref()
+            .filter(|_| self.phase != Phase::Over)
     }
 }
 
@@ -269,6 +339,7 @@ mod tests {
         Override {
             state: Forced::Drain,
             since: 100,
+            begins: None,
             until,
             reason: "".into(),
         }
@@ -298,6 +369,47 @@ mod tests {
     }
 
     #[test]
+    fn planned_overrides_begin_once_and_never_go_back() {
+        let planned = |begins, until| Override {
+            begins: Some(begins),
+            ..drain(until)
+        };
+        let mut overrides = Overrides::default();
+        overrides.set("a", planned(200, Some(260)), "n", at(100));
+        assert_eq!((overrides.of("a"), overrides.begun().count()), (None, 0));
+        assert!(overrides.planned("a").is_some() && overrides.standing("a").is_some());
+        assert!(overrides.begin(199).is_empty());
+        assert_eq!(overrides.begin(200), ["a".into()]);
+        assert!(overrides.begin(200).is_empty());
+        assert!(overrides.of("a").is_some() && overrides.planned("a").is_none());
+        assert!(overrides.begin(100).is_empty() && overrides.expire(100).is_empty());
+        assert_eq!(overrides.begun().collect::<Vec<_>>(), ["a"]);
+        assert_eq!(overrides.expire(260), ["a".into()]);
+        assert_eq!(overrides.ended().collect::<Vec<_>>(), ["a"]);
+        // One that another machine had ordered, and that is over when it comes.
+        let mut late = Overrides::default();
+        let register = overrides.register("a").expect("a tombstone").clone();
+        late.merge(register.clone(), 260);
+        assert_eq!(late.standing("a"), None);
+        let mut early = Overrides::default();
+        early.merge(register, 150);
+        assert!(early.planned("a").is_some());
+        // Both ends slept through.
+        assert_eq!(early.begin(300), ["a".into()]);
+        assert_eq!(early.expire(300), ["a".into()]);
+        // Taken back before it begins, or replaced.
+        early.set("a", planned(500, None), "n", at(400));
+        assert!(early.clear("a", "n", at(401)).is_some());
+        assert!(early.begin(500).is_empty());
+        early.set("a", drain(None), "n", at(600));
+        early.set("a", planned(700, None), "n", at(601));
+        assert_eq!(early.of("a"), None, "the later order stands");
+        let digest = early.digest(|_| true);
+        early.set("a", planned(701, None), "n", at(601));
+        assert_ne!(early.digest(|_| true), digest);
+    }
+
+    #[test]
     fn a_writer_whose_clock_is_behind_still_comes_last() {
         let mut overrides = Overrides::default();
         let ahead = overrides.set("a", drain(None), "z", at(200));
@@ -312,6 +424,7 @@ mod tests {
     enum Step {
         Set {
             node: usize,
+            begins_after: Option<u64>,
             ends_after: Option<u64>,
         },
         Clear {
@@ -329,8 +442,16 @@ mod tests {
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
-            (0..3_usize, proptest::option::of(1..20_u64))
-                .prop_map(|(node, ends_after)| Step::Set { node, ends_after }),
+            (
+                0..3_usize,
+                proptest::option::of(1..10_u64),
+                proptest::option::of(1..20_u64)
+            )
+                .prop_map(|(node, begins_after, ends_after)| Step::Set {
+                    node,
+                    begins_after,
+                    ends_after
+                }),
             (0..3_usize).prop_map(|node| Step::Clear { node }),
             (0..3_usize, 0..3_usize).prop_map(|(from, to)| Step::Deliver { from, to }),
             (1..10_u64).prop_map(|seconds| Step::Wait { seconds }),
@@ -351,10 +472,12 @@ mod tests {
             let mut history = [0; 3].map(|_| Vec::<Register>::new());
             for step in steps {
                 match step {
-                    Step::Set { node, ends_after } => {
+                    Step::Set { node, begins_after, ends_after } => {
                         let here = at(now + skew[node]);
-                        let until = ends_after.map(|after| here.unix() + after);
-                        let register = machines[node].set("a", drain(until), &node.to_string(), here);
+                        let begins = begins_after.map(|after| here.unix() + after);
+                        let until = ends_after.map(|after| begins.unwrap_or(here.unix()) + after);
+                        let override_ = Override { begins, ..drain(until) };
+                        let register = machines[node].set("a", override_, &node.to_string(), here);
                         history[node].push(register);
                     }
                     Step::Clear { node } => {
@@ -374,11 +497,12 @@ mod tests {
                     Step::Wait { seconds } => now += seconds,
                 }
                 for (machine, skew) in machines.iter_mut().zip(skew) {
+                    machine.begin(now + skew);
                     machine.expire(now + skew);
                     let in_force = machine.of("a").cloned();
                     let latest = machine.register("a").and_then(|r| r.value.clone());
                     prop_assert!(in_force.is_none() || in_force == latest);
-                    prop_assert!(in_force.is_none_or(|o| !o.has_ended(now + skew)));
+                    prop_assert!(in_force.is_none_or(|o| o.phase(now + skew) == Phase::InForce));
                 }
             }
             let all: Vec<Register> = history.concat();

@@ -59,6 +59,7 @@ impl Client {
 pub struct Records {
     wire: Box<[u8]>,
     n: u16,
+    ttl: u32,
     /// Octets of one record.
     record_len: u16,
     /// Empty if all are of one pool.
@@ -86,6 +87,7 @@ impl Records {
             record_len: (wire.len() / addresses.len().max(1)) as u16,
             wire: wire.into(),
             n: addresses.len() as u16,
+            ttl,
             owners: Box::default(),
         }
     }
@@ -110,6 +112,11 @@ impl Records {
     /// How many there are.
     pub fn n(&self) -> u16 {
         self.n
+    }
+
+    /// Their TTL.
+    pub fn ttl(&self) -> u32 {
+        self.ttl
     }
 
     /// The pool of each address where they are of several, by its position among [`PoolAnswer::together`].
@@ -145,6 +152,8 @@ pub struct PoolAnswer {
     pub together: Box<[Counted]>,
     /// One selection of endpoints, or [`N_VARIANTS`] shared by client prefix.
     pub variants: Arc<[Records]>,
+    /// The pool whose possible change makes the TTL less than the name's most.
+    pub ttl_limited_by: Option<PoolIx>,
 }
 
 /// A pool of an answer of several, with its counter of `answers_total` among those of the name.
@@ -204,6 +213,8 @@ pub struct FamilyAnswers {
     /// By key past those of `answers`: client subnets are passed over for the packet's source, as nothing is
     /// known of them. A source of which nothing is known either has the answer of the key that is here.
     pub passed_over: Arc<[u32]>,
+    /// The smallest TTL that an answer of the name can have.
+    pub least_ttl: u32,
     /// Whether more pools are down than `max_down` allows, so that what probes say is ignored.
     pub ignores_probes: bool,
 }

@@ -16,6 +16,8 @@ use crate::base::rank::Order;
 use crate::base::rank::Policy;
 use crate::base::rank::RankList;
 use crate::base::rank::Share;
+use crate::config::model::TtlRange;
+use crate::config::safety::MaxDown;
 use crate::geo::answer_table::AnswerTable;
 use crate::geo::rank::first_group;
 use crate::geo::rank_table::RankTable;
@@ -35,6 +37,7 @@ use crate::state::multivalue::Part;
 use crate::state::plan::Plan;
 use crate::state::snapshot::Snapshot;
 use crate::state::snapshot::SteeredNow;
+use crate::state::ttl::Ttls;
 use crate::steer;
 use crate::steer::AllDown;
 use crate::steer::Choice;
@@ -222,6 +225,7 @@ fn is_unchanged(now: &[PoolNow], then: &[PoolNow], family: Family) -> bool {
         now == then
             || (now.status[family] == then.status[family]
                 && now.admitted[family] == then.admitted[family]
+                && now.horizon[family] == then.horizon[family]
                 && now.forced == then.forced
                 && now.endpoints.is_empty() == then.endpoints.is_empty()
                 && now.usable(family) == then.usable(family))
@@ -236,7 +240,7 @@ struct AnswerKey {
     table: *const RankTable,
     all_down: AllDown,
     all_down_of_rules: Box<[Option<AllDown>]>,
-    ttl: u32,
+    ttl: TtlRange,
     order: Order,
     max_addresses: usize,
     is_by_name: bool,
@@ -334,9 +338,10 @@ impl Builder<'_> {
             })
         };
         let mut key_of_rank: Vec<u32> = table.ranks().iter().map(choose).collect();
+        let ttls = self.ttls(key, spec, &views);
         let answers = choices.iter();
         let answers: Arc<[Answer]> = answers
-            .map(|choice| self.answer(ix, &views, choice))
+            .map(|choice| self.answer(ix, &views, &ttls, choice))
             .collect();
         let passed_over = pass_over(table.ranks(), &mut key_of_rank, &answers);
         let key_of_rank: Arc<[u32]> = key_of_rank.into();
@@ -347,8 +352,23 @@ impl Builder<'_> {
             answer_table,
             answers,
             passed_over,
+            least_ttl: ttls.least(),
             ignores_probes: views.iter().any(|view| view.ignores_probes),
         }
+    }
+
+    fn ttls<'v>(&self, key: &AnswerKey, spec: &Spec, views: &[View<'v>]) -> Ttls<'v> {
+        // With a bound on those that are down, any pool can come to change what the others are worth.
+        let is_bounded = self.plan.config.process.safety.max_down != MaxDown::OFF;
+        let is_settled = |pool: PoolIx| {
+            let is_whole = |view: &View<'_>| {
+                view.status(pool) == PoolStatus::Up
+                    && view.pools[pool.index()].admitted[key.family] == Admitted::ALL
+            };
+            !is_bounded && views.iter().all(is_whole)
+        };
+        let of_name = spec.all_sites().map(|site| site.pool);
+        Ttls::new(key.ttl, views[0].pools, key.family, of_name, is_settled)
     }
 
     fn known_answer_table(
@@ -364,16 +384,23 @@ impl Builder<'_> {
         })
     }
 
-    fn answer(&mut self, ix: SteeredIx, views: &[View<'_>], choice: &Choice<Answering>) -> Answer {
+    fn answer(
+        &mut self,
+        ix: SteeredIx,
+        views: &[View<'_>],
+        ttls: &Ttls<'_>,
+        choice: &Choice<Answering>,
+    ) -> Answer {
         match choice {
             Choice::NoData => Choice::NoData,
             Choice::ServFail => Choice::ServFail,
             Choice::Pools((true, members)) => {
-                Choice::Pools([self.answer_together(ix, views, members)].into())
+                Choice::Pools([self.answer_together(ix, views, ttls, members)].into())
             }
             Choice::Pools((false, shares)) => {
                 let shares = shares.iter();
-                let pools = shares.map(|(share, at, _)| self.pool_answer(ix, views, *share, *at));
+                let pools = shares
+                    .map(|(share, at, _)| self.pool_answer(ix, &views[*at], ttls, *share, *at));
                 Choice::Pools(pools.collect())
             }
         }
@@ -382,13 +409,14 @@ impl Builder<'_> {
     fn pool_answer(
         &mut self,
         ix: SteeredIx,
-        views: &[View<'_>],
+        view: &View<'_>,
+        ttls: &Ttls<'_>,
         share: Share,
         at: ViewIx,
     ) -> PoolAnswer {
         let steered = self.plan.steered(ix);
-        let (pool, view) = (share.pool, &views[at]);
-        let (ttl, max_addresses) = (steered.ttl, steered.max_addresses);
+        let (pool, max_addresses) = (share.pool, steered.max_addresses);
+        let (ttl, ttl_limited_by) = ttls.of(std::iter::once(pool));
         let now = &view.pools[pool.index()];
         let key = (pool, view.family, ttl, max_addresses, at);
         let variants = self.records.entry(key);
@@ -403,6 +431,7 @@ impl Builder<'_> {
             counter: self.plan.counters.slot(ix, pool).unwrap_or(u32::MAX),
             together: Box::default(),
             variants: Arc::clone(variants),
+            ttl_limited_by,
         }
     }
 
@@ -411,11 +440,13 @@ impl Builder<'_> {
         &mut self,
         ix: SteeredIx,
         views: &[View<'_>],
+        ttls: &Ttls<'_>,
         members: &[Viewed],
     ) -> PoolAnswer {
         let steered = self.plan.steered(ix);
         let (first, at, _) = members[0];
-        let (family, ttl, max_addresses) = (views[at].family, steered.ttl, steered.max_addresses);
+        let (family, max_addresses) = (views[at].family, steered.max_addresses);
+        let (ttl, ttl_limited_by) = ttls.of(members.iter().map(|(share, ..)| share.pool));
         let counted = |(share, ..): &Viewed| Counted {
             pool: share.pool,
             counter: self.plan.counters.slot(ix, share.pool).unwrap_or(u32::MAX),
@@ -441,6 +472,7 @@ impl Builder<'_> {
             counter: together[0].counter,
             together,
             variants: Arc::clone(variants),
+            ttl_limited_by,
         }
     }
 }

@@ -89,6 +89,7 @@ fn with_table(
 ) -> Arc<FamilyAnswers> {
     match made.iter().find(|(job, _)| job.is_for(family)) {
         Some((_, answer_table)) if family.answer_table.is_none() => Arc::new(FamilyAnswers {
+            least_ttl: family.least_ttl,
             table: Arc::clone(&family.table),
             key_of_rank: Arc::clone(&family.key_of_rank),
             answer_table: Some(Arc::clone(answer_table)),

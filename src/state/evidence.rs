@@ -12,6 +12,7 @@ use crate::config::model::Endpoint;
 use crate::config::model::MinHealthy;
 use crate::config::model::Pool;
 use crate::config::model::Steered;
+use crate::health::horizon::Horizon;
 use crate::health::overrides::Forced;
 use crate::state::membership::Membership;
 use crate::state::plan::Plan;
@@ -34,6 +35,9 @@ pub struct Evidence {
     pub unproven: Vec<PoolStatus>,
     /// The share of its clients that a pool takes in each family; all for pools beyond the end.
     pub admitted: Vec<PerFamily<Admitted>>,
+    /// For how long each pool is known to stay as it is in each family; for pools beyond the end that is not
+    /// known.
+    pub horizons: Vec<PerFamily<Option<Horizon>>>,
     /// The pools that were up last.
     pub last_up: Arc<LastUp>,
 }
@@ -55,6 +59,9 @@ pub struct PoolNow {
     pub admitted: PerFamily<Admitted>,
     /// The share of clients that it takes while it stands by; `None`: it does not stand by.
     pub standby: Option<Admitted>,
+    /// For how long it is known to stay as it is in each family; `None`: that is not known, or longer than any
+    /// TTL.
+    pub horizon: PerFamily<Option<Horizon>>,
     /// How many endpoints of a family must be up.
     min_healthy: MinHealthy,
 }
@@ -131,6 +138,7 @@ impl PoolNow {
             status,
             admitted: admitted.copied().unwrap_or_default(),
             standby: config.standby,
+            horizon: evidence.horizons.get(ix).copied().unwrap_or_default(),
             min_healthy: config.min_healthy,
         }
     }

@@ -12,6 +12,7 @@ pub mod derive;
 pub mod evidence;
 pub mod external;
 pub mod guard;
+pub mod horizon;
 pub mod membership;
 mod multivalue;
 pub mod object;
@@ -23,6 +24,7 @@ pub mod snapshot;
 pub mod source;
 pub mod sources;
 pub mod stranded;
+mod ttl;
 
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -87,6 +87,11 @@ impl Ramps {
         phases.any(|phase| phase.admitted(before) != phase.admitted(now))
     }
 
+    /// How long a pool's share stays what it is, if no probe fails; `None`: no ramp is under way.
+    pub fn next_step(&self, pool: &str, family: Family) -> Option<Duration> {
+        self.pools.get(pool)?[family].next_step(self.now)
+    }
+
     /// Takes a failed probe: a ramp that is under way starts over. Returns whether one is.
     pub fn probe_failed(&mut self, pool: &str, family: Family) -> bool {
         match self.pools.get_mut(pool).map(|phases| &mut phases[family]) {
@@ -162,6 +167,15 @@ impl Phase {
         let step = since.as_nanos() * n_steps / length.as_nanos().max(1);
         let step = STEPS.get(usize::try_from(step).unwrap_or(usize::MAX));
         step.copied().unwrap_or_default()
+    }
+
+    fn next_step(self, now: Duration) -> Option<Duration> {
+        let Self::Ramping { since, length } = self else {
+            return None;
+        };
+        let ends = (1..=STEPS.len() as u32).map(|n| since + length * n / STEPS.len() as u32);
+        ends.map(|end| end.saturating_sub(now))
+            .find(|remaining| !remaining.is_zero())
     }
 }
 

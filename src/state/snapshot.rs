@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use crate::base::ix::SteeredIx;
 use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
 use crate::state::answers::FamilyAnswers;
@@ -31,6 +32,14 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// The TTL of what depends on all pools of a steered name: no answer of it has a smaller one.
+    pub fn steered_ttl(&self, ix: SteeredIx) -> u32 {
+        let now = self.steered.get(ix.index());
+        let families = now.into_iter().flat_map(|now| now.families.iter());
+        let ttls = families.map(|family| family.least_ttl);
+        ttls.min().unwrap_or_default()
+    }
+
     /// The pools as clients have them that the vantages of a region judge for.
     pub fn pools_in(&self, region: Option<u16>) -> &[PoolNow] {
         let regional = region.and_then(|region| self.regional.get(usize::from(region)));

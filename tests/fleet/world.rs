@@ -712,6 +712,7 @@ impl World {
         let override_ = Override {
             state,
             since: moment.unix(),
+            begins: None,
             until: seconds.map(|seconds| moment.unix() + seconds),
             reason: format!("order of {}", self.now).into(),
         };

@@ -29,6 +29,7 @@ mod signals;
 mod sources;
 mod steering;
 mod transfer;
+mod ttl;
 mod types;
 mod updates;
 mod vantage;

@@ -106,6 +106,8 @@ pub enum Event {
         pool: Box<str>,
         state: Forced,
         reason: Box<str>,
+        /// How long until it begins; `None`: it has begun.
+        begins_in: Option<u64>,
         /// How long it holds; `None`: until it is cleared.
         seconds: Option<u64>,
         /// The token that set it.
@@ -121,6 +123,8 @@ pub enum Event {
         node: Box<str>,
         override_: Option<Override>,
     },
+    /// A planned override has begun.
+    OverrideBegun { pool: Box<str> },
     /// An override has expired.
     OverrideExpired { pool: Box<str> },
     /// An ownership record of external-dns cannot be in the zone.
@@ -231,9 +235,21 @@ impl Event {
                 pool,
                 state,
                 reason,
+                begins_in: None,
                 seconds,
                 by,
             } => info!(%pool, state = state.as_str(), reason, seconds, by, "override set"),
+            Self::OverrideSet {
+                pool,
+                state,
+                reason,
+                begins_in,
+                seconds,
+                by,
+            } => info!(
+                %pool, state = state.as_str(), reason, begins_in, seconds, by,
+                "override planned: it begins later"
+            ),
             Self::OverrideCleared { pool, by } => info!(%pool, by, "override cleared"),
             Self::OverrideOrphaned { pool, state } => {
                 warn!(%pool, state = state.as_str(), "{ORPHANED}");
@@ -249,6 +265,7 @@ impl Event {
             Self::OverrideHeard { pool, node, .. } => {
                 info!(%pool, %node, "override ended by another node");
             }
+            Self::OverrideBegun { pool } => info!(%pool, "planned override begins"),
             Self::OverrideExpired { pool } => info!(%pool, "override expired"),
             Self::OwnershipNotAnswered { owner, reason } => warn!(
                 %owner, reason,

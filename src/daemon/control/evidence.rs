@@ -34,6 +34,9 @@ use crate::probe::witness::witness_pairs;
 use crate::state::evidence;
 use crate::state::evidence::LastUp;
 use crate::state::evidence::PoolNow;
+use crate::state::horizon::Change;
+use crate::state::horizon::Horizons;
+use crate::state::horizon::Sources;
 use crate::state::membership::Membership;
 use crate::state::plan::Plan;
 use crate::state::ramp::Ramps;
@@ -99,6 +102,7 @@ pub struct Evidence {
     members: Membership,
     last_up: Arc<LastUp>,
     ramps: Ramps,
+    horizons: Horizons,
     /// Whether the first round of probes is in.
     is_ready: bool,
     /// Whether the process began without verdicts of a run before.
@@ -121,6 +125,7 @@ impl Evidence {
             members: start.members.clone(),
             last_up: Arc::clone(&start.last_up),
             ramps: start.ramps.clone(),
+            horizons: start.horizons.clone(),
             is_ready,
             is_fresh_start: start.is_fresh,
         }
@@ -160,6 +165,17 @@ impl Evidence {
             }
         }
         effects.flipped_in_regions(&mut health_table);
+        let overrides = self.overrides.read();
+        let sources = Sources {
+            health_table: &health_table,
+            overrides: &overrides,
+            ramps: &self.ramps,
+        };
+        for observation in observations {
+            let pool = &observation.target.pool;
+            effects.horizon_changed(self.horizons.check(pool, sources));
+        }
+        drop(overrides);
         if !self.is_ready && !health_table.is_awaiting() {
             self.is_ready = true;
             effects.events.push(Event::Ready);
@@ -186,6 +202,7 @@ impl Evidence {
     /// Goes on with the ramps.
     fn advance(&mut self, now: Moment) -> Effects {
         let mut effects = Effects::default();
+        self.horizons.advance(now);
         if self.ramps.advance(now.elapsed) {
             effects.publish = Urgency::Now;
         }
@@ -219,11 +236,22 @@ impl Evidence {
         effects
             .events
             .extend(changes.into_iter().map(Event::Vantage));
-        let expired = self.overrides.write().expire(now.unix());
+        let mut overrides = self.overrides.write();
+        let (begun, expired) = (overrides.begin(now.unix()), overrides.expire(now.unix()));
+        drop(overrides);
+        for pool in begun {
+            effects.overridden(Event::OverrideBegun { pool });
+        }
         for pool in expired {
             effects.overridden(Event::OverrideExpired { pool });
         }
         self.tick_fleet(now, &mut effects);
+        let (health_table, overrides) = (self.health_table.read(), self.overrides.read());
+        effects.horizon_changed(self.horizons.check_all(Sources {
+            health_table: &health_table,
+            overrides: &overrides,
+            ramps: &self.ramps,
+        }));
         effects
     }
 
@@ -250,9 +278,12 @@ impl Evidence {
             pool: pool.into(),
             state: override_.state,
             reason: override_.reason.clone(),
-            seconds: override_
-                .until
-                .map(|until| until.saturating_sub(now.unix())),
+            begins_in: override_
+                .begins
+                .map(|begins| begins.saturating_sub(now.unix())),
+            seconds: override_.until.map(|until| {
+                until.saturating_sub(override_.begins.unwrap_or_default().max(now.unix()))
+            }),
             by: by.into(),
         });
         let node = self.node();
@@ -289,11 +320,12 @@ impl Evidence {
             members: self.members.clone(),
             last_up: Arc::clone(&self.last_up),
             ramps: std::mem::take(&mut self.ramps),
+            horizons: std::mem::take(&mut self.horizons),
             is_fresh: self.is_fresh_start && !self.is_ready,
         };
         let (health_table, overrides) = (self.health_table.read(), self.overrides.read());
         let evidence = of(plan, &health_table, &overrides, &mut start);
-        self.ramps = start.ramps;
+        (self.ramps, self.horizons) = (start.ramps, start.horizons);
         self.last_up = Arc::clone(&evidence.last_up);
         evidence
     }
@@ -330,12 +362,14 @@ pub struct Start {
     pub last_up: Arc<LastUp>,
     /// The ramps under way.
     pub ramps: Ramps,
+    /// For how long pools are known to stay as they are.
+    pub horizons: Horizons,
     /// Whether nothing was ever probed: until the first round of probes is in, pools that would rank behind
     /// those known to be up (`unproven = "behind"`) count as up, since none is better known than another.
     pub is_fresh: bool,
 }
 
-/// What is known of a plan's pools; the ramps of `start` follow it.
+/// What is known of a plan's pools; the ramps and horizons of `start` follow it.
 pub fn of(
     plan: &Plan,
     health_table: &HealthTable,
@@ -376,6 +410,7 @@ pub fn of(
             .collect(),
         unproven: pools.map(unproven).collect(),
         admitted: Vec::new(),
+        horizons: Vec::new(),
         members: start.members.clone(),
         last_up: Arc::clone(&start.last_up),
     };
@@ -390,6 +425,12 @@ pub fn of(
         }
     }
     evidence.admitted = start.ramps.follow(plan, &evidence);
+    let sources = Sources {
+        health_table,
+        overrides,
+        ramps: &start.ramps,
+    };
+    evidence.horizons = start.horizons.follow(plan, &start.members, sources);
     evidence
 }
 
@@ -432,6 +473,16 @@ impl Effects {
         self.events.push(event);
     }
 
+    /// Adds those of a change of horizons.
+    fn horizon_changed(&mut self, change: Change) {
+        let publish = match change {
+            Change::None => Urgency::No,
+            Change::Longer => Urgency::Soon,
+            Change::Shorter => Urgency::Now,
+        };
+        self.publish = self.publish.max(publish);
+    }
+
     /// Adds those of a change of an override.
     pub(super) fn overridden(&mut self, event: Event) {
         self.publish = Urgency::Now;
@@ -442,6 +493,7 @@ impl Effects {
 
 #[cfg(test)]
 mod tests {
+    use std::cmp::Ordering;
     use std::time::Duration;
 
     use super::*;
@@ -516,6 +568,7 @@ pools = ["a", "b"]
         Override {
             state: Forced::Drain,
             since: 1_000,
+            begins: None,
             until,
             reason: "maintenance".into(),
         }
@@ -588,6 +641,7 @@ pools = ["a", "b"]
                 pool: "a".into(),
                 state: Forced::Drain,
                 reason: "maintenance".into(),
+                begins_in: None,
                 seconds: Some(60),
                 by: "ops".into(),
             }]
@@ -618,6 +672,114 @@ pools = ["a", "b"]
             .expect("there is one");
         assert!(effects.save_overrides);
         assert_eq!(forced(&mut evidence), [None; 2]);
+    }
+
+    #[test]
+    fn a_planned_drain_begins_later_and_lasts_from_there() {
+        let plan = plan(POOLS);
+        let mut evidence = start(&plan);
+        let served = fixture::snapshot(self::plan(POOLS), &evidence.of(&plan));
+        let planned = |begins, until| Override {
+            begins: Some(begins),
+            ..drain(until)
+        };
+        let order = |evidence: &mut Evidence, override_, seconds| {
+            evidence
+                .set_override("a", override_, false, "ops", &served, at(seconds))
+                .expect("b is left")
+        };
+        let effects = order(&mut evidence, planned(1_300, Some(1_360)), 0);
+        assert!(effects.save_overrides);
+        assert_eq!(
+            effects.events,
+            [Event::OverrideSet {
+                pool: "a".into(),
+                state: Forced::Drain,
+                reason: "maintenance".into(),
+                begins_in: Some(300),
+                seconds: Some(60),
+                by: "ops".into(),
+            }]
+        );
+        let forced = |evidence: &mut Evidence| evidence.of(&plan).forced[0];
+        for (seconds, expected, event) in [
+            (299, None, None),
+            (
+                300,
+                Some(Forced::Drain),
+                Some(Event::OverrideBegun { pool: "a".into() }),
+            ),
+            // What has begun goes on where the clock is set back.
+            (200, Some(Forced::Drain), None),
+            (359, Some(Forced::Drain), None),
+            (360, None, Some(Event::OverrideExpired { pool: "a".into() })),
+            (200, None, None),
+        ] {
+            let effects = evidence.tick(at(seconds));
+            assert_eq!(effects.save_overrides, event.is_some(), "{seconds}");
+            assert_eq!(effects.events, event.as_slice(), "{seconds}");
+            assert_eq!(forced(&mut evidence), expected, "{seconds}");
+        }
+
+        // Another order takes its place, and it can be taken back before it begins.
+        order(&mut evidence, planned(1_500, None), 400);
+        order(&mut evidence, planned(1_700, None), 401);
+        assert_eq!(evidence.tick(at(500)), Effects::default());
+        let effects = evidence
+            .clear_override("a", "ops", at(501))
+            .expect("there is one");
+        assert_eq!(
+            effects.events,
+            [Event::OverrideCleared {
+                pool: "a".into(),
+                by: "ops".into()
+            }]
+        );
+        assert_eq!(evidence.tick(at(700)), Effects::default());
+        assert_eq!(forced(&mut evidence), None);
+    }
+
+    #[test]
+    fn ttls_fall_at_once_and_rise_with_the_next_tick() {
+        let text = POOLS.replace(
+            "port = 80",
+            "port = 80\ninterval = \"10s\"\nfailure_threshold = 3",
+        );
+        let text = format!("{text}ttl = {{ min = \"5s\", max = \"60s\" }}\n");
+        let plan = plan(&text);
+        let mut evidence = start(&plan);
+        let meters = Meters::new();
+        let mut ttls = Vec::<u32>::new();
+        let results = "ggggbgbgbgbbgbbbbbgbgg";
+        for (result, now) in results.chars().zip((0..).step_by(10)) {
+            let result = match result {
+                'g' => ProbeResult::Success,
+                _ => unfit(),
+            };
+            let effects = evidence.observe(&[observation(&plan, 0, result)], at(now), &meters);
+            let horizon = evidence.of(&plan).horizons[0].v4;
+            let ttl = horizon.expect("it is probed").seconds;
+            // Where the endpoint changes, that is published in any case.
+            if let Some(before) = ttls.last().filter(|_| effects.events.is_empty()) {
+                let expected = match ttl.cmp(before) {
+                    Ordering::Less => Urgency::Now,
+                    Ordering::Equal => Urgency::No,
+                    Ordering::Greater => Urgency::Soon,
+                };
+                assert_eq!(effects.publish, expected, "{ttl} after {before}");
+            }
+            ttls.push(ttl);
+            for second in now..now + 10 {
+                let effects = evidence.tick(at(second));
+                assert_eq!(effects.publish, Urgency::No, "it does not count down");
+            }
+        }
+        assert_eq!(
+            ttls,
+            [
+                18, 18, 18, 18, 9, 18, 9, 18, 9, 18, 9, 5, 18, 9, 5, 9, 9, 9, 5, 9, 5, 18
+            ]
+        );
     }
 
     #[test]

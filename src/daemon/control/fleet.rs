@@ -38,12 +38,12 @@ impl Evidence {
         let heard = member.hear(incoming, &mut health_table, &mut overrides, now);
         for register in heard.merged {
             effects.save_overrides = true;
-            let is_in_force = overrides.of(&register.pool).is_some();
-            if is_in_force || pools_before.contains(&register.pool) {
+            let is_standing = overrides.standing(&register.pool).is_some();
+            if is_standing || pools_before.contains(&register.pool) {
                 effects.overridden(Event::OverrideHeard {
                     pool: register.pool,
                     node: register.stamp.node,
-                    override_: register.value.filter(|_| is_in_force),
+                    override_: register.value.filter(|_| is_standing),
                 });
             }
         }
@@ -189,6 +189,7 @@ mod tests {
         let drain = Override {
             state: Forced::Drain,
             since: 1_001,
+            begins: None,
             until: Some(1_060),
             reason: "maintenance".into(),
         };

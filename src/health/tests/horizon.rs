@@ -237,3 +237,54 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_endpoint_goes_down_with_its_first_monitor_and_comes_up_with_its_last() {
+    let target = |name: &str, thresholds: (u32, u32), has_vote| {
+        let monitor = Monitor {
+            name: name.into(),
+            ..slow(Quorum::Any, thresholds.0, thresholds.1)
+        };
+        Arc::new(Target {
+            pool: "west".into(),
+            address: IpAddr::from([192, 0, 2, 10]),
+            monitor: Arc::new(monitor),
+            has_vote,
+        })
+    };
+    let targets = [
+        target("ready", (3, 2), true),
+        target("database", (2, 4), true),
+        target("trial", (1, 1), false),
+    ];
+    let vantage: Arc<str> = "v0".into();
+    let pairs = targets.iter().map(|t| (Arc::clone(t), vantage.clone()));
+    let mut table = HealthTable::new(pairs, LIMITS);
+    for (at, result, expected) in [
+        (0, good(), (0, Down)),
+        (1, good(), (GAP, Down)),
+        (2, good(), (GAP, Down)),
+        (2, bad(), (GAP, Down)),
+        (1, bad(), (0, Down)),
+        (1, bad(), (3 * GAP, Up)),
+        // As long as the one is down, the other one's state makes no difference.
+        (0, bad(), (3 * GAP, Up)),
+        (1, good(), (2 * GAP, Up)),
+    ] {
+        let observation = Observation {
+            target: Arc::clone(&targets[at]),
+            vantage: Arc::clone(&vantage),
+            result,
+            took: Duration::ZERO,
+            load: None,
+        };
+        let now = Moment::default();
+        table.observe(&observation, now);
+        let horizon = table.horizon("west", targets[0].address, now);
+        let horizon = horizon.expect("it has monitors");
+        match horizon.cause {
+            Cause::Probes { to, .. } => assert_eq!((horizon.seconds, to), expected, "{at}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
