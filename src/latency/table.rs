@@ -104,7 +104,11 @@ impl Table {
             self.summary.n_too_few += 1;
             return;
         }
-        let expiry = |row: &Row| row.measured.map(|at| at.saturating_add(limits.max_age) + 1);
+        // The first second at which the row is older than it may be.
+        let expiry = |row: &Row| {
+            let at = row.measured?;
+            Some(at.saturating_add(limits.max_age).saturating_add(1))
+        };
         let expires = pair
             .iter()
             .filter_map(expiry)
@@ -258,6 +262,12 @@ mod tests {
                 expires: Some(5_001),
             }
         );
+    }
+
+    #[test]
+    fn a_time_without_end_is_no_fault() {
+        let table = table(&[row("DE", 1.0, None, Some(u64::MAX))]);
+        assert_eq!(table.summary().expires, Some(u64::MAX));
     }
 
     #[test]
