@@ -247,7 +247,7 @@ impl Compiler<'_> {
         let all = before.specs.iter().zip(&before.tables);
         let kept = all.filter_map(|(spec, table)| {
             let is_by_latency = spec.has_policy(Policy::Latency);
-            let of_table = is_by_latency.then(|| Arc::as_ptr(table));
+            let of_table = is_by_latency.then_some(Arc::as_ptr(table));
             let kept = ((Arc::clone(spec), of_table), Arc::clone(table));
             Some(kept).filter(|_| !is_by_latency || has_times)
         });

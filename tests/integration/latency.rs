@@ -1,6 +1,8 @@
 //! Policy latency from measurement to answer: logs and beacons, `meridian latency import`, the table, reloads.
 
 use std::fs;
+use std::net::SocketAddr;
+use std::net::TcpStream;
 use std::path::Path;
 
 use crate::harness::FRANCE;
@@ -9,6 +11,7 @@ use crate::harness::JAPAN;
 use crate::harness::eventually;
 use crate::harness::http;
 use crate::harness::still_world;
+use crate::secondaries::Peer;
 use crate::secondaries::free_address;
 use crate::secondaries::program;
 use crate::secondaries::start;
@@ -137,29 +140,25 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The page of `deploy/rum` in a real browser, collected by a real nginx.
-#[test]
-fn a_browser_measures_pools_and_its_beacon_is_read() {
-    let (Some(nginx), Some(chromium)) = (program("nginx"), program("chromium")) else {
-        return;
-    };
-    let folder = Folder::new();
-    let address = free_address();
-    let rum = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/rum");
-    let read = |name: &str| fs::read_to_string(rum.join(name)).expect(name);
-    let local = |text: String| {
-        text.replace(
-            "/run/nginx-beacon.sock",
-            &folder.path("sock").to_string_lossy(),
-        )
-        .replace(
-            "/var/log/nginx/beacon.log",
-            &folder.path("beacon.log").to_string_lossy(),
-        )
-    };
+/// A file of `deploy/rum`, with the paths of a test's folder.
+fn rum(folder: &Folder, name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/rum");
+    let text = fs::read_to_string(path.join(name)).expect(name);
+    [
+        ("/run/nginx-beacon.sock", "sock"),
+        ("/var/log/nginx/beacon.log", "beacon.log"),
+    ]
+    .into_iter()
+    .fold(text, |text, (path, name)| {
+        text.replace(path, &folder.path(name).to_string_lossy())
+    })
+}
+
+/// The settings of one nginx that is the site, the collector and both pools.
+fn write_site(folder: &Folder, address: SocketAddr) {
     let pools =
         "https://us-west.example.com/rtt\", \"europe-west\": \"https://europe-west.example.com/rtt";
-    let page = read("beacon.html");
+    let page = rum(folder, "beacon.html");
     assert!(page.contains(pools), "{page}");
     let here = format!(
         "http://{address}/rtt\", \"europe-west\": \"http://localhost:{}/rtt",
@@ -167,7 +166,7 @@ fn a_browser_measures_pools_and_its_beacon_is_read() {
     );
     folder
         .write("www/beacon.html", page.replace(pools, &here))
-        .write("www/beacon.js", read("beacon.js"));
+        .write("www/beacon.js", rum(folder, "beacon.js"));
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .iter()
         .map(|name| format!("{name}_temp_path temporary;\n"))
@@ -178,34 +177,46 @@ fn a_browser_measures_pools_and_its_beacon_is_read() {
             "pid nginx.pid;\nerror_log stderr;\ndaemon off;\nmaster_process off;\nevents {{}}\nhttp {{\n\
              {temporary}access_log off;\ntypes {{ text/html html; text/javascript js; }}\n{}\n\
              server {{\nlisten {address};\nroot www;\n{}\n{}\n}}\n}}\n",
-            local(read("collector-http.conf")),
-            read("pool.conf"),
-            local(read("collector.conf")),
+            rum(folder, "collector-http.conf"),
+            rum(folder, "pool.conf"),
+            rum(folder, "collector.conf"),
         ),
     );
+}
+
+/// A browser that opens a page.
+fn browse(chromium: &Path, folder: &Folder, page: &str) -> Peer {
+    let profile = format!("--user-data-dir={}", folder.path("profile").display());
+    let arguments = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--remote-debugging-port=0",
+        &profile,
+        page,
+    ];
+    start(chromium, &arguments, &folder.path("."))
+}
+
+/// The page of `deploy/rum` in a real browser, collected by a real nginx.
+#[test]
+fn a_browser_measures_pools_and_its_beacon_is_read() {
+    let (Some(nginx), Some(chromium)) = (program("nginx"), program("chromium")) else {
+        return;
+    };
+    let folder = Folder::new();
+    let address = free_address();
+    write_site(&folder, address);
     let root = folder.path(".").to_string_lossy().into_owned();
     let config = folder.path("nginx.conf").to_string_lossy().into_owned();
     let _server = start(&nginx, &["-p", &root, "-c", &config], &folder.path("."));
-    eventually("nginx", || std::net::TcpStream::connect(address).ok());
-    let profile = format!("--user-data-dir={}", folder.path("profile").display());
-    let page = format!("http://{address}/beacon.html");
-    let _browser = start(
-        &chromium,
-        &[
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--remote-debugging-port=0",
-            &profile,
-            &page,
-        ],
-        &folder.path("."),
-    );
+    eventually("nginx", || TcpStream::connect(address).ok());
+    let _browser = browse(&chromium, &folder, &format!("http://{address}/beacon.html"));
     eventually("a beacon", || {
         let log = fs::read_to_string(folder.path("beacon.log")).ok()?;
         log.ends_with('\n').then_some(())
