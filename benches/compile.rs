@@ -152,7 +152,7 @@ fn latency_table(subnets: &[Prefix]) -> String {
             random = random
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1);
-            let rtt = 1.0 + (random >> 40) as f64 / (1 << 24) as f64 * 299.0;
+            let rtt = 1.0 + (random >> 40) as f64 / f64::from(1 << 24) * 299.0;
             let _ = writeln!(
                 text,
                 "{network},pool-{pool},{rtt:.1},57,2026-11-27T12:00:00Z"
