@@ -457,6 +457,7 @@ mod tests {
         );
     }
 
+    #[expect(clippy::too_many_lines, reason = "one table of all cases")]
     #[test]
     fn the_most_specific_rule_wins() {
         let country = "GB".parse().expect("a code");

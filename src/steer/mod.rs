@@ -507,6 +507,7 @@ mod tests {
         assert_eq!(fallen(AllDown::Empty), Choice::NoData);
     }
 
+    #[expect(clippy::too_many_lines, reason = "one table of all cases")]
     #[test]
     fn pools_that_stand_by_come_behind_and_take_a_trickle() {
         let list = rank(false, &[&[(0, 1)], &[(1, 1)], &[(2, 3)], &[(3, 1), (4, 1)]]);
