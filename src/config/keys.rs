@@ -45,7 +45,7 @@ pub(super) const PROCESS_FILE: &[&Keys] = &[
 /// `pools.toml`, top level first.
 pub(super) const POOLS_FILE: &[&Keys] = &[
     &POOLS, &MONITOR, &DAMPING, &LOAD, &POOL, &ENDPOINT, &SOURCE, &REGION, &STEER, &TTL_RANGE,
-    &RULE,
+    &RULE, &ALIAS,
 ];
 
 pub(super) const PROCESS: Keys = Keys {
@@ -199,7 +199,7 @@ pub(super) const KUBERNETES: Keys = Keys {
 pub(super) const POOLS: Keys = Keys {
     title: "pools.toml",
     values: &[],
-    tables: &["monitor", "pool", "region", "steer"],
+    tables: &["monitor", "pool", "region", "steer", "alias"],
 };
 
 pub(super) const MONITOR: Keys = Keys {
@@ -301,6 +301,12 @@ pub(super) const STEER: Keys = Keys {
 pub(super) const TTL_RANGE: Keys = Keys {
     title: "a table `ttl`",
     values: &["min", "max"],
+    tables: &[],
+};
+
+pub(super) const ALIAS: Keys = Keys {
+    title: "[alias.\"NAME\"]",
+    values: &["target", "ttl"],
     tables: &[],
 };
 

@@ -408,6 +408,8 @@ pub struct Pools {
     pub pools: Vec<Pool>,
     /// `[steer.*]`, in file order; owners differ.
     pub steered: Vec<Steered>,
+    /// `[alias.*]`, in file order; owners differ, also from those of steered names.
+    pub aliases: Vec<Alias>,
 }
 
 /// `[region.NAME]`: clients that rules call by one name.
@@ -519,6 +521,21 @@ pub struct Endpoint {
 impl Endpoint {
     /// The largest weight.
     pub const MAX_WEIGHT: u32 = 1_000_000;
+}
+
+/// `[alias."NAME"]`: an owner name whose addresses are those of another name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alias {
+    /// The owner name.
+    pub owner: Name,
+    /// Where it was written, for diagnostics about zones.
+    pub place: Place,
+    /// The other name.
+    pub target: Name,
+    /// The same as a host name: in lower case, without a final dot.
+    pub host: Arc<str>,
+    /// The longest TTL of its answers, in seconds.
+    pub ttl: u32,
 }
 
 /// `[steer."NAME"]`: an owner name whose addresses, or other data, come from a policy.

@@ -19,6 +19,8 @@ use crate::config::model::PoolSource;
 use crate::config::model::Pools;
 use crate::config::names::Name;
 use crate::config::names::Names;
+use crate::config::owners::Owners;
+use crate::config::resolve_alias;
 use crate::config::resolve_kubernetes::KUBERNETES_SOURCE;
 use crate::config::resolve_kubernetes::kubernetes_source;
 use crate::config::resolve_match::NamedRegions;
@@ -67,7 +69,9 @@ pub(super) fn pools(top: &Table<'_>, safety: &Safety) -> Pools {
         .map(|(name, table)| pool(name, table.as_ref()?, &monitor_names, &monitors, safety))
         .collect();
     let regions = NamedRegions::read(top);
-    let steered = resolve_steer::steered(top, &pool_names, &pools, &regions);
+    let mut owners = Owners::default();
+    let steered = resolve_steer::steered(top, &pool_names, &pools, &regions, &mut owners);
+    let aliases = resolve_alias::aliases(top, &mut owners);
     monitor_names.warn_unused("is used by no pool");
     pool_names.warn_unused("is used by no steered name");
     // Without faults, none is left out, and every index is right.
@@ -76,6 +80,7 @@ pub(super) fn pools(top: &Table<'_>, safety: &Safety) -> Pools {
         regions: regions.finish(),
         pools: pools.into_iter().flatten().collect(),
         steered,
+        aliases,
     }
 }
 

@@ -1,6 +1,5 @@
 //! `pools.toml`: steered names and their rules.
 
-use std::collections::HashMap;
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use crate::config::model::Steered;
 use crate::config::model::TtlRange;
 use crate::config::names::Name;
 use crate::config::names::Names;
+use crate::config::owners::Owners;
 use crate::config::resolve_match;
 use crate::config::resolve_match::NamedRegions;
 use crate::config::resolve_types;
@@ -38,15 +38,16 @@ const MAX_RECORDS: usize = 100;
 /// Past it, caches hold on to a dead pool for longer than most outages last.
 const LONG_TTL: Duration = Duration::from_secs(300);
 
-/// Resolves each `[steer."NAME"]`; `pools` are those of the file, `None` for faulty ones.
+/// Resolves each `[steer."NAME"]`; `pools` are those of the file, `None` for faulty ones, and `owners` the owner
+/// names so far.
 pub(super) fn steered(
     top: &Table<'_>,
     names: &Names<'_>,
     pools: &[Option<Pool>],
     regions: &NamedRegions<'_>,
+    owners: &mut Owners,
 ) -> Vec<Steered> {
     let (owner_names, tables) = Names::with_tables(top, "steer", &keys::STEER);
-    let mut seen: HashMap<name::Name, u32> = HashMap::new();
     let context = Context {
         names,
         pools,
@@ -56,39 +57,10 @@ pub(super) fn steered(
         .iter()
         .zip(&tables)
         .filter_map(|(written, table)| {
-            let owner = owner(written);
-            if let Some(owner) = &owner {
-                let line = written.place().line;
-                if let Some(first) = seen.insert(owner.clone(), line) {
-                    written.fault(&format!(
-                        "stands on line {first} already, expected each name once, whatever its case"
-                    ));
-                }
-            }
+            let owner = owners.read(written);
             context.steered(written, owner, table.as_ref()?)
         })
         .collect()
-}
-
-/// Reads an owner name; a wildcard stands only in front.
-fn owner(written: &Name<'_>) -> Option<name::Name> {
-    let expected = "expected an owner name such as \"app.example.com\"";
-    if !written.text.is_ascii() {
-        written.fault(&format!("is not ASCII, {expected} (or its \"xn--\" form)"));
-        return None;
-    }
-    let owner = match name::Name::parse(written.text) {
-        Ok(owner) => owner,
-        Err(error) => {
-            written.fault(&format!("is no domain name ({error}), {expected}"));
-            return None;
-        }
-    };
-    if owner.labels().skip(1).any(|label| label == b"*") {
-        written.fault("has a wildcard inside, expected \"*\" only as the first label");
-        return None;
-    }
-    Some(owner)
 }
 
 /// What the tables of steered names refer to.
@@ -372,7 +344,7 @@ fn ttl(item: &Item<'_>, monitored: bool) -> Option<TtlRange> {
 }
 
 /// Reads a TTL in seconds.
-fn seconds(item: &Item<'_>, monitored: bool) -> Option<u32> {
+pub(super) fn seconds(item: &Item<'_>, monitored: bool) -> Option<u32> {
     let ttl = item.duration(Duration::ZERO..=MAX_TTL)?;
     if ttl.subsec_nanos() != 0 {
         item.expected("a duration in whole seconds");

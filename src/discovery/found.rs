@@ -1,6 +1,7 @@
 //! What discovery finds, as values for the control loop.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::per_family::PerFamily;
 use crate::config::kubernetes::Object;
@@ -16,6 +17,8 @@ pub enum Found {
         host: Arc<str>,
         /// What was found of each family.
         lookups: PerFamily<Lookup>,
+        /// How long that holds; `None`: a family failed.
+        ttl: Option<Duration>,
     },
     /// What an API server says of a Kubernetes object.
     Object {

@@ -30,15 +30,11 @@ use crate::discovery::kubernetes::Watches;
 use crate::discovery::resolver::Resolver;
 use crate::discovery::task::Task;
 use crate::live::random;
+use crate::state::resolved::MAX_TTL;
+use crate::state::resolved::MIN_TTL;
 
 /// Names that are resolved at a time.
 const MAX_IN_FLIGHT: usize = 16;
-
-/// A name is resolved again after its TTL, but neither sooner …
-const MIN_PAUSE: Duration = Duration::from_secs(5);
-
-/// … nor later than this.
-const MAX_PAUSE: Duration = Duration::from_secs(300);
 
 /// The longest pause after failures, which begins with the shortest one and doubles each time.
 const MAX_RETRY: Duration = Duration::from_secs(60);
@@ -120,6 +116,7 @@ async fn follow(
         let resolved = Found::Host {
             host: Arc::clone(&host),
             lookups: resolution.lookups,
+            ttl: resolution.ttl,
         };
         if found.send(resolved).await.is_err() {
             return;
@@ -132,14 +129,14 @@ async fn follow(
 /// How long to wait before a name is resolved again.
 fn pause(ttl: Option<Duration>, n_failures: u32, random: u8) -> Duration {
     let longest = match ttl {
-        Some(_) => MAX_PAUSE,
+        Some(_) => MAX_TTL,
         None => MAX_RETRY,
     };
-    let doubled = MIN_PAUSE * (1 << n_failures.saturating_sub(1).min(10));
+    let doubled = MIN_TTL * (1 << n_failures.saturating_sub(1).min(10));
     let jitter = |pause: Duration| pause / JITTER * u32::from(random) / u32::from(u8::MAX);
     let pause = ttl.unwrap_or(doubled).min(longest);
     let longest = longest - jitter(longest);
-    (pause + jitter(pause)).min(longest).max(MIN_PAUSE)
+    (pause + jitter(pause)).min(longest).max(MIN_TTL)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The answer section: the search of RFC 1034 s4.3.2 in the zone that holds the name, wherever on this server
 //! an alias leads, and the data that it finds (RFC 4592 wildcards and RFC 8482 for ANY).
 
+use crate::base::ix::SteeredIx;
 use crate::base::prefix::Family;
 use crate::base::qname::QName;
 use crate::base::rr::Rcode;
@@ -71,21 +72,22 @@ impl<'a> Composer<'a, '_> {
     /// The name exists, by itself or by a wildcard.
     fn node(&mut self, zone: &'a Zone, node: Node<'a>) -> Next {
         let qtype = self.query.qtype;
-        if let Some(Computed::Steered { ix, types }) = node.computed() {
-            match (qtype, types) {
-                (RrType::NSEC | RrType::RRSIG, SteeredTypes::Cname) => {}
-                (_, SteeredTypes::Cname) => return self.steered_cname(zone, ix),
-                (RrType::TXT, SteeredTypes::Addresses { txt: true, .. }) => {
-                    return self.steered_txt(zone, ix);
+        match node.computed() {
+            Some(Computed::Steered { ix, types }) => {
+                if let Some(next) = self.steered_types(zone, node, ix, types) {
+                    return next;
                 }
-                (RrType::A, _) => return self.steered(zone, ix, Family::V4),
-                (RrType::AAAA, _) => return self.steered(zone, ix, Family::V6),
-                (RrType::ANY, _) => return self.steered_any(zone, ix),
-                (RrType::HTTPS | RrType::SVCB, SteeredTypes::Addresses { hints: true, .. }) => {
-                    return self.hinted(zone, node, ix);
+            }
+            Some(Computed::Alias(ix)) => match qtype {
+                RrType::A => return self.aliased(zone, ix, Family::V4),
+                RrType::AAAA => return self.aliased(zone, ix, Family::V6),
+                // RFC 8482 s4.1: what the zone has, or else addresses.
+                RrType::ANY if node.rrsets().next().is_none() => {
+                    return self.aliased(zone, ix, Family::V4);
                 }
                 _ => {}
-            }
+            },
+            None => {}
         }
         match node.rrset(RrType::CNAME) {
             // NSEC and RRSIG stand beside an alias, not behind it (RFC 4035 s2.5).
@@ -98,6 +100,29 @@ impl<'a> Composer<'a, '_> {
             }
             _ => self.data(zone, node),
         }
+    }
+
+    /// The types of a steered name that are chosen; `None`: what the zone has.
+    #[inline(always)] // Hot path, once per query for a steered name.
+    fn steered_types(
+        &mut self,
+        zone: &'a Zone,
+        node: Node<'a>,
+        ix: SteeredIx,
+        types: SteeredTypes,
+    ) -> Option<Next> {
+        Some(match (self.query.qtype, types) {
+            (RrType::NSEC | RrType::RRSIG, SteeredTypes::Cname) => return None,
+            (_, SteeredTypes::Cname) => self.steered_cname(zone, ix),
+            (RrType::A, _) => self.steered(zone, ix, Family::V4),
+            (RrType::AAAA, _) => self.steered(zone, ix, Family::V6),
+            (RrType::ANY, _) => self.steered_any(zone, ix),
+            (RrType::TXT, SteeredTypes::Addresses { txt: true, .. }) => self.steered_txt(zone, ix),
+            (RrType::HTTPS | RrType::SVCB, SteeredTypes::Addresses { hints: true, .. }) => {
+                self.hinted(zone, node, ix)
+            }
+            _ => return None,
+        })
     }
 
     /// The data of the asked type at a node, or NODATA.

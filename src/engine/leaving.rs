@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 
+use crate::base::ix::AliasIx;
 use crate::base::ix::SteeredIx;
 use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
@@ -12,6 +13,8 @@ use crate::base::rr::RrSet;
 use crate::base::rr::RrType;
 use crate::engine::hints::Hints;
 use crate::geo::majority::MajorityScratch;
+use crate::state::alias;
+use crate::state::alias::End;
 use crate::state::answers::Client;
 use crate::state::answers::Found;
 use crate::state::answers::PoolAnswer;
@@ -58,7 +61,8 @@ pub(super) fn leaving_node<'a>(
     });
     let chosen = match node.computed() {
         Some(Computed::Steered { ix, types }) => chosen(snapshot, node, ix, types),
-        Some(Computed::Alias(_)) | None => Vec::new(),
+        Some(Computed::Alias(ix)) => aliased(snapshot, node, ix),
+        None => Vec::new(),
     };
     written.chain(chosen)
 }
@@ -141,6 +145,45 @@ fn chosen<'a>(
         all.extend(texts);
     }
     all
+}
+
+/// The addresses of an alias's target.
+fn aliased<'a>(snapshot: &'a Snapshot, node: Node<'a>, alias: AliasIx) -> Vec<Leaving<'a>> {
+    let (end, ttl) = alias::follow(&snapshot.plan, alias);
+    let leaving = |family: Family, ttl, rdata: &'a [u8]| Leaving {
+        owner: node.owner(),
+        rtype: family.rtype(),
+        ttl,
+        rdata: rdata.into(),
+    };
+    let of_records = |family, ttl: u32, records: &'a Records| {
+        let (rdatas, ttl) = (records.rdatas(0), ttl.min(records.ttl()));
+        rdatas.map(|rdata| leaving(family, ttl, rdata)).collect()
+    };
+    let of_family = |family: Family| -> Vec<Leaving<'a>> {
+        match end {
+            End::Node(target) => match target.computed() {
+                Some(Computed::Steered { ix, .. }) => {
+                    let found = unlocated(snapshot, ix, family);
+                    found.map_or(Vec::new(), |(_, records)| of_records(family, ttl, records))
+                }
+                _ => {
+                    let sets = target.rrset(family.rtype()).into_iter();
+                    let of_set = |set: RrSet<'a>| {
+                        let ttl = ttl.min(set.ttl);
+                        set.rdatas().map(move |rdata| leaving(family, ttl, rdata))
+                    };
+                    sets.flat_map(of_set).collect()
+                }
+            },
+            End::Outside(ix) => snapshot.alias(ix).map_or(Vec::new(), |resolved| {
+                let records = &resolved[family];
+                of_records(family, ttl, records)
+            }),
+            End::Endless | End::Missing => Vec::new(),
+        }
+    };
+    Family::ALL.into_iter().flat_map(of_family).collect()
 }
 
 /// What a client without a location gets.

@@ -28,6 +28,7 @@ mod composer;
 mod denial;
 pub mod explain;
 mod explain_wire;
+mod flatten;
 mod hints;
 mod leaving;
 pub mod outcome;

@@ -1183,6 +1183,7 @@ fn pairs_are_what_each_vantage_can_reach() {
             pool("west", vec![MonitorIx(0)], vec![MonitorIx(1)]),
         ],
         steered: Vec::new(),
+        aliases: Vec::new(),
     };
     let pairs = pairs(&pools, &Membership::default(), &vantages);
     let seen: Vec<_> = pairs

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use crate::base::ix::AliasIx;
 use crate::base::ix::PoolIx;
 use crate::base::ix::SteeredIx;
 use crate::base::per_family::PerFamily;
@@ -88,12 +89,26 @@ impl Snapshot {
         Self {
             generation,
             steered,
+            aliases: aliases(&plan, evidence),
             last_up: Arc::clone(&evidence.last_up),
             plan,
             pools,
             regional,
         }
     }
+}
+
+/// The records of those aliases whose targets have been resolved.
+fn aliases(plan: &Plan, evidence: &Evidence) -> Arc<[Option<PerFamily<Records>>]> {
+    let records = |ix| {
+        let resolved = evidence.members.alias(AliasIx::new(ix))?;
+        Some(PerFamily::from_fn(|family| {
+            let addresses = resolved.addresses.iter().copied();
+            let of_family = addresses.filter(|address| Family::of(*address) == family);
+            Records::new(&of_family.collect::<Vec<_>>(), resolved.ttl)
+        }))
+    };
+    (0..plan.config.pools.aliases.len()).map(records).collect()
 }
 
 /// What one build shares between names.

@@ -77,6 +77,7 @@ impl Snapshot {
             pools: self.pools.clone(),
             regional: self.regional.clone(),
             steered: steered.collect(),
+            aliases: Arc::clone(&self.aliases),
             last_up: self.last_up.clone(),
         }
     }

@@ -3,6 +3,7 @@
 //! [`plan::Plan`] is compiled from files, [`build`] joins it with [`evidence`] into a
 //! [`snapshot::Snapshot`], [`publish`] hands that to the answering threads.
 
+pub mod alias;
 pub mod answers;
 pub mod build;
 pub mod correspondence;
@@ -24,6 +25,7 @@ pub mod snapshot;
 pub mod source;
 pub mod sources;
 pub mod stranded;
+pub mod targets;
 mod ttl;
 
 #[cfg(test)]

@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::base::diag::Report;
+use crate::base::ix::AliasIx;
 use crate::base::ix::PoolIx;
 use crate::base::ix::SteeredIx;
 use crate::base::name::Name;
 use crate::base::per_family::PerFamily;
 use crate::base::rank::Policy;
 use crate::config::model;
+use crate::config::model::Alias;
 use crate::config::model::Config;
 use crate::config::model::Steered;
 use crate::config::regions::Region;
@@ -168,6 +170,11 @@ impl Plan {
         }
     }
 
+    /// An alias's configuration.
+    pub fn alias(&self, ix: AliasIx) -> &Alias {
+        &self.config.pools.aliases[ix.index()]
+    }
+
     /// A steered name's configuration.
     pub fn steered(&self, ix: SteeredIx) -> &Steered {
         &self.config.pools.steered[ix.index()]
@@ -318,26 +325,32 @@ pub fn owners_by_zone(
 ) -> Vec<Vec<ComputedOwner>> {
     let mut owners: Vec<Vec<ComputedOwner>> = apexes.iter().map(|_| Vec::new()).collect();
     let positions: HashMap<&Name, usize> = apexes.iter().zip(0..).collect();
-    for (ix, name) in pools.steered.iter().enumerate() {
-        let mut ancestors = std::iter::successors(Some(name.owner.clone()), Name::parent);
+    let steered = pools.steered.iter().enumerate().map(|(ix, steered)| {
+        let (ix, types) = (SteeredIx::new(ix), steered.types);
+        let computed = Computed::Steered { ix, types };
+        (&steered.owner, computed, &steered.place)
+    });
+    let aliases = pools.aliases.iter().enumerate().map(|(ix, alias)| {
+        let computed = Computed::Alias(AliasIx::new(ix));
+        (&alias.owner, computed, &alias.place)
+    });
+    for (owner, computed, place) in steered.chain(aliases) {
+        let mut ancestors = std::iter::successors(Some(owner.clone()), Name::parent);
         let zone = ancestors.find_map(|name| positions.get(&name).copied());
         match zone {
             Some(at) => owners[at].push(ComputedOwner {
-                owner: name.owner.clone(),
-                computed: Computed::Steered {
-                    ix: SteeredIx::new(ix),
-                    types: name.types,
-                },
-                place: name.place.clone(),
+                owner: owner.clone(),
+                computed,
+                place: place.clone(),
             }),
-            None => report.error(name.place.clone(), outside_every_zone(&name.owner, apexes)),
+            None => report.error(place.clone(), outside_every_zone(owner, computed, apexes)),
         }
     }
     owners
 }
 
-/// The sentence for a steered owner without a zone.
-fn outside_every_zone(owner: &Name, apexes: &[Name]) -> String {
+/// The sentence for a computed owner without a zone.
+fn outside_every_zone(owner: &Name, computed: Computed, apexes: &[Name]) -> String {
     let zones = match apexes {
         [] => "none is loaded".to_owned(),
         _ => apexes
@@ -347,5 +360,9 @@ fn outside_every_zone(owner: &Name, apexes: &[Name]) -> String {
             .collect::<Vec<_>>()
             .join(", "),
     };
-    format!("steered name `{owner}` lies in no zone, expected one of the loaded zones: {zones}")
+    let what = match computed {
+        Computed::Alias(_) => "alias",
+        Computed::Steered { .. } => "steered name",
+    };
+    format!("{what} `{owner}` lies in no zone, expected one of the loaded zones: {zones}")
 }

@@ -1,6 +1,7 @@
 //! What resolving a host name gives, and which addresses follow from it.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
@@ -8,6 +9,12 @@ use crate::config::safety::Refusal;
 
 /// The most addresses that a pool takes from one host name, or of one Kubernetes object.
 pub const MAX_ADDRESSES: usize = 64;
+
+/// A name is resolved again after its TTL, but neither sooner …
+pub const MIN_TTL: Duration = Duration::from_secs(5);
+
+/// … nor later than this.
+pub const MAX_TTL: Duration = Duration::from_secs(300);
 
 /// What resolving one family of a name gave.
 #[derive(Clone, Debug, PartialEq, Eq)]

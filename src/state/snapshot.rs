@@ -6,10 +6,12 @@
 
 use std::sync::Arc;
 
+use crate::base::ix::AliasIx;
 use crate::base::ix::SteeredIx;
 use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
 use crate::state::answers::FamilyAnswers;
+use crate::state::answers::Records;
 use crate::state::evidence::LastUp;
 use crate::state::evidence::PoolNow;
 use crate::state::plan::Plan;
@@ -27,6 +29,8 @@ pub struct Snapshot {
     pub regional: Box<[Box<[PoolNow]>]>,
     /// What each steered name answers, by `SteeredIx`.
     pub steered: Box<[SteeredNow]>,
+    /// What resolving the targets of aliases gave, by `AliasIx`; `None`: nothing yet, or they lie in zones here.
+    pub(super) aliases: Arc<[Option<PerFamily<Records>>]>,
     /// The pools that were up last, of the evidence.
     pub(super) last_up: Arc<LastUp>,
 }
@@ -38,6 +42,11 @@ impl Snapshot {
         let families = now.into_iter().flat_map(|now| now.families.iter());
         let ttls = families.map(|family| family.least_ttl);
         ttls.min().unwrap_or_default()
+    }
+
+    /// The addresses that resolving the target of an alias gave; `None`: nothing yet.
+    pub fn alias(&self, ix: AliasIx) -> Option<&PerFamily<Records>> {
+        self.aliases.get(ix.index())?.as_ref()
     }
 
     /// The pools as clients have them that the vantages of a region judge for.

@@ -1,12 +1,19 @@
 //! Other types than A and AAAA that are chosen for the client, as other programs read them.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::Command;
+
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::RecordType;
 
 use crate::harness::FRANCE;
 use crate::harness::Folder;
 use crate::harness::JAPAN;
+use crate::harness::Reply;
 use crate::harness::Server;
+use crate::resolver::Behaviour;
+use crate::resolver::FakeResolver;
 use crate::secondaries::program;
 
 const POOLS: &str = r#"
@@ -75,7 +82,50 @@ fn dig_and_kdig_read_the_hints() {
             let printed = printed(program, &server, &["svc.example.com", "HTTPS", &subnet]);
             assert_eq!(printed, *expected, "{program:?} {client}");
         }
-        let copied = printed(program, &server, &["example.com", "AXFR", "+onesoa"]);
+        let copied = printed(program, &server, &["example.com", "AXFR"]);
         assert!(copied.contains(&europe[0]), "{program:?} {copied:#?}");
     }
+}
+
+#[test]
+fn an_alias_has_the_addresses_of_a_target_elsewhere() {
+    let resolver = FakeResolver::start();
+    resolver.set_addresses("lb.example.net", "192.0.2.80 2001:db8::80");
+    let pools = format!("{POOLS}[alias.\"example.com\"]\ntarget = \"lb.example.net\"\n");
+    let settings = format!(
+        "[resolve]\nservers = [\"{}\"]\n[[secondary]]\naddresses = [\"127.0.0.1\"]\n",
+        resolver.address
+    );
+    let folder = Folder::usual(&pools, &settings);
+    folder.write("zones/example.com.zone", ZONE);
+    let server = folder.serve();
+    server.moves_to("example.com.", FRANCE, "192.0.2.80");
+    let reply = server.ask("example.com.", RecordType::AAAA, Some(JAPAN));
+    assert_eq!(
+        Reply::texts(&reply.message.answers),
+        ["example.com. AAAA 2001:db8::80"]
+    );
+    // The target's TTL is 1 s, which is too short to resolve it as often.
+    assert_eq!((reply.message.answers[0].ttl, reply.scope()), (5, Some(0)));
+    let reply = server.ask("example.com.", RecordType::NS, None);
+    assert_eq!(
+        Reply::texts(&reply.message.answers),
+        ["example.com. NS ns1.example.com."]
+    );
+    if let Some(dig) = program("dig") {
+        let copied = printed(&dig, &server, &["example.com", "AXFR"]);
+        let alias = "example.com. 5 A 192.0.2.80";
+        assert!(copied.iter().any(|record| record == alias), "{copied:#?}");
+    }
+
+    resolver.set("lb.example.net", Behaviour::Fails(ResponseCode::ServFail));
+    server.wait_for_log("target of an alias cannot be resolved: its last addresses are kept");
+    assert_eq!(
+        server.steer("example.com.", FRANCE),
+        ["192.0.2.80".parse::<IpAddr>().expect("one")]
+    );
+    resolver.set_addresses("lb.example.net", "192.0.2.81");
+    server.moves_to("example.com.", FRANCE, "192.0.2.81");
+    let reply = server.ask("example.com.", RecordType::AAAA, None);
+    assert!(reply.message.answers.is_empty());
 }

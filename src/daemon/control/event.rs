@@ -26,6 +26,8 @@ use crate::state::resolved::Refused;
 use crate::state::source::Named;
 use crate::state::source::SourceChange;
 use crate::state::source::SourceEvent;
+use crate::state::targets::TargetChange;
+use crate::state::targets::TargetEvent;
 
 /// The most faults and warnings of a reload that are logged; all of them are on the status page.
 const MAX_LOGGED: usize = 20;
@@ -131,6 +133,8 @@ pub enum Event {
     OwnershipNotAnswered { owner: Name, reason: &'static str },
     /// What names endpoints of a pool names others, fails, or answers again.
     Source(SourceEvent),
+    /// The target of an alias has other addresses, cannot be resolved, or can be again.
+    Target(TargetEvent),
     /// The state could not be written.
     StateNotSaved { error: Box<str> },
     /// The state could be written again.
@@ -272,6 +276,7 @@ impl Event {
                 "ownership record of external-dns is kept, but not in the zone"
             ),
             Self::Source(event) => log_source(event),
+            Self::Target(event) => log_target(event),
             Self::StateNotSaved { error } => warn!(%error, "{NOT_SAVED}"),
             Self::StateSavedAgain => info!("state can be saved again"),
             Self::FileRestless { path } => warn!(
@@ -394,6 +399,24 @@ fn listed(named: &Named) -> String {
         (true, _) => "none".into(),
         (false, 0) => listed.join(" "),
         (false, _) => format!("{} and {n_more} more", listed.join(" ")),
+    }
+}
+
+fn log_target(event: &TargetEvent) {
+    let target = &event.target;
+    match &event.what {
+        TargetChange::Addresses(addresses) => {
+            info!(%target, ?addresses, "target of an alias has other addresses");
+        }
+        TargetChange::Fails(reason) => warn!(
+            %target, %reason,
+            "target of an alias cannot be resolved: its last addresses are kept"
+        ),
+        TargetChange::Answers => info!(%target, "target of an alias is resolved again"),
+        TargetChange::Refuses(Refused { n, reason }) => warn!(
+            %target, n, %reason,
+            "addresses of an alias's target refused: they are not answered"
+        ),
     }
 }
 

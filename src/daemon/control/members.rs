@@ -22,6 +22,7 @@ use crate::state::source::SourceChange;
 use crate::state::source::SourceEvent;
 use crate::state::source::SourceId;
 use crate::state::sources::Sources;
+use crate::state::targets::Targets;
 
 /// What follows from what a source says.
 #[derive(Debug, Default, PartialEq)]
@@ -38,13 +39,20 @@ pub(super) struct AfterSource {
 #[derive(Debug)]
 pub(super) struct Members {
     sources: Owned<Sources>,
+    targets: Targets,
     now: Membership,
 }
 
 impl Members {
     /// Takes over what the first snapshot was built from.
-    pub(super) fn new(sources: Owned<Sources>, now: Membership) -> Self {
-        Self { sources, now }
+    pub(super) fn new(sources: Owned<Sources>, now: Membership, config: &Config) -> Self {
+        let mut targets = Targets::default();
+        targets.follow(&config.pools);
+        Self {
+            sources,
+            targets,
+            now,
+        }
     }
 
     /// The endpoints of now.
@@ -55,6 +63,7 @@ impl Members {
     /// Goes on with another configuration.
     pub(super) fn adopt(&mut self, config: &Config) {
         self.sources.write().follow(&config.pools);
+        self.targets.follow(&config.pools);
         self.renew(config);
     }
 
@@ -62,15 +71,22 @@ impl Members {
     pub(super) fn found(&mut self, all: &[Found], config: &Config, unix: u64) -> AfterSource {
         let safety = &config.process.safety;
         let mut sources = self.sources.write();
-        let mut events = Vec::new();
+        let (mut events, mut of_targets) = (Vec::new(), Vec::new());
         for found in all {
             events.extend(match found {
-                Found::Host { host, lookups } => sources.resolved(host, lookups, safety, unix),
+                Found::Host { host, lookups, ttl } => {
+                    of_targets.extend(self.targets.resolved(host, lookups, *ttl, safety));
+                    sources.resolved(host, lookups, safety, unix)
+                }
                 Found::Object { object, report } => sources.reported(object, report, safety, unix),
             });
         }
         drop(sources);
-        self.after(events, config)
+        let mut after = self.after(events, config);
+        after
+            .events
+            .extend(of_targets.into_iter().map(Event::Target));
+        after
     }
 
     /// Sets the endpoints of a pool that takes them from the API, or returns what that would change.
@@ -171,7 +187,7 @@ impl Members {
             |event: &SourceEvent| matches!(event.what, SourceChange::Endpoints { .. });
         let save = events.iter().any(names_others);
         AfterSource {
-            is_changed: save && self.renew(config),
+            is_changed: self.renew(config),
             save,
             events: events.into_iter().map(Event::Source).collect(),
         }
@@ -180,7 +196,10 @@ impl Members {
     /// Whether pools have other endpoints than before.
     fn renew(&mut self, config: &Config) -> bool {
         let sources = self.sources.read();
-        let next = sources.membership(&config.pools, &config.process.safety);
+        let mut next = sources.membership(&config.pools, &config.process.safety);
+        drop(sources);
+        let safety = &config.process.safety;
+        self.targets.put_into(&mut next, &config.pools, safety);
         std::mem::replace(&mut self.now, next) != self.now
     }
 }
@@ -228,7 +247,8 @@ pools = ["api", "hosts", "file"]
     }
 
     fn start(config: &Config) -> Members {
-        let mut members = Members::new(Owned::new(Sources::default()), Membership::default());
+        let sources = Owned::new(Sources::default());
+        let mut members = Members::new(sources, Membership::default(), config);
         members.adopt(config);
         members
     }
@@ -256,6 +276,7 @@ pools = ["api", "hosts", "file"]
                 v4,
                 v6: Lookup::NoData,
             },
+            ttl: None,
         }
     }
 

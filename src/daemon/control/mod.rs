@@ -146,14 +146,15 @@ impl Control {
         let (finished, finishing) = mpsc::unbounded_channel();
         let (found, finding) = mpsc::channel(FOUND);
         let role = loader.role();
+        let served = owner.publisher.current();
         let mut control = Self {
-            publish: Publish::new(owner.publisher.current()),
+            publish: Publish::new(Arc::clone(&served)),
             publisher: owner.publisher,
             last_reload: owner.last_reload,
             progress: owner.progress,
             evidence: Evidence::new(owner.health_table, owner.overrides, start),
             outbox: events.outbox.clone(),
-            members: Members::new(owner.sources, start.members.clone()),
+            members: Members::new(owner.sources, start.members.clone(), &served.plan.config),
             persist: Persist::new(),
             reload: Reload::new(loader.seen().clone()),
             is_publish_due: false,

@@ -42,7 +42,9 @@ impl Control {
     pub(super) fn discover(&mut self, plan: &Plan) {
         let process = &plan.config.process;
         let discovery = &mut self.discovery;
-        discovery.replace(&self.members.hosts(), &process.resolve_servers);
+        let mut hosts = self.members.hosts();
+        hosts.extend(plan.aliases_outside().map(|alias| Arc::clone(&alias.host)));
+        discovery.replace(&hosts, &process.resolve_servers);
         #[cfg(feature = "kubernetes")]
         discovery.watch(&self.members.objects(), &process.kubernetes);
     }

@@ -253,7 +253,7 @@ impl Loader {
         let mut pools = settings::pools(&process, reader, &mut report);
         if self.role == Role::Vantage {
             let (Ok(pools) | Err(pools)) = &mut pools;
-            pools.steered.clear();
+            (pools.steered, pools.aliases) = (Vec::new(), Vec::new());
         }
         let atlas_before = self.atlas.as_ref();
         let atlas = match self.role {
