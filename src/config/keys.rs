@@ -80,6 +80,7 @@ pub(super) const SERVER: Keys = Keys {
         "max_tcp_connections_per_client",
         "nsid",
         "version",
+        "why",
     ],
     tables: &["cookies", "rate_limit"],
 };

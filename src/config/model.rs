@@ -106,6 +106,8 @@ pub struct Server {
     pub nsid: Box<str>,
     /// CHAOS `version.bind` and `version.server`; empty: refused.
     pub version: Box<str>,
+    /// Packet sources that are answered `_why.NAME`.
+    pub why: Vec<Prefix>,
     /// `[server.cookies]`.
     pub cookies: Cookies,
     /// `[server.rate_limit]`; `None`: off.

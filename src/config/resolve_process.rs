@@ -133,6 +133,7 @@ fn server(table: &Table<'_>) -> Server {
         ) as usize,
         nsid: table.read_or("nsid", "".into(), printable),
         version: table.read_or("version", "".into(), printable),
+        why: table.read_or("why", Vec::new(), networks),
         cookies: cookies(&table.table("cookies", &keys::COOKIES)),
         rate_limit: table
             .optional_table("rate_limit", &keys::RATE_LIMIT)

@@ -107,6 +107,17 @@ pub fn explain(snapshot: &Snapshot, question: Question, details: &Details<'_>) -
         Asker::Resolver(addr) => (addr, None),
         Asker::Subnet(prefix) => (prefix.addr(), Some(prefix)),
     };
+    explain_as(snapshot, question, src, subnet, details)
+}
+
+/// The same for a client whose subnet and resolver are both known.
+pub(super) fn explain_as(
+    snapshot: &Snapshot,
+    question: Question,
+    src: IpAddr,
+    subnet: Option<Prefix>,
+    details: &Details<'_>,
+) -> Explanation {
     let message = message(&question, subnet);
     let mut scratch = Scratch::new(Arc::new(Counters::new(1)), 0);
     let mut out = vec![0; usize::from(u16::MAX)];
@@ -120,7 +131,11 @@ pub fn explain(snapshot: &Snapshot, question: Question, details: &Details<'_>) -
     let steered = outcome.steered;
     let ranking = steered.and_then(|steered| ranking(snapshot, &steered));
     let at = ranking.as_ref().and_then(|ranking| ranking.at);
-    let (location, network) = snapshot.plan.atlas.locate(at.unwrap_or(src));
+    // A subnet of which nothing is known is passed over.
+    let by_src = steered.is_some_and(|steered| steered.client.max_scope.is_none());
+    let asked = subnet.filter(|_| !by_src).map_or(src, Prefix::addr);
+    let at = at.unwrap_or(asked);
+    let (location, network) = snapshot.plan.atlas.locate(at);
     let rank = ranking.as_ref().map(|ranking| &*ranking.rank);
     let rule = match (steered, rank.and_then(|rank| rank.rule)) {
         (Some(steered), Some(rule)) => snapshot
@@ -133,7 +148,7 @@ pub fn explain(snapshot: &Snapshot, question: Question, details: &Details<'_>) -
     };
     let candidates = match (&steered, rank) {
         (Some(steered), Some(rank)) => {
-            let client = (at.unwrap_or(src), &location);
+            let client = (at, &location);
             let explainer = Explainer::new(snapshot, steered, rank, client, details);
             explainer.candidates(rank)
         }

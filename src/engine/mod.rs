@@ -42,6 +42,7 @@ mod steered;
 mod tests;
 pub mod transfer;
 pub mod update;
+mod why;
 
 pub use arrival::Arrival;
 pub use arrival::Scratch;
@@ -303,6 +304,7 @@ fn dispatch(composer: &mut Composer<'_, '_>) -> Rcode {
         // RFC 6895 s3.1: these are no types of data that could be asked for.
         RrType::OPT | RrType::TSIG | RrType::TKEY => Rcode::FormErr,
         RrType::MAILA | RrType::MAILB => Rcode::NotImp,
+        _ if why::is_asked(composer) => why::answer(composer),
         _ => composer.zone_answer(),
     }
 }
