@@ -29,6 +29,7 @@ use meridian::engine::Arrival;
 use meridian::engine::Scratch;
 use meridian::engine::answer;
 use meridian::geo::atlas::Atlas;
+use meridian::health::load::Load;
 use meridian::latency::table::Limits;
 use meridian::latency::table::Row;
 use meridian::latency::table::Table;
@@ -37,9 +38,12 @@ use meridian::mmdb::writer;
 use meridian::mmdb::writer::Value;
 use meridian::state::counters::Counters;
 use meridian::state::evidence::Evidence;
+use meridian::state::evidence::ShareLimits;
+use meridian::state::evidence::Spilling;
 use meridian::state::plan::Geography;
 use meridian::state::plan::Plan;
 use meridian::state::snapshot::Snapshot;
+use meridian::steer::spread::Admission;
 use meridian::steer::spread::Admitted;
 use proptest::collection::vec;
 use proptest::prelude::any;
@@ -290,6 +294,7 @@ proptest! {
         times_of_countries in vec((0..COUNTRIES.len(), 0_u32..4, any::<u8>()), 0..6),
         down in vec(any::<bool>(), 4),
         admitted in vec(select(vec![0, 1, 40, 100, 100]), 4),
+        spill in vec((select(vec![5, 70, 100, 100]), select(vec![0, 30, 100])), 4),
         asked in vec(0_u8..64, 6),
     ) {
         let geography = Geography {
@@ -298,12 +303,28 @@ proptest! {
         };
         let plan = plan(geography, STEERED[way]);
         let is_whole = |percent: &u8| *percent == 100;
-        let is_shared = way > BY_LATENCY || !admitted.iter().all(is_whole);
+        let takes_all = |(own, guests): &(u8, u8)| *own == 100 && *guests == 100;
+        let is_shared = way > BY_LATENCY
+            || !admitted.iter().all(is_whole)
+            || !spill.iter().all(takes_all);
+        let limits = spill.into_iter().map(|(own, guests)| ShareLimits {
+            shed: None,
+            spill: Some(Spilling {
+                mark: Load::from(8_000),
+                load: None,
+                shares: Admission {
+                    own: Admitted::percent(own),
+                    guests: Admitted::percent(guests),
+                },
+                is_full: false,
+            }),
+        });
         let admitted = admitted.into_iter().map(Admitted::percent);
         let health = |down: &bool| vec![if *down { Health::Down } else { Health::Up }];
         let evidence = Evidence {
             endpoints: down.iter().map(health).collect(),
             admitted: admitted.map(|share| PerFamily::from_fn(|_| share)).collect(),
+            limits: limits.collect(),
             ..Evidence::default()
         };
         let bare = Snapshot::build(plan.clone(), &evidence, 1, None);

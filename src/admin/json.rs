@@ -38,6 +38,7 @@ use crate::base::ix::SteeredIx;
 use crate::base::prefix::Family;
 use crate::config::model;
 use crate::config::model::Process;
+use crate::health::load::Load;
 use crate::health::overrides;
 use crate::health::view::EndpointView;
 use crate::live::Live;
@@ -139,6 +140,21 @@ pub struct Pool {
     /// The share of the clients that it takes while it stands by, from 0 to 1; null where it does not.
     #[serde(default)]
     pub trickle: Option<f64>,
+    /// Its load when its shares were last decided, 1 at full utilisation; null: none, or no `spill_at`.
+    #[serde(default)]
+    pub load: Option<f64>,
+    /// The load above which it spills; null: it takes everybody.
+    #[serde(default)]
+    pub spill_at: Option<f64>,
+    /// The share that its load leaves of its own clients, from 0 to 1; null without `spill_at`.
+    #[serde(default)]
+    pub spill_admitted: Option<f64>,
+    /// The share that it takes of clients that other pools pass on; null without `spill_at`.
+    #[serde(default)]
+    pub guests_admitted: Option<f64>,
+    /// Whether it is above its mark and no other pool takes its clients.
+    #[serde(default)]
+    pub full: bool,
     /// The operator's override that is in force.
     pub r#override: Option<Override>,
     /// One that begins later.
@@ -163,8 +179,11 @@ pub struct OrphanedOverride {
 /// An operator's override.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Override {
-    /// `drain`, `up` or `down`.
+    /// `drain`, `up`, `down` or `shed`.
     pub state: String,
+    /// Of `shed`: how many of a hundred clients; else null.
+    #[serde(default)]
+    pub percent: Option<u8>,
     /// When it was set.
     pub since: u64,
     /// When it begins, if later than that; null: it holds since then.
@@ -201,6 +220,26 @@ impl Endpoint {
         let regions = self.regions.iter();
         let differing = regions.filter(|region| region.health != self.health);
         differing.map(|region| format!("near {}: {}", region.vantages.join(", "), region.health))
+    }
+}
+
+/// In percent, with one digit after the point where there is one.
+pub fn percent(share: f64) -> f64 {
+    (share * 1e3).round() / 10.0
+}
+
+impl Pool {
+    /// How it stands if it goes by its load.
+    pub fn spill(&self) -> Option<String> {
+        let mark = percent(self.spill_at?);
+        let load = match self.load {
+            Some(load) => format!("load {} %", percent(load)),
+            None => "load unknown".into(),
+        };
+        let guests = percent(self.guests_admitted.unwrap_or(1.0));
+        Some(format!(
+            "{load}, mark {mark} %, takes {guests} % of other pools' clients"
+        ))
     }
 }
 
@@ -371,6 +410,7 @@ fn pools(live: &Live, snapshot: &Snapshot) -> Vec<Pool> {
         let now = &snapshot.pools[ix];
         let health = |family| now.health(family);
         let admitted = |family| health(family).map(|_| now.admitted[family].ratio());
+        let spill = now.limits.spill;
         let endpoint = |(endpoint, health): (&model::Endpoint, _)| {
             let views = views.get(&(&*pool.name, endpoint.address));
             self::endpoint(endpoint.address, health, views.map_or(&[], |views| views))
@@ -386,6 +426,11 @@ fn pools(live: &Live, snapshot: &Snapshot) -> Vec<Pool> {
             ipv6_admitted: admitted(Family::V6),
             standby: now.standby.is_some(),
             trickle: now.standby.map(Admitted::ratio),
+            load: spill.and_then(|spill| spill.load).map(Load::ratio),
+            spill_at: spill.map(|spill| spill.mark.ratio()),
+            spill_admitted: spill.map(|spill| spill.shares.own.ratio()),
+            guests_admitted: spill.map(|spill| spill.shares.guests.ratio()),
+            full: spill.is_some_and(|spill| spill.is_full),
             r#override: overrides.of(&pool.name).map(override_),
             planned_override: overrides.planned(&pool.name).map(override_),
             endpoints: now
@@ -422,6 +467,7 @@ impl Override {
 pub fn override_(override_: &overrides::Override) -> Override {
     Override {
         state: override_.state.as_str().into(),
+        percent: override_.percent,
         since: override_.since,
         begins: override_.begins,
         until: override_.until,

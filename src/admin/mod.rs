@@ -26,6 +26,7 @@ mod rendered;
 pub mod server;
 pub mod site;
 pub mod sources;
+pub mod spill;
 mod steering;
 #[cfg(test)]
 mod tests;

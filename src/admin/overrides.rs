@@ -44,6 +44,8 @@ struct OverrideBody {
     /// How long until it begins.
     #[serde(rename = "in")]
     begins: Option<String>,
+    /// Of `shed`.
+    percent: Option<u8>,
     #[serde(rename = "for")]
     lasts: Option<String>,
     reason: Option<String>,
@@ -63,7 +65,7 @@ impl OverrideBody {
         })?;
         let state = body.state.parse().map_err(|_| {
             Failure::bad(format!(
-                "`state`: `{}` is not taken, expected \"drain\", \"up\" or \"down\"",
+                "`state`: `{}` is not taken, expected \"drain\", \"up\", \"down\" or \"shed\"",
                 body.state
             ))
         })?;
@@ -84,11 +86,17 @@ impl OverrideBody {
         }
         let override_ = Override {
             state,
+            percent: body.percent,
             since: now,
             begins,
             until,
             reason: reason.into(),
         };
+        if !override_.is_sound() {
+            return Err(Failure::bad(
+                "`percent` is a whole number from 1 to 99 with `state` \"shed\", and goes with no other",
+            ));
+        }
         Ok((override_, body.force))
     }
 }

@@ -16,6 +16,7 @@ use crate::admin::json::Override;
 use crate::admin::json::Pool;
 use crate::admin::json::Status;
 use crate::admin::json::Zone;
+use crate::admin::json::percent;
 use crate::admin::latency;
 use crate::admin::markup::Ago;
 use crate::admin::markup::Badge;
@@ -223,8 +224,8 @@ fn write_pools(out: &mut String, status: &Status) -> fmt::Result {
             if let Some(admitted) = admitted.filter(|admitted| *admitted < 1.0) {
                 write!(
                     out,
-                    "<small>ramping: {} % of its clients</small>",
-                    admitted * 100.0
+                    "<small>takes {} % of its clients</small>",
+                    percent(admitted)
                 )?;
             }
         }
@@ -234,6 +235,13 @@ fn write_pools(out: &mut String, status: &Status) -> fmt::Result {
                 out,
                 "<small>standby, takes {percent} % of the clients</small>"
             )?;
+        }
+        if pool.full {
+            let badge = Badge("down", "full: no other pool takes its clients");
+            write!(out, "{badge}")?;
+        }
+        if let Some(spill) = pool.spill() {
+            write!(out, "<small>{}</small>", Text(&spill))?;
         }
         if let Some(override_) = &pool.r#override {
             write_override(out, override_, status.now)?;
@@ -303,11 +311,15 @@ fn write_override(out: &mut String, override_: &Override, now: u64) -> fmt::Resu
     let (class, text) = match &*override_.state {
         "drain" => ("drain", "drained"),
         "up" => ("up", "forced up"),
+        "shed" => ("drain", "shed"),
         _ => ("down", "forced down"),
     };
     let badge = Badge(class, text);
     let since = override_.begins.unwrap_or(override_.since);
     write!(out, "{badge}<small>{text} {}", Ago(since, now))?;
+    if let Some(percent) = override_.percent {
+        write!(out, ", {percent} % of its clients")?;
+    }
     match override_.until {
         Some(until) => write!(out, ", for another {}", Span(until.saturating_sub(now)))?,
         None => out.push_str(", until it is cleared"),

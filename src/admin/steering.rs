@@ -2,6 +2,7 @@
 
 use crate::admin::metrics::MAX_ZERO_PAIRS;
 use crate::admin::metrics::Page;
+use crate::admin::spill;
 use crate::base::ix::SteeredIx;
 use crate::base::prefix::Family;
 use crate::config::safety::MaxDown;
@@ -22,10 +23,13 @@ impl Page {
         });
         self.gauge(
             "meridian_pool_admitted_ratio",
-            "The share of its clients that a pool takes: less than 1 while it gets them back after it was down.",
+            "The share of its own clients that a pool takes: less than 1 while it gets them back after it was down, above its spill mark, or where an operator sheds.",
             ["family", "pool"],
             admitted,
         );
+        for (name, help, rows) in spill::gauges(snapshot) {
+            self.gauge(name, help, ["pool"], rows);
+        }
         let is_on = plan.config.process.safety.max_down != MaxDown::OFF;
         let tells_zeros = snapshot.steered.len() <= MAX_ZERO_PAIRS;
         let names = plan.config.pools.steered.iter().zip(&snapshot.steered);

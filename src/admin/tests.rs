@@ -40,6 +40,7 @@ use crate::config::rights::Right;
 use crate::health::failure::ProbeFailure;
 use crate::health::health_table::HealthTable;
 use crate::health::health_table::Limits;
+use crate::health::load::Load;
 use crate::health::load::NoLoad;
 use crate::health::observation::Moment;
 use crate::health::observation::Observation;
@@ -62,11 +63,14 @@ use crate::live::request::ChangeError;
 use crate::live::request::Request;
 use crate::state::counters::Counters;
 use crate::state::evidence::Evidence;
+use crate::state::evidence::ShareLimits;
+use crate::state::evidence::Spilling;
 use crate::state::fixture;
 use crate::state::plan::Geography;
 use crate::state::source::SourceId;
 use crate::state::source::SourceState;
 use crate::state::sources::Sources;
+use crate::steer::spread::Admission;
 
 const PROCESS: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n[safety]\nmax_down = \"99%\"\n\
     [geoip]\nlatency = \"latency.csv\"\n";
@@ -78,10 +82,12 @@ quorum_scope = "region"
 type = "http"
 port = 8081
 path = "/_ready"
+load = { header = "x-load" }
 [pool.us-west]
 location = [45.60, -121.18]
 endpoints = ["192.0.2.10", "2001:db8::10"]
 monitor = "ready"
+spill_at = "80%"
 [pool.europe-west]
 location = [50.45, 3.82]
 endpoints = ["192.0.2.20"]
@@ -140,8 +146,21 @@ fn live() -> (Arc<Live>, Owner) {
     )
     .with_witnesses([("ns1".into(), SocketAddr::from(([192, 0, 2, 53], 443)))])
     .with_regions(vec![["ns1".into()].into()]);
+    let spill = Spilling {
+        mark: Load::from(8_000),
+        load: Some(Load::from(7_500)),
+        shares: Admission::ALL,
+        is_full: false,
+    };
+    let evidence = Evidence {
+        limits: vec![ShareLimits {
+            shed: None,
+            spill: Some(spill),
+        }],
+        ..Evidence::default()
+    };
     Live::start(Start {
-        first: fixture::snapshot(plan, &Evidence::default()),
+        first: fixture::snapshot(plan, &evidence),
         counters: Arc::new(Counters::new(1)),
         health_table,
         overrides: Overrides::default(),
@@ -596,6 +615,7 @@ async fn overrides_come_go_and_are_told() {
 fn drain() -> Override {
     Override {
         state: Forced::Drain,
+        percent: None,
         since: 1,
         begins: None,
         until: None,
@@ -776,6 +796,7 @@ fn every_field_of_status_is_documented_and_no_other() {
     see_failures(&live, &owner);
     let override_ = Override {
         state: Forced::Down,
+        percent: None,
         since: 1,
         begins: None,
         until: Some(2),

@@ -1,4 +1,4 @@
-//! `drain` and `undrain`: take a pool out and back, through the running server.
+//! `drain`, `shed` and `undrain`: take a pool, or a share of its clients, out and back, through the running server.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -32,6 +32,35 @@ pub struct Options {
     server: remote::ServerOptions,
 }
 
+/// Which pool, how much, and for how long.
+#[derive(Debug, clap::Args)]
+pub struct ShedOptions {
+    /// The pool
+    pool: String,
+    /// The share of its clients that go to their next pools, from 1% to 99%
+    #[arg(value_parser = percent)]
+    percent: u8,
+    /// Ends by itself after this time, such as 2h
+    #[arg(long, value_name = "TIME")]
+    r#for: Option<String>,
+    /// Why, for the status page and the log
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    #[command(flatten)]
+    server: remote::ServerOptions,
+}
+
+/// Reads `20%` or `20`.
+fn percent(text: &str) -> Result<u8, String> {
+    let digits = text.strip_suffix('%').unwrap_or(text);
+    let percent = digits
+        .parse()
+        .ok()
+        .filter(|percent| (1..=99).contains(percent));
+    percent
+        .ok_or_else(|| "expected a percentage from 1% to 99%; `drain` takes a pool out".to_owned())
+}
+
 /// Which pool.
 #[derive(Debug, clap::Args)]
 pub struct UndrainOptions {
@@ -45,14 +74,14 @@ pub struct UndrainOptions {
 pub fn drain(config: &Path, options: &Options) -> Result<ExitCode> {
     let remote = options.server.remote(config)?;
     let mut body = json!({ "state": "drain" });
-    for (key, time) in [("in", &options.r#in), ("for", &options.r#for)] {
-        if let Some(time) = time {
-            body[key] = time.as_str().into();
-        }
+    if let Some(time) = &options.r#in {
+        body["in"] = time.as_str().into();
     }
-    if let Some(reason) = &options.reason {
-        body["reason"] = reason.as_str().into();
-    }
+    describe(
+        &mut body,
+        options.r#for.as_deref(),
+        options.reason.as_deref(),
+    );
     if options.force {
         body["force"] = true.into();
     }
@@ -65,7 +94,33 @@ pub fn drain(config: &Path, options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Takes a pool back in.
+/// Has a share of a pool's clients go to their next pools.
+pub fn shed(config: &Path, options: &ShedOptions) -> Result<ExitCode> {
+    let remote = options.server.remote(config)?;
+    let mut body = json!({ "state": "shed", "percent": options.percent });
+    describe(
+        &mut body,
+        options.r#for.as_deref(),
+        options.reason.as_deref(),
+    );
+    let _: Value = remote.change(Method::PUT, &path(&options.pool), Some(&body))?;
+    let (pool, percent) = (&options.pool, options.percent);
+    out::print(&format!(
+        "{pool} sheds {percent} % of its clients; `meridian undrain {pool}` ends it\n"
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Adds for how long and why.
+fn describe(body: &mut Value, time: Option<&str>, reason: Option<&str>) {
+    for (key, value) in [("for", time), ("reason", reason)] {
+        if let Some(value) = value {
+            body[key] = value.into();
+        }
+    }
+}
+
+/// Takes a pool back in, also one that sheds.
 pub fn undrain(config: &Path, options: &UndrainOptions) -> Result<ExitCode> {
     let remote = options.server.remote(config)?;
     let _: Value = remote.change(Method::DELETE, &path(&options.pool), None)?;

@@ -68,7 +68,9 @@ enum Command {
     Status(status::Options),
     /// Take a pool out of the answers; its probes go on
     Drain(drain::Options),
-    /// Take a drained pool back in
+    /// Send a share of a pool's clients to their next pools
+    Shed(drain::ShedOptions),
+    /// Take a pool back in that is drained, or sheds
     Undrain(drain::UndrainOptions),
     /// Make pools.toml and zones from another system's configuration
     Import(import::Options),
@@ -92,6 +94,7 @@ pub fn run() -> ExitCode {
         Command::Explain(options) => explain::run(&config(), &options),
         Command::Status(options) => status::run(&config(), &options),
         Command::Drain(options) => drain::drain(&config(), &options),
+        Command::Shed(options) => drain::shed(&config(), &options),
         Command::Undrain(options) => drain::undrain(&config(), &options),
         Command::Import(options) => import::run(&options),
         Command::Latency(command) => latency::run(&config(), &command),

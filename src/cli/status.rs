@@ -295,10 +295,24 @@ fn row(status: &Status, pool: &Pool, endpoint: &Endpoint) -> Vec<String> {
         IpAddr::V6(_) => pool.ipv6_admitted,
     };
     let name = match (&pool.r#override, &pool.planned_override, admitted) {
-        (Some(override_), ..) => format!("{} [{}]", pool.name, override_.state),
+        (Some(override_), ..) => match override_.percent {
+            Some(percent) => format!("{} [{} {percent} %]", pool.name, override_.state),
+            None => format!("{} [{}]", pool.name, override_.state),
+        },
         (None, Some(planned), _) => {
             let left = Span(planned.begins_in(status.now));
             format!("{} [{} in {left}]", pool.name, planned.state)
+        }
+        _ if pool.full => format!("{} [full]", pool.name),
+        (None, None, Some(admitted)) if pool.spill_admitted.is_some_and(|share| share < 1.0) => {
+            let load = pool
+                .load
+                .map_or("unknown".into(), |load| format!("{:.0} %", load * 100.0));
+            format!(
+                "{} [spills: {:.0} %, load {load}]",
+                pool.name,
+                admitted * 100.0
+            )
         }
         (None, None, Some(admitted)) if admitted < 1.0 => {
             format!("{} [ramping: {} %]", pool.name, admitted * 100.0)

@@ -27,10 +27,13 @@ use crate::health::report::SavedEndpoint;
 use crate::live::clock::unix;
 use crate::state::evidence::LastUp;
 use crate::state::ramp::UnderWay;
+use crate::state::spills::PoolShares;
+use crate::steer::spread::Admission;
+use crate::steer::spread::Admitted;
 
 /// The layout of `state.json`; a file with a higher number is of a newer release. In layout 1 it also
-/// held the overrides, before layout 3 nothing of other machines' vantages.
-const VERDICTS_VERSION: u32 = 3;
+/// held the overrides, before layout 3 nothing of other machines' vantages, before layout 4 no shares.
+const VERDICTS_VERSION: u32 = 4;
 
 /// The layout of `overrides.json`. In layout 1 it held the overrides in force, without stamps.
 const OVERRIDES_VERSION: u32 = 2;
@@ -49,6 +52,9 @@ struct VerdictsFile<'a> {
     /// From layout 3 on.
     #[serde(default)]
     ramps: Vec<RampRecord>,
+    /// From layout 4 on.
+    #[serde(default)]
+    shares: Vec<ShareRecord>,
     /// In layout 1 only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     overrides: Option<Vec<OverrideRecord>>,
@@ -97,6 +103,15 @@ struct RampRecord {
     ipv6: bool,
 }
 
+/// The shares that a pool takes by its load, from 0 to 1.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ShareRecord {
+    pool: Box<str>,
+    own: f64,
+    guests: f64,
+}
+
 /// Everything kept.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
@@ -106,6 +121,8 @@ pub struct State {
     pub last_up: LastUp,
     /// The ramps under way.
     pub ramps: UnderWay,
+    /// The shares of pools that go by their load.
+    pub shares: PoolShares,
     /// The operators' overrides.
     pub overrides: Overrides,
 }
@@ -127,8 +144,9 @@ pub fn write_verdicts(
     verdicts: &Saved,
     last_up: &LastUp,
     ramps: &UnderWay,
+    shares: &PoolShares,
 ) -> io::Result<()> {
-    let bytes = encode_verdicts(verdicts, last_up, ramps)?;
+    let bytes = encode_verdicts(verdicts, last_up, ramps, shares)?;
     write_bytes(&verdicts_path(state_dir), &bytes)
 }
 
@@ -140,6 +158,7 @@ pub fn encode_verdicts(
     verdicts: &Saved,
     last_up: &LastUp,
     ramps: &UnderWay,
+    shares: &PoolShares,
 ) -> io::Result<Vec<u8>> {
     let file = VerdictsFile {
         version: VERDICTS_VERSION,
@@ -149,6 +168,7 @@ pub fn encode_verdicts(
             .iter()
             .map(|(pool, families)| RampRecord::of(pool, *families))
             .collect(),
+        shares: shares.iter().map(ShareRecord::of).collect(),
         overrides: None,
     };
     serde_json::to_vec(&file).map_err(io::Error::other)
@@ -260,6 +280,11 @@ pub fn decode_verdicts(bytes: &[u8], now: u64) -> Result<State, String> {
         },
         last_up,
         ramps: file.ramps.into_iter().map(RampRecord::into_ramp).collect(),
+        shares: file
+            .shares
+            .into_iter()
+            .map(ShareRecord::into_shares)
+            .collect(),
         overrides: overrides(Vec::new(), file.overrides.unwrap_or_default(), now),
     })
 }
@@ -292,6 +317,24 @@ impl LastUpRecord {
             ipv4: pools.v4.clone(),
             ipv6: pools.v6.clone(),
         }
+    }
+}
+
+impl ShareRecord {
+    fn of((pool, shares): &(Box<str>, Admission)) -> Self {
+        Self {
+            pool: pool.clone(),
+            own: shares.own.ratio(),
+            guests: shares.guests.ratio(),
+        }
+    }
+
+    fn into_shares(self) -> (Box<str>, Admission) {
+        let shares = Admission {
+            own: Admitted::from_ratio(self.own),
+            guests: Admitted::from_ratio(self.guests),
+        };
+        (self.pool, shares)
     }
 }
 
@@ -366,6 +409,7 @@ mod tests {
         let mut overrides = Overrides::default();
         let override_ = Override {
             state: Forced::Drain,
+            percent: None,
             since: 1,
             begins: None,
             until: Some(4_000_000_000),
@@ -389,6 +433,13 @@ mod tests {
         State {
             last_up,
             ramps: [("us".into(), families)].into(),
+            shares: vec![(
+                "us".into(),
+                Admission {
+                    own: Admitted::percent(70),
+                    guests: Admitted::NONE,
+                },
+            )],
             verdicts: Saved {
                 endpoints: vec![endpoint],
             },
@@ -397,7 +448,14 @@ mod tests {
     }
 
     fn write(state_dir: &Path, state: &State) {
-        write_verdicts(state_dir, &state.verdicts, &state.last_up, &state.ramps).expect("write");
+        let State {
+            verdicts,
+            last_up,
+            ramps,
+            shares,
+            ..
+        } = state;
+        write_verdicts(state_dir, verdicts, last_up, ramps, shares).expect("write");
         write_overrides(state_dir, &state.overrides).expect("write");
     }
 
@@ -405,6 +463,7 @@ mod tests {
     fn what_has_begun_goes_on_after_a_restart_with_the_clock_set_back() {
         let planned = Override {
             state: Forced::Drain,
+            percent: None,
             since: 1_000,
             begins: Some(1_300),
             until: Some(2_000),
@@ -456,6 +515,7 @@ mod tests {
         let state = State {
             last_up: LastUp::default(),
             ramps: UnderWay::new(),
+            shares: PoolShares::new(),
             ..state()
         };
         assert_eq!(read(dir.path()), state);

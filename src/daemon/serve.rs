@@ -74,6 +74,7 @@ use crate::state::horizon::Horizons;
 use crate::state::plan::Plan;
 use crate::state::ramp::Ramps;
 use crate::state::snapshot::Snapshot;
+use crate::state::spills::Spills;
 use crate::transport;
 use crate::transport::Bound;
 use crate::transport::TcpLimits;
@@ -365,6 +366,7 @@ fn live(
         last_up: Arc::new(state.last_up),
         ramps: Ramps::resume(&state.ramps),
         horizons: Horizons::start(clock.now()),
+        spills: Spills::resume(state.shares.clone()),
         members,
     };
     let evidence = evidence::of(&plan, &health_table, &state.overrides, &mut start);

@@ -30,6 +30,7 @@ use crate::engine::explain_wire::read;
 use crate::engine::outcome::SteeredAnswer;
 use crate::engine::question::Asker;
 use crate::engine::question::Question;
+use crate::engine::share_limits;
 use crate::geo::measured::Rtt;
 use crate::geo::rank::complete;
 use crate::health::monitor::QuorumScope;
@@ -413,10 +414,8 @@ impl<'a> Explainer<'a> {
                 trickle.ratio() * 100.0
             );
         }
-        let admitted = now.admitted[family];
-        if status == PoolStatus::Up && admitted != Admitted::ALL {
-            let percent = admitted.ratio() * 100.0;
-            reason = format!("{reason}; ramping: {percent} % of its clients");
+        if status == PoolStatus::Up {
+            reason.push_str(&share_limits::of(&config.name, now, family));
         }
         if let Some(judges) = self.judges(config) {
             reason = format!("{reason}; {judges}");

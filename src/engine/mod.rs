@@ -36,6 +36,7 @@ mod prefetch;
 pub mod question;
 pub mod rate_limit;
 mod referral;
+mod share_limits;
 mod signed;
 mod steered;
 #[cfg(test)]

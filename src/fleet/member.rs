@@ -28,12 +28,16 @@ use crate::live::fleet::Connection;
 use crate::live::fleet::Digests;
 use crate::live::fleet::FleetView;
 use crate::live::fleet::What;
+use crate::state::spills::PoolShares;
 
 /// How often the full state is sent, unless a monitor's interval is shorter …
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// … but never more often than this.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A machine that has just come follows the others for so long before it may lead: it would impose shares of long ago.
+const LEAD_AFTER: Duration = Duration::from_secs(10);
 
 /// How often the same reason for having no connection is reported.
 const REPEAT_INTERVAL: Duration = Duration::from_secs(60);
@@ -52,6 +56,10 @@ pub struct Member {
     refused: RefusedOverrides,
     /// Whether it judges by all reports and holds overrides, so that others can compare theirs with its own.
     is_comparable: bool,
+    /// The shares of pools that this machine has.
+    shares: PoolShares,
+    /// Since when it has a connection.
+    connected: Option<Duration>,
 }
 
 /// What a member must know of the plan.
@@ -101,6 +109,8 @@ impl Member {
             next_report: Duration::ZERO,
             refused: RefusedOverrides::default(),
             is_comparable: true,
+            shares: PoolShares::new(),
+            connected: None,
         }
     }
 
@@ -136,11 +146,13 @@ impl Member {
         match incoming {
             Incoming::Connected { server } => {
                 heard.connection = self.connection(Some(server.clone()), None, now);
+                self.connected = Some(now.elapsed);
                 let digests = self.digests(health_table, overrides);
                 heard.outgoing.push(self.report(health_table, digests, now));
                 heard.outgoing.extend(self.sync(overrides, now));
             }
             Incoming::Disconnected { reason } => {
+                self.connected = None;
                 heard.connection = self.connection(None, Some(reason.clone()), now);
             }
             Incoming::Message {
@@ -168,6 +180,23 @@ impl Member {
             }
         }
         heard
+    }
+
+    /// Takes the shares of pools that this machine has, to be sent with the next report.
+    pub fn share(&mut self, shares: PoolShares) {
+        self.shares = shares;
+    }
+
+    /// The shares of the machine that leads; `None`: this one does.
+    pub fn led(&self, now: Moment) -> Option<PoolShares> {
+        self.connected?;
+        let own_name = self.may_lead(now).then_some(&*self.node);
+        self.roster.leading(own_name, now)
+    }
+
+    fn may_lead(&self, now: Moment) -> bool {
+        let connected = self.connected;
+        self.is_comparable && connected.is_some_and(|since| now.elapsed >= since + LEAD_AFTER)
     }
 
     /// Notes the state of the connection; returns it if it is to be logged.
@@ -270,6 +299,7 @@ impl Member {
             version: env!("CARGO_PKG_VERSION").into(),
             digests: self.digests(health_table, overrides),
             vantages,
+            shares: PoolShares::new(),
         };
         let parts = self.writer.report(&report, now.unix_ms).into_iter();
         parts.map(Outgoing::Changes).collect()
@@ -298,6 +328,10 @@ impl Member {
             version: env!("CARGO_PKG_VERSION").into(),
             digests,
             vantages: health_table.report(),
+            shares: match self.may_lead(now) {
+                true => self.shares.clone(),
+                false => PoolShares::new(),
+            },
         };
         Outgoing::Report(self.writer.report(&report, now.unix_ms))
     }
@@ -541,6 +575,7 @@ mod tests {
     fn drain(until: Option<u64>) -> Override {
         Override {
             state: Forced::Drain,
+            percent: None,
             since: START,
             begins: None,
             until,

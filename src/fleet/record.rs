@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::base::per_family::PerFamily;
 use crate::fleet::link::Kind;
+use crate::health::overrides::Override;
 use crate::health::overrides::Register;
 use crate::health::report::EndpointReport;
 use crate::health::report::Note;
@@ -22,6 +23,9 @@ use crate::health::report::VantageReport;
 use crate::health::report::VerdictRecord;
 use crate::live::fleet::Digests;
 use crate::live::fleet::What;
+use crate::state::spills::PoolShares;
+use crate::steer::spread::Admission;
+use crate::steer::spread::Admitted;
 
 /// The version of the messages; others are dropped.
 pub const VERSION: u32 = 1;
@@ -90,6 +94,8 @@ pub struct Report {
     pub digests: Digests,
     /// Its vantages, named NODE or NODE/NAME.
     pub vantages: Vec<VantageReport>,
+    /// The shares of their clients that pools take; empty from a machine that could not lead.
+    pub shares: PoolShares,
 }
 
 /// Why a message cannot be read.
@@ -120,6 +126,16 @@ struct WireReport {
     digests: BTreeMap<Box<str>, Box<str>>,
     vantages: Vec<WireVantage>,
     pools: Vec<WirePool>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    shares: Vec<WireShare>,
+}
+
+/// The shares of its clients that a pool takes, from 0 to 1.
+#[derive(Serialize, Deserialize)]
+struct WireShare {
+    pool: Box<str>,
+    own: f64,
+    guests: f64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -177,7 +193,7 @@ impl Writer {
             endpoints.map(move |endpoint| (index, endpoint))
         });
         let mut parts = Vec::new();
-        let (mut part, mut len) = (BTreeMap::<&Arc<str>, Vec<WireEndpoint>>::new(), MESSAGE_LEN);
+        let (mut part, mut len) = (Part::default(), MESSAGE_LEN);
         for (vantage, endpoint) in records {
             let reason = endpoint.record.last_failure.as_ref();
             let texts = reason.map_or(0, |note| note.reason.len()) + endpoint.pool.len();
@@ -187,8 +203,17 @@ impl Writer {
                 len = MESSAGE_LEN;
             }
             len += record_len;
-            let records = part.entry(&endpoint.pool).or_default();
+            let records = part.pools.entry(&endpoint.pool).or_default();
             records.push(WireEndpoint::of(vantage, endpoint, sent_ms));
+        }
+        for (pool, shares) in &report.shares {
+            let record_len = RECORD_LEN + pool.len() * ESCAPED;
+            if len + record_len > MAX_LEN {
+                parts.push(std::mem::take(&mut part));
+                len = MESSAGE_LEN;
+            }
+            len += record_len;
+            part.shares.push(WireShare::of(pool, *shares));
         }
         if parts.is_empty() || !part.is_empty() {
             parts.push(part);
@@ -199,7 +224,7 @@ impl Writer {
         };
         let mut messages = Vec::new();
         for part in parts {
-            let pools = part.into_iter().map(|(pool, endpoints)| WirePool {
+            let pools = part.pools.into_iter().map(|(pool, endpoints)| WirePool {
                 pool: (&**pool).into(),
                 endpoints,
             });
@@ -211,6 +236,7 @@ impl Writer {
                     .map(|v| WireVantage::of(v, &self.node))
                     .collect(),
                 pools: pools.collect(),
+                shares: part.shares,
             };
             messages.extend(self.write(wire, sent_ms));
         }
@@ -257,6 +283,39 @@ impl Writer {
         };
         // Nothing that is written here can fail to become JSON.
         serde_json::to_vec(&wire).ok()
+    }
+}
+
+/// What one message of a report holds.
+#[derive(Default)]
+struct Part<'a> {
+    pools: BTreeMap<&'a Arc<str>, Vec<WireEndpoint>>,
+    shares: Vec<WireShare>,
+}
+
+impl Part<'_> {
+    fn is_empty(&self) -> bool {
+        self.pools.is_empty() && self.shares.is_empty()
+    }
+}
+
+impl WireShare {
+    fn of(pool: &str, shares: Admission) -> Self {
+        Self {
+            pool: pool.into(),
+            own: shares.own.ratio(),
+            guests: shares.guests.ratio(),
+        }
+    }
+
+    fn read(self) -> Option<(Box<str>, Admission)> {
+        let is_share = |share: f64| (0.0..=1.0).contains(&share);
+        let is_sound = is_text(&self.pool, MAX_POOL) && is_share(self.own) && is_share(self.guests);
+        let shares = Admission {
+            own: Admitted::from_ratio(self.own),
+            guests: Admitted::from_ratio(self.guests),
+        };
+        is_sound.then_some((self.pool, shares))
     }
 }
 
@@ -394,6 +453,11 @@ impl WireReport {
             version: self.version,
             digests: Digests::from_fn(|what| digests[what as usize]),
             vantages,
+            shares: self
+                .shares
+                .into_iter()
+                .map(WireShare::read)
+                .collect::<Option<_>>()?,
         }))
     }
 }
@@ -404,7 +468,8 @@ impl WireRegisters {
             let Register { pool, stamp, value } = register;
             let is_node = stamp.node.is_empty() || is_node(&stamp.node);
             let reason = value.as_ref().map_or("", |value| &value.reason);
-            is_text(pool, MAX_POOL) && is_node && is_text(reason, MAX_REASON)
+            let is_override = value.as_ref().is_none_or(Override::is_sound);
+            is_text(pool, MAX_POOL) && is_node && is_override && is_text(reason, MAX_REASON)
         };
         let is_sound = self.registers.iter().all(is_sound);
         is_sound.then_some(Body::Registers(self.registers))
@@ -441,7 +506,6 @@ mod tests {
     use crate::base::health::Health;
     use crate::health::load::Load;
     use crate::health::overrides::Forced;
-    use crate::health::overrides::Override;
     use crate::health::overrides::Stamp;
 
     const BOOT: Boot = Boot {
@@ -506,7 +570,13 @@ mod tests {
             further in vec(endpoint(), 0..5),
             digests in any::<[Option<u64>; 4]>(),
             (v4, v6) in any::<(bool, bool)>(),
+            shares in vec((text(40), 0..=100_u8, 0..=100_u8), 0..40),
         ) {
+            let shares: PoolShares = shares.into_iter().map(|(pool, own, guests)| {
+                let (own, guests) = (Admitted::percent(own), Admitted::percent(guests));
+                (pool, Admission { own, guests })
+            }).collect();
+            let mut heard_shares = PoolShares::new();
             let vantage = |name: &str, endpoints: &Vec<_>| VantageReport {
                 vantage: name.into(),
                 is_blind: PerFamily { v4, v6 },
@@ -516,6 +586,7 @@ mod tests {
                 version: "0.1.0".into(),
                 digests: Digests::from_fn(|what| digests[what as usize]),
                 vantages: vec![vantage("ns1", &endpoints), vantage("uplink", &further)],
+                shares: shares.clone(),
             };
             let mut writer = Writer::new("ns1", BOOT);
             let mut heard = [vantage("ns1", &Vec::new()), vantage("ns1/uplink", &Vec::new())];
@@ -528,12 +599,14 @@ mod tests {
                     panic!("not a report");
                 };
                 prop_assert_eq!(part.digests, report.digests);
+                heard_shares.extend(part.shares);
                 for (heard, part) in heard.iter_mut().zip(part.vantages) {
                     prop_assert_eq!(&heard.vantage, &part.vantage);
                     prop_assert_eq!(heard.is_blind, part.is_blind);
                     heard.endpoints.extend(part.endpoints);
                 }
             }
+            prop_assert_eq!(heard_shares, shares);
             for (heard, sent) in heard.iter().zip(&report.vantages) {
                 prop_assert_eq!(sorted(heard).endpoints, sorted(sent).endpoints);
             }
@@ -556,6 +629,7 @@ mod tests {
             },
             value: Some(Override {
                 state: Forced::Drain,
+                percent: None,
                 since: 1,
                 begins: None,
                 until: None,

@@ -19,6 +19,8 @@ use crate::health::run_time::RunTime;
 use crate::live::fleet::Digests;
 use crate::live::fleet::NodeView;
 use crate::live::fleet::What;
+use crate::state::spills::PoolShares;
+use crate::steer::spread::Admission;
 
 /// How far another machine's clock may be ahead of this one's.
 pub const MAX_SKEW: Duration = Duration::from_secs(5);
@@ -160,6 +162,9 @@ struct Node {
     messages: [u64; Kind::ALL.len()],
     version: Box<str>,
     digests: Digests,
+    /// The shares of pools that it has, and when it last sent any.
+    shares: BTreeMap<Box<str>, Admission>,
+    shared: Option<Duration>,
     ignored: Ignored,
     /// The run time at its latest message, and that in Unix seconds.
     heard: Duration,
@@ -259,6 +264,10 @@ impl Roster {
         if let Body::Report(report) = &message.body {
             node.version.clone_from(&report.version);
             node.digests = report.digests;
+            if !report.shares.is_empty() {
+                node.shares.extend(report.shares.iter().cloned());
+                node.shared = Some(elapsed);
+            }
         }
         Ok(Some(message))
     }
@@ -278,6 +287,17 @@ impl Roster {
                 .push(FleetChange::Duplicate { node, is_own: true });
         }
         Err(Rejection::DuplicateNode)
+    }
+
+    /// The shares of the machine that leads: of those that have sent some lately the first by name, before
+    /// `own_name` if that is given.
+    pub fn leading(&self, own_name: Option<&str>, now: Moment) -> Option<PoolShares> {
+        let now = self.time.at(now.elapsed);
+        let is_fresh = |shared| now.saturating_sub(shared) <= self.settings.report_max_age;
+        let mut nodes = self.nodes.iter();
+        let (name, node) = nodes.find(|(_, node)| node.shared.is_some_and(is_fresh))?;
+        let is_before = own_name.is_none_or(|own| **name < *own);
+        is_before.then(|| node.shares.clone().into_iter().collect())
     }
 
     /// Counts the records of a machine's report that were ignored.
@@ -389,6 +409,8 @@ impl Node {
             messages: [0; Kind::ALL.len()],
             version: "".into(),
             digests: Digests::default(),
+            shares: BTreeMap::new(),
+            shared: None,
             ignored: Ignored::default(),
             heard: Duration::ZERO,
             last_seen: 0,
@@ -515,6 +537,7 @@ mod tests {
             version: "0.1.0".into(),
             digests,
             vantages: Vec::new(),
+            shares: PoolShares::new(),
         };
         writer.report(&report, START + sent).remove(0)
     }

@@ -18,19 +18,22 @@ pub enum Forced {
     Drain,
     /// Treated as down.
     Down,
+    /// A share of its clients goes to their next pools; probes count.
+    Shed,
     /// Treated as up.
     Up,
 }
 
 impl Forced {
     /// All, in the order of the contract.
-    pub const ALL: [Self; 3] = [Self::Drain, Self::Up, Self::Down];
+    pub const ALL: [Self; 4] = [Self::Drain, Self::Up, Self::Down, Self::Shed];
 
     /// The word used in the API and in metric labels.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Drain => "drain",
             Self::Down => "down",
+            Self::Shed => "shed",
             Self::Up => "up",
         }
     }
@@ -50,6 +53,9 @@ pub struct Override {
     /// The state.
     #[serde(with = "word")]
     pub state: Forced,
+    /// The share of its clients that a pool sheds, from 1 to 99; of no other state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent: Option<u8>,
     /// When it was set, in Unix seconds.
     pub since: u64,
     /// When it begins, in Unix seconds; `None`: when it was set.
@@ -261,6 +267,7 @@ impl Overrides {
             if let Some(value) = value {
                 let Override {
                     state,
+                    percent,
                     since,
                     begins,
                     until,
@@ -270,6 +277,9 @@ impl Overrides {
                 if let Some(begins) = begins {
                     text.push_str(&format!(" {begins}"));
                 }
+                if let Some(percent) = percent {
+                    text.push_str(&format!(" {percent}"));
+                }
             }
             text.push('\n');
         }
@@ -278,6 +288,16 @@ impl Overrides {
 }
 
 impl Override {
+    /// Whether it has a share to shed where it must, and nowhere else.
+    pub fn is_sound(&self) -> bool {
+        match self.state {
+            Forced::Shed => self
+                .percent
+                .is_some_and(|percent| (1..=99).contains(&percent)),
+            Forced::Drain | Forced::Down | Forced::Up => self.percent.is_none(),
+        }
+    }
+
     fn phase(&self, now: u64) -> Phase {
         match (self.begins, self.until) {
             (_, Some(until)) if until <= now => Phase::Over,
@@ -338,6 +358,7 @@ mod tests {
     fn drain(until: Option<u64>) -> Override {
         Override {
             state: Forced::Drain,
+            percent: None,
             since: 100,
             begins: None,
             until,

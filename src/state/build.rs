@@ -241,6 +241,7 @@ fn is_unchanged(now: &[PoolNow], then: &[PoolNow], family: Family) -> bool {
             || (now.status[family] == then.status[family]
                 && now.admitted[family] == then.admitted[family]
                 && now.horizon[family] == then.horizon[family]
+                && now.guests[family] == then.guests[family]
                 && now.forced == then.forced
                 && now.endpoints.is_empty() == then.endpoints.is_empty()
                 && now.usable(family) == then.usable(family))
@@ -332,6 +333,7 @@ impl Builder<'_> {
             let pools = Pools {
                 status: &|pool| view.status(pool),
                 admitted: &|pool| view.pools[pool.index()].admitted[family],
+                guests: &|pool| view.pools[pool.index()].guests[family],
                 is_multivalue: &|pool| spec.policy_of(rank.rule, pool) == Policy::Multivalue,
                 standby: &standby,
                 was_up: &|pool| key.last_up.contains(&pool),

@@ -13,10 +13,12 @@ use crate::config::model::MinHealthy;
 use crate::config::model::Pool;
 use crate::config::model::Steered;
 use crate::health::horizon::Horizon;
+use crate::health::load::Load;
 use crate::health::overrides::Forced;
 use crate::state::membership::Membership;
 use crate::state::plan::Plan;
 use crate::steer::PoolStatus;
+use crate::steer::spread::Admission;
 use crate::steer::spread::Admitted;
 
 /// What is known of the pools, by `PoolIx`; of a pool beyond the end nothing is.
@@ -33,13 +35,51 @@ pub struct Evidence {
     /// What a pool is worth that has too few endpoints known to be up, but could have enough with those
     /// never probed; up for pools beyond the end.
     pub unproven: Vec<PoolStatus>,
-    /// The share of its clients that a pool takes in each family; all for pools beyond the end.
+    /// The share of its clients that a pool takes in each family by its ramp; all for pools beyond the end.
     pub admitted: Vec<PerFamily<Admitted>>,
     /// For how long each pool is known to stay as it is in each family; for pools beyond the end that is not
     /// known.
     pub horizons: Vec<PerFamily<Option<Horizon>>>,
+    /// What operators and loads leave of that; all for pools beyond the end.
+    pub limits: Vec<ShareLimits>,
     /// The pools that were up last.
     pub last_up: Arc<LastUp>,
+}
+
+/// What limits the share of its clients that a pool takes, beside its ramp.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShareLimits {
+    /// What an operator sheds, in percent.
+    pub shed: Option<u8>,
+    /// What its load leaves; `None` without a mark.
+    pub spill: Option<Spilling>,
+}
+
+/// How a pool with a mark stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spilling {
+    /// The load above which it spills.
+    pub mark: Load,
+    /// The load that its shares were decided by; `None`: it has none.
+    pub load: Option<Load>,
+    /// The shares that it takes.
+    pub shares: Admission,
+    /// Whether it is above its mark and no other pool takes what it would pass on.
+    pub is_full: bool,
+}
+
+impl ShareLimits {
+    /// The shares that they leave, multiplied. A pool that an operator relieves takes no guests.
+    pub fn admission(&self) -> Admission {
+        let spill = self.spill.map_or(Admission::ALL, |spill| spill.shares);
+        match self.shed {
+            Some(percent) => Admission {
+                own: spill.own.of(Admitted::percent(100 - percent.min(100))),
+                guests: Admitted::NONE,
+            },
+            None => spill,
+        }
+    }
 }
 
 /// One pool as the evidence has it.
@@ -55,13 +95,20 @@ pub struct PoolNow {
     pub judged: PerFamily<PoolStatus>,
     /// What the pool is worth in each family.
     pub status: PerFamily<PoolStatus>,
-    /// The share of its clients that it takes in each family.
+    /// The share of its own clients that it takes in each family: what its ramp, an operator and its load leave,
+    /// multiplied, as each is a share of those that the others let through.
     pub admitted: PerFamily<Admitted>,
     /// The share of clients that it takes while it stands by; `None`: it does not stand by.
     pub standby: Option<Admitted>,
     /// For how long it is known to stay as it is in each family; `None`: that is not known, or longer than any
     /// TTL.
     pub horizon: PerFamily<Option<Horizon>>,
+    /// The share that it takes of clients that other pools pass on.
+    pub guests: PerFamily<Admitted>,
+    /// The share of its clients that it takes in each family by its ramp.
+    pub ramp: PerFamily<Admitted>,
+    /// What limits it otherwise.
+    pub limits: ShareLimits,
     /// How many endpoints of a family must be up.
     min_healthy: MinHealthy,
 }
@@ -127,16 +174,24 @@ impl PoolNow {
             Some(Forced::Drain) => PoolStatus::Drained,
             Some(Forced::Down) => PoolStatus::Down,
             Some(Forced::Up) => PoolStatus::Up,
-            None => judged,
+            Some(Forced::Shed) | None => judged,
         });
-        let admitted = evidence.admitted.get(ix).filter(|_| forced.is_none());
+        let is_free = forced.is_none();
+        let ramp = evidence.admitted.get(ix).filter(|_| is_free);
+        let ramp = ramp.copied().unwrap_or_default();
+        let limits = evidence.limits.get(ix).filter(|_| is_free);
+        let limits = limits.copied().unwrap_or_default();
+        let admission = limits.admission();
         Self {
             forced,
             endpoints,
             health,
             judged,
             status,
-            admitted: admitted.copied().unwrap_or_default(),
+            admitted: ramp.map(|ramp| ramp.of(admission.own)),
+            guests: ramp.map(|ramp| ramp.of(admission.guests)),
+            ramp,
+            limits,
             standby: config.standby,
             horizon: evidence.horizons.get(ix).copied().unwrap_or_default(),
             min_healthy: config.min_healthy,

@@ -175,7 +175,7 @@ impl Watched {
             let forced = override_.map(|override_| override_.state);
             let probes = match forced {
                 Some(Forced::Drain | Forced::Down) => None,
-                Some(Forced::Up) | None => endpoints
+                Some(Forced::Shed | Forced::Up) | None => endpoints
                     .by_ref()
                     .filter(of_family)
                     .filter_map(|endpoint| {
@@ -185,7 +185,7 @@ impl Watched {
                     .min_by_key(|horizon| horizon.seconds),
             };
             let step = sources.ramps.next_step(&self.name, family);
-            let step = step.filter(|_| forced.is_none());
+            let step = step.filter(|_| matches!(forced, None | Some(Forced::Shed)));
             let ramp = step.map(|remaining| Horizon::countdown(remaining, Cause::Ramp));
             let nearest = Horizon::earlier(order, Horizon::earlier(ramp, probes))?;
             (nearest.seconds < self.range.max).then(|| Horizon {
@@ -358,6 +358,7 @@ pools = ["unused", "a"]
         fn order(&mut self, pool: &str, state: Forced, until: Option<u64>) {
             let override_ = Override {
                 state,
+                percent: None,
                 since: 1_000,
                 begins: None,
                 until,

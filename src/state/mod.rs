@@ -24,6 +24,7 @@ pub mod resolved;
 pub mod snapshot;
 pub mod source;
 pub mod sources;
+pub mod spills;
 pub mod stranded;
 pub mod targets;
 mod ttl;

@@ -5,6 +5,7 @@
 //! pools share clients, [`rendezvous`] decides per client prefix.
 
 pub mod rendezvous;
+pub mod spill;
 pub mod spread;
 
 use std::borrow::Cow;
@@ -94,8 +95,10 @@ pub struct Standby {
 pub struct Pools<'a> {
     /// What each pool is worth.
     pub status: &'a dyn Fn(PoolIx) -> PoolStatus,
-    /// The share of the clients offered to it that a pool takes.
+    /// The share of its own clients that a pool takes: of those for whom it is in the first group that serves.
     pub admitted: &'a dyn Fn(PoolIx) -> Admitted,
+    /// The share that it takes of those that others have passed on.
+    pub guests: &'a dyn Fn(PoolIx) -> Admitted,
     /// Whether a pool of the list is ordered by [`Policy::Multivalue`], with the others of its group.
     pub is_multivalue: &'a dyn Fn(PoolIx) -> bool,
     /// The pools of the list that stand by, each once.
@@ -277,7 +280,10 @@ fn served_by(
     // The pools of the groups that were offered clients.
     let mut seen: Vec<PoolIx> = Vec::new();
     loop {
-        let wanted = |pool: PoolIx| is_of_them(pool) && !seen.contains(&pool);
+        let is_first = seen.is_empty();
+        // Pools that take no guests are passed over.
+        let takes_any = |pool: PoolIx| is_first || (pools.guests)(pool) > Admitted::NONE;
+        let wanted = |pool: PoolIx| is_of_them(pool) && takes_any(pool) && !seen.contains(&pool);
         let group = match listed.find(|group| group.iter().any(|share| wanted(share.pool))) {
             Some(group) => Some(Cow::Borrowed(group)),
             None if rank.truncated.is_some() => beyond(&wanted).map(Cow::Owned),
@@ -287,7 +293,7 @@ fn served_by(
         let Some((members, group)) = with_members else {
             return spread.into_shares().map(Serving::One);
         };
-        if seen.is_empty() {
+        if is_first {
             let is_whole = || trickles.is_empty() && members.iter().all(admits_all);
             if (pools.is_multivalue)(members[0].pool) || is_whole() {
                 return Some(serving(members, pools, pools.admitted, &trickles));
@@ -296,7 +302,12 @@ fn served_by(
                 spread.set_aside(*pool, *share);
             }
         }
-        if spread.offer(&members, pools.admitted) {
+        let admitted = if is_first {
+            pools.admitted
+        } else {
+            pools.guests
+        };
+        if spread.offer(&members, admitted) {
             return spread.into_shares().map(Serving::One);
         }
         seen.extend(group.iter().map(|share| share.pool));
@@ -351,6 +362,7 @@ mod tests {
         let pools = Pools {
             status: &|pool| status[pool.index()],
             admitted: &|_| Admitted::ALL,
+            guests: &|_| Admitted::ALL,
             is_multivalue: &|_| false,
             standby: &[],
             was_up: &|pool| was_up.contains(&pool.0),
@@ -472,6 +484,7 @@ mod tests {
             let pools = Pools {
                 status: &|pool| status[pool.index()],
                 admitted: &|pool| Admitted::percent(percent[pool.index()]),
+                guests: &|pool| Admitted::percent(percent[pool.index()]),
                 is_multivalue: &|pool| pool != PoolIx(0),
                 standby: &[],
                 was_up: &|_| false,
@@ -493,6 +506,7 @@ mod tests {
             let pools = Pools {
                 status: &|_| Down,
                 admitted: &|_| Admitted::ALL,
+                guests: &|_| Admitted::ALL,
                 is_multivalue: &|_| true,
                 standby: &[],
                 was_up: &|_| false,
@@ -565,6 +579,7 @@ mod tests {
             let pools = Pools {
                 status: &|pool| status[pool.index()],
                 admitted: &|pool| Admitted::percent(percent[pool.index()]),
+                guests: &|pool| Admitted::percent(percent[pool.index()]),
                 is_multivalue: &|_| false,
                 standby: &standby,
                 was_up: &|_| false,
@@ -594,6 +609,7 @@ mod tests {
             let pools = Pools {
                 status: &|pool| status[pool.index()],
                 admitted: &|_| Admitted::ALL,
+                guests: &|_| Admitted::ALL,
                 is_multivalue: &|_| true,
                 standby: &standby,
                 was_up: &|_| false,
@@ -643,6 +659,7 @@ mod tests {
         let pools = Pools {
             status: &|pool| status[pool.index()],
             admitted: &|pool| Admitted::percent(percent[pool.index()]),
+            guests: &|pool| Admitted::percent(percent[pool.index()]),
             is_multivalue: &|_| false,
             standby: &[],
             was_up: &|_| false,

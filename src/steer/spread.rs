@@ -60,6 +60,28 @@ impl Default for Admitted {
     }
 }
 
+/// The shares of the clients offered to it that a pool takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Admission {
+    /// Of those for whom it is in the first group that serves.
+    pub own: Admitted,
+    /// Of those that other groups have passed on.
+    pub guests: Admitted,
+}
+
+impl Admission {
+    /// Everybody.
+    pub const ALL: Self = Self::both(Admitted::ALL);
+
+    /// The same share of both.
+    pub const fn both(admitted: Admitted) -> Self {
+        Self {
+            own: admitted,
+            guests: admitted,
+        }
+    }
+}
+
 /// Who has got which share of the clients so far.
 #[derive(Debug)]
 pub(super) struct Spread {

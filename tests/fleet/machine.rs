@@ -208,8 +208,8 @@ impl Process {
 
     /// The files, as they would be written now.
     pub(crate) fn verdicts_file(&self, now: Moment) -> Vec<u8> {
-        let (verdicts, last_up, ramps) = self.evidence.verdicts(now);
-        saved::encode_verdicts(&verdicts, &last_up, &ramps).expect("sound")
+        let (verdicts, last_up, ramps, shares) = self.evidence.verdicts(now);
+        saved::encode_verdicts(&verdicts, &last_up, &ramps, &shares).expect("sound")
     }
 
     pub(crate) fn overrides_file(&self) -> Vec<u8> {

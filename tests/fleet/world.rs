@@ -711,6 +711,7 @@ impl World {
         }
         let override_ = Override {
             state,
+            percent: None,
             since: moment.unix(),
             begins: None,
             until: seconds.map(|seconds| moment.unix() + seconds),

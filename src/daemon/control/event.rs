@@ -1,5 +1,5 @@
 //! What the control loop logs: one value for each kind of line, made by the state machines and written
-//! by the loop.
+//! by the loop. It is one thing: a row for each kind of line.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -18,6 +18,7 @@ use crate::base::prefix::Family;
 use crate::config::model::Endpoint;
 use crate::daemon::load::ZoneUpdated;
 use crate::fleet::roster::FleetChange;
+use crate::health::load::Load;
 use crate::health::overrides::Forced;
 use crate::health::overrides::Override;
 use crate::health::vantage::VantageChange;
@@ -89,6 +90,22 @@ pub enum Event {
         family: Family,
         percent: f64,
     },
+    /// A pool is above its mark: clients go to their next pool.
+    SpillBegins {
+        pool: Box<str>,
+        load: Option<Load>,
+        mark: Load,
+    },
+    /// A pool takes all of its clients again.
+    SpillEnds { pool: Box<str> },
+    /// A pool is above its mark, and no pool takes its clients.
+    SpillFull {
+        pool: Box<str>,
+        load: Option<Load>,
+        mark: Load,
+    },
+    /// Some pool takes them again, or it is below its mark.
+    SpillRoom { pool: Box<str> },
     /// More of a name's pools are down than `max_down` allows: its probes are ignored.
     MaxDownExceeded { name: String, family: Family },
     /// They no longer are.
@@ -107,6 +124,8 @@ pub enum Event {
     OverrideSet {
         pool: Box<str>,
         state: Forced,
+        /// Of `shed`: how many of a hundred clients.
+        percent: Option<u8>,
         reason: Box<str>,
         /// How long until it begins; `None`: it has begun.
         begins_in: Option<u64>,
@@ -208,6 +227,21 @@ impl Event {
                 family,
                 percent,
             } => info!(%pool, %family, percent, "pool takes this share of its clients"),
+            Self::SpillBegins { pool, load, mark } => {
+                let load = shown(*load);
+                warn!(%pool, load, %mark, "pool is above its spill mark: clients go to their next pool");
+            }
+            Self::SpillEnds { pool } => info!(%pool, "pool takes all of its clients again"),
+            Self::SpillFull { pool, load, mark } => error!(
+                %pool,
+                load = shown(*load),
+                %mark,
+                "pool is above its spill mark and no other pool takes its clients: they stay, as if \
+                 there were no marks; add capacity"
+            ),
+            Self::SpillRoom { pool } => {
+                info!(%pool, "another pool takes clients of this pool again");
+            }
             Self::MaxDownExceeded { name, family } => error!(
                 name,
                 %family,
@@ -238,22 +272,30 @@ impl Event {
             Self::OverrideSet {
                 pool,
                 state,
+                percent,
                 reason,
                 begins_in: None,
                 seconds,
                 by,
-            } => info!(%pool, state = state.as_str(), reason, seconds, by, "override set"),
+            } => {
+                let state = state.as_str();
+                info!(%pool, state, percent, reason, seconds, by, "override set");
+            }
             Self::OverrideSet {
                 pool,
                 state,
+                percent,
                 reason,
                 begins_in,
                 seconds,
                 by,
-            } => info!(
-                %pool, state = state.as_str(), reason, begins_in, seconds, by,
-                "override planned: it begins later"
-            ),
+            } => {
+                let state = state.as_str();
+                info!(
+                    %pool, state, percent, reason, begins_in, seconds, by,
+                    "override planned: it begins later"
+                );
+            }
             Self::OverrideCleared { pool, by } => info!(%pool, by, "override cleared"),
             Self::OverrideOrphaned { pool, state } => {
                 warn!(%pool, state = state.as_str(), "{ORPHANED}");
@@ -319,6 +361,11 @@ impl Event {
             }
         }
     }
+}
+
+/// A load in the log.
+fn shown(load: Option<Load>) -> String {
+    load.map_or("unknown".into(), |load| load.to_string())
 }
 
 /// Logs events, in their order.

@@ -23,7 +23,6 @@ use crate::health::observation::WitnessObservation;
 use crate::health::overrides::Forced;
 use crate::health::overrides::Override;
 use crate::health::overrides::Overrides;
-use crate::health::report::Saved;
 use crate::health::vantage::VantageChange;
 use crate::live::fleet::FleetView;
 use crate::live::meters::Meters;
@@ -40,8 +39,8 @@ use crate::state::horizon::Sources;
 use crate::state::membership::Membership;
 use crate::state::plan::Plan;
 use crate::state::ramp::Ramps;
-use crate::state::ramp::UnderWay;
 use crate::state::snapshot::Snapshot;
+use crate::state::spills::Spills;
 use crate::steer::PoolStatus;
 
 /// A health table for a plan: every endpoint that has a monitor, by the vantages that can reach it.
@@ -100,9 +99,10 @@ pub struct Evidence {
     pub(super) fleet: Option<Member>,
     pub(super) fleet_view: Owned<Option<FleetView>>,
     members: Membership,
-    last_up: Arc<LastUp>,
-    ramps: Ramps,
+    pub(super) last_up: Arc<LastUp>,
+    pub(super) ramps: Ramps,
     horizons: Horizons,
+    pub(super) spills: Spills,
     /// Whether the first round of probes is in.
     is_ready: bool,
     /// Whether the process began without verdicts of a run before.
@@ -126,6 +126,7 @@ impl Evidence {
             last_up: Arc::clone(&start.last_up),
             ramps: start.ramps.clone(),
             horizons: start.horizons.clone(),
+            spills: start.spills.clone(),
             is_ready,
             is_fresh_start: start.is_fresh,
         }
@@ -222,7 +223,7 @@ impl Evidence {
         }
     }
 
-    /// Lets old reports and overrides expire, and ramps go on.
+    /// Lets old reports and overrides expire, and ramps and spills go on.
     pub fn tick(&mut self, now: Moment) -> Effects {
         let mut effects = self.advance(now);
         let mut health_table = self.health_table.write();
@@ -245,6 +246,7 @@ impl Evidence {
         for pool in expired {
             effects.overridden(Event::OverrideExpired { pool });
         }
+        self.spill(now, &mut effects);
         self.tick_fleet(now, &mut effects);
         let (health_table, overrides) = (self.health_table.read(), self.overrides.read());
         effects.horizon_changed(self.horizons.check_all(Sources {
@@ -277,6 +279,7 @@ impl Evidence {
         effects.overridden(Event::OverrideSet {
             pool: pool.into(),
             state: override_.state,
+            percent: override_.percent,
             reason: override_.reason.clone(),
             begins_in: override_
                 .begins
@@ -321,11 +324,13 @@ impl Evidence {
             last_up: Arc::clone(&self.last_up),
             ramps: std::mem::take(&mut self.ramps),
             horizons: std::mem::take(&mut self.horizons),
+            spills: std::mem::take(&mut self.spills),
             is_fresh: self.is_fresh_start && !self.is_ready,
         };
         let (health_table, overrides) = (self.health_table.read(), self.overrides.read());
         let evidence = of(plan, &health_table, &overrides, &mut start);
-        (self.ramps, self.horizons) = (start.ramps, start.horizons);
+        (self.ramps, self.spills) = (start.ramps, start.spills);
+        self.horizons = start.horizons;
         self.last_up = Arc::clone(&evidence.last_up);
         evidence
     }
@@ -345,12 +350,6 @@ impl Evidence {
     pub fn overrides(&self) -> Overrides {
         self.overrides.read().clone()
     }
-
-    /// Everything else that is worth keeping over a restart.
-    pub fn verdicts(&self, now: Moment) -> (Saved, Arc<LastUp>, UnderWay) {
-        let saved = self.health_table.read().saved(now);
-        (saved, Arc::clone(&self.last_up), self.ramps.under_way())
-    }
 }
 
 /// What evidence begins with.
@@ -364,6 +363,8 @@ pub struct Start {
     pub ramps: Ramps,
     /// For how long pools are known to stay as they are.
     pub horizons: Horizons,
+    /// The shares of pools that go by their load.
+    pub spills: Spills,
     /// Whether nothing was ever probed: until the first round of probes is in, pools that would rank behind
     /// those known to be up (`unproven = "behind"`) count as up, since none is better known than another.
     pub is_fresh: bool,
@@ -406,11 +407,13 @@ pub fn of(
         regional: regional.collect(),
         forced: pools
             .clone()
-            .map(|pool| overrides.of(&pool.name).map(|override_| override_.state))
+            .map(|pool| Some(overrides.of(&pool.name)?.state))
+            .map(|forced| forced.filter(|forced| *forced != Forced::Shed))
             .collect(),
         unproven: pools.map(unproven).collect(),
         admitted: Vec::new(),
         horizons: Vec::new(),
+        limits: Vec::new(),
         members: start.members.clone(),
         last_up: Arc::clone(&start.last_up),
     };
@@ -425,6 +428,7 @@ pub fn of(
         }
     }
     evidence.admitted = start.ramps.follow(plan, &evidence);
+    evidence.limits = start.spills.limits(plan, &evidence, overrides);
     let sources = Sources {
         health_table,
         overrides,
@@ -567,6 +571,7 @@ pools = ["a", "b"]
     fn drain(until: Option<u64>) -> Override {
         Override {
             state: Forced::Drain,
+            percent: None,
             since: 1_000,
             begins: None,
             until,
@@ -640,6 +645,7 @@ pools = ["a", "b"]
             [Event::OverrideSet {
                 pool: "a".into(),
                 state: Forced::Drain,
+                percent: None,
                 reason: "maintenance".into(),
                 begins_in: None,
                 seconds: Some(60),
@@ -695,6 +701,7 @@ pools = ["a", "b"]
             [Event::OverrideSet {
                 pool: "a".into(),
                 state: Forced::Drain,
+                percent: None,
                 reason: "maintenance".into(),
                 begins_in: Some(300),
                 seconds: Some(60),

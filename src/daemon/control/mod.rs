@@ -21,6 +21,7 @@ mod persist;
 mod publish;
 mod reload;
 mod save;
+mod shares;
 mod sources;
 mod updates;
 mod work;

@@ -44,6 +44,8 @@ pub(super) struct Publish {
     sharing: Sharing,
     /// Names whose probes are ignored, as last logged.
     unbelieved: Unbelieved,
+    /// Pools that refuse own clients, and whether nobody else takes these, as last logged.
+    spilling: BTreeMap<Box<str>, bool>,
 }
 
 /// Names of pools that are down in each family.
@@ -68,6 +70,7 @@ impl Publish {
             down,
             sharing,
             unbelieved: Unbelieved::default(),
+            spilling: BTreeMap::new(),
         }
     }
 
@@ -98,6 +101,7 @@ impl Publish {
         let mut events = pool_events(&snapshot, &mut self.down);
         events.extend(share_events(&snapshot, &mut self.sharing));
         events.extend(max_down_events(&snapshot, &mut self.unbelieved));
+        events.extend(spill_events(&snapshot, &mut self.spilling));
         self.serve(snapshot, events)
     }
 
@@ -163,7 +167,7 @@ fn share_events(snapshot: &Snapshot, sharing: &mut Sharing) -> Vec<Event> {
     let mut events = Vec::new();
     for (config, now) in snapshot.plan.config.pools.pools.iter().zip(&snapshot.pools) {
         for family in Family::ALL {
-            let (sharing, admitted) = (&mut sharing[family], now.admitted[family]);
+            let (sharing, admitted) = (&mut sharing[family], now.ramp[family]);
             let before = sharing.get(&config.name).copied().unwrap_or_default();
             if before == admitted {
                 continue;
@@ -180,6 +184,37 @@ fn share_events(snapshot: &Snapshot, sharing: &mut Sharing) -> Vec<Event> {
                     percent: admitted.ratio() * 100.0,
                 });
             }
+        }
+    }
+    events
+}
+
+/// What to log of the pools that have begun or ended to refuse own clients for their load, or whose clients nobody
+/// else takes, of which `spilling` keeps account.
+fn spill_events(snapshot: &Snapshot, spilling: &mut BTreeMap<Box<str>, bool>) -> Vec<Event> {
+    let mut events = Vec::new();
+    let before = std::mem::take(spilling);
+    for (config, now) in snapshot.plan.config.pools.pools.iter().zip(&snapshot.pools) {
+        let Some(spill) = now.limits.spill else {
+            continue;
+        };
+        let pool = &config.name;
+        let (is_spilling, was) = (spill.shares.own != Admitted::ALL, before.get(pool));
+        let (load, mark) = (spill.load, spill.mark);
+        if spill.is_full && was != Some(&true) {
+            let pool = pool.clone();
+            events.push(Event::SpillFull { pool, load, mark });
+        } else if is_spilling && was.is_none() {
+            let pool = pool.clone();
+            events.push(Event::SpillBegins { pool, load, mark });
+        } else if was == Some(&true) && !spill.is_full {
+            let pool = pool.clone();
+            events.push(Event::SpillRoom { pool });
+        }
+        match is_spilling || spill.is_full {
+            true => drop(spilling.insert(pool.clone(), spill.is_full)),
+            false if was.is_some() => events.push(Event::SpillEnds { pool: pool.clone() }),
+            false => {}
         }
     }
     events

@@ -60,8 +60,8 @@ impl Control {
                 saved_sources::write(&state_dir, &sources)?;
             }
             match verdicts {
-                Some((verdicts, last_up, ramps)) => {
-                    saved::write_verdicts(&state_dir, &verdicts, &last_up, &ramps)
+                Some((verdicts, last_up, ramps, shares)) => {
+                    saved::write_verdicts(&state_dir, &verdicts, &last_up, &ramps, &shares)
                 }
                 None => Ok(()),
             }

@@ -1,0 +1,349 @@
+//! Pools, client prefixes and resolvers in simulated time, closed over the real controller and the real choice.
+
+use std::time::Duration;
+
+use meridian::base::ix::PoolIx;
+use meridian::base::rank::RankList;
+use meridian::base::rank::Share;
+use meridian::steer::AllDown;
+use meridian::steer::Choice;
+use meridian::steer::PoolStatus;
+use meridian::steer::Pools;
+use meridian::steer::Serving;
+use meridian::steer::choose;
+use meridian::steer::rendezvous::ClientKey;
+use meridian::steer::rendezvous::name_hash;
+use meridian::steer::rendezvous::pick;
+use meridian::steer::spill::Pool;
+use meridian::steer::spill::Spill;
+use meridian::steer::spill::Timing;
+use meridian::steer::spread::Admission;
+use meridian::steer::spread::Admitted;
+
+use crate::random::Random;
+
+/// Seconds.
+pub(crate) const TTL: u64 = 30;
+const PROBE: u64 = 5;
+pub(crate) const GAP: u64 = 9;
+pub(crate) const INTERVAL: u64 = TTL + 3 * GAP;
+
+/// Client prefixes that are nearest to each pool.
+const N_PREFIXES: usize = 400;
+
+/// What a pool says of its load, whatever that is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Says {
+    Truth,
+    Always(f64),
+    Anything,
+    Nothing,
+}
+
+/// A pool of the simulation; its capacity is 1.
+#[derive(Clone, Debug)]
+pub(crate) struct Site {
+    pub(crate) mark: Option<f64>,
+    pub(crate) says: Says,
+    pub(crate) is_up: bool,
+    /// The demand of the clients that are nearest to it.
+    pub(crate) demand: f64,
+    /// By ramps and operators.
+    pub(crate) base: f64,
+    position: (f64, f64),
+    /// The load of the latest probe.
+    seen: Option<f64>,
+}
+
+struct Prefix {
+    key: ClientKey,
+    /// The pool that is nearest to it.
+    home: usize,
+    /// Its share of the demand there.
+    part: f64,
+    keeps: u64,
+    expires: u64,
+    answer: Option<usize>,
+}
+
+/// A share that moved.
+#[derive(Clone, Debug)]
+pub(crate) struct Moved {
+    /// By pool: the share of its own clients, by demand, that are answered otherwise from now on.
+    pub(crate) clients: Vec<f64>,
+    pub(crate) shares: Vec<Admission>,
+}
+
+/// The state.
+pub(crate) struct World {
+    pub(crate) now: u64,
+    pub(crate) sites: Vec<Site>,
+    pub(crate) spill: Spill,
+    noise: f64,
+    pub(crate) moves: Vec<Moved>,
+    prefixes: Vec<Prefix>,
+    random: Random,
+    lists: Vec<RankList>,
+    choices: Vec<Vec<(u64, u32, usize)>>,
+    is_outdated: bool,
+}
+
+impl World {
+    /// Pools in clusters of three, regions far apart; so many percent of the prefixes keep answers far too long.
+    pub(crate) fn new(random: Random, n_pools: usize, mark: f64, noise: f64, late: u64) -> Self {
+        let mut random = random;
+        let sites: Vec<Site> = (0..n_pools).map(|at| site(&mut random, at, mark)).collect();
+        let prefixes = (0..n_pools).flat_map(|home| (0..N_PREFIXES).map(move |n| (home, n)));
+        let mut weights = Vec::new();
+        let prefixes: Vec<(usize, usize)> = prefixes.collect();
+        for _ in &prefixes {
+            weights.push(1.0 + random.unit() * 3.0);
+        }
+        let sum_of = |home: usize| {
+            weights[home * N_PREFIXES..][..N_PREFIXES]
+                .iter()
+                .sum::<f64>()
+        };
+        let sums: Vec<f64> = (0..n_pools).map(sum_of).collect();
+        let prefixes = prefixes
+            .into_iter()
+            .enumerate()
+            .map(|(n, (home, _))| Prefix {
+                key: ClientKey::nth(n as u64),
+                home,
+                part: weights[n] / sums[home],
+                keeps: match random.percent(late) {
+                    true => TTL * 10,
+                    false => TTL,
+                },
+                expires: random.between(0, TTL),
+                answer: None,
+            });
+        let prefixes = prefixes.collect();
+        Self {
+            now: 0,
+            lists: (0..n_pools).map(|home| list(&sites, home)).collect(),
+            choices: Vec::new(),
+            is_outdated: true,
+            sites,
+            spill: Spill::default(),
+            noise,
+            moves: Vec::new(),
+            prefixes,
+            random,
+        }
+    }
+
+    /// Fences the clients of a pool: they have no other.
+    pub(crate) fn fence(&mut self, home: usize) {
+        let only = Share {
+            pool: PoolIx(home as u32),
+            weight: 1,
+        };
+        self.lists[home].groups = [vec![only]].into_iter().collect();
+        self.lists[home].fenced = true;
+        self.is_outdated = true;
+    }
+
+    /// The true load of each pool.
+    pub(crate) fn loads(&self) -> Vec<f64> {
+        let mut loads = vec![0.0; self.sites.len()];
+        for prefix in &self.prefixes {
+            if let Some(answer) = prefix.answer {
+                loads[answer] += prefix.part * self.sites[prefix.home].demand;
+            }
+        }
+        loads
+    }
+
+    /// The load that each pool would have if every client asked now.
+    pub(crate) fn targets(&mut self) -> Vec<f64> {
+        self.choose();
+        let mut loads = vec![0.0; self.sites.len()];
+        for prefix in &self.prefixes {
+            loads[self.target(prefix)] += prefix.part * self.sites[prefix.home].demand;
+        }
+        loads
+    }
+
+    pub(crate) fn shares(&self, at: usize) -> Admission {
+        let known = self.spill.of(&name(at));
+        known.map_or(Admission::ALL, |known| known.shares)
+    }
+
+    /// A second.
+    pub(crate) fn step(&mut self) {
+        self.now += 1;
+        self.choose();
+        for at in 0..self.prefixes.len() {
+            if self.prefixes[at].expires <= self.now {
+                let target = self.target(&self.prefixes[at]);
+                let prefix = &mut self.prefixes[at];
+                prefix.answer = Some(target);
+                prefix.expires = self.now + prefix.keeps;
+            }
+        }
+        if self.now.is_multiple_of(PROBE) {
+            self.probe();
+        }
+        let pools: Vec<Pool> = (0..self.sites.len()).map(|at| self.pool(at)).collect();
+        let loads: Vec<Option<f64>> = self.sites.iter().map(|site| site.seen).collect();
+        let before = self.spill.clone();
+        let gap = Duration::from_secs(GAP);
+        let timing = Timing::new(Duration::from_secs(TTL), gap);
+        let now = Duration::from_secs(self.now);
+        if self.spill.advance(&pools, &loads, timing, true, now) {
+            self.moved(&before);
+        }
+    }
+
+    pub(crate) fn run(&mut self, seconds: u64) {
+        for _ in 0..seconds {
+            self.step();
+        }
+    }
+
+    /// Takes a pool out or in.
+    pub(crate) fn set_up(&mut self, at: usize, is_up: bool) {
+        self.sites[at].is_up = is_up;
+        self.is_outdated = true;
+    }
+
+    pub(crate) fn set_base(&mut self, at: usize, base: f64) {
+        self.sites[at].base = base;
+        self.is_outdated = true;
+    }
+
+    fn moved(&mut self, before: &Spill) {
+        let then: Vec<usize> = self.prefixes.iter().map(|p| self.target(p)).collect();
+        self.is_outdated = true;
+        let n = self.sites.len();
+        let has_moved = (0..n).any(|at| {
+            let shares = before.of(&name(at)).map(|known| known.shares);
+            shares.unwrap_or(Admission::ALL) != self.shares(at)
+        });
+        self.choose();
+        let mut clients = vec![0.0; n];
+        for (prefix, then) in self.prefixes.iter().zip(then) {
+            if self.target(prefix) != then {
+                clients[prefix.home] += prefix.part;
+            }
+        }
+        if has_moved {
+            self.moves.push(Moved {
+                clients,
+                shares: (0..n).map(|at| self.shares(at)).collect(),
+            });
+        }
+    }
+
+    fn pool(&self, at: usize) -> Pool {
+        let site = &self.sites[at];
+        Pool {
+            name: name(at),
+            mark: site.mark,
+            is_up: site.is_up,
+            base: site.base,
+            rivals: (0..self.sites.len()).filter(|other| *other != at).collect(),
+        }
+    }
+
+    fn probe(&mut self) {
+        let loads = self.loads();
+        for (site, load) in self.sites.iter_mut().zip(loads) {
+            let noise = 1.0 + self.noise * (2.0 * self.random.unit() - 1.0);
+            site.seen = match site.says {
+                _ if !site.is_up => None,
+                Says::Truth => Some(load * noise),
+                Says::Always(load) => Some(load),
+                Says::Anything => Some(self.random.unit() * 2.0),
+                Says::Nothing => None,
+            };
+        }
+    }
+
+    fn target(&self, prefix: &Prefix) -> usize {
+        let choice = &self.choices[prefix.home];
+        let candidates = choice.iter().map(|(hash, weight, _)| (*hash, *weight));
+        choice[pick(prefix.key, candidates)].2
+    }
+
+    fn choose(&mut self) {
+        if !std::mem::take(&mut self.is_outdated) {
+            return;
+        }
+        let status = |pool: PoolIx| match self.sites[pool.index()].is_up {
+            true => PoolStatus::Up,
+            false => PoolStatus::Down,
+        };
+        let base = |pool: PoolIx| Admitted::from_ratio(self.sites[pool.index()].base);
+        let pools = Pools {
+            status: &status,
+            admitted: &|pool| base(pool).of(self.shares(pool.index()).own),
+            guests: &|pool| base(pool).of(self.shares(pool.index()).guests),
+            is_multivalue: &|_| false,
+            standby: &[],
+            was_up: &|_| false,
+            occurring: (0..self.sites.len())
+                .map(|at| status(PoolIx(at as u32)))
+                .collect(),
+        };
+        let chosen = self.lists.iter().map(|list| {
+            let choice = choose(list, AllDown::Nearest, &pools, |_| None);
+            let Choice::Pools(Serving::One(shares)) = choice else {
+                panic!("{choice:?}");
+            };
+            let shares = shares.iter();
+            shares
+                .map(|share| {
+                    let at = share.pool.index();
+                    (name_hash(name(at).as_bytes()), share.weight, at)
+                })
+                .collect()
+        });
+        self.choices = chosen.collect();
+    }
+}
+
+pub(crate) fn name(at: usize) -> Box<str> {
+    format!("p{at}").into()
+}
+
+fn site(random: &mut Random, at: usize, mark: f64) -> Site {
+    let region = (at / 3) as f64;
+    Site {
+        mark: Some(mark),
+        says: Says::Truth,
+        is_up: true,
+        demand: 0.5,
+        base: 1.0,
+        position: (region * 100.0 + random.unit() * 10.0, random.unit() * 10.0),
+        seen: None,
+    }
+}
+
+/// All pools by their distance from one.
+fn list(sites: &[Site], home: usize) -> RankList {
+    let (x, y) = sites[home].position;
+    let distance = |at: &usize| {
+        let site = &sites[*at];
+        (site.position.0 - x).hypot(site.position.1 - y)
+    };
+    let mut order: Vec<usize> = (0..sites.len()).collect();
+    order.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
+    let group = |at: usize| {
+        vec![Share {
+            pool: PoolIx(at as u32),
+            weight: 1,
+        }]
+    };
+    RankList {
+        rule: None,
+        located: true,
+        special_purpose: false,
+        fenced: false,
+        truncated: None,
+        region: None,
+        groups: order.into_iter().map(group).collect(),
+    }
+}
