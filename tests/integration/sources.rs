@@ -11,7 +11,9 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
 use serde_json::Value;
 
+use crate::harness::Backends;
 use crate::harness::Folder;
+use crate::harness::Mood;
 use crate::harness::Server;
 use crate::harness::eventually;
 use crate::harness::exchange;
@@ -221,6 +223,65 @@ fn endpoints_follow_their_host_names_while_queries_run() {
     let log = server.log();
     assert!(
         log.find("serving") < log.find("source of endpoints fails"),
+        "{log}"
+    );
+}
+
+/// A block of loopback addresses of this test's own.
+const BLOCK: u8 = 86;
+
+#[test]
+fn each_address_of_a_host_name_is_probed_while_they_rotate() {
+    let backends = Backends::start(BLOCK, 3);
+    let address = |at: u8| format!("127.0.{BLOCK}.{at}");
+    let resolver = FakeResolver::start();
+    let both = format!("{} {}", address(1), address(2));
+    resolver.set_addresses("lb.example.net", &both);
+    let port = backends.port;
+    let pools = format!(
+        "[monitor.ready]\ntype = \"http\"\nport = {port}\ninterval = \"200ms\"\ntimeout = \"150ms\"\n\
+         [pool.eu]\nlocation = [50, 4]\nendpoints = [{{ host = \"lb.example.net\" }}]\nmonitor = \"ready\"\n\
+         [steer.\"app.example.com\"]\npools = [\"eu\"]\n"
+    );
+    let folder = Folder::usual(&pools, "");
+    let usual = std::fs::read_to_string(folder.path("meridian.toml")).expect("a file");
+    let settings = format!(
+        "[resolve]\nservers = [\"{}\"]\n[safety]\nallow = [\"127.0.{BLOCK}.0/24\"]\n",
+        resolver.address
+    );
+    folder.write("meridian.toml", usual + &settings);
+    let server = folder.serve().ready();
+    wait_for(&server, "app", &both);
+
+    // One of two fails, and the other is answered alone.
+    backends.set(1, Mood::Unavailable);
+    wait_for(&server, "app", &address(2));
+    // The name loses it and gains one that fails from the start: its first probe takes it out.
+    backends.set(3, Mood::Unavailable);
+    resolver.set_addresses("lb.example.net", &format!("{} {}", address(2), address(3)));
+    let health = |at: u8| {
+        let pool = pool(&server, "eu");
+        let endpoints = pool["endpoints"].as_array().expect("endpoints").clone();
+        let found = endpoints
+            .iter()
+            .find(|endpoint| endpoint["address"] == *address(at));
+        found.map(|endpoint| endpoint["health"].as_str().unwrap_or_default().to_owned())
+    };
+    eventually("the new address is probed", || {
+        (health(3).as_deref() == Some("down")).then_some(())
+    });
+    assert_eq!((health(1), health(2).as_deref()), (None, Some("up")));
+    wait_for(&server, "app", &address(2));
+    backends.set(3, Mood::Ready);
+    wait_for(&server, "app", &format!("{} {}", address(2), address(3)));
+    // One that goes and comes again has its first probe decide again.
+    backends.set(1, Mood::Ready);
+    resolver.set_addresses("lb.example.net", &address(1));
+    wait_for(&server, "app", &address(1));
+    let log = server.log();
+    let change = format!("before=\"{both}\" after=\"{} {}\"", address(2), address(3));
+    assert!(
+        log.contains("source=lb.example.net") && log.contains(&change),
         "{log}"
     );
 }
