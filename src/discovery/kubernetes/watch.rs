@@ -48,7 +48,7 @@ const RESPONSE_DEADLINE: Duration = Duration::from_secs(15);
 const MIN_PAUSE: Duration = Duration::from_secs(1);
 
 /// The longest pause after failures, which begins with the shortest one and doubles each time.
-const MAX_PAUSE: Duration = Duration::from_secs(30);
+const MAX_PAUSE: Duration = Duration::from_secs(15);
 
 /// Why a watch ends.
 enum End {
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_a_bound_and_differ() {
-        for (n_failures, longest) in [(0, 1.0), (1, 2.0), (4, 16.0), (5, 30.0), (u32::MAX, 30.0)] {
+        for (n_failures, longest) in [(0, 1.0), (1, 2.0), (4, 15.0), (5, 15.0), (u32::MAX, 15.0)] {
             let [shortest, most] =
                 [u8::MAX, 0].map(|random| pause(n_failures, random).as_secs_f64());
             assert_eq!((shortest, most), (longest * 0.9, longest), "{n_failures}");
