@@ -129,6 +129,10 @@ pub(super) fn failure(error: &h2::Error, phase: Phase) -> ProbeFailure {
         false if error.is_reset() && reason == Reason::PROTOCOL_ERROR => {
             "response is malformed, or its head is larger than 64 KiB".into()
         }
+        // A line of text, read as the head of a frame, has an enormous length.
+        false if phase == Phase::Head && reason == Reason::FRAME_SIZE_ERROR => {
+            "response is not HTTP/2, but perhaps HTTP/1.1".into()
+        }
         false => format!("response is not valid HTTP/2: {what}").into(),
     })
 }

@@ -201,7 +201,7 @@ async fn servers_of_something_else_are_told_apart() {
     for (endpoint, expected) in [
         (
             answer(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.0,
-            "protocol: response is not valid HTTP/2: frame with invalid size",
+            "protocol: response is not HTTP/2, but perhaps HTTP/1.1",
         ),
         (
             closes,
