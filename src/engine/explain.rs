@@ -283,7 +283,8 @@ impl<'a> Explainer<'a> {
     /// Who judges a pool for the client, if only some vantages do.
     fn judges(&self, pool: &Pool) -> Option<String> {
         let monitors = &self.snapshot.plan.config.pools.monitors;
-        let mut of_pool = pool.monitors.iter().map(|ix| &monitors[ix.index()]);
+        let of_pool = pool.monitors.iter();
+        let mut of_pool = of_pool.filter_map(|ix| monitors.get(ix.index()));
         let is_regional = of_pool.any(|monitor| monitor.quorum_scope == QuorumScope::Region);
         let region = self.region.filter(|_| is_regional)?;
         let vantages = region.vantages.join(", ");

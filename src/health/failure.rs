@@ -346,30 +346,38 @@ mod tests {
                 ProbeFailure::Reset(Phase::Body),
                 "connection reset while reading the body",
             ),
+        ] {
+            assert_eq!(failure.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn grpc_failures_say_what_to_look_at() {
+        for (fault, text) in [
             (
-                ProbeFailure::Grpc(GrpcFault::NotServing(2)),
+                GrpcFault::NotServing(2),
                 "service is NOT_SERVING, expected SERVING",
             ),
             (
-                ProbeFailure::Grpc(GrpcFault::NotServing(7)),
+                GrpcFault::NotServing(7),
                 "service is of status 7, expected SERVING",
             ),
             (
-                ProbeFailure::Grpc(GrpcFault::Call {
+                GrpcFault::Call {
                     code: 5,
                     text: "unknown service".into(),
-                }),
+                },
                 "gRPC status 5 (NOT_FOUND), the server does not know this service: unknown service",
             ),
             (
-                ProbeFailure::Grpc(GrpcFault::Call {
+                GrpcFault::Call {
                     code: 99,
                     text: "".into(),
-                }),
+                },
                 "gRPC status 99",
             ),
         ] {
-            assert_eq!(failure.to_string(), text);
+            assert_eq!(ProbeFailure::Grpc(fault).to_string(), text);
         }
     }
 }
