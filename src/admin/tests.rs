@@ -218,6 +218,10 @@ fn access(token: Option<&str>) -> Access {
     }])
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "every part of the state that is shown"
+)]
 async fn run(token: Option<&str>) -> Running {
     let (live, owner) = live();
     let (requests, mut asked) = mpsc::channel(8);

@@ -85,6 +85,28 @@ fn render(status: &Status) -> String {
             zone.apex, zone.serial, zone.names
         );
     }
+    write_names(&mut text, status);
+    write_vantages(&mut text, &status.vantages, status.now);
+    write_reload(&mut text, status);
+    if !status.orphaned_overrides.is_empty() {
+        text.push_str(
+            "\noverrides of pools that do not exist (`meridian undrain POOL` clears one):\n",
+        );
+    }
+    for orphaned in &status.orphaned_overrides {
+        let (pool, override_) = (&orphaned.pool, &orphaned.r#override);
+        let ago = Span(status.now.saturating_sub(override_.since));
+        let _ = writeln!(text, "  {pool}: {} since {ago}", override_.state);
+    }
+    for pool in &status.pools {
+        write_membership(&mut text, pool, status.now);
+    }
+    let _ = writeln!(text, "\n{}", table(status));
+    text
+}
+
+/// The steered names with their pools.
+fn write_names(text: &mut String, status: &Status) {
     for steered in &status.steered {
         let pools = steered.pools.join(" ");
         let ignored = match &*steered.max_down_exceeded.join(" and ") {
@@ -103,23 +125,6 @@ fn render(status: &Status) -> String {
             steered.name, steered.policy
         );
     }
-    write_vantages(&mut text, &status.vantages, status.now);
-    write_reload(&mut text, status);
-    if !status.orphaned_overrides.is_empty() {
-        text.push_str(
-            "\noverrides of pools that do not exist (`meridian undrain POOL` clears one):\n",
-        );
-    }
-    for orphaned in &status.orphaned_overrides {
-        let (pool, override_) = (&orphaned.pool, &orphaned.r#override);
-        let ago = Span(status.now.saturating_sub(override_.since));
-        let _ = writeln!(text, "  {pool}: {} since {ago}", override_.state);
-    }
-    for pool in &status.pools {
-        write_membership(&mut text, pool, status.now);
-    }
-    let _ = writeln!(text, "\n{}", table(status));
-    text
 }
 
 /// Where it answers queries, or that it only probes.
@@ -371,6 +376,23 @@ fn cells(status: &Status, vantages: &[Vantage]) -> Vec<String> {
     status.vantages.iter().map(cell).collect()
 }
 
+/// The latency table in one line.
+fn measurements(latency: &Latency, now: u64) -> String {
+    let newest = latency.newest.map(|at| now.saturating_sub(at));
+    let newest = newest.map_or(String::new(), |age| format!(", newest {} old", Span(age)));
+    let left_out = [
+        (latency.too_old, "too old"),
+        (latency.too_few, "with too few samples"),
+        (latency.unknown_pool, "of unknown pools"),
+    ];
+    let left_out = left_out.iter().filter(|(n, _)| *n > 0);
+    let left_out: String = left_out.map(|(n, what)| format!(", {n} {what}")).collect();
+    format!(
+        "latency {} measurements of {} rows{newest}{left_out}",
+        latency.measurements, latency.rows
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -467,21 +489,4 @@ another machine uses the name ns1: give each its own [cluster] node
             assert_eq!(text, lines);
         }
     }
-}
-
-/// The latency table in one line.
-fn measurements(latency: &Latency, now: u64) -> String {
-    let newest = latency.newest.map(|at| now.saturating_sub(at));
-    let newest = newest.map_or(String::new(), |age| format!(", newest {} old", Span(age)));
-    let left_out = [
-        (latency.too_old, "too old"),
-        (latency.too_few, "with too few samples"),
-        (latency.unknown_pool, "of unknown pools"),
-    ];
-    let left_out = left_out.iter().filter(|(n, _)| *n > 0);
-    let left_out: String = left_out.map(|(n, what)| format!(", {n} {what}")).collect();
-    format!(
-        "latency {} measurements of {} rows{newest}{left_out}",
-        latency.measurements, latency.rows
-    )
 }

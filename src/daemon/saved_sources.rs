@@ -280,6 +280,7 @@ mod tests {
     use crate::state::external::RecordSet;
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "every kind of source")]
     fn what_is_written_is_read() {
         let dir = tempfile::tempdir().expect("temp dir");
         assert_eq!(read(dir.path()), Sources::default());

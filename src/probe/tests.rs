@@ -447,6 +447,7 @@ async fn the_body_is_searched_across_chunks_and_up_to_a_limit() {
 
 #[expect(clippy::too_many_lines, reason = "one table of all cases")]
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one table of all cases")]
 async fn the_load_is_read_and_fails_no_probe() {
     use NoLoad::Missing;
     use NoLoad::Unreadable;
@@ -1138,6 +1139,7 @@ async fn a_source_address_claims_no_port_before_the_endpoint_is_known() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table of all cases")]
 fn pairs_are_what_each_vantage_can_reach() {
     let vantages = [
         ("local", Egress::Direct),

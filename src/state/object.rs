@@ -107,6 +107,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "one table of all cases")]
     fn endpoints_are_what_the_status_has_save_for_nonsense() {
         // (before, status, addresses and host names after, fault, refused entries)
         for (before, status, expected, fault, n_refused) in [

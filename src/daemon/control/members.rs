@@ -448,6 +448,7 @@ pools = ["a", "b"]
 
     /// Each step is what is found, the endpoints that follow, why there are none, and how many log lines.
     #[test]
+    #[expect(clippy::too_many_lines, reason = "one life of an object")]
     fn a_pool_has_what_its_kubernetes_object_says() {
         let plan = plan(OBJECTS, "");
         let config = &plan.config;

@@ -211,9 +211,7 @@ mod tests {
         };
         warn(&pools, &ecs, atlas, &mut report);
         let lines = report.to_string();
-        let lines = lines
-            .lines()
-            .filter_map(|line| Some(line.split_once(": ")?));
+        let lines = lines.lines().filter_map(|line| line.split_once(": "));
         let (places, texts): (Vec<_>, Vec<_>) = lines.unzip();
         let lines = places.iter().filter_map(|place| place.rsplit_once(':'));
         let lines: Vec<&str> = lines.map(|(line, _)| line).collect();

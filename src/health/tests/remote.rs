@@ -313,6 +313,7 @@ fn what_changed_is_reported_once() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table of all cases")]
 fn fingerprints_are_stable_and_tell_checks_apart() {
     let tcp = monitor(Quorum::Majority, 2, 2);
     assert_eq!(

@@ -137,6 +137,7 @@ async fn it_is_called_over_tls_too() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one table of all cases")]
 async fn only_serving_is_good() {
     let serves = |body| Reply { body, ..GOOD };
     let ends = |trailers| Reply { trailers, ..GOOD };

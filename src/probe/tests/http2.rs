@@ -154,7 +154,7 @@ async fn over_tls_it_is_negotiated() {
 async fn streams_and_connections_that_end_early_say_why() {
     let (endpoint, _seen) = serve(|stream| {
         converse(stream, async |(_, mut to): Call| {
-            to.send_reset(Reason::REFUSED_STREAM)
+            to.send_reset(Reason::REFUSED_STREAM);
         })
     })
     .await;
