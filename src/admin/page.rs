@@ -214,35 +214,7 @@ fn write_pools(out: &mut String, status: &Status) -> fmt::Result {
             "<tbody><tr class=pool><th colspan={n_columns}>{}",
             Text(&pool.name)
         )?;
-        for (family, health, admitted) in [
-            ("IPv4", &pool.ipv4, pool.ipv4_admitted),
-            ("IPv6", &pool.ipv6, pool.ipv6_admitted),
-        ] {
-            if let Some(health) = health {
-                write!(out, "{}", Badge(health, &format!("{family} {health}")))?;
-            }
-            if let Some(admitted) = admitted.filter(|admitted| *admitted < 1.0) {
-                write!(
-                    out,
-                    "<small>takes {} % of its clients</small>",
-                    percent(admitted)
-                )?;
-            }
-        }
-        if let Some(trickle) = pool.trickle {
-            let percent = trickle * 100.0;
-            write!(
-                out,
-                "<small>standby, takes {percent} % of the clients</small>"
-            )?;
-        }
-        if pool.full {
-            let badge = Badge("down", "full: no other pool takes its clients");
-            write!(out, "{badge}")?;
-        }
-        if let Some(spill) = pool.spill() {
-            write!(out, "<small>{}</small>", Text(&spill))?;
-        }
+        write_health(out, pool)?;
         if let Some(override_) = &pool.r#override {
             write_override(out, override_, status.now)?;
         }
@@ -259,6 +231,34 @@ fn write_pools(out: &mut String, status: &Status) -> fmt::Result {
     }
     write_more(out, pools.len(), n_columns)?;
     out.push_str("</table></section>");
+    Ok(())
+}
+
+/// A pool's health, and which clients it takes.
+fn write_health(out: &mut String, pool: &Pool) -> fmt::Result {
+    for (family, health, admitted) in [
+        ("IPv4", &pool.ipv4, pool.ipv4_admitted),
+        ("IPv6", &pool.ipv6, pool.ipv6_admitted),
+    ] {
+        if let Some(health) = health {
+            write!(out, "{}", Badge(health, &format!("{family} {health}")))?;
+        }
+        if let Some(admitted) = admitted.filter(|admitted| *admitted < 1.0) {
+            let percent = percent(admitted);
+            write!(out, "<small>takes {percent} % of its clients</small>")?;
+        }
+    }
+    if let Some(trickle) = pool.trickle {
+        let trickle = trickle * 100.0;
+        write!(out, "<small>standby, takes {trickle} % of all</small>")?;
+    }
+    if pool.full {
+        let badge = Badge("down", "full: no other pool takes its clients");
+        write!(out, "{badge}")?;
+    }
+    if let Some(spill) = pool.spill() {
+        write!(out, "<small>{}</small>", Text(&spill))?;
+    }
     Ok(())
 }
 

@@ -381,6 +381,7 @@ mod tests {
     use crate::health::report::SavedVantage;
     use crate::health::report::VerdictRecord;
 
+    #[expect(clippy::too_many_lines, reason = "everything that is saved")]
     fn state() -> State {
         let failure = Note {
             reason: "connection refused".into(),

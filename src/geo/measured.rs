@@ -2,7 +2,7 @@
 //!
 //! For each pool the most specific measurement of a client counts: the smallest network, then AS, subdivision,
 //! country, continent. A pool that nobody measured from there is estimated by its distance
-//! ([`fit`](crate::geo::fit)).
+//! (`geo/fit.rs`).
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Joins any number of samples into medians, in bounded memory.
 //!
-//! Each pair of key and pool keeps a sample of [`N_KEPT`] times, drawn evenly from all that it had (reservoir sampling,
+//! Each pair of key and pool keeps a sample of `N_KEPT` times, drawn evenly from all that it had (reservoir sampling,
 //! Vitter's algorithm R), and their median is that of the pair.
 
 use std::fmt::Write;

@@ -447,7 +447,6 @@ async fn the_body_is_searched_across_chunks_and_up_to_a_limit() {
 
 #[expect(clippy::too_many_lines, reason = "one table of all cases")]
 #[tokio::test]
-#[expect(clippy::too_many_lines, reason = "one table of all cases")]
 async fn the_load_is_read_and_fails_no_probe() {
     use NoLoad::Missing;
     use NoLoad::Unreadable;

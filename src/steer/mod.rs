@@ -99,7 +99,7 @@ pub struct Pools<'a> {
     pub admitted: &'a dyn Fn(PoolIx) -> Admitted,
     /// The share that it takes of those that others have passed on.
     pub guests: &'a dyn Fn(PoolIx) -> Admitted,
-    /// Whether a pool of the list is ordered by [`Policy::Multivalue`], with the others of its group.
+    /// Whether a pool of the list is ordered by policy multivalue, with the others of its group.
     pub is_multivalue: &'a dyn Fn(PoolIx) -> bool,
     /// The pools of the list that stand by, each once.
     pub standby: &'a [Standby],
