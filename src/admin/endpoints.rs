@@ -33,7 +33,9 @@ use crate::config::model;
 use crate::config::model::PoolSource;
 use crate::config::rights::Change;
 use crate::config::safety::Safety;
+use crate::config::units::CHECK_ADDRESS;
 use crate::config::units::UNICAST;
+use crate::config::units::check_address;
 use crate::config::units::unicast;
 use crate::live::request::ChangeError;
 use crate::live::request::Request;
@@ -55,6 +57,7 @@ struct EndpointsBody {
 #[serde(deny_unknown_fields)]
 struct Entry {
     address: String,
+    check: Option<String>,
     weight: Option<u32>,
 }
 
@@ -69,6 +72,8 @@ pub struct Parameters {
 #[derive(Debug, Serialize)]
 struct Endpoint {
     address: IpAddr,
+    /// Where it is probed; null: at its address.
+    check: Option<String>,
     weight: u32,
 }
 
@@ -253,6 +258,7 @@ fn endpoint(entry: Value, safety: &Safety) -> Result<model::Endpoint, String> {
     let entry = match entry {
         Value::String(address) => Entry {
             address,
+            check: None,
             weight: None,
         },
         table @ Value::Object(_) => {
@@ -260,12 +266,22 @@ fn endpoint(entry: Value, safety: &Safety) -> Result<model::Endpoint, String> {
         }
         _ => return Err("is neither an address in quotes nor an object with `address`".into()),
     };
+    let unexpected = |text: &str, expected| {
+        let found: String = text.chars().take(64).collect();
+        format!("is {found:?}, expected {expected}")
+    };
     let Some(address) = unicast(&entry.address) else {
-        let found: String = entry.address.chars().take(64).collect();
-        return Err(format!("is {found:?}, expected {UNICAST}"));
+        return Err(unexpected(&entry.address, UNICAST));
     };
     let refusal = |refusal| format!("is {address}, {refusal}");
     safety.check(address).map_err(refusal)?;
+    let check = |text: &str| {
+        let check = check_address(text);
+        let check = check.ok_or_else(|| unexpected(text, CHECK_ADDRESS))?;
+        check.check(address, safety).map(|()| check)
+    };
+    let check = entry.check.as_deref().map(check).transpose();
+    let check = check.map_err(|fault| format!("has a `check` that {fault}"))?;
     let weight = entry.weight.unwrap_or(1);
     if weight > model::Endpoint::MAX_WEIGHT {
         let most = model::Endpoint::MAX_WEIGHT;
@@ -273,12 +289,17 @@ fn endpoint(entry: Value, safety: &Safety) -> Result<model::Endpoint, String> {
             "has weight {weight}, expected an integer from 0 to {most}"
         ));
     }
-    Ok(model::Endpoint { address, weight })
+    Ok(model::Endpoint {
+        address,
+        check,
+        weight,
+    })
 }
 
 fn printed(endpoints: &[model::Endpoint]) -> Vec<Endpoint> {
     let endpoint = |endpoint: &model::Endpoint| Endpoint {
         address: endpoint.address,
+        check: endpoint.check.map(|check| check.to_string()),
         weight: endpoint.weight,
     };
     endpoints.iter().map(endpoint).collect()
@@ -299,15 +320,20 @@ mod tests {
 
     #[test]
     fn entries_are_addresses_with_a_weight_or_named_with_what_is_wrong() {
-        let body = br#"{"endpoints":["192.0.2.1",{"address":"2001:db8::1","weight":0}]}"#;
+        let body = br#"{"endpoints":["192.0.2.1",{"address":"2001:db8::1","weight":0},
+            {"address":"192.0.2.2","check":"10.0.0.2:8081"}]}"#;
         let endpoints = parse(body, &Safety::default()).expect("endpoints");
         let found: Vec<_> = endpoints
             .iter()
-            .map(|e| (e.address.to_string(), e.weight))
+            .map(|e| (e.probed_at(80).to_string(), e.address.is_ipv6(), e.weight))
             .collect();
         assert_eq!(
             found,
-            [("192.0.2.1".to_owned(), 1), ("2001:db8::1".to_owned(), 0)]
+            [
+                ("192.0.2.1:80".to_owned(), false, 1),
+                ("[2001:db8::1]:80".to_owned(), true, 0),
+                ("10.0.0.2:8081".to_owned(), false, 1)
+            ]
         );
         assert!(
             parse(br#"{"endpoints":[]}"#, &Safety::default())
@@ -317,10 +343,12 @@ mod tests {
         let body =
             br#"{"endpoints":["192.0.2.1","192.0.2.1","lb.example.net","0.0.0.0","127.0.0.1:80",
             "::ffff:192.0.2.1","240.0.0.1","169.254.169.254",7,{"address":"192.0.2.2","weight":-1},
-            {"address":"192.0.2.3","weight":1000001},{"adress":"192.0.2.4"},"ff02::1"]}"#;
+            {"address":"192.0.2.3","weight":1000001},{"adress":"192.0.2.4"},"ff02::1",
+            {"address":"192.0.2.5","check":"app.example.net"},{"address":"192.0.2.6","check":"2001:db8::1"},
+            {"address":"192.0.2.7","check":"169.254.169.254:80"},{"address":"192.0.2.8","check":8081}]}"#;
         let refused = parse(body, &Safety::default()).expect_err("faults");
         let faults = refused.faults();
-        assert_eq!(faults.len(), 12, "{faults:#?}");
+        assert_eq!(faults.len(), 16, "{faults:#?}");
         for (fault, (at, part)) in faults.iter().zip([
             (1, "is 192.0.2.1 again"),
             (2, "is \"lb.example.net\", expected an address of one host"),
@@ -334,6 +362,13 @@ mod tests {
             (10, "has weight 1000001"),
             (11, "is not taken: unknown field `adress`"),
             (12, "is \"ff02::1\", expected"),
+            (13, "has a `check` that is \"app.example.net\", expected an"),
+            (
+                14,
+                "has a `check` that is 2001:db8::1, expected an address of the same family",
+            ),
+            (15, "has a `check` that is 169.254.169.254, which `deny`"),
+            (16, "is not taken: invalid type: integer `8081`"),
         ]) {
             assert!(
                 fault.starts_with(&format!("endpoints[{at}] {part}")),

@@ -200,6 +200,9 @@ pub struct Override {
 pub struct Endpoint {
     /// Its address.
     pub address: IpAddr,
+    /// Where it is probed, an address with or without a port; null: at its address.
+    #[serde(default)]
+    pub check: Option<String>,
     /// The verdict.
     pub health: String,
     /// Since when.
@@ -215,6 +218,11 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// Where it is probed if not at its address, such as `checked at 10.0.0.10`.
+    pub fn checked_at(&self) -> Option<String> {
+        Some(format!("checked at {}", self.check.as_ref()?))
+    }
+
     /// What regions say that is not what all vantages say together, such as `near v2: down`.
     pub fn dissent(&self) -> impl Iterator<Item = String> {
         let regions = self.regions.iter();
@@ -413,7 +421,7 @@ fn pools(live: &Live, snapshot: &Snapshot) -> Vec<Pool> {
         let spill = now.limits.spill;
         let endpoint = |(endpoint, health): (&model::Endpoint, _)| {
             let views = views.get(&(&*pool.name, endpoint.address));
-            self::endpoint(endpoint.address, health, views.map_or(&[], |views| views))
+            self::endpoint(endpoint, health, views.map_or(&[], |views| views))
         };
         Pool {
             name: pool.name.to_string(),
@@ -475,10 +483,11 @@ pub fn override_(override_: &overrides::Override) -> Override {
     }
 }
 
-fn endpoint(address: IpAddr, health: Health, views: &[EndpointView<'_>]) -> Endpoint {
+fn endpoint(endpoint: &model::Endpoint, health: Health, views: &[EndpointView<'_>]) -> Endpoint {
     let together = checks::together(views).into_iter();
     Endpoint {
-        address,
+        address: endpoint.address,
+        check: endpoint.check.map(|check| check.to_string()),
         health: health.to_string(),
         since: checks::since(views, health),
         vantages: together.map(vantage).collect(),

@@ -351,8 +351,8 @@ fn write_endpoint(out: &mut String, endpoint: &Endpoint, status: &Status) -> fmt
     if let Some(since) = endpoint.since {
         write!(out, "<small>changed {}</small>", Ago(since, status.now))?;
     }
-    for region in endpoint.dissent() {
-        write!(out, "<small>{}</small>", Text(&region))?;
+    for note in endpoint.checked_at().into_iter().chain(endpoint.dissent()) {
+        write!(out, "<small>{}</small>", Text(&note))?;
     }
     write_cells(out, &endpoint.vantages, status)?;
     for check in &endpoint.checks {

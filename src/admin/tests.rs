@@ -129,12 +129,12 @@ fn live() -> (Arc<Live>, Owner) {
     let plan = fixture::plan(PROCESS, POOLS, &zones, geography);
     let monitor = Arc::new(plan.config.pools.monitors[0].clone());
     let targets = plan.config.pools.pools[0].endpoints.iter().map(|endpoint| {
-        let target = Target {
-            pool: "us-west".into(),
-            address: endpoint.address,
-            monitor: Arc::clone(&monitor),
-            has_vote: true,
-        };
+        let target = Target::new(
+            "us-west".into(),
+            endpoint.address,
+            Arc::clone(&monitor),
+            true,
+        );
         (Arc::new(target), "ns1".into())
     });
     let health_table = HealthTable::new(
@@ -933,6 +933,7 @@ fn the_page_tells_in_words_and_escapes_everything() {
     });
     status.pools[0].endpoints[0].vantages[0].blind = true;
     status.pools[0].endpoints[0].vantages[0].suppressed_until = Some(status.now + 600);
+    status.pools[0].endpoints[1].check = Some(hostile.into());
     status.waiting_for = Some(hostile.into());
     let mut view = fleet::tests::view();
     view.nodes[0].version = hostile.into();
@@ -947,6 +948,7 @@ fn the_page_tells_in_words_and_escapes_everything() {
         "lost contact with all pools: not counted",
         "flaps: suppressed for about 10m 0s",
         "<small>of another machine</small>",
+        "<small>checked at &lt;script&gt;",
         "<span class=\"badge down\">blind for IPv6</span>",
         "<span class=\"badge down\">silent</span>",
         "<td>0 of 1<td>0",
@@ -959,7 +961,7 @@ fn the_page_tells_in_words_and_escapes_everything() {
         assert!(html.contains(said), "{said}");
     }
     assert_eq!(html.matches("<script>").count(), 1, "the page's own");
-    assert_eq!(html.matches("&lt;script&gt;&#39;&quot;&amp;").count(), 7);
+    assert_eq!(html.matches("&lt;script&gt;&#39;&quot;&amp;").count(), 8);
 }
 
 #[test]

@@ -332,7 +332,11 @@ fn row(status: &Status, pool: &Pool, endpoint: &Endpoint) -> Vec<String> {
         .into_iter()
         .chain(endpoint.dissent())
         .collect();
-    let mut row = vec![name, endpoint.address.to_string(), health.join("; "), since];
+    let address = match endpoint.checked_at() {
+        Some(checked_at) => format!("{} ({checked_at})", endpoint.address),
+        None => endpoint.address.to_string(),
+    };
+    let mut row = vec![name, address, health.join("; "), since];
     row.extend(cells(status, &endpoint.vantages));
     row
 }

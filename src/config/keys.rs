@@ -267,7 +267,7 @@ pub(super) const LOAD: Keys = Keys {
 
 pub(super) const ENDPOINT: Keys = Keys {
     title: "an entry of `endpoints`",
-    values: &["address", "host", "weight"],
+    values: &["address", "check", "host", "weight"],
     tables: &[],
 };
 

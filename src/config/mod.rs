@@ -16,6 +16,7 @@ use crate::config::model::Pools;
 use crate::config::model::Process;
 use crate::config::safety::Safety;
 
+pub mod check_address;
 pub mod defaults;
 mod document;
 mod keys;

@@ -21,6 +21,7 @@ use crate::base::prefix::Prefix;
 use crate::base::rank::Order;
 use crate::base::rank::Policy;
 use crate::base::rr::RrType;
+use crate::config::check_address::CheckAddress;
 use crate::config::kubernetes;
 use crate::config::name_pattern::NamePattern;
 use crate::config::rights::Right;
@@ -516,6 +517,8 @@ pub struct HostEndpoint {
 pub struct Endpoint {
     /// The address, never IPv4-mapped.
     pub address: IpAddr,
+    /// Where it is probed, in the same family; `None`: at its address.
+    pub check: Option<CheckAddress>,
     /// Its share where a pool has more endpoints than an answer may hold.
     pub weight: u32,
 }
@@ -523,6 +526,23 @@ pub struct Endpoint {
 impl Endpoint {
     /// The largest weight.
     pub const MAX_WEIGHT: u32 = 1_000_000;
+
+    /// One that is probed at its address.
+    pub fn new(address: IpAddr, weight: u32) -> Self {
+        Self {
+            address,
+            check: None,
+            weight,
+        }
+    }
+
+    /// Where a monitor with this port probes it.
+    pub fn probed_at(&self, port: u16) -> SocketAddr {
+        match self.check {
+            Some(check) => check.at(port),
+            None => SocketAddr::new(self.address, port),
+        }
+    }
 }
 
 /// `[alias."NAME"]`: an owner name whose addresses are those of another name.

@@ -1,6 +1,7 @@
 //! `pools.toml`: pools; `resolve_monitors` reads the monitors, `resolve_steer` the steered names.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use crate::base::location::Point;
 use crate::base::name;
 use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
+use crate::config::check_address::CheckAddress;
 use crate::config::defaults;
 use crate::config::keys;
 use crate::config::model::Endpoint;
@@ -253,7 +255,8 @@ fn members(table: &Table<'_>, safety: &Safety) -> Option<Members> {
         &["endpoints", "source"],
         &format!("`endpoints` with {ENDPOINTS}, or `source` with \"api\" or {KUBERNETES_SOURCE}"),
     );
-    let entries = table.read("endpoints", |item| endpoints(item, safety));
+    let is_probed = !table.is_missing("monitor") || !table.is_missing("watch");
+    let entries = table.read("endpoints", |item| endpoints(item, safety, is_probed));
     let Some(source) = table.get("source") else {
         let (mut endpoints, mut hosts) = (Vec::new(), Vec::new());
         for entry in entries? {
@@ -287,10 +290,10 @@ fn pool_source(item: &Item<'_>) -> Option<PoolSource> {
 }
 
 /// The endpoints of a pool; no two may be the same.
-fn endpoints(item: &Item<'_>, safety: &Safety) -> Option<Vec<Entry>> {
+fn endpoints(item: &Item<'_>, safety: &Safety, is_probed: bool) -> Option<Vec<Entry>> {
     let (mut addresses, mut names) = (HashSet::new(), HashSet::new());
     item.list(ENDPOINTS, |item| {
-        let entry = endpoint(item, safety)?;
+        let entry = endpoint(item, safety, is_probed)?;
         match &entry {
             Entry::Address(endpoint) if !addresses.insert(endpoint.address) => {
                 let address = endpoint.address;
@@ -307,7 +310,7 @@ fn endpoints(item: &Item<'_>, safety: &Safety) -> Option<Vec<Entry>> {
 }
 
 /// An address, or a table of an address or a host name and its weight.
-fn endpoint(item: &Item<'_>, safety: &Safety) -> Option<Entry> {
+fn endpoint(item: &Item<'_>, safety: &Safety, is_probed: bool) -> Option<Entry> {
     let address = |item: &Item<'_>| {
         let address = item.parse(units::UNICAST, units::unicast)?;
         let refusal = safety.check(address).err();
@@ -317,10 +320,8 @@ fn endpoint(item: &Item<'_>, safety: &Safety) -> Option<Entry> {
         refusal.is_none().then_some(address)
     };
     if !item.is_table() {
-        return Some(Entry::Address(Endpoint {
-            address: address(item)?,
-            weight: defaults::WEIGHT,
-        }));
+        let endpoint = Endpoint::new(address(item)?, defaults::WEIGHT);
+        return Some(Entry::Address(endpoint));
     }
     let table = item.table(&keys::ENDPOINT, "")?;
     table.require_one_of(&["address", "host"], "exactly one of them");
@@ -331,8 +332,20 @@ fn endpoint(item: &Item<'_>, safety: &Safety) -> Option<Entry> {
         }
         item.parse(units::ENDPOINT_HOST, units::endpoint_host)
     });
+    let check = table.read("check", |item| {
+        if !is_probed {
+            item.warn("has no effect on a pool without `monitor`, which is not probed");
+        }
+        check(item, &table, found, safety)
+    });
     let weight = table.read_or("weight", defaults::WEIGHT, weight);
-    let address = found.map(|address| Entry::Address(Endpoint { address, weight }));
+    let address = found.map(|address| {
+        Entry::Address(Endpoint {
+            address,
+            check,
+            weight,
+        })
+    });
     address.or_else(|| {
         let name = name?;
         Some(Entry::Host(HostEndpoint {
@@ -341,6 +354,25 @@ fn endpoint(item: &Item<'_>, safety: &Safety) -> Option<Entry> {
             weight,
         }))
     })
+}
+
+/// Where the endpoint of a table is probed.
+fn check(
+    item: &Item<'_>,
+    table: &Table<'_>,
+    address: Option<IpAddr>,
+    safety: &Safety,
+) -> Option<CheckAddress> {
+    if table.get("host").is_some() {
+        item.fault("stands beside `host`, expected beside `address` only");
+        return None;
+    }
+    let check = item.parse(units::CHECK_ADDRESS, units::check_address)?;
+    let fault = check.check(address?, safety).err();
+    if let Some(fault) = &fault {
+        item.fault(fault);
+    }
+    fault.is_none().then_some(check)
 }
 
 fn weight(item: &Item<'_>) -> Option<u32> {

@@ -5,10 +5,12 @@
 
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::name::Name;
+use crate::config::check_address::CheckAddress;
 use crate::config::model::Egress;
 use crate::config::model::Login;
 use crate::config::model::NatsServer;
@@ -376,6 +378,24 @@ pub fn unicast(text: &str) -> Option<IpAddr> {
     (fits && !address.is_unspecified() && !address.is_multicast()).then_some(address)
 }
 
+/// What [`check_address`] takes.
+pub const CHECK_ADDRESS: &str = "an address of one host, alone or with a port, such as \"10.0.0.10\", \
+                                 \"10.0.0.10:8081\" or \"[2001:db8::10]:8081\"";
+
+/// Reads where an endpoint is probed: an address as [`unicast`] takes it, with a port or without.
+pub fn check_address(text: &str) -> Option<CheckAddress> {
+    if let Some(ip) = unicast(text) {
+        return Some(CheckAddress { ip, port: None });
+    }
+    let address: SocketAddr = text.parse().ok()?;
+    let check = CheckAddress {
+        ip: unicast(&address.ip().to_string())?,
+        port: Some(address.port()),
+    };
+    // They differ by a scope identifier, as in `[2001:db8::1%2]:80`.
+    (address.port() != 0 && check.at(0) == address).then_some(check)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::any;
@@ -575,5 +595,33 @@ mod tests {
         assert!(printable("").is_some());
         assert_eq!(printable("ns1\n"), None);
         assert_eq!(printable(&"x".repeat(256)), None);
+    }
+
+    #[test]
+    fn check_addresses_have_a_port_or_none() {
+        for (text, expected) in [
+            ("10.0.0.10", Some("10.0.0.10:80")),
+            ("10.0.0.10:8081", Some("10.0.0.10:8081")),
+            ("2001:db8::1", Some("[2001:db8::1]:80")),
+            ("[2001:db8::1]:8081", Some("[2001:db8::1]:8081")),
+            ("[2001:db8::1]", None),
+            ("10.0.0.10:0", None),
+            ("10.0.0.10:", None),
+            ("10.0.0.10:65536", None),
+            ("0.0.0.0:80", None),
+            ("[::ffff:10.0.0.10]:80", None),
+            ("[2001:db8::1%2]:80", None),
+            ("[fe80::1]:80", None),
+            ("224.0.0.1:80", None),
+            ("app.example.com:80", None),
+            ("", None),
+        ] {
+            let found = check_address(text);
+            let at = found.map(|check| check.at(80).to_string());
+            assert_eq!(at.as_deref(), expected, "{text}");
+            if let Some(found) = found {
+                assert_eq!(found.to_string(), text);
+            }
+        }
     }
 }

@@ -14,6 +14,8 @@ use crate::base::name::Name;
 use crate::base::prefix::Family;
 use crate::config::kubernetes;
 use crate::config::model;
+use crate::config::units::CHECK_ADDRESS;
+use crate::config::units::check_address;
 use crate::daemon::files;
 use crate::daemon::saved;
 use crate::state::external;
@@ -76,6 +78,8 @@ enum Kind {
 #[serde(deny_unknown_fields)]
 struct Endpoint {
     address: IpAddr,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    check: Option<Box<str>>,
     weight: u32,
 }
 
@@ -147,10 +151,6 @@ fn name(text: &str) -> Result<Name, String> {
 impl Source {
     /// `None`: it has named nothing yet.
     fn of((pool, id, state): (&str, &SourceId, &SourceState)) -> Option<Self> {
-        let endpoint = |endpoint: &model::Endpoint| Endpoint {
-            address: endpoint.address,
-            weight: endpoint.weight,
-        };
         Some(Self {
             pool: pool.into(),
             host: match id {
@@ -161,7 +161,7 @@ impl Source {
                 SourceId::Kubernetes(object) => Some(Object::of(object)),
                 SourceId::Api | SourceId::Host(_) => None,
             },
-            endpoints: state.named.endpoints.iter().map(endpoint).collect(),
+            endpoints: state.named.endpoints.iter().map(Endpoint::of).collect(),
             hosts: state
                 .named
                 .hosts
@@ -182,12 +182,9 @@ impl Source {
             (None, Some(object)) => SourceId::Kubernetes(Arc::new(object.into_object())),
             (None, None) => SourceId::Api,
         };
-        let endpoints = self.endpoints.into_iter().map(|endpoint| model::Endpoint {
-            address: endpoint.address,
-            weight: endpoint.weight,
-        });
+        let endpoints = self.endpoints.into_iter().map(Endpoint::into_endpoint);
         let named = Named {
-            endpoints: endpoints.collect(),
+            endpoints: endpoints.collect::<Result<_, _>>()?,
             hosts: self.hosts.into_iter().map(Into::into).collect(),
         };
         let state = SourceState {
@@ -200,6 +197,28 @@ impl Source {
             ..SourceState::default()
         };
         Ok((self.pool, id, state))
+    }
+}
+
+impl Endpoint {
+    fn of(endpoint: &model::Endpoint) -> Self {
+        Self {
+            address: endpoint.address,
+            check: endpoint.check.map(|check| check.to_string().into()),
+            weight: endpoint.weight,
+        }
+    }
+
+    fn into_endpoint(self) -> Result<model::Endpoint, String> {
+        let check = |text: Box<str>| {
+            let check = check_address(&text);
+            check.ok_or_else(|| format!("`{text}`, expected {}", CHECK_ADDRESS))
+        };
+        Ok(model::Endpoint {
+            address: self.address,
+            check: self.check.map(check).transpose()?,
+            weight: self.weight,
+        })
     }
 }
 
@@ -284,12 +303,14 @@ mod tests {
     fn what_is_written_is_read() {
         let dir = tempfile::tempdir().expect("temp dir");
         assert_eq!(read(dir.path()), Sources::default());
-        let endpoint = |text: &str, weight| model::Endpoint {
-            address: text.parse().expect("an address"),
-            weight,
-        };
+        let endpoint =
+            |text: &str, weight| model::Endpoint::new(text.parse().expect("an address"), weight);
         let mut sources = Sources::default();
-        let of_api = [endpoint("192.0.2.1", 1), endpoint("2001:db8::1", 3)];
+        let checked = model::Endpoint {
+            check: check_address("[2001:db8::2]:8081"),
+            ..endpoint("2001:db8::1", 3)
+        };
+        let of_api = [endpoint("192.0.2.1", 1), checked];
         sources.set("eu", of_api.into(), "ci.token", 1_700_000_000);
         let state = SourceState {
             named: Named {

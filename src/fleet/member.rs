@@ -470,12 +470,12 @@ mod tests {
                 quorum_scope: QuorumScope::Global,
                 unproven: Unproven::Behind,
             };
-            let target = Arc::new(Target {
-                pool: "us".into(),
-                address: IpAddr::from([192, 0, 2, 1]),
-                monitor: Arc::new(monitor),
-                has_vote: true,
-            });
+            let target = Arc::new(Target::new(
+                "us".into(),
+                IpAddr::from([192, 0, 2, 1]),
+                Arc::new(monitor),
+                true,
+            ));
             let settings = Settings {
                 node: node.into(),
                 reporters: None,

@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use crate::base::health::Health;
 use crate::health::health_table::Endpoint;
 use crate::health::health_table::HealthTable;
-use crate::health::monitor::Monitor;
 use crate::health::observation::Moment;
 use crate::health::observation::Target;
 use crate::health::report::Saved;
@@ -52,7 +51,7 @@ impl HealthTable {
 
     /// Takes over what the table before a reload knew, by address and vantage name: of the pool of the same
     /// name, else of any that was probed in the same way, as after a pool was renamed. Where the monitor
-    /// has changed, verdicts stay but runs of results start over.
+    /// or the check address has changed, verdicts stay but runs of results start over.
     pub fn adopt(&mut self, old: &Self) {
         self.time = old.time;
         let now = old.time.latest();
@@ -85,9 +84,7 @@ impl HealthTable {
             for (index, streak) in &mut endpoint.vantages {
                 let known = known.and_then(|known| old.known(known, &self.vantages[*index]));
                 *streak = match known {
-                    Some((old, streak)) if old.monitor.is_same_check(&target.monitor) => {
-                        streak.clone()
-                    }
+                    Some((old, streak)) if old.is_same_check(target) => streak.clone(),
                     Some((_, streak)) => streak.start_over(),
                     None => Streak::default(),
                 };
@@ -101,13 +98,12 @@ impl HealthTable {
     fn known_check(&self, target: &Target, is_alone: bool) -> Option<&Endpoint> {
         let positions = self.of_address(&target.pool, target.address).iter();
         let endpoints = positions.map(|at| &self.endpoints[*at]);
-        let find = |is_it: &dyn Fn(&Monitor) -> bool| {
+        let find = |is_it: &dyn Fn(&Target) -> bool| {
             let mut endpoints = endpoints.clone();
-            endpoints.find(|endpoint| is_it(&endpoint.target.monitor))
+            endpoints.find(|endpoint| is_it(&endpoint.target))
         };
-        let monitor = &target.monitor;
-        let known = find(&|old| old.name == monitor.name)
-            .or_else(|| find(&|old| old.is_same_check(monitor)));
+        let known = find(&|old| old.monitor.name == target.monitor.name)
+            .or_else(|| find(&|old| old.is_same_check(target)));
         known.or_else(|| find(&|_| is_alone && endpoints.len() == 1))
     }
 
@@ -137,6 +133,6 @@ fn probed_alike<'a>(
     target: &Target,
 ) -> Option<&'a Endpoint> {
     let mut endpoints = endpoints.get(&target.address)?.iter();
-    let is_alike = |e: &&&Endpoint| e.target.monitor.is_same_check(&target.monitor);
+    let is_alike = |e: &&&Endpoint| e.target.is_same_check(target);
     endpoints.find(is_alike).copied()
 }

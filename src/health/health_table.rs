@@ -55,7 +55,7 @@ pub struct HealthTable {
 #[derive(Clone, Debug)]
 pub(super) struct Endpoint {
     pub(super) target: Arc<Target>,
-    /// The fingerprint of its monitor.
+    /// The fingerprint of its target.
     pub(super) check: u64,
     pub(super) health: Health,
     pub(super) since: Option<u64>,
@@ -76,6 +76,18 @@ pub struct Flip {
     pub to: Health,
     /// Whose report decided; `None`: old reports no longer count.
     pub cause: Option<Cause>,
+}
+
+impl Flip {
+    /// Why the latest probe of the vantage that decided did not succeed, and where it was made if not at the
+    /// endpoint's address; `None`: it did, or none decided.
+    pub fn reason(&self) -> Option<Box<str>> {
+        let reason = self.cause.as_ref()?.reason.as_ref()?;
+        Some(match self.target.probed_elsewhere() {
+            Some(probed_at) => format!("{reason}, checked at {probed_at}").into(),
+            None => reason.clone(),
+        })
+    }
 }
 
 /// A change of what a region says of an endpoint.
@@ -128,9 +140,10 @@ impl HealthTable {
             let at = known.find(|at| table.endpoints[*at].target == target);
             let at = at.unwrap_or_else(|| {
                 of_address.push(table.endpoints.len());
-                let check = checks.entry(Arc::as_ptr(&target.monitor));
+                let of_monitor = checks.entry(Arc::as_ptr(&target.monitor));
+                let of_monitor = *of_monitor.or_insert_with(|| target.monitor.fingerprint());
                 table.endpoints.push(Endpoint {
-                    check: *check.or_insert_with(|| target.monitor.fingerprint()),
+                    check: target.fingerprint(of_monitor),
                     target,
                     health: Health::Unknown,
                     since: None,
@@ -161,13 +174,13 @@ impl HealthTable {
         self
     }
 
-    /// Whether an observation is about an endpoint of this table, probed by the monitor it has now.
+    /// Whether an observation is about an endpoint of this table, probed as it is now.
     pub fn watches(&self, observation: &Observation) -> bool {
         self.position(&observation.target).is_some()
     }
 
     /// Takes one finished probe; returns the changes it made. What is not in the table, or was probed by
-    /// another monitor than now (in flight over a reload), is passed over.
+    /// another monitor or in another place than now (in flight over a reload), is passed over.
     pub fn observe(&mut self, observation: &Observation, now: Moment) -> Vec<Flip> {
         let now = self.advance(now);
         let seen = &observation.target;

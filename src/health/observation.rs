@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::fnv::fnv1a;
 use crate::health::failure::ProbeFailure;
 use crate::health::failure::VantageFault;
 use crate::health::load::Load;
@@ -37,10 +38,46 @@ pub struct Target {
     pub pool: Arc<str>,
     /// The endpoint's address.
     pub address: IpAddr,
+    /// Where it is probed.
+    pub probed_at: SocketAddr,
     /// How it is probed.
     pub monitor: Arc<Monitor>,
     /// Whether the endpoint is down when this monitor says so; otherwise what it says is only shown.
     pub has_vote: bool,
+}
+
+impl Target {
+    /// One that is probed at its address.
+    pub fn new(pool: Arc<str>, address: IpAddr, monitor: Arc<Monitor>, has_vote: bool) -> Self {
+        Self {
+            pool,
+            address,
+            probed_at: SocketAddr::new(address, monitor.port),
+            monitor,
+            has_vote,
+        }
+    }
+
+    /// Where it is probed, if that is not its address at the monitor's port.
+    pub fn probed_elsewhere(&self) -> Option<SocketAddr> {
+        let own = SocketAddr::new(self.address, self.monitor.port);
+        Some(self.probed_at).filter(|probed_at| *probed_at != own)
+    }
+
+    /// Whether an endpoint of this address was probed in the same way, and in the same place.
+    pub fn is_same_check(&self, other: &Self) -> bool {
+        self.probed_elsewhere() == other.probed_elsewhere()
+            && self.monitor.is_same_check(&other.monitor)
+    }
+
+    /// A hash of all that [`Target::is_same_check`] compares, the same on every machine; `monitor` is the
+    /// [`Monitor::fingerprint`] of its monitor, and the whole where it is probed at its address.
+    pub fn fingerprint(&self, monitor: u64) -> u64 {
+        match self.probed_elsewhere() {
+            Some(probed_at) => fnv1a(format!("{monitor:016x} check {probed_at}").as_bytes()),
+            None => monitor,
+        }
+    }
 }
 
 /// One finished probe.

@@ -30,7 +30,7 @@ pub struct EndpointReport {
     pub pool: Arc<str>,
     /// The endpoint's address.
     pub address: IpAddr,
-    /// How it is probed: [`crate::health::monitor::Monitor::fingerprint`].
+    /// How it is probed: [`crate::health::observation::Target::fingerprint`].
     pub check: u64,
     /// The verdict and what it rests on.
     pub record: VerdictRecord,

@@ -89,12 +89,15 @@ impl Simulation {
     }
 
     fn named(vantages: Vec<Arc<str>>, monitor: Monitor) -> Self {
-        let target = Arc::new(Target {
-            pool: "west".into(),
-            address: IpAddr::from([192, 0, 2, 10]),
-            monitor: Arc::new(monitor),
-            has_vote: true,
-        });
+        let address = IpAddr::from([192, 0, 2, 10]);
+        Self::of(
+            vantages,
+            Target::new("west".into(), address, Arc::new(monitor), true),
+        )
+    }
+
+    fn of(vantages: Vec<Arc<str>>, target: Target) -> Self {
+        let target = Arc::new(target);
         let pairs = vantages.iter().map(|v| (Arc::clone(&target), v.clone()));
         let health_table = HealthTable::new(pairs, LIMITS);
         Self {
@@ -355,19 +358,30 @@ fn a_vantage_that_was_lost_before_a_restart_is_lost_after_it() {
 }
 
 #[test]
-fn a_reload_keeps_runs_only_while_the_monitor_is_the_same() {
+fn a_reload_keeps_runs_only_while_the_check_is_the_same() {
     let before = monitor(Quorum::Any, 3, 2);
-    for (after, flips_at_once) in [(before.clone(), true), (monitor(Quorum::All, 3, 2), false)] {
+    let other = monitor(Quorum::All, 3, 2);
+    for (after, probed_at, flips_at_once) in [
+        (before.clone(), "192.0.2.10:80", true),
+        (before.clone(), "192.0.2.10:81", false),
+        (before.clone(), "10.0.0.10:80", false),
+        (other, "192.0.2.10:80", false),
+    ] {
         let mut old = Simulation::new(1, before.clone());
         old.run(10, |_, _| Some(good()));
         old.see(0, bad());
         old.see(0, bad());
-        let mut new = Simulation::new(1, after);
+        let target = Target {
+            probed_at: probed_at.parse().expect("an address"),
+            monitor: Arc::new(after),
+            ..(*old.target).clone()
+        };
+        let mut new = Simulation::of(old.vantages.clone(), target);
         new.second = old.second;
         new.health_table.adopt(&old.health_table);
         assert_eq!(new.health(), Up);
 
-        // A probe of the monitor before may still come in.
+        // A probe of the check before may still come in.
         let stale = Arc::clone(&new.target);
         new.target = Arc::clone(&old.target);
         assert_eq!(new.see(0, bad()).is_some(), flips_at_once);

@@ -80,10 +80,12 @@ pub fn pairs(pools: &Pools, members: &Membership, vantages: &[Vantage]) -> Vec<P
             let of_endpoint = of_pool.iter();
             of_endpoint.map(move |of_endpoint| (endpoint, *of_endpoint))
         }) {
+            let monitor = &monitors[monitor.index()];
             let target = Arc::new(Target {
                 pool: Arc::clone(&name),
                 address: endpoint.address,
-                monitor: Arc::clone(&monitors[monitor.index()]),
+                probed_at: endpoint.probed_at(monitor.port),
+                monitor: Arc::clone(monitor),
                 has_vote,
             });
             for (vantage, name) in vantages.iter().zip(&names) {
@@ -147,7 +149,7 @@ async fn attempt(
     deadline: Deadline,
 ) -> Result<LoadReading, Missed> {
     let kind = &target.monitor.kind;
-    let endpoint = SocketAddr::new(target.address, target.monitor.port);
+    let endpoint = target.probed_at;
     let stream = connect::connect(egress, endpoint, &context.proxies, deadline).await?;
     let Some(check) = kind.tls() else {
         return ask(stream, kind, endpoint, deadline).await;

@@ -339,12 +339,12 @@ mod tests {
     }
 
     fn pair_of(pool: &str, number: u32, interval: Duration) -> Pair {
-        let target = Target {
-            pool: pool.into(),
-            address: Ipv4Addr::from_bits(0x7F00_0000 + number).into(),
-            monitor: Arc::new(monitor(interval)),
-            has_vote: true,
-        };
+        let target = Target::new(
+            pool.into(),
+            Ipv4Addr::from_bits(0x7F00_0000 + number).into(),
+            Arc::new(monitor(interval)),
+            true,
+        );
         Pair {
             target: Arc::new(target),
             vantage: "local".into(),

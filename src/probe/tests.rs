@@ -42,6 +42,7 @@ use crate::config::model::Pool;
 use crate::config::model::PoolSource;
 use crate::config::model::Pools;
 use crate::config::model::Vantage;
+use crate::config::units::check_address;
 use crate::health::load::Load;
 use crate::health::load::LoadSource;
 use crate::health::load::NoLoad;
@@ -197,12 +198,7 @@ fn target(kind: MonitorKind, endpoint: SocketAddr, timeout: Duration) -> Target 
         quorum_scope: QuorumScope::Global,
         unproven: Unproven::Behind,
     };
-    Target {
-        pool: "west".into(),
-        address: endpoint.ip(),
-        monitor: Arc::new(monitor),
-        has_vote: true,
-    }
+    Target::new("west".into(), endpoint.ip(), Arc::new(monitor), true)
 }
 
 /// `success`, or the label and the sentence.
@@ -1153,12 +1149,16 @@ fn pairs_are_what_each_vantage_can_reach() {
     let pool = |name: &str, monitors, watch| Pool {
         name: name.into(),
         location: Point::new(45.60, -121.18).expect("on Earth"),
-        endpoints: ["192.0.2.10", "2001:db8::10"]
-            .map(|address| Endpoint {
-                address: address.parse().expect("an address"),
-                weight: 1,
-            })
-            .into(),
+        endpoints: [
+            ("192.0.2.10", Some("10.0.0.10")),
+            ("192.0.2.11", Some("10.0.0.10:8081")),
+            ("2001:db8::10", None),
+        ]
+        .map(|(address, check)| Endpoint {
+            check: check.and_then(check_address),
+            ..Endpoint::new(address.parse().expect("an address"), 1)
+        })
+        .into(),
         hosts: Vec::new(),
         source: PoolSource::File,
         monitors,
@@ -1194,22 +1194,28 @@ fn pairs_are_what_each_vantage_can_reach() {
             let Target {
                 pool,
                 address,
+                probed_at,
                 monitor,
                 has_vote,
             } = &*pair.target;
+            let (vantage, monitor) = (&pair.vantage, &monitor.name);
             let vote = if *has_vote { "votes" } else { "is watched" };
-            format!("{} {pool} {address}: {} {vote}", pair.vantage, monitor.name)
+            format!("{vantage} {pool} {address} at {probed_at}: {monitor} {vote}")
         })
         .collect();
     assert_eq!(
         seen,
         [
-            "local west 192.0.2.10: ready votes",
-            "second west 192.0.2.10: ready votes",
-            "local west 192.0.2.10: slow is watched",
-            "second west 192.0.2.10: slow is watched",
-            "local west 2001:db8::10: ready votes",
-            "local west 2001:db8::10: slow is watched",
+            "local west 192.0.2.10 at 10.0.0.10:80: ready votes",
+            "second west 192.0.2.10 at 10.0.0.10:80: ready votes",
+            "local west 192.0.2.10 at 10.0.0.10:80: slow is watched",
+            "second west 192.0.2.10 at 10.0.0.10:80: slow is watched",
+            "local west 192.0.2.11 at 10.0.0.10:8081: ready votes",
+            "second west 192.0.2.11 at 10.0.0.10:8081: ready votes",
+            "local west 192.0.2.11 at 10.0.0.10:8081: slow is watched",
+            "second west 192.0.2.11 at 10.0.0.10:8081: slow is watched",
+            "local west 2001:db8::10 at [2001:db8::10]:80: ready votes",
+            "local west 2001:db8::10 at [2001:db8::10]:80: slow is watched",
         ]
     );
 }

@@ -149,13 +149,10 @@ impl External {
                 other.plain()
             ));
         }
-        // An address that stays keeps its weight.
+        // An address that stays keeps its weight, and where it is probed.
         let endpoint = |address: &IpAddr| {
             let known = before.iter().find(|endpoint| endpoint.address == *address);
-            known.copied().unwrap_or(Endpoint {
-                address: *address,
-                weight: 1,
-            })
+            known.copied().unwrap_or(Endpoint::new(*address, 1))
         };
         Ok(wanted.iter().map(endpoint).collect())
     }
@@ -228,10 +225,8 @@ mod tests {
     fn endpoints(text: &str) -> Vec<Endpoint> {
         let endpoint = |word: &str| {
             let (address, weight) = word.split_once('*').unwrap_or((word, "1"));
-            Endpoint {
-                address: address.parse().expect("an address"),
-                weight: weight.parse().expect("a weight"),
-            }
+            let address = address.parse().expect("an address");
+            Endpoint::new(address, weight.parse().expect("a weight"))
         };
         text.split_whitespace().map(endpoint).collect()
     }

@@ -277,11 +277,13 @@ pools = ["unused", "a"]
             let zones = [("example.com", ZONE)];
             let plan = fixture::plan("", pools, &zones, fixture::embedded_atlas());
             let config = &plan.config.pools;
-            let target = |endpoint: &Endpoint| Target {
-                pool: "a".into(),
-                address: endpoint.address,
-                monitor: Arc::new(config.monitors[0].clone()),
-                has_vote: true,
+            let target = |endpoint: &Endpoint| {
+                Target::new(
+                    "a".into(),
+                    endpoint.address,
+                    Arc::new(config.monitors[0].clone()),
+                    true,
+                )
             };
             let targets = config.pools[0].endpoints.iter().map(target);
             let pairs = targets.map(|target| (Arc::new(target), "v".into()));
@@ -305,12 +307,12 @@ pools = ["unused", "a"]
             let config = &self.plan.config.pools;
             let failure = crate::health::failure::ProbeFailure::Refused;
             let observation = Observation {
-                target: Arc::new(Target {
-                    pool: "a".into(),
-                    address: config.pools[0].endpoints[endpoint].address,
-                    monitor: Arc::new(config.monitors[0].clone()),
-                    has_vote: true,
-                }),
+                target: Arc::new(Target::new(
+                    "a".into(),
+                    config.pools[0].endpoints[endpoint].address,
+                    Arc::new(config.monitors[0].clone()),
+                    true,
+                )),
                 vantage: "v".into(),
                 result: match is_good {
                     true => ProbeResult::Success,

@@ -163,10 +163,7 @@ mod tests {
 
     /// Pools as (weight, percent admitted, last octets of their endpoints of weight 1).
     fn parts(pools: &[(u32, u8, &[u8])]) -> Vec<Part> {
-        let endpoint = |octet: &u8| Endpoint {
-            address: IpAddr::from([10, 0, 0, *octet]),
-            weight: 1,
-        };
+        let endpoint = |octet: &u8| Endpoint::new(IpAddr::from([10, 0, 0, *octet]), 1);
         let part = |(at, (weight, percent, octets)): (u8, &(u32, u8, &[u8]))| Part {
             hash: rendezvous::name_hash(&[at]),
             weight: *weight,

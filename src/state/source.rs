@@ -122,7 +122,7 @@ impl Named {
 
     /// Endpoints of weight 1.
     pub(super) fn by_address(addresses: Vec<IpAddr>) -> Self {
-        let endpoint = |address| Endpoint { address, weight: 1 };
+        let endpoint = |address| Endpoint::new(address, 1);
         Self::of(addresses.into_iter().map(endpoint).collect())
     }
 

@@ -146,7 +146,11 @@ impl Sources {
             };
             let of_source = state.named.endpoints.iter().copied();
             if source == SourceId::Api {
-                let may_be = |endpoint: &Endpoint| safety.check(endpoint.address).is_ok();
+                let may_be = |endpoint: &Endpoint| {
+                    let check = endpoint.check.map(|check| check.ip);
+                    let mut addresses = [endpoint.address].into_iter().chain(check);
+                    addresses.all(|address| safety.check(address).is_ok())
+                };
                 endpoints.extend(of_source.filter(may_be));
                 continue;
             }

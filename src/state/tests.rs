@@ -399,10 +399,7 @@ fn endpoints_come_and_go_without_a_new_plan() {
     let first = Snapshot::build(Arc::clone(&plan), &evidence, 1, None).with_merged_tables();
     assert_eq!(addresses(&first, Family::V4), "1 2");
     assert_eq!(addresses(&first, Family::V6), "nodata");
-    let endpoint = |text: &str| Endpoint {
-        address: text.parse().expect("an address"),
-        weight: 1,
-    };
+    let endpoint = |text: &str| Endpoint::new(text.parse().expect("an address"), 1);
     let members = ["10.0.0.9", "2001:db8::8"].map(endpoint);
     evidence.members.set(PoolIx(0), members.into());
     let second = Snapshot::build(Arc::clone(&plan), &evidence, 2, Some(&first));

@@ -181,3 +181,41 @@ fn a_witness_tells_a_dead_uplink_from_dead_pools() {
     server.moves_to(APP, FRANCE, "127.0.43.1");
     assert!(since.elapsed() < BOUND + SLACK, "{:?}", since.elapsed());
 }
+
+#[test]
+fn an_endpoint_is_answered_at_one_address_and_checked_at_another() {
+    let backends = Backends::start(44, 3);
+    let port = backends.port;
+    // Nobody listens at the port of the monitor.
+    let pools = |of_eu: u8| {
+        let mut text = world(44, 1);
+        for (at, checked_at) in [(1, 1), (2, of_eu)] {
+            text = text.replace(
+                &format!("\"127.0.44.{at}\""),
+                &format!(
+                    "{{ address = \"192.0.2.{at}\", check = \"127.0.44.{checked_at}:{port}\" }}"
+                ),
+            );
+        }
+        text
+    };
+    let server = Folder::usual(&pools(2), "").serve().ready();
+    server.moves_to(APP, FRANCE, "192.0.2.2");
+    let admin = server.admin.to_string();
+    let printed = server.folder.meridian(&["status", "--server", &admin]);
+    let printed = String::from_utf8_lossy(&printed.stdout);
+    let shown = format!("192.0.2.2 (checked at 127.0.44.2:{port})");
+    assert!(printed.contains(&shown), "{printed}");
+
+    backends.set(2, Mood::Unavailable);
+    server.moves_to(APP, FRANCE, "192.0.2.1");
+    server.wait_for_log(&format!("checked at 127.0.44.2:{port}"));
+    backends.set(2, Mood::Ready);
+    server.moves_to(APP, FRANCE, "192.0.2.2");
+
+    // Another check address decides anew.
+    backends.set(2, Mood::Unavailable);
+    server.moves_to(APP, FRANCE, "192.0.2.1");
+    server.folder.write("pools.toml", pools(3));
+    server.moves_to(APP, FRANCE, "192.0.2.2");
+}

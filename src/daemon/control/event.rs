@@ -434,9 +434,15 @@ fn log_source(event: &SourceEvent) {
 
 /// Endpoints and host names for a log line.
 fn listed(named: &Named) -> String {
-    let text = |endpoint: &Endpoint| match endpoint.weight {
-        1 => endpoint.address.to_string(),
-        weight => format!("{}*{weight}", endpoint.address),
+    let text = |endpoint: &Endpoint| {
+        let mut text = endpoint.address.to_string();
+        if endpoint.weight != 1 {
+            text += &format!("*{}", endpoint.weight);
+        }
+        if let Some(check) = endpoint.check {
+            text += &format!("(check {check})");
+        }
+        text
     };
     let all = named.endpoints.iter().map(text);
     let all = all.chain(named.hosts.iter().map(ToString::to_string));

@@ -459,13 +459,14 @@ impl Effects {
         self.publish = self.publish.max(publish);
         let (pool, endpoint) = (Arc::clone(&flip.target.pool), flip.target.address);
         let vantage = flip.cause.as_ref().map(|cause| Arc::clone(&cause.vantage));
-        let reason = flip.cause.as_ref().and_then(|cause| cause.reason.clone());
         let event = match (flip.from, flip.to, vantage) {
             (_, Health::Down, Some(vantage)) => Event::EndpointDown {
                 pool,
                 endpoint,
                 vantage,
-                reason: reason.unwrap_or_else(|| "the vote of the other vantages".into()),
+                reason: flip
+                    .reason()
+                    .unwrap_or_else(|| "the vote of the other vantages".into()),
             },
             (Health::Down, Health::Up, vantage) => Event::EndpointUp {
                 pool,
@@ -550,12 +551,12 @@ pools = ["a", "b"]
     fn observation(plan: &Plan, pool: usize, result: ProbeResult) -> Observation {
         let config = &plan.config.pools;
         Observation {
-            target: Arc::new(Target {
-                pool: (&*config.pools[pool].name).into(),
-                address: config.pools[pool].endpoints[0].address,
-                monitor: Arc::new(config.monitors[0].clone()),
-                has_vote: true,
-            }),
+            target: Arc::new(Target::new(
+                (&*config.pools[pool].name).into(),
+                config.pools[pool].endpoints[0].address,
+                Arc::new(config.monitors[0].clone()),
+                true,
+            )),
             vantage: "v".into(),
             result,
             took: Duration::from_millis(1),

@@ -220,6 +220,7 @@ mod tests {
     use crate::base::per_family::PerFamily;
     use crate::config::kubernetes;
     use crate::config::model::Endpoint;
+    use crate::config::units::check_address;
     use crate::state::fixture;
     use crate::state::object::ObjectReport;
     use crate::state::plan::Plan;
@@ -255,10 +256,12 @@ pools = ["api", "hosts", "file"]
 
     fn endpoints(text: &str) -> Arc<[Endpoint]> {
         let endpoint = |word: &str| {
+            let (word, check) = word.split_once('@').unwrap_or((word, ""));
             let (address, weight) = word.split_once('*').unwrap_or((word, "1"));
+            let address = address.parse().expect("an address");
             Endpoint {
-                address: address.parse().expect("an address"),
-                weight: weight.parse().expect("a weight"),
+                check: check_address(check),
+                ..Endpoint::new(address, weight.parse().expect("a weight"))
             }
         };
         text.split_whitespace().map(endpoint).collect()
@@ -366,21 +369,28 @@ pools = ["api", "hosts", "file"]
             ..AfterSource::default()
         };
         assert_eq!((change.revision, after), (1, saved_again), "the same");
+        let checked = put("api", "192.0.2.9*2@10.0.0.9:81");
+        let (change, after) = members.set(&checked, config, 2).expect("settable");
+        assert!(after.is_changed && after.save && after.events.len() == 1);
+        assert_eq!(
+            (change.revision, change.after),
+            (2, checked.endpoints.clone())
+        );
 
         let outdated = SetEndpoints {
             if_match: Some(vec![0, 7]),
             ..put("api", "")
         };
         let refused = members.set(&outdated, config, 3);
-        assert_eq!(refused, Err(ChangeError::Outdated(1)));
+        assert_eq!(refused, Err(ChangeError::Outdated(2)));
         let current = SetEndpoints {
-            if_match: Some(vec![0, 1]),
+            if_match: Some(vec![0, 2]),
             ..put("api", "")
         };
         let (change, _) = members
             .set(&current, config, 3)
             .expect("the right revision");
-        assert_eq!(change.revision, 2);
+        assert_eq!(change.revision, 3);
         assert_eq!(why(&members), "no endpoints, as set by ci.token");
     }
 
@@ -389,7 +399,11 @@ pools = ["api", "hosts", "file"]
         let before = plan(POOLS, "");
         let mut members = start(&before.config);
         members
-            .set(&put("api", "192.0.2.9 198.51.100.1"), &before.config, 1)
+            .set(
+                &put("api", "192.0.2.9 192.0.2.8@198.51.100.1"),
+                &before.config,
+                1,
+            )
             .expect("settable");
         let strict = plan(
             POOLS,
@@ -413,7 +427,7 @@ pools = ["api", "hosts", "file"]
         members.adopt(&before.config);
         assert_eq!(
             of(&members, &before.config, 0),
-            endpoints("192.0.2.9 198.51.100.1")
+            endpoints("192.0.2.9 192.0.2.8@198.51.100.1")
         );
     }
 

@@ -80,12 +80,12 @@ impl World {
                 true => IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, at as u16]),
                 false => IpAddr::from([192, 0, 2, at as u8]),
             };
-            Arc::new(Target {
-                pool: (*pool).into(),
+            Arc::new(Target::new(
+                (*pool).into(),
                 address,
-                monitor: Arc::clone(&monitor),
-                has_vote: true,
-            })
+                Arc::clone(&monitor),
+                true,
+            ))
         };
         let targets: Vec<_> = pools.iter().enumerate().map(target).collect();
         let mut pairs = Vec::new();

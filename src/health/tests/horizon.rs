@@ -245,12 +245,12 @@ fn an_endpoint_goes_down_with_its_first_monitor_and_comes_up_with_its_last() {
             name: name.into(),
             ..slow(Quorum::Any, thresholds.0, thresholds.1)
         };
-        Arc::new(Target {
-            pool: "west".into(),
-            address: IpAddr::from([192, 0, 2, 10]),
-            monitor: Arc::new(monitor),
+        Arc::new(Target::new(
+            "west".into(),
+            IpAddr::from([192, 0, 2, 10]),
+            Arc::new(monitor),
             has_vote,
-        })
+        ))
     };
     let targets = [
         target("ready", (3, 2), true),

@@ -11,10 +11,12 @@ use crate::health::report::VerdictRecord;
 /// Two endpoints, the second with three times the weight, and some vantages.
 fn world(n_vantages: usize) -> (Simulation, Arc<Target>) {
     let mut sim = Simulation::new(n_vantages, monitor(Quorum::Majority, 2, 2));
-    let second = Arc::new(Target {
-        address: IpAddr::from([192, 0, 2, 11]),
-        ..(*sim.target).clone()
-    });
+    let second = Arc::new(Target::new(
+        Arc::clone(&sim.target.pool),
+        IpAddr::from([192, 0, 2, 11]),
+        Arc::clone(&sim.target.monitor),
+        true,
+    ));
     let targets = [Arc::clone(&sim.target), Arc::clone(&second)];
     let vantages = sim.vantages.clone();
     let pairs = targets.iter().flat_map(|target| {

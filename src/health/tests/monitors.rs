@@ -22,12 +22,12 @@ impl World {
                 port,
                 ..monitor(Quorum::Majority, 1, 1)
             };
-            Arc::new(Target {
-                pool: "west".into(),
-                address: IpAddr::from(ADDRESS),
-                monitor: Arc::new(monitor),
-                has_vote: *has_vote,
-            })
+            Arc::new(Target::new(
+                "west".into(),
+                IpAddr::from(ADDRESS),
+                Arc::new(monitor),
+                *has_vote,
+            ))
         });
         let targets: Vec<_> = targets.collect();
         Self {

@@ -348,6 +348,21 @@ fn fingerprints_are_stable_and_tell_checks_apart() {
         kind,
         ..tcp.clone()
     };
+    let target = Target::new(
+        "west".into(),
+        [10, 0, 0, 1].into(),
+        Arc::new(tcp.clone()),
+        true,
+    );
+    let elsewhere = Target {
+        probed_at: ([10, 0, 0, 2], 80).into(),
+        ..target.clone()
+    };
+    assert_eq!(target.fingerprint(0xAB), 0xAB, "as without check addresses");
+    assert_eq!(
+        elsewhere.fingerprint(0xAB),
+        fnv1a(b"00000000000000ab check 10.0.0.2:80")
+    );
     // As releases before HTTP/2 have it.
     for (kind, text) in [
         (plain(), "http 1:/ 1:a 0: 200-399"),
@@ -408,4 +423,35 @@ fn what_only_the_last_run_knew_is_not_reported() {
     assert_eq!(n_reported(&restarted), 0);
     restarted.see(0, good());
     assert_eq!(n_reported(&restarted), 1);
+}
+
+#[test]
+fn what_is_said_of_another_check_address_is_ignored() {
+    let sim = majority();
+    let target = |probed_at: [u8; 4]| Target {
+        probed_at: (probed_at, 80).into(),
+        ..(*sim.target).clone()
+    };
+    let inner = || Simulation::of(sim.vantages.clone(), target([10, 0, 0, 10]));
+    let mut there = inner();
+    there.second = 100;
+    there.see(0, bad());
+    let mut reports = there.health_table.report();
+    reports[0].vantage = "b".into();
+    for (mut here, other_check) in [
+        (inner(), 0),
+        (
+            Simulation::of(sim.vantages.clone(), target([10, 0, 0, 11])),
+            1,
+        ),
+        (majority(), 1),
+    ] {
+        here.second = 100;
+        let (_, ignored) = here.health_table.hear(&reports, here.now());
+        let expected = Ignored {
+            other_check,
+            ..Ignored::default()
+        };
+        assert_eq!(ignored, expected);
+    }
 }
