@@ -212,7 +212,7 @@ impl Endpoint {
     fn into_endpoint(self) -> Result<model::Endpoint, String> {
         let check = |text: Box<str>| {
             let check = check_address(&text);
-            check.ok_or_else(|| format!("`{text}`, expected {}", CHECK_ADDRESS))
+            check.ok_or_else(|| format!("`{text}`, expected {CHECK_ADDRESS}"))
         };
         Ok(model::Endpoint {
             address: self.address,

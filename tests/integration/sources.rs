@@ -357,7 +357,8 @@ fn a_pipeline_sets_the_endpoints_of_its_pool() {
             .addresses(),
         [first]
     );
-    let two = r#"{"endpoints":["192.0.2.2",{"address":"2001:db8::2","weight":2}]}"#;
+    let two = r#"{"endpoints":[{"address":"192.0.2.2","check":"10.0.0.2:8081"},
+        {"address":"2001:db8::2","weight":2}]}"#;
     let (code, outdated) = put(path, "If-Match: \"0\"\r\n", two);
     assert_eq!(code, 412, "{outdated}");
     let (code, set) = put(path, "If-Match: \"1\"\r\n", two);
@@ -367,7 +368,9 @@ fn a_pipeline_sets_the_endpoints_of_its_pool() {
         "{set}"
     );
     server.wait_for_log("endpoints changed");
-    assert!(server.log().contains("by=\"ci.token\""), "{}", server.log());
+    for part in ["by=\"ci.token\"", "192.0.2.2(check 10.0.0.2:8081)"] {
+        assert!(server.log().contains(part), "{}", server.log());
+    }
 
     // Once it is answered, it is on disk.
     server.signal("-KILL");
@@ -386,6 +389,10 @@ fn a_pipeline_sets_the_endpoints_of_its_pool() {
         (code, &kept["revision"], &kept["by"]),
         (200, &2.into(), &"ci.token".into())
     );
+    assert_eq!(kept["endpoints"][0]["check"], "10.0.0.2:8081");
+    let shown = pool(&server, "eu");
+    assert_eq!(shown["endpoints"][0]["check"], "10.0.0.2:8081");
+    assert!(shown["endpoints"][1]["check"].is_null());
     let (code, _) = http_with(server.admin, "PUT", path, bearer, r#"{"endpoints":[]}"#);
     assert_eq!(code, 200);
     assert_eq!(
