@@ -475,9 +475,16 @@ pub enum Mood {
 /// HTTP servers on 127.0.B.1 … that share one port.
 pub struct Backends {
     pub port: u16,
-    moods: Vec<Arc<AtomicU8>>,
-    /// Whose connections each resets, whatever its mood.
-    shunned: Vec<Arc<Mutex<Option<IpAddr>>>>,
+    backends: Vec<Arc<Backend>>,
+}
+
+/// How one of them behaves.
+struct Backend {
+    mood: AtomicU8,
+    /// Whose connections it resets, whatever its mood.
+    shunned: Mutex<Option<IpAddr>>,
+    /// What its responses say in `X-Load`, 1 at full utilisation.
+    load: Mutex<Option<f64>>,
 }
 
 impl Backends {
@@ -494,35 +501,39 @@ impl Backends {
                 .ok()
         });
         let port = listeners[0].local_addr().expect("an address").port();
-        let (moods, shunned) = listeners.into_iter().map(serve_backend).unzip();
-        Self {
-            port,
-            moods,
-            shunned,
-        }
+        let backends = listeners.into_iter().map(serve_backend).collect();
+        Self { port, backends }
     }
 
     /// Has backend `at` reset what comes from one address.
     pub fn refuse_from(&self, at: usize, client: IpAddr) {
-        *self.shunned[at - 1].lock().expect("no panic") = Some(client);
+        *self.backends[at - 1].shunned.lock().expect("no panic") = Some(client);
+    }
+
+    /// Has backend `at` report a load.
+    pub fn set_load(&self, at: usize, load: f64) {
+        *self.backends[at - 1].load.lock().expect("no panic") = Some(load);
     }
 
     /// Switches backend `at`, counted from 1 as its address is.
     pub fn set(&self, at: usize, mood: Mood) {
-        self.moods[at - 1].store(mood as u8, SeqCst);
+        self.backends[at - 1].mood.store(mood as u8, SeqCst);
     }
 }
 
-fn serve_backend(listener: TcpListener) -> (Arc<AtomicU8>, Arc<Mutex<Option<IpAddr>>>) {
-    let mood = Arc::new(AtomicU8::new(Mood::Ready as u8));
-    let shunned = Arc::new(Mutex::new(None));
-    let (shared, shared_shunned) = (Arc::clone(&mood), Arc::clone(&shunned));
+fn serve_backend(listener: TcpListener) -> Arc<Backend> {
+    let backend = Arc::new(Backend {
+        mood: AtomicU8::new(Mood::Ready as u8),
+        shunned: Mutex::new(None),
+        load: Mutex::new(None),
+    });
+    let shared = Arc::clone(&backend);
     thread::spawn(move || {
         let mut held = Vec::new();
         for stream in listener.incoming().map_while(Result::ok) {
             let peer = stream.peer_addr().ok().map(|peer| peer.ip());
-            let is_shunned = peer == *shared_shunned.lock().expect("no panic");
-            match shared.load(SeqCst) {
+            let is_shunned = peer == *shared.shunned.lock().expect("no panic");
+            match shared.mood.load(SeqCst) {
                 m if m == Mood::Hangs as u8 => held.push(stream),
                 m if m == Mood::Resets as u8 || is_shunned => {
                     // Closing with unread input makes the kernel reset.
@@ -535,21 +546,23 @@ fn serve_backend(listener: TcpListener) -> (Arc<AtomicU8>, Arc<Mutex<Option<IpAd
                     } else {
                         "503 Off"
                     };
-                    respond(stream, status);
+                    let load = *shared.load.lock().expect("no panic");
+                    respond(stream, status, load);
                 }
             }
         }
     });
-    (mood, shunned)
+    backend
 }
 
-fn respond(mut stream: TcpStream, status: &str) {
+fn respond(mut stream: TcpStream, status: &str, load: Option<f64>) {
     let mut request = [0; 1024];
     let _ = stream.set_read_timeout(Some(PATIENCE));
     let _ = stream.read(&mut request);
+    let load = load.map_or_else(String::new, |load| format!("X-Load: {load}\r\n"));
     let _ = write!(
         stream,
-        "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        "HTTP/1.1 {status}\r\n{load}Content-Length: 0\r\nConnection: close\r\n\r\n"
     );
 }
 

@@ -27,6 +27,7 @@ mod secondaries;
 mod shares;
 mod signals;
 mod sources;
+mod spill;
 mod steering;
 mod transfer;
 mod ttl;
