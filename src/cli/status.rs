@@ -299,6 +299,7 @@ fn row(status: &Status, pool: &Pool, endpoint: &Endpoint) -> Vec<String> {
         IpAddr::V4(_) => pool.ipv4_admitted,
         IpAddr::V6(_) => pool.ipv6_admitted,
     };
+    let spilled = 1.0 - pool.spill_admitted.unwrap_or(1.0);
     let name = match (&pool.r#override, &pool.planned_override, admitted) {
         (Some(override_), ..) => match override_.percent {
             Some(percent) => format!("{} [{} {percent} %]", pool.name, override_.state),
@@ -309,15 +310,12 @@ fn row(status: &Status, pool: &Pool, endpoint: &Endpoint) -> Vec<String> {
             format!("{} [{} in {left}]", pool.name, planned.state)
         }
         _ if pool.full => format!("{} [full]", pool.name),
-        (None, None, Some(admitted)) if pool.spill_admitted.is_some_and(|share| share < 1.0) => {
+        _ if spilled > 0.0 => {
             let load = pool
                 .load
                 .map_or("unknown".into(), |load| format!("{:.0} %", load * 100.0));
-            format!(
-                "{} [spills: {:.0} %, load {load}]",
-                pool.name,
-                admitted * 100.0
-            )
+            let percent = spilled * 100.0;
+            format!("{} [spills {percent:.0} %, load {load}]", pool.name)
         }
         (None, None, Some(admitted)) if admitted < 1.0 => {
             format!("{} [ramping: {} %]", pool.name, admitted * 100.0)
