@@ -700,6 +700,7 @@ impl World {
     fn set(&mut self, machine: usize, pool: &str, seconds: Option<u64>) {
         let moment = self.machines[machine].moment(self.now);
         let state = *self.random.pick(&Forced::ALL);
+        let percent = (state == Forced::Shed).then(|| self.random.between(1, 100) as u8);
         if self.machines[machine].frozen.is_some() {
             return;
         }
@@ -711,7 +712,7 @@ impl World {
         }
         let override_ = Override {
             state,
-            percent: None,
+            percent,
             since: moment.unix(),
             begins: None,
             until: seconds.map(|seconds| moment.unix() + seconds),
