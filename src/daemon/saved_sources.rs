@@ -35,6 +35,18 @@ struct File {
     /// Ownership records of external-dns that may be in a zone.
     #[serde(default)]
     published: Vec<Text>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    targets: Vec<Target>,
+}
+
+/// What the target of an alias was resolved to.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Target {
+    host: Box<str>,
+    addresses: Vec<IpAddr>,
+    /// Seconds.
+    ttl: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -115,6 +127,7 @@ pub fn write(state_dir: &Path, sources: &Sources) -> io::Result<()> {
         version: VERSION,
         sources: sources.iter().filter_map(Source::of).collect(),
         published: Text::of_all(sources.published.iter()),
+        targets: sources.targets.iter().map(Target::of).collect(),
     };
     saved::write(&path(state_dir), &file)
 }
@@ -140,6 +153,14 @@ fn parse(bytes: &[u8]) -> Result<Sources, String> {
     }
     for Text { owner, text } in file.published {
         sources.published.insert(&name(&owner)?, &text);
+    }
+    for target in file.targets {
+        let Target {
+            host,
+            addresses,
+            ttl,
+        } = target;
+        sources.targets.insert(&host, addresses, ttl);
     }
     Ok(sources)
 }
@@ -219,6 +240,16 @@ impl Endpoint {
             check: self.check.map(check).transpose()?,
             weight: self.weight,
         })
+    }
+}
+
+impl Target {
+    fn of((host, addresses, ttl): (&str, &[IpAddr], u64)) -> Self {
+        Self {
+            host: host.into(),
+            addresses: addresses.into(),
+            ttl,
+        }
     }
 }
 
@@ -353,6 +384,8 @@ mod tests {
             .expect("sound");
         let owner = Name::parse("a-app.example.com").expect("a name");
         sources.published.insert(&owner, "heritage");
+        let address = "192.0.2.7".parse().expect("an address");
+        sources.targets.insert("lb.example.net", vec![address], 40);
         write(dir.path(), &sources).expect("written");
         assert_eq!(
             [read(dir.path()), peek(dir.path())],

@@ -28,6 +28,7 @@ use crate::state::source::SourceChange;
 use crate::state::source::SourceEvent;
 use crate::state::source::SourceId;
 use crate::state::source::SourceState;
+use crate::state::targets::Targets;
 
 /// The sources of all pools, by the pools' names, so that they outlive reloads and restarts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct Sources {
     pools: BTreeMap<Box<str>, OfPool>,
     /// Ownership records of external-dns that may be in a zone.
     pub published: Published,
+    /// What the targets of aliases were resolved to.
+    pub targets: Targets,
 }
 
 /// The sources of one pool.
@@ -88,6 +91,7 @@ impl Sources {
         });
         self.add(named.collect());
         self.follow_hosts();
+        self.targets.follow(pools);
     }
 
     /// Goes on with the host names of Kubernetes objects.
@@ -135,6 +139,7 @@ impl Sources {
                 members.set(PoolIx::new(ix), self.endpoints(pool, safety));
             }
         }
+        self.targets.put_into(&mut members, pools, safety);
         members
     }
 

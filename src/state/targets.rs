@@ -21,11 +21,11 @@ use crate::state::resolved::Refused;
 use crate::state::resolved::addresses_after;
 
 /// The targets of all aliases, by their host names.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Targets(BTreeMap<Arc<str>, Target>);
 
 /// What is known of a target.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Target {
     /// Of its last good answer; `None`: there was none yet.
     addresses: Option<Vec<IpAddr>>,
@@ -60,6 +60,25 @@ pub enum TargetChange {
 }
 
 impl Targets {
+    /// A last good answer that was saved: it held for `ttl` seconds.
+    pub fn insert(&mut self, host: &str, addresses: Vec<IpAddr>, ttl: u64) {
+        let target = Target {
+            addresses: Some(addresses),
+            ttl: Duration::from_secs(ttl).clamp(MIN_TTL, MAX_TTL),
+            ..Target::default()
+        };
+        self.0.insert(host.into(), target);
+    }
+
+    /// The last good answers, each with the seconds for which it held.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[IpAddr], u64)> {
+        let targets = self.0.iter();
+        targets.filter_map(|(host, target)| {
+            let addresses = target.addresses.as_deref()?;
+            Some((&**host, addresses, target.ttl.as_secs()))
+        })
+    }
+
     /// Goes on with the targets that a configuration names.
     pub fn follow(&mut self, pools: &Pools) {
         let mut before = std::mem::take(&mut self.0);

@@ -128,4 +128,14 @@ fn an_alias_has_the_addresses_of_a_target_elsewhere() {
     server.moves_to("example.com.", FRANCE, "192.0.2.81");
     let reply = server.ask("example.com.", RecordType::AAAA, None);
     assert!(reply.message.answers.is_empty());
+
+    // A start needs no resolver.
+    resolver.set("lb.example.net", Behaviour::Fails(ResponseCode::ServFail));
+    server.signal("-TERM");
+    let (_, folder, _) = server.ended();
+    let server = folder.serve();
+    assert_eq!(
+        server.steer("example.com.", FRANCE),
+        ["192.0.2.81".parse::<IpAddr>().expect("one")]
+    );
 }

@@ -22,7 +22,7 @@ use crate::state::source::SourceChange;
 use crate::state::source::SourceEvent;
 use crate::state::source::SourceId;
 use crate::state::sources::Sources;
-use crate::state::targets::Targets;
+use crate::state::targets::TargetChange;
 
 /// What follows from what a source says.
 #[derive(Debug, Default, PartialEq)]
@@ -39,20 +39,13 @@ pub(super) struct AfterSource {
 #[derive(Debug)]
 pub(super) struct Members {
     sources: Owned<Sources>,
-    targets: Targets,
     now: Membership,
 }
 
 impl Members {
     /// Takes over what the first snapshot was built from.
-    pub(super) fn new(sources: Owned<Sources>, now: Membership, config: &Config) -> Self {
-        let mut targets = Targets::default();
-        targets.follow(&config.pools);
-        Self {
-            sources,
-            targets,
-            now,
-        }
+    pub(super) fn new(sources: Owned<Sources>, now: Membership) -> Self {
+        Self { sources, now }
     }
 
     /// The endpoints of now.
@@ -63,7 +56,6 @@ impl Members {
     /// Goes on with another configuration.
     pub(super) fn adopt(&mut self, config: &Config) {
         self.sources.write().follow(&config.pools);
-        self.targets.follow(&config.pools);
         self.renew(config);
     }
 
@@ -75,7 +67,7 @@ impl Members {
         for found in all {
             events.extend(match found {
                 Found::Host { host, lookups, ttl } => {
-                    of_targets.extend(self.targets.resolved(host, lookups, *ttl, safety));
+                    of_targets.extend(sources.targets.resolved(host, lookups, *ttl, safety));
                     sources.resolved(host, lookups, safety, unix)
                 }
                 Found::Object { object, report } => sources.reported(object, report, safety, unix),
@@ -83,9 +75,11 @@ impl Members {
         }
         drop(sources);
         let mut after = self.after(events, config);
-        after
-            .events
-            .extend(of_targets.into_iter().map(Event::Target));
+        after.save |= of_targets
+            .iter()
+            .any(|event| matches!(event.what, TargetChange::Addresses(_)));
+        let of_targets = of_targets.into_iter().map(Event::Target);
+        after.events.extend(of_targets);
         after
     }
 
@@ -196,10 +190,8 @@ impl Members {
     /// Whether pools have other endpoints than before.
     fn renew(&mut self, config: &Config) -> bool {
         let sources = self.sources.read();
-        let mut next = sources.membership(&config.pools, &config.process.safety);
+        let next = sources.membership(&config.pools, &config.process.safety);
         drop(sources);
-        let safety = &config.process.safety;
-        self.targets.put_into(&mut next, &config.pools, safety);
         std::mem::replace(&mut self.now, next) != self.now
     }
 }
@@ -249,7 +241,7 @@ pools = ["api", "hosts", "file"]
 
     fn start(config: &Config) -> Members {
         let sources = Owned::new(Sources::default());
-        let mut members = Members::new(sources, Membership::default(), config);
+        let mut members = Members::new(sources, Membership::default());
         members.adopt(config);
         members
     }

@@ -155,7 +155,7 @@ impl Control {
             progress: owner.progress,
             evidence: Evidence::new(owner.health_table, owner.overrides, start),
             outbox: events.outbox.clone(),
-            members: Members::new(owner.sources, start.members.clone(), &served.plan.config),
+            members: Members::new(owner.sources, start.members.clone()),
             persist: Persist::new(),
             reload: Reload::new(loader.seen().clone()),
             is_publish_due: false,
