@@ -37,7 +37,7 @@ fn pools_of(server: &Server, country: [u8; 2], rtype: RecordType) -> Vec<u8> {
     let pool = |n| match ask(n).addresses()[..] {
         [IpAddr::V4(address)] => address.octets()[3],
         [IpAddr::V6(address)] => address.octets()[15],
-        ref other => panic!("{other:?}"),
+        ref other => unreachable!("{other:?}"),
     };
     (0..200).map(pool).collect()
 }
@@ -219,7 +219,7 @@ impl<'a> Clients<'a> {
             if client.expires <= now {
                 let reply = self.server.ask(APP, RecordType::A, Some(&client.subnet));
                 let [IpAddr::V4(address)] = reply.addresses()[..] else {
-                    panic!("{:?}", reply.addresses())
+                    unreachable!("{:?}", reply.addresses())
                 };
                 client.pool = address.octets()[3];
                 let ttl = reply.message.answers[0].ttl;
