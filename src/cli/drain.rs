@@ -124,7 +124,7 @@ fn describe(body: &mut Value, time: Option<&str>, reason: Option<&str>) {
 pub fn undrain(config: &Path, options: &UndrainOptions) -> Result<ExitCode> {
     let remote = options.server.remote(config)?;
     let _: Value = remote.change(Method::DELETE, &path(&options.pool), None)?;
-    out::print(&format!("{} is no longer drained\n", options.pool))?;
+    out::print(&format!("the override of {} is cleared\n", options.pool))?;
     Ok(ExitCode::SUCCESS)
 }
 

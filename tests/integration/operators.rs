@@ -123,7 +123,7 @@ fn a_drain_is_answered_counted_shown_and_undone() {
     assert_eq!(why, "drained (until it is cleared: new kernel)");
 
     let (code, text) = world.run(&["undrain", "eu"]);
-    assert_eq!((code, &*text), (0, "eu is no longer drained\n"));
+    assert_eq!((code, &*text), (0, "the override of eu is cleared\n"));
     world.moves_to(2);
     assert!(!world.has_metric(DRAINED));
     assert_eq!(world.status()["pools"][1]["override"], Value::Null);

@@ -139,7 +139,7 @@ fn a_pool_sheds_the_share_that_an_operator_says() {
     assert!(shared.iter().zip(&more).all(|(then, now)| now <= then));
 
     let (code, text) = run(&server, &["undrain", "eu"]);
-    assert_eq!(code, 0, "{text}");
+    assert_eq!((code, &*text), (0, "the override of eu is cleared\n"));
     assert_eq!(of_france(&server), [2; 200]);
 }
 
