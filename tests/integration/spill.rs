@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::harness::Backends;
 use crate::harness::Folder;
+use crate::harness::Reply;
 use crate::harness::Server;
 use crate::harness::eventually;
 use crate::harness::http;
@@ -31,14 +32,20 @@ fn subnet([a, b]: [u8; 2], n: u8) -> String {
     format!("{a}.{b}.{n}.0/24")
 }
 
-/// The last octets of the addresses that 200 client subnets of a country get: the numbers of their pools.
+/// The number of the only pool in an answer: the last octet of its address.
+fn pool_of(reply: &Reply) -> u8 {
+    let addresses = reply.addresses();
+    assert_eq!(addresses.len(), 1, "{addresses:?}");
+    match addresses[0] {
+        IpAddr::V4(address) => address.octets()[3],
+        IpAddr::V6(address) => address.octets()[15],
+    }
+}
+
+/// The pools of 200 client subnets of a country.
 fn pools_of(server: &Server, country: [u8; 2], rtype: RecordType) -> Vec<u8> {
     let ask = |n| server.ask(APP, rtype, Some(&subnet(country, n)));
-    let pool = |n| match ask(n).addresses()[..] {
-        [IpAddr::V4(address)] => address.octets()[3],
-        [IpAddr::V6(address)] => address.octets()[15],
-        ref other => unreachable!("{other:?}"),
-    };
+    let pool = |n| pool_of(&ask(n));
     (0..200).map(pool).collect()
 }
 
@@ -218,10 +225,7 @@ impl<'a> Clients<'a> {
             let now = Instant::now();
             if client.expires <= now {
                 let reply = self.server.ask(APP, RecordType::A, Some(&client.subnet));
-                let [IpAddr::V4(address)] = reply.addresses()[..] else {
-                    unreachable!("{:?}", reply.addresses())
-                };
-                client.pool = address.octets()[3];
+                client.pool = pool_of(&reply);
                 let ttl = reply.message.answers[0].ttl;
                 client.expires = now + Duration::from_secs(ttl.into());
             }
