@@ -18,7 +18,7 @@ fn check_reports_every_fault_of_every_file() {
 
     folder.write(
         "pools.toml",
-        still_world(70).replace("\"eu\"", "\"ue\"") + "answer = 2\n",
+        still_world(70).replace("\"eu\"", "\"ue\"") + "answerss = 2\n",
     );
     folder.write(
         "zones/example.com.zone",
