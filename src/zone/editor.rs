@@ -142,6 +142,7 @@ impl<'z> Editor<'z> {
 
     /// What the updates change; `None` for nothing. The serial goes up, unless an update has set it.
     pub fn difference(&mut self) -> Option<Difference> {
+        self.keep_case();
         let (mut removed, mut added) = (Vec::new(), Vec::new());
         for (owner, now) in &self.touched {
             let before = self.original(owner);
@@ -173,6 +174,20 @@ impl<'z> Editor<'z> {
             after,
             added: without_soa(added),
         })
+    }
+
+    /// A record that was deleted and added again is the one of before, in whatever case its RDATA has names.
+    fn keep_case(&mut self) {
+        let mut touched = std::mem::take(&mut self.touched);
+        for (owner, now) in &mut touched {
+            let before = self.original(owner);
+            for record in now {
+                if let Some(old) = before.iter().find(|old| is_same(old, record)) {
+                    record.rdata.clone_from(&old.rdata);
+                }
+            }
+        }
+        self.touched = touched;
     }
 
     /// All records of the zone with the changes, in no order.
@@ -550,6 +565,29 @@ mod tests {
         let difference = editor.difference().expect("a change");
         assert_eq!((difference.from_serial(), difference.to_serial()), (10, 11));
         assert_eq!((difference.removed.len(), difference.added.len()), (0, 2));
+    }
+
+    #[test]
+    fn a_record_added_again_in_another_case_is_no_change() {
+        let zone = zone(read(ZONE), &[]).expect("a sound zone");
+        let mut editor = Editor::new(&zone, &file());
+        let cname = read("b 300 CNAME A\n").pop().expect("a record");
+        let more = read("more 60 TXT x\n").pop().expect("a record");
+        let changes = vec![
+            Change::DeleteName(cname.owner.clone()),
+            Change::Add(cname.clone()),
+            Change::Add(more),
+        ];
+        editor
+            .apply(&update(changes), &|_, _| true)
+            .expect("carried out");
+        let difference = editor.difference().expect("a change");
+        assert_eq!((difference.removed.len(), difference.added.len()), (0, 1));
+        let records = editor.into_records();
+        let now = records
+            .iter()
+            .find(|r| r.owner == cname.owner && r.rtype == RrType::CNAME);
+        assert_eq!(&*now.expect("a CNAME").rdata, b"\x01a\x01z\x00".as_slice());
     }
 
     fn record() -> impl Strategy<Value = Record> {
