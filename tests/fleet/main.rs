@@ -5,6 +5,8 @@
 
 mod invariants;
 mod machine;
+#[path = "../support/random.rs"]
+#[expect(dead_code, reason = "no fault needs a fraction")]
 mod random;
 mod schedule;
 mod settings;

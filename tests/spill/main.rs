@@ -3,6 +3,8 @@
 
 #![expect(clippy::panic, reason = "a failed test shows its seed")]
 
+#[path = "../support/random.rs"]
+#[expect(dead_code, reason = "nothing is picked from a list")]
 mod random;
 mod world;
 

@@ -22,9 +22,19 @@ impl Random {
         low + self.next() % (high - low)
     }
 
+    /// An index below `n`.
+    pub(crate) fn index(&mut self, n: usize) -> usize {
+        usize::try_from(self.between(0, n as u64)).expect("below a usize")
+    }
+
     /// True in so many of a hundred cases.
     pub(crate) fn percent(&mut self, percent: u64) -> bool {
         self.between(0, 100) < percent
+    }
+
+    /// One of several.
+    pub(crate) fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+        &of[self.index(of.len())]
     }
 
     /// A number from 0 to 1.
