@@ -252,10 +252,11 @@ impl Spill {
         let guest_scale = if has_refused { scale } else { 1.0 };
         for (pool, by) in pools.iter().zip(moves) {
             if let Some(known) = self.pools.get_mut(&pool.name) {
-                let own = known.shares.own.ratio() + by.own * scale;
+                let before = known.shares.own.ratio();
+                let own = (before + by.own * scale).max(LEAST_OWN.min(before));
                 let guests = known.shares.guests.ratio() + by.guests * guest_scale;
                 known.shares = Admission {
-                    own: Admitted::from_ratio(own.max(LEAST_OWN.min(own - by.own * scale))),
+                    own: Admitted::from_ratio(own),
                     guests: Admitted::from_ratio(guests),
                 };
             }
