@@ -20,6 +20,7 @@ pub mod wire;
 pub mod geo;
 pub mod health;
 pub mod import;
+pub mod map;
 pub mod steer;
 pub mod zone;
 // Floor 3: what the operator wrote and what it means.

@@ -13,7 +13,7 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const FLOORS: [&[&str]; 10] = [
     &["base"],
     &["wire", "mmdb", "latency"],
-    &["zone", "geo", "steer", "health", "import"],
+    &["zone", "geo", "steer", "health", "import", "map"],
     &["config"],
     &["state"],
     &["engine"],
