@@ -239,7 +239,7 @@ fn snapshot(plan: &Arc<Plan>, asked: &Asked) -> Snapshot {
     };
     let forced = |name: &str| {
         let word = asked.forced.get(name)?;
-        Some(word.parse::<Forced>().expect("a known override"))
+        Some(Forced::parse(word, None).expect("a known override"))
     };
     let admitted = |name: &str| {
         let percent = asked.admitted.get(name).copied();

@@ -475,7 +475,7 @@ impl Override {
 pub fn override_(override_: &overrides::Override) -> Override {
     Override {
         state: override_.state.as_str().into(),
-        percent: override_.percent,
+        percent: override_.state.percent(),
         since: override_.since,
         begins: override_.begins,
         until: override_.until,

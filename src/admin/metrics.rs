@@ -222,9 +222,9 @@ impl Page {
         let overrides = live.overrides.read().clone();
         let active = pools().flat_map(|(pool, _)| {
             let set = overrides.of(&pool.name).map(|override_| override_.state);
-            Forced::ALL.map(|state| {
-                let is_active = f64::from(u8::from(set == Some(state)));
-                ([&*pool.name, state.as_str()], is_active)
+            Forced::WORDS.map(|state| {
+                let is_active = f64::from(u8::from(set.map(Forced::as_str) == Some(state)));
+                ([&*pool.name, state], is_active)
             })
         });
         self.gauge(

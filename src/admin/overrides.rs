@@ -26,6 +26,7 @@ use crate::admin::site::NoParameters;
 use crate::admin::site::Shared;
 use crate::config::rights::Change;
 use crate::config::units::duration;
+use crate::health::overrides::Forced;
 use crate::health::overrides::Override;
 use crate::live::clock::unix;
 use crate::live::request::Request;
@@ -63,12 +64,8 @@ impl OverrideBody {
                  {{\"state\":\"drain\",\"for\":\"2h\",\"reason\":\"…\"}}"
             ))
         })?;
-        let state = body.state.parse().map_err(|_| {
-            Failure::bad(format!(
-                "`state`: `{}` is not taken, expected \"drain\", \"up\", \"down\" or \"shed\"",
-                body.state
-            ))
-        })?;
+        let state = Forced::parse(&body.state, body.percent)
+            .map_err(|error| Failure::bad(error.to_string()))?;
         let begins = match body.begins {
             Some(text) => Some(after("in", &text, now)?).filter(|begins| *begins > now),
             None => None,
@@ -86,17 +83,11 @@ impl OverrideBody {
         }
         let override_ = Override {
             state,
-            percent: body.percent,
             since: now,
             begins,
             until,
             reason: reason.into(),
         };
-        if !override_.is_sound() {
-            return Err(Failure::bad(
-                "`percent` is a whole number from 1 to 99 with `state` \"shed\", and goes with no other",
-            ));
-        }
         Ok((override_, body.force))
     }
 }

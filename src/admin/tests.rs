@@ -619,7 +619,6 @@ async fn overrides_come_go_and_are_told() {
 fn drain() -> Override {
     Override {
         state: Forced::Drain,
-        percent: None,
         since: 1,
         begins: None,
         until: None,
@@ -800,7 +799,6 @@ fn every_field_of_status_is_documented_and_no_other() {
     see_failures(&live, &owner);
     let override_ = Override {
         state: Forced::Down,
-        percent: None,
         since: 1,
         begins: None,
         until: Some(2),

@@ -410,7 +410,6 @@ mod tests {
         let mut overrides = Overrides::default();
         let override_ = Override {
             state: Forced::Drain,
-            percent: None,
             since: 1,
             begins: None,
             until: Some(4_000_000_000),
@@ -464,7 +463,6 @@ mod tests {
     fn what_has_begun_goes_on_after_a_restart_with_the_clock_set_back() {
         let planned = Override {
             state: Forced::Drain,
-            percent: None,
             since: 1_000,
             begins: Some(1_300),
             until: Some(2_000),

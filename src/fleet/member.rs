@@ -575,7 +575,6 @@ mod tests {
     fn drain(until: Option<u64>) -> Override {
         Override {
             state: Forced::Drain,
-            percent: None,
             since: START,
             begins: None,
             until,

@@ -15,7 +15,6 @@ use serde::de::DeserializeOwned;
 
 use crate::base::per_family::PerFamily;
 use crate::fleet::link::Kind;
-use crate::health::overrides::Override;
 use crate::health::overrides::Register;
 use crate::health::report::EndpointReport;
 use crate::health::report::Note;
@@ -468,8 +467,7 @@ impl WireRegisters {
             let Register { pool, stamp, value } = register;
             let is_node = stamp.node.is_empty() || is_node(&stamp.node);
             let reason = value.as_ref().map_or("", |value| &value.reason);
-            let is_override = value.as_ref().is_none_or(Override::is_sound);
-            is_text(pool, MAX_POOL) && is_node && is_override && is_text(reason, MAX_REASON)
+            is_text(pool, MAX_POOL) && is_node && is_text(reason, MAX_REASON)
         };
         let is_sound = self.registers.iter().all(is_sound);
         is_sound.then_some(Body::Registers(self.registers))
@@ -506,6 +504,7 @@ mod tests {
     use crate::base::health::Health;
     use crate::health::load::Load;
     use crate::health::overrides::Forced;
+    use crate::health::overrides::Override;
     use crate::health::overrides::Stamp;
 
     const BOOT: Boot = Boot {
@@ -629,7 +628,6 @@ mod tests {
             },
             value: Some(Override {
                 state: Forced::Drain,
-                percent: None,
                 since: 1,
                 begins: None,
                 until: None,

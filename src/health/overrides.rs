@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::collections::HashSet;
-use std::str::FromStr;
 
 use serde::Deserialize;
 use serde::Serialize;
 
 use crate::base::fnv::fnv1a;
-use crate::base::word::UnknownWord;
 use crate::health::observation::Moment;
 
 /// The state that an operator puts a pool into.
@@ -19,52 +17,138 @@ pub enum Forced {
     /// Treated as down.
     Down,
     /// A share of its clients goes to their next pools; probes count.
-    Shed,
+    Shed(Percent),
     /// Treated as up.
     Up,
 }
 
+/// A share that is neither nothing nor all: from 1 to 99 in a hundred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Percent(u8);
+
+/// Why something is no state.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ForcedError {
+    /// There is none of that name.
+    #[error("`state`: `{0}` is not taken, expected \"drain\", \"up\", \"down\" or \"shed\"")]
+    Unknown(Box<str>),
+    /// `shed` needs a percentage, and no other state has one.
+    #[error(
+        "`percent` is a whole number from 1 to 99 with `state` \"shed\", and goes with no other"
+    )]
+    Percent,
+}
+
 impl Forced {
-    /// All, in the order of the contract.
-    pub const ALL: [Self; 4] = [Self::Drain, Self::Up, Self::Down, Self::Shed];
+    /// The words of all, in the order of the contract.
+    pub const WORDS: [&str; 4] = ["drain", "up", "down", "shed"];
+
+    /// The state of that name.
+    ///
+    /// # Errors
+    /// If there is none, or the percentage does not go with it.
+    pub fn parse(word: &str, percent: Option<u8>) -> Result<Self, ForcedError> {
+        let state = match word {
+            "drain" => Self::Drain,
+            "down" => Self::Down,
+            "up" => Self::Up,
+            "shed" => {
+                let percent = percent.and_then(Percent::new);
+                return percent.map(Self::Shed).ok_or(ForcedError::Percent);
+            }
+            _ => return Err(ForcedError::Unknown(word.into())),
+        };
+        match percent {
+            None => Ok(state),
+            Some(_) => Err(ForcedError::Percent),
+        }
+    }
 
     /// The word used in the API and in metric labels.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Drain => "drain",
             Self::Down => "down",
-            Self::Shed => "shed",
+            Self::Shed(_) => "shed",
             Self::Up => "up",
+        }
+    }
+
+    /// The share of its clients that a pool sheds.
+    pub fn percent(self) -> Option<u8> {
+        match self {
+            Self::Shed(percent) => Some(percent.get()),
+            Self::Drain | Self::Down | Self::Up => None,
         }
     }
 }
 
-impl FromStr for Forced {
-    type Err = UnknownWord;
+impl Percent {
+    /// So many in a hundred; `None` unless from 1 to 99.
+    pub fn new(percent: u8) -> Option<Self> {
+        (1..=99).contains(&percent).then_some(Self(percent))
+    }
 
-    fn from_str(word: &str) -> Result<Self, UnknownWord> {
-        crate::base::word::parse(Self::ALL, Self::as_str, word)
+    /// So many in a hundred.
+    pub fn get(self) -> u8 {
+        self.0
     }
 }
 
 /// An operator override.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "WrittenOverride", into = "WrittenOverride")]
 pub struct Override {
     /// The state.
-    #[serde(with = "word")]
     pub state: Forced,
-    /// The share of its clients that a pool sheds, from 1 to 99; of no other state.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub percent: Option<u8>,
     /// When it was set, in Unix seconds.
     pub since: u64,
     /// When it begins, in Unix seconds; `None`: when it was set.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begins: Option<u64>,
     /// When it ends by itself, in Unix seconds; `None`: never.
     pub until: Option<u64>,
     /// Why, for people; may be empty.
     pub reason: Box<str>,
+}
+
+/// An override in files and messages.
+#[derive(Serialize, Deserialize)]
+struct WrittenOverride {
+    state: Box<str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    percent: Option<u8>,
+    since: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    begins: Option<u64>,
+    until: Option<u64>,
+    reason: Box<str>,
+}
+
+impl TryFrom<WrittenOverride> for Override {
+    type Error = ForcedError;
+
+    fn try_from(written: WrittenOverride) -> Result<Self, ForcedError> {
+        Ok(Self {
+            state: Forced::parse(&written.state, written.percent)?,
+            since: written.since,
+            begins: written.begins,
+            until: written.until,
+            reason: written.reason,
+        })
+    }
+}
+
+impl From<Override> for WrittenOverride {
+    fn from(override_: Override) -> Self {
+        Self {
+            state: override_.state.as_str().into(),
+            percent: override_.state.percent(),
+            since: override_.since,
+            begins: override_.begins,
+            until: override_.until,
+            reason: override_.reason,
+        }
+    }
 }
 
 /// When a register was written, and by whom: a hybrid logical clock. Later ones win.
@@ -267,7 +351,6 @@ impl Overrides {
             if let Some(value) = value {
                 let Override {
                     state,
-                    percent,
                     since,
                     begins,
                     until,
@@ -277,7 +360,7 @@ impl Overrides {
                 if let Some(begins) = begins {
                     text.push_str(&format!(" {begins}"));
                 }
-                if let Some(percent) = percent {
+                if let Some(percent) = state.percent() {
                     text.push_str(&format!(" {percent}"));
                 }
             }
@@ -288,16 +371,6 @@ impl Overrides {
 }
 
 impl Override {
-    /// Whether it has a share to shed where it must, and nowhere else.
-    pub fn is_sound(&self) -> bool {
-        match self.state {
-            Forced::Shed => self
-                .percent
-                .is_some_and(|percent| (1..=99).contains(&percent)),
-            Forced::Drain | Forced::Down | Forced::Up => self.percent.is_none(),
-        }
-    }
-
     fn phase(&self, now: u64) -> Phase {
         match (self.begins, self.until) {
             (_, Some(until)) if until <= now => Phase::Over,
@@ -320,28 +393,6 @@ impl Entry {
     }
 }
 
-/// A state as its word.
-mod word {
-    use std::borrow::Cow;
-
-    use serde::Deserialize;
-    use serde::Deserializer;
-    use serde::Serializer;
-    use serde::de::Error;
-
-    use super::Forced;
-
-    pub(super) fn serialize<S: Serializer>(state: &Forced, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(state.as_str())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Forced, D::Error> {
-        let word = Cow::<str>::deserialize(from)?;
-        let unknown = |_| D::Error::custom(format!("unknown override `{word}`"));
-        word.parse().map_err(unknown)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -358,7 +409,6 @@ mod tests {
     fn drain(until: Option<u64>) -> Override {
         Override {
             state: Forced::Drain,
-            percent: None,
             since: 100,
             begins: None,
             until,
@@ -368,10 +418,48 @@ mod tests {
 
     #[test]
     fn states_are_read_as_they_are_written() {
-        for forced in Forced::ALL {
-            assert_eq!(forced.as_str().parse(), Ok(forced));
+        for word in Forced::WORDS {
+            let percent = (word == "shed").then_some(20);
+            let forced = Forced::parse(word, percent).unwrap();
+            assert_eq!((forced.as_str(), forced.percent()), (word, percent));
         }
-        assert_eq!("Drain".parse::<Forced>(), Err(UnknownWord));
+        for (word, percent, expected) in [
+            ("Drain", None, ForcedError::Unknown("Drain".into())),
+            ("drain", Some(20), ForcedError::Percent),
+            ("shed", None, ForcedError::Percent),
+            ("shed", Some(0), ForcedError::Percent),
+            ("shed", Some(100), ForcedError::Percent),
+        ] {
+            let forced = Forced::parse(word, percent);
+            assert_eq!(forced, Err(expected), "{word} {percent:?}");
+        }
+    }
+
+    #[test]
+    fn overrides_are_written_with_the_percentage_of_a_shed_beside_the_word() {
+        let shed = Forced::Shed(Percent::new(20).unwrap());
+        for (state, expected) in [
+            (
+                Forced::Drain,
+                r#"{"state":"drain","since":100,"until":null,"reason":""}"#,
+            ),
+            (
+                shed,
+                r#"{"state":"shed","percent":20,"since":100,"until":null,"reason":""}"#,
+            ),
+        ] {
+            let override_ = Override {
+                state,
+                ..drain(None)
+            };
+            let text = serde_json::to_string(&override_).unwrap();
+            assert_eq!(text, expected);
+            assert_eq!(serde_json::from_str::<Override>(&text).unwrap(), override_);
+        }
+        for state in [r#""shed""#, r#""drain","percent":20"#, r#""shut""#] {
+            let text = format!(r#"{{"state":{state},"since":100,"until":null,"reason":""}}"#);
+            assert!(serde_json::from_str::<Override>(&text).is_err(), "{text}");
+        }
     }
 
     #[test]

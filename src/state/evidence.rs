@@ -174,7 +174,7 @@ impl PoolNow {
             Some(Forced::Drain) => PoolStatus::Drained,
             Some(Forced::Down) => PoolStatus::Down,
             Some(Forced::Up) => PoolStatus::Up,
-            Some(Forced::Shed) | None => judged,
+            Some(Forced::Shed(_)) | None => judged,
         });
         let is_free = forced.is_none();
         let ramp = evidence.admitted.get(ix).filter(|_| is_free);

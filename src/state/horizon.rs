@@ -175,7 +175,7 @@ impl Watched {
             let forced = override_.map(|override_| override_.state);
             let probes = match forced {
                 Some(Forced::Drain | Forced::Down) => None,
-                Some(Forced::Shed | Forced::Up) | None => endpoints
+                Some(Forced::Shed(_) | Forced::Up) | None => endpoints
                     .by_ref()
                     .filter(of_family)
                     .filter_map(|endpoint| {
@@ -185,7 +185,7 @@ impl Watched {
                     .min_by_key(|horizon| horizon.seconds),
             };
             let step = sources.ramps.next_step(&self.name, family);
-            let step = step.filter(|_| matches!(forced, None | Some(Forced::Shed)));
+            let step = step.filter(|_| matches!(forced, None | Some(Forced::Shed(_))));
             let ramp = step.map(|remaining| Horizon::countdown(remaining, Cause::Ramp));
             let nearest = Horizon::earlier(order, Horizon::earlier(ramp, probes))?;
             (nearest.seconds < self.range.max).then(|| Horizon {
@@ -360,7 +360,6 @@ pools = ["unused", "a"]
         fn order(&mut self, pool: &str, state: Forced, until: Option<u64>) {
             let override_ = Override {
                 state,
-                percent: None,
                 since: 1_000,
                 begins: None,
                 until,

@@ -118,7 +118,7 @@ impl Spills {
         overrides: &Overrides,
     ) -> Vec<ShareLimits> {
         let config = plan.config.pools.pools.iter();
-        let shed = config.map(|pool| overrides.of(&pool.name)?.percent);
+        let shed = config.map(|pool| overrides.of(&pool.name)?.state.percent());
         let shed: Vec<Option<u8>> = shed.collect();
         let mut pools = plan.config.pools.pools.iter();
         if pools.all(|pool| pool.spill_at.is_none()) && shed.iter().all(Option::is_none) {

@@ -699,8 +699,9 @@ impl World {
 
     fn set(&mut self, machine: usize, pool: &str, seconds: Option<u64>) {
         let moment = self.machines[machine].moment(self.now);
-        let state = *self.random.pick(&Forced::ALL);
-        let percent = (state == Forced::Shed).then(|| self.random.between(1, 100) as u8);
+        let word = *self.random.pick(&Forced::WORDS);
+        let percent = (word == "shed").then(|| self.random.between(1, 100) as u8);
+        let state = Forced::parse(word, percent).expect("a state");
         if self.machines[machine].frozen.is_some() {
             return;
         }
@@ -712,7 +713,6 @@ impl World {
         }
         let override_ = Override {
             state,
-            percent,
             since: moment.unix(),
             begins: None,
             until: seconds.map(|seconds| moment.unix() + seconds),

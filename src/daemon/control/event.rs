@@ -124,8 +124,6 @@ pub enum Event {
     OverrideSet {
         pool: Box<str>,
         state: Forced,
-        /// Of `shed`: how many of a hundred clients.
-        percent: Option<u8>,
         reason: Box<str>,
         /// How long until it begins; `None`: it has begun.
         begins_in: Option<u64>,
@@ -272,25 +270,23 @@ impl Event {
             Self::OverrideSet {
                 pool,
                 state,
-                percent,
                 reason,
                 begins_in: None,
                 seconds,
                 by,
             } => {
-                let state = state.as_str();
+                let (state, percent) = (state.as_str(), state.percent());
                 info!(%pool, state, percent, reason, seconds, by, "override set");
             }
             Self::OverrideSet {
                 pool,
                 state,
-                percent,
                 reason,
                 begins_in,
                 seconds,
                 by,
             } => {
-                let state = state.as_str();
+                let (state, percent) = (state.as_str(), state.percent());
                 info!(
                     %pool, state, percent, reason, begins_in, seconds, by,
                     "override planned: it begins later"

@@ -279,7 +279,6 @@ impl Evidence {
         effects.overridden(Event::OverrideSet {
             pool: pool.into(),
             state: override_.state,
-            percent: override_.percent,
             reason: override_.reason.clone(),
             begins_in: override_
                 .begins
@@ -408,7 +407,7 @@ pub fn of(
         forced: pools
             .clone()
             .map(|pool| Some(overrides.of(&pool.name)?.state))
-            .map(|forced| forced.filter(|forced| *forced != Forced::Shed))
+            .map(|forced| forced.filter(|forced| !matches!(forced, Forced::Shed(_))))
             .collect(),
         unproven: pools.map(unproven).collect(),
         admitted: Vec::new(),
@@ -572,7 +571,6 @@ pools = ["a", "b"]
     fn drain(until: Option<u64>) -> Override {
         Override {
             state: Forced::Drain,
-            percent: None,
             since: 1_000,
             begins: None,
             until,
@@ -646,7 +644,6 @@ pools = ["a", "b"]
             [Event::OverrideSet {
                 pool: "a".into(),
                 state: Forced::Drain,
-                percent: None,
                 reason: "maintenance".into(),
                 begins_in: None,
                 seconds: Some(60),
@@ -702,7 +699,6 @@ pools = ["a", "b"]
             [Event::OverrideSet {
                 pool: "a".into(),
                 state: Forced::Drain,
-                percent: None,
                 reason: "maintenance".into(),
                 begins_in: Some(300),
                 seconds: Some(60),

@@ -188,7 +188,6 @@ mod tests {
         let served = fixture::snapshot(self::plan(), &there.of(&plan));
         let drain = Override {
             state: Forced::Drain,
-            percent: None,
             since: 1_001,
             begins: None,
             until: Some(1_060),
