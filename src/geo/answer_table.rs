@@ -65,14 +65,9 @@ impl AnswerTable {
         ranks: &PrefixTable,
         key_of: &[u32],
         granularity: PerFamily<u8>,
-        mut majority: impl FnMut(Prefix) -> u32,
+        majority: impl FnMut(Prefix) -> u32,
     ) -> Self {
-        let v4 = granules(&ranks.v4, key_of, granularity.v4, |first| {
-            majority(Prefix::cut(IpAddr::V4(first.into()), granularity.v4))
-        });
-        let v6 = granules(&ranks.v6, key_of, granularity.v6, |first| {
-            majority(Prefix::cut(IpAddr::V6(first.into()), granularity.v6))
-        });
+        let PrefixTable { v4, v6 } = packed(ranks, key_of, granularity, majority);
         Self {
             lines: V4LineTable::of(&v4),
             v4,
@@ -82,6 +77,16 @@ impl AnswerTable {
             },
             granularity,
         }
+    }
+
+    /// The key of every address by its granule, for those who count addresses.
+    pub(super) fn keys(
+        ranks: &PrefixTable,
+        key_of: &[u32],
+        granularity: PerFamily<u8>,
+        majority: impl FnMut(Prefix) -> u32,
+    ) -> PrefixTable {
+        packed(ranks, key_of, granularity, majority).map(|value| Packed(value).key())
     }
 
     /// The key of a prefix that is no longer than a granule, and the scope in which it holds, which is
@@ -149,6 +154,22 @@ impl AnswerTable {
         };
         self.v4.n_bytes() + self.lines.as_ref().map_or(0, V4LineTable::n_bytes) + v6
     }
+}
+
+/// The values of all granules, which are [`Packed`].
+fn packed(
+    ranks: &PrefixTable,
+    key_of: &[u32],
+    granularity: PerFamily<u8>,
+    mut majority: impl FnMut(Prefix) -> u32,
+) -> PrefixTable {
+    let v4 = granules(&ranks.v4, key_of, granularity.v4, |first| {
+        majority(Prefix::cut(IpAddr::V4(first.into()), granularity.v4))
+    });
+    let v6 = granules(&ranks.v6, key_of, granularity.v6, |first| {
+        majority(Prefix::cut(IpAddr::V6(first.into()), granularity.v6))
+    });
+    PrefixTable { v4, v6 }
 }
 
 /// One family's values by granule.

@@ -143,7 +143,7 @@ fn record(value: u32) -> Value {
 }
 
 /// Prefixes that a database can hold beside aliases, outermost first, no two equal.
-pub(super) fn storable(known: &[(Prefix, u32)]) -> Vec<(Prefix, u32)> {
+pub(crate) fn storable(known: &[(Prefix, u32)]) -> Vec<(Prefix, u32)> {
     let is_global = |p: Prefix| {
         p.family() == Family::V4
             || prefix("2000::/3").covers(p) && !prefix("2002::/16").covers(p) && p.len() > 15
@@ -154,7 +154,7 @@ pub(super) fn storable(known: &[(Prefix, u32)]) -> Vec<(Prefix, u32)> {
     kept
 }
 
-pub(super) fn atlas(places: &[(Prefix, u32)], systems: &[(Prefix, u32)]) -> Atlas {
+pub(crate) fn atlas(places: &[(Prefix, u32)], systems: &[(Prefix, u32)]) -> Atlas {
     // One network of each, so that neither database is empty.
     let mut cities = vec![(prefix("203.0.113.9/32"), record(1))];
     cities.extend(places.iter().map(|(p, value)| (*p, record(*value))));
@@ -168,7 +168,7 @@ pub(super) fn atlas(places: &[(Prefix, u32)], systems: &[(Prefix, u32)]) -> Atla
 
 /// Prefixes that nest and touch, of both families: cut from a few addresses at random lengths, with
 /// values below 4.
-pub(super) fn prefixes() -> impl Strategy<Value = Vec<(Prefix, u32)>> {
+pub(crate) fn prefixes() -> impl Strategy<Value = Vec<(Prefix, u32)>> {
     let cuts = vec((0..5_usize, 0..=128_u8, 0..128_u32, 0..4_u32), 0..24);
     (addresses(), cuts).prop_map(|(addresses, cuts)| {
         let cut = |(at, len, flipped, value): (usize, u8, u32, u32)| {
@@ -203,10 +203,10 @@ fn flip(addr: IpAddr, bit: u32) -> IpAddr {
 
 /// Values by longest match, found by looking at every prefix.
 #[derive(Debug)]
-pub(super) struct Scan<'a>(pub(super) &'a [(Prefix, u32)]);
+pub(crate) struct Scan<'a>(pub(crate) &'a [(Prefix, u32)]);
 
 impl Scan<'_> {
-    pub(super) fn value(&self, addr: IpAddr) -> u32 {
+    pub(crate) fn value(&self, addr: IpAddr) -> u32 {
         let mut best: Option<(Prefix, u32)> = None;
         for (prefix, value) in self.0 {
             if prefix.contains(addr) && best.is_none_or(|(kept, _)| prefix.len() > kept.len()) {
@@ -217,7 +217,7 @@ impl Scan<'_> {
     }
 
     /// The parts of a prefix between all ends of all prefixes: first address, size less one, value.
-    pub(super) fn parts(&self, prefix: Prefix) -> Vec<(IpAddr, u128, u32)> {
+    pub(crate) fn parts(&self, prefix: Prefix) -> Vec<(IpAddr, u128, u32)> {
         let (first, last) = (bits(prefix.addr()), bits(prefix.last()));
         let mut starts = vec![first];
         for (other, _) in self.0.iter().filter(|(p, _)| p.family() == prefix.family()) {

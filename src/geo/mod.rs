@@ -4,6 +4,7 @@
 //! wrote ([`rules::Spec`]) into a [`rank_table::RankTable`]: for each address the ranked pools. So does
 //! [`by_latency::compile`] where [`measured::Measured`] round-trip times rank them. All
 //! stand on [`table::PrefixTable`], and so does [`answer_table::AnswerTable`], what the answers of the moment make of it.
+//! [`overlay::overlay`] counts the addresses of several tables at once.
 
 pub mod answer_table;
 pub mod atlas;
@@ -12,6 +13,7 @@ mod distance;
 mod fit;
 pub mod majority;
 pub mod measured;
+pub mod overlay;
 mod range_index;
 mod ranges;
 pub mod rank;
@@ -22,4 +24,4 @@ mod v4_lines;
 mod v6_blocks;
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;

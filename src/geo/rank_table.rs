@@ -198,6 +198,15 @@ impl RankTable {
         })
     }
 
+    /// The key of every address, as client subnets that are cut to `granularity` bits have it; `key_of` has one
+    /// key per rank. It is what [`Self::merged`] looks up, made for who counts addresses.
+    pub fn keys(&self, key_of: &[u32], granularity: PerFamily<u8>) -> PrefixTable {
+        let mut scratch = MajorityScratch::default();
+        AnswerTable::keys(&self.table, key_of, granularity, |granule| {
+            self.majority(granule, key_of, &mut scratch).key
+        })
+    }
+
     /// The number of ranges of both families.
     pub fn n_ranges(&self) -> usize {
         self.table.n_ranges()
