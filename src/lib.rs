@@ -27,7 +27,8 @@ pub mod zone;
 pub mod config;
 // Floor 4: what is served.
 pub mod state;
-// Floor 5: query in, answer out.
+// Floor 5: query in, answer out; and who gets which.
+pub mod census;
 pub mod discovery;
 pub mod engine;
 // Floor 6: what the running process shares.

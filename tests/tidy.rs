@@ -16,7 +16,7 @@ const FLOORS: [&[&str]; 10] = [
     &["zone", "geo", "steer", "health", "import", "map"],
     &["config"],
     &["state"],
-    &["engine"],
+    &["engine", "census"],
     &["live"],
     &["transport", "probe", "discovery", "admin", "fleet"],
     &["daemon"],

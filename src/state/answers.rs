@@ -233,12 +233,15 @@ impl FamilyAnswers {
 
     /// What a client gets of the answer of a key, for explanations.
     pub fn of_key(&self, client: Client, key: u32) -> Found<'_> {
+        of_answer(self.answer_of(key), client, key, 0).found
+    }
+
+    /// The answer of a key; of a key that is passed over, what a source has of which nothing is known either.
+    pub(super) fn answer_of(&self, key: u32) -> &Answer {
         let own = (key as usize).checked_sub(self.answers.len());
         let own = own.and_then(|own| self.passed_over.get(own)).copied();
-        match self.answers.get(own.unwrap_or(key) as usize) {
-            Some(answer) => of_answer(answer, client, key, 0).found,
-            None => Choice::ServFail,
-        }
+        let answer = self.answers.get(own.unwrap_or(key) as usize);
+        answer.unwrap_or(&Choice::ServFail)
     }
 
     /// The answer of a client of which nothing is known: of the IPv4 client inside, else of the packet's
@@ -253,9 +256,7 @@ impl FamilyAnswers {
         scratch: &mut MajorityScratch,
     ) -> Steered<'_> {
         let Some(max_scope) = client.max_scope else {
-            let own = self.passed_over.get(key as usize - self.answers.len());
-            let own = own.and_then(|own| self.answers.get(*own as usize));
-            return of_answer(own.unwrap_or(&Choice::ServFail), client, key, scope_len);
+            return of_answer(self.answer_of(key), client, key, scope_len);
         };
         let Some((v4, offset)) = client.prefix.embedded_v4() else {
             let found = self.find(Client::source(src), src, scratch);

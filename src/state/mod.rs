@@ -21,6 +21,7 @@ pub mod plan;
 pub mod publish;
 pub mod ramp;
 pub mod resolved;
+pub mod served;
 pub mod snapshot;
 pub mod source;
 pub mod sources;
