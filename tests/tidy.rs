@@ -317,9 +317,10 @@ fn libraries_stay_in_their_files() {
                 "fleet/record.rs",
                 "health/overrides.rs",
                 "health/report.rs",
+                "live/events.rs",
                 "mmdb/",
             ],
-            "types of lower floors are not serialised, save for verdicts and overrides",
+            "types of lower floors are not serialised, save for verdicts, overrides and events",
         ),
         (
             "saphyr_parser::",

@@ -64,6 +64,7 @@ pub fn text(live: &Live) -> String {
     page.add(&live.meters.publish);
     page.add(&live.meters.reloads);
     page.add(&live.meters.notifies);
+    page.add(&live.meters.events);
     page.add(&live.meters.updates);
     page.into_text()
 }

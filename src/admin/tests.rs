@@ -166,6 +166,7 @@ fn live() -> (Arc<Live>, Owner) {
         overrides: Overrides::default(),
         sources: Sources::default(),
         last_reload: LastReload::default(),
+        events: Vec::new(),
         meters: Meters::new(),
         clock: Clock::start(),
         addresses: Addresses {

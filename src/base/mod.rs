@@ -5,6 +5,7 @@
 pub mod date;
 pub mod diag;
 pub mod digits;
+pub mod event_kind;
 pub mod fnv;
 pub mod health;
 pub mod ix;

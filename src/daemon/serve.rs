@@ -386,6 +386,7 @@ fn live(
             refused: report.has_errors(),
             report,
         },
+        events: Vec::new(),
         meters: Meters {
             log_lines_dropped: log::dropped_lines(),
             ..Meters::new()

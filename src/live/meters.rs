@@ -38,6 +38,8 @@ pub struct Meters {
     pub probes_late: IntCounterVec,
     /// `table_publish_seconds`.
     pub publish: Histogram,
+    /// `events_total{kind}`.
+    pub events: IntCounterVec,
     /// `reloads_total{result}`.
     pub reloads: IntCounterVec,
     /// `notifies_total{result}`.
@@ -91,6 +93,7 @@ impl Meters {
                 &["pool"],
             ),
             publish: Histogram::with_opts(publish_opts).expect("constant name"),
+            events: counter("meridian_events_total", "Events by kind.", &["kind"]),
             notifies: counter(
                 "meridian_notifies_total",
                 "NOTIFY messages to secondaries by result.",

@@ -4,6 +4,7 @@
 //! [`Live`], which can only read. Whatever changes something is a [`request::Request`] to the loop.
 
 pub mod clock;
+pub mod events;
 pub mod fleet;
 pub mod meters;
 pub mod random;
@@ -19,6 +20,8 @@ use crate::health::health_table::HealthTable;
 use crate::health::overrides::Overrides;
 use crate::live::clock::Clock;
 use crate::live::clock::unix;
+use crate::live::events::EventLog;
+use crate::live::events::Record;
 use crate::live::fleet::FleetView;
 use crate::live::meters::Meters;
 use crate::live::shared::Owned;
@@ -48,6 +51,8 @@ pub struct Live {
     pub progress: Shared<Progress>,
     /// The fleet; `None`: a single machine.
     pub fleet: Shared<Option<FleetView>>,
+    /// What has happened.
+    pub events: Arc<EventLog>,
     /// The meters that the control loop moves.
     pub meters: Meters,
     /// When the process started, in Unix seconds.
@@ -92,6 +97,8 @@ pub struct Start {
     pub sources: Sources,
     /// The result of the first load.
     pub last_reload: LastReload,
+    /// What happened in the last run.
+    pub events: Vec<Record>,
     /// The meters that the control loop moves.
     pub meters: Meters,
     /// What times are measured by.
@@ -124,6 +131,7 @@ impl Live {
             last_reload: owner.last_reload.share(),
             progress: owner.progress.share(),
             fleet: owner.fleet.share(),
+            events: Arc::new(EventLog::resume(start.events, start.meters.events.clone())),
             meters: start.meters,
             started: unix(),
             clock: start.clock,

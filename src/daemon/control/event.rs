@@ -1,12 +1,11 @@
-//! What the control loop logs: one value for each kind of line, made by the state machines and written
-//! by the loop. It is one thing: a row for each kind of line.
+//! What the control loop logs and records: one value for each kind of event, made by the state machines
+//! and written by the loop. It is one thing: a row for each kind.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tracing::error;
-use tracing::info;
 use tracing::warn;
 
 use crate::admin::time::Utc;
@@ -22,6 +21,9 @@ use crate::health::load::Load;
 use crate::health::overrides::Forced;
 use crate::health::overrides::Override;
 use crate::health::vantage::VantageChange;
+use crate::live::events::Draft;
+use crate::live::events::EventLog;
+use crate::live::events::event;
 use crate::live::fleet::Connection;
 use crate::state::resolved::Refused;
 use crate::state::source::Named;
@@ -176,23 +178,35 @@ pub enum Event {
 }
 
 impl Event {
-    /// Writes the log line.
+    /// Writes the log line and describes the same for the record.
     #[expect(clippy::too_many_lines, reason = "a row per event")]
-    fn log(&self) {
+    fn log(&self) -> Draft {
         match self {
             Self::EndpointDown {
                 pool,
                 endpoint,
                 vantage,
                 reason,
-            } => warn!(%pool, %endpoint, %vantage, %reason, "endpoint is down"),
+            } => event!(
+                warn,
+                EndpointDown,
+                [pool, endpoint, vantage, reason],
+                [],
+                "endpoint is down"
+            ),
             Self::EndpointUp {
                 pool,
                 endpoint,
                 vantage,
             } => {
                 let vantage = vantage.as_deref().unwrap_or("none: old reports expired");
-                info!(%pool, %endpoint, %vantage, "endpoint is up");
+                event!(
+                    info,
+                    EndpointUp,
+                    [pool, endpoint, vantage],
+                    [],
+                    "endpoint is up"
+                )
             }
             Self::EndpointInRegion {
                 pool,
@@ -200,16 +214,25 @@ impl Event {
                 vantages,
                 health,
             } => match health {
-                Some(Health::Down) => {
-                    warn!(%pool, %endpoint, vantages, "endpoint is down for clients near these vantages");
-                }
-                Some(_) => {
-                    info!(%pool, %endpoint, vantages, "endpoint is up for clients near these vantages");
-                }
-                None => info!(
-                    %pool,
-                    %endpoint,
-                    vantages,
+                Some(Health::Down) => event!(
+                    warn,
+                    EndpointRegionDown,
+                    [pool, endpoint],
+                    [vantages = &**vantages],
+                    "endpoint is down for clients near these vantages"
+                ),
+                Some(_) => event!(
+                    info,
+                    EndpointRegionUp,
+                    [pool, endpoint],
+                    [vantages = &**vantages],
+                    "endpoint is up for clients near these vantages"
+                ),
+                None => event!(
+                    info,
+                    EndpointRegionUnjudged,
+                    [pool, endpoint],
+                    [vantages = &**vantages],
                     "none of these vantages has a vote: all others judge for the clients near them"
                 ),
             },
@@ -218,55 +241,102 @@ impl Event {
                 family,
                 n_up,
                 n,
-            } => warn!(%pool, %family, up = n_up, of = n, "pool is down"),
-            Self::PoolUp { pool, family } => info!(%pool, %family, "pool is up"),
+            } => event!(
+                warn,
+                PoolDown,
+                [pool, family],
+                [up = *n_up as u64, of = *n as u64],
+                "pool is down"
+            ),
+            Self::PoolUp { pool, family } => {
+                event!(info, PoolUp, [pool, family], [], "pool is up")
+            }
             Self::PoolAdmits {
                 pool,
                 family,
                 percent,
-            } => info!(%pool, %family, percent, "pool takes this share of its clients"),
-            Self::SpillBegins { pool, load, mark } => {
-                let load = shown(*load);
-                warn!(%pool, load, %mark, "pool is above its spill mark: clients go to their next pool");
+            } => event!(
+                info,
+                PoolShare,
+                [pool, family],
+                [percent = *percent],
+                "pool takes this share of its clients"
+            ),
+            Self::SpillBegins { pool, load, mark } => event!(
+                warn,
+                SpillBegan,
+                [pool, mark],
+                [load = shown(*load)],
+                "pool is above its spill mark: clients go to their next pool"
+            ),
+            Self::SpillEnds { pool } => {
+                event!(
+                    info,
+                    SpillEnded,
+                    [pool],
+                    [],
+                    "pool takes all of its clients again"
+                )
             }
-            Self::SpillEnds { pool } => info!(%pool, "pool takes all of its clients again"),
-            Self::SpillFull { pool, load, mark } => error!(
-                %pool,
-                load = shown(*load),
-                %mark,
+            Self::SpillFull { pool, load, mark } => event!(
+                error,
+                SpillFull,
+                [pool, mark],
+                [load = shown(*load)],
                 "pool is above its spill mark and no other pool takes its clients: they stay, as if \
                  there were no marks; add capacity"
             ),
-            Self::SpillRoom { pool } => {
-                info!(%pool, "another pool takes clients of this pool again");
-            }
-            Self::MaxDownExceeded { name, family } => error!(
-                name,
-                %family,
+            Self::SpillRoom { pool } => event!(
+                info,
+                SpillRoom,
+                [pool],
+                [],
+                "another pool takes clients of this pool again"
+            ),
+            Self::MaxDownExceeded { name, family } => event!(
+                error,
+                MaxDownExceeded,
+                [family],
+                [name = &**name],
                 "more pools are down than [safety] max_down allows: the probes of this name are \
                  ignored; check the monitors and this machine's network"
             ),
-            Self::MaxDownEnded { name, family } => info!(
-                name,
-                %family,
+            Self::MaxDownEnded { name, family } => event!(
+                info,
+                MaxDownEnded,
+                [family],
+                [name = &**name],
                 "no more pools are down than [safety] max_down allows: the probes of this name count again"
             ),
-            Self::RampStartsOver { pool, family } => warn!(
-                %pool,
-                %family,
+            Self::RampStartsOver { pool, family } => event!(
+                warn,
+                RampRestarted,
+                [pool, family],
+                [],
                 "a probe failed while the pool was getting its clients back: its ramp starts over"
             ),
             Self::Vantage(change) => log_vantage(change),
             Self::Fleet(change) => log_fleet(change),
             Self::FleetConnection(connection) => match (&connection.server, &connection.reason) {
-                (Some(server), _) => info!(%server, "connected to NATS"),
-                (None, reason) => warn!(
-                    reason = reason.as_deref().unwrap_or_default(),
+                (Some(server), _) => {
+                    event!(info, FleetConnected, [server], [], "connected to NATS")
+                }
+                (None, reason) => event!(
+                    warn,
+                    FleetDisconnected,
+                    [],
+                    [reason = reason.as_deref()],
                     "no connection to NATS: going on with this machine's own probes and the \
                      overrides that it has"
                 ),
             },
-            Self::Ready => info!("ready: the first round of probes has finished"),
+            Self::Ready => event!(
+                info,
+                Ready,
+                [],
+                [],
+                "ready: the first round of probes has finished"
+            ),
             Self::OverrideSet {
                 pool,
                 state,
@@ -274,10 +344,19 @@ impl Event {
                 begins_in: None,
                 seconds,
                 by,
-            } => {
-                let (state, percent) = (state.as_str(), state.percent());
-                info!(%pool, state, percent, reason, seconds, by, "override set");
-            }
+            } => event!(
+                info,
+                OverrideSet,
+                [pool],
+                [
+                    percent = state.percent().map(u64::from),
+                    state = state.as_str(),
+                    reason = &**reason,
+                    seconds = *seconds,
+                    by = &**by
+                ],
+                "override set"
+            ),
             Self::OverrideSet {
                 pool,
                 state,
@@ -285,53 +364,101 @@ impl Event {
                 begins_in,
                 seconds,
                 by,
-            } => {
-                let (state, percent) = (state.as_str(), state.percent());
-                info!(
-                    %pool, state, percent, reason, begins_in, seconds, by,
-                    "override planned: it begins later"
-                );
+            } => event!(
+                info,
+                OverridePlanned,
+                [pool],
+                [
+                    percent = state.percent().map(u64::from),
+                    state = state.as_str(),
+                    reason = &**reason,
+                    begins_in = *begins_in,
+                    seconds = *seconds,
+                    by = &**by
+                ],
+                "override planned: it begins later"
+            ),
+            Self::OverrideCleared { pool, by } => {
+                event!(
+                    info,
+                    OverrideCleared,
+                    [pool],
+                    [by = &**by],
+                    "override cleared"
+                )
             }
-            Self::OverrideCleared { pool, by } => info!(%pool, by, "override cleared"),
             Self::OverrideOrphaned { pool, state } => {
-                warn!(%pool, state = state.as_str(), "{ORPHANED}");
+                event!(
+                    warn,
+                    OverrideOrphaned,
+                    [pool],
+                    [state = state.as_str()],
+                    ORPHANED
+                )
             }
             Self::OverrideHeard {
                 pool,
                 node,
                 override_: Some(override_),
-            } => {
-                let (state, reason) = (override_.state.as_str(), &override_.reason);
-                info!(%pool, %node, state, %reason, "override set on another node");
+            } => event!(
+                info,
+                OverrideHeard,
+                [pool, node, reason = override_.reason],
+                [state = override_.state.as_str()],
+                "override set on another node"
+            ),
+            Self::OverrideHeard { pool, node, .. } => event!(
+                info,
+                OverrideEndedElsewhere,
+                [pool, node],
+                [],
+                "override ended by another node"
+            ),
+            Self::OverrideBegun { pool } => {
+                event!(info, OverrideBegun, [pool], [], "planned override begins")
             }
-            Self::OverrideHeard { pool, node, .. } => {
-                info!(%pool, %node, "override ended by another node");
+            Self::OverrideExpired { pool } => {
+                event!(info, OverrideExpired, [pool], [], "override expired")
             }
-            Self::OverrideBegun { pool } => info!(%pool, "planned override begins"),
-            Self::OverrideExpired { pool } => info!(%pool, "override expired"),
-            Self::OwnershipNotAnswered { owner, reason } => warn!(
-                %owner, reason,
+            Self::OwnershipNotAnswered { owner, reason } => event!(
+                warn,
+                OwnershipNotAnswered,
+                [owner],
+                [reason = *reason],
                 "ownership record of external-dns is kept, but not in the zone"
             ),
             Self::Source(event) => log_source(event),
             Self::Target(event) => log_target(event),
-            Self::StateNotSaved { error } => warn!(%error, "{NOT_SAVED}"),
-            Self::StateSavedAgain => info!("state can be saved again"),
-            Self::FileRestless { path } => warn!(
-                path = %path.display(),
+            Self::StateNotSaved { error } => event!(warn, StateNotSaved, [error], [], NOT_SAVED),
+            Self::StateSavedAgain => event!(info, StateSaved, [], [], "state can be saved again"),
+            Self::FileRestless { path } => event!(
+                warn,
+                FileRestless,
+                [path = path.display()],
+                [],
                 "file changes all the time: the content that it had before is used until it holds \
                  still for a second"
             ),
-            Self::FilesHang => warn!("{FILES_HANG}"),
-            Self::FilesAnswer => info!("files can be read again"),
+            Self::FilesHang => event!(warn, FilesHang, [], [], FILES_HANG),
+            Self::FilesAnswer => event!(info, FilesRecovered, [], [], "files can be read again"),
             Self::Reloaded {
                 generation,
                 zones,
                 pools,
                 report,
             } => {
-                info!(generation, zones, pools, "reloaded");
-                log_report(report);
+                let draft = event!(
+                    info,
+                    Reloaded,
+                    [],
+                    [
+                        generation = *generation,
+                        zones = *zones as u64,
+                        pools = *pools as u64
+                    ],
+                    "reloaded"
+                );
+                draft.with("warnings", &log_report(report))
             }
             Self::ZoneUpdated(ZoneUpdated {
                 apex,
@@ -339,21 +466,27 @@ impl Event {
                 n_updates,
                 n_removed,
                 n_added,
-            }) => info!(
-                zone = %apex,
-                serial,
-                updates = n_updates,
-                removed = n_removed,
-                added = n_added,
+            }) => event!(
+                info,
+                ZoneUpdated,
+                [zone = apex],
+                [
+                    serial = u64::from(*serial),
+                    updates = *n_updates as u64,
+                    removed = *n_removed as u64,
+                    added = *n_added as u64
+                ],
                 "zone updated"
             ),
             Self::ReloadRefused { report } => {
-                let faults = report.n_errors();
-                error!(
-                    faults,
+                let draft = event!(
+                    error,
+                    ReloadRefused,
+                    [],
+                    [faults = report.n_errors() as u64],
                     "reload refused; still serving the previous configuration"
                 );
-                log_report(report);
+                draft.with("report", &log_report(report))
             }
         }
     }
@@ -364,65 +497,108 @@ fn shown(load: Option<Load>) -> String {
     load.map_or("unknown".into(), |load| load.to_string())
 }
 
-/// Logs events, in their order.
-pub(super) fn log(events: &[Event]) {
+/// Logs events and records them, in their order.
+pub(super) fn log(log: &EventLog, events: &[Event]) {
     for event in events {
-        event.log();
+        log.push(event.log());
     }
 }
 
-/// Logs the first faults and warnings, faults before warnings.
-pub(in crate::daemon) fn log_report(report: &Report) {
+/// Logs the first faults and warnings, faults before warnings, and returns these lines; `None` without
+/// any.
+pub(in crate::daemon) fn log_report(report: &Report) -> Option<Vec<Box<str>>> {
     let mut sorted = report.sorted();
     sorted.sort_by_key(|diagnostic| diagnostic.severity);
-    for diagnostic in sorted.into_iter().take(MAX_LOGGED) {
+    sorted.truncate(MAX_LOGGED);
+    for diagnostic in &sorted {
         match diagnostic.severity {
             Severity::Error => error!("{diagnostic}"),
             Severity::Warning => warn!("{diagnostic}"),
         }
     }
+    let lines = sorted
+        .iter()
+        .map(|diagnostic| diagnostic.to_string().into());
+    (!sorted.is_empty()).then(|| lines.collect())
 }
 
-fn log_fleet(change: &FleetChange) {
+fn log_fleet(change: &FleetChange) -> Draft {
     match change {
-        FleetChange::Reports { node } => info!(%node, "fleet: node reports"),
-        FleetChange::Lost { node } => warn!(
-            %node,
+        FleetChange::Reports { node } => {
+            event!(info, NodeReports, [node], [], "fleet: node reports")
+        }
+        FleetChange::Lost { node } => event!(
+            warn,
+            NodeLost,
+            [node],
+            [],
             "fleet: node does not report: its vantages have no vote, check the machine and its NATS server"
         ),
-        FleetChange::Differs { node, what } => {
-            let what = what.as_str();
-            warn!(%node, what, "fleet: node differs from this one, see `meridian status --fleet`");
-        }
-        FleetChange::Agrees { node, what } => {
-            info!(%node, what = what.as_str(), "fleet: node agrees with this one again");
-        }
-        FleetChange::Duplicate { node, is_own: true } => error!(
-            %node,
+        FleetChange::Differs { node, what } => event!(
+            warn,
+            NodeDiffers,
+            [node],
+            [what = what.as_str()],
+            "fleet: node differs from this one, see `meridian status --fleet`"
+        ),
+        FleetChange::Agrees { node, what } => event!(
+            info,
+            NodeAgrees,
+            [node],
+            [what = what.as_str()],
+            "fleet: node agrees with this one again"
+        ),
+        FleetChange::Duplicate { node, is_own: true } => event!(
+            error,
+            NodeDuplicate,
+            [node],
+            [],
             "fleet: another machine uses the name of this one: give each its own [cluster] node"
         ),
-        FleetChange::Duplicate { node, .. } => error!(
-            %node,
+        FleetChange::Duplicate { node, .. } => event!(
+            error,
+            NodeDuplicate,
+            [node],
+            [],
             "fleet: two machines use one name, only the one that started last counts: give each its own \
              [cluster] node"
         ),
     }
 }
 
-fn log_source(event: &SourceEvent) {
+fn log_source(event: &SourceEvent) -> Draft {
     let (pool, source) = (&event.pool, &event.source);
     match &event.what {
         SourceChange::Endpoints { by, before, after } => {
             let (before, after) = (listed(before), listed(after));
-            info!(%pool, %source, by, before, after, "endpoints changed");
+            let by = by.as_deref();
+            event!(
+                info,
+                EndpointsChanged,
+                [pool, source],
+                [by, before, after],
+                "endpoints changed"
+            )
         }
-        SourceChange::Fails(reason) => warn!(
-            %pool, %source, %reason,
+        SourceChange::Fails(reason) => event!(
+            warn,
+            SourceFailed,
+            [pool, source, reason],
+            [],
             "source of endpoints fails: the last good endpoints are kept"
         ),
-        SourceChange::Answers => info!(%pool, %source, "source of endpoints answers again"),
-        SourceChange::Refuses(Refused { n, reason }) => warn!(
-            %pool, %source, n, %reason,
+        SourceChange::Answers => event!(
+            info,
+            SourceRecovered,
+            [pool, source],
+            [],
+            "source of endpoints answers again"
+        ),
+        SourceChange::Refuses(Refused { n, reason }) => event!(
+            warn,
+            SourceRefused,
+            [pool, source, reason],
+            [n = *n as u64],
             "addresses refused: they are neither probed nor answered"
         ),
     }
@@ -442,8 +618,13 @@ fn listed(named: &Named) -> String {
     };
     let all = named.endpoints.iter().map(text);
     let all = all.chain(named.hosts.iter().map(ToString::to_string));
-    let listed: Vec<_> = all.take(MAX_LOGGED).collect();
-    let n_more = named.endpoints.len() + named.hosts.len() - listed.len();
+    joined(all, named.endpoints.len() + named.hosts.len())
+}
+
+/// The first of so many texts, and how many more there are.
+fn joined(texts: impl Iterator<Item = String>, n: usize) -> String {
+    let listed: Vec<_> = texts.take(MAX_LOGGED).collect();
+    let n_more = n - listed.len();
     match (listed.is_empty(), n_more) {
         (true, _) => "none".into(),
         (false, 0) => listed.join(" "),
@@ -451,32 +632,54 @@ fn listed(named: &Named) -> String {
     }
 }
 
-fn log_target(event: &TargetEvent) {
+fn log_target(event: &TargetEvent) -> Draft {
     let target = &event.target;
     match &event.what {
         TargetChange::Addresses(addresses) => {
-            info!(%target, ?addresses, "target of an alias has other addresses");
+            let addresses = joined(addresses.iter().map(ToString::to_string), addresses.len());
+            event!(
+                info,
+                TargetChanged,
+                [target, addresses],
+                [],
+                "target of an alias has other addresses"
+            )
         }
-        TargetChange::Fails(reason) => warn!(
-            %target, %reason,
+        TargetChange::Fails(reason) => event!(
+            warn,
+            TargetFailed,
+            [target, reason],
+            [],
             "target of an alias cannot be resolved: its last addresses are kept"
         ),
-        TargetChange::Answers => info!(%target, "target of an alias is resolved again"),
-        TargetChange::Refuses(Refused { n, reason }) => warn!(
-            %target, n, %reason,
+        TargetChange::Answers => event!(
+            info,
+            TargetRecovered,
+            [target],
+            [],
+            "target of an alias is resolved again"
+        ),
+        TargetChange::Refuses(Refused { n, reason }) => event!(
+            warn,
+            TargetRefused,
+            [target, reason],
+            [n = *n as u64],
             "addresses of an alias's target refused: they are not answered"
         ),
     }
 }
 
-fn log_vantage(change: &VantageChange) {
+fn log_vantage(change: &VantageChange) -> Draft {
     match change {
         VantageChange::Blind {
             vantage,
             family,
             n_witnesses: 0,
-        } => warn!(
-            %vantage, %family,
+        } => event!(
+            warn,
+            VantageBlind,
+            [vantage, family],
+            [],
             "vantage lost contact with all pools at once: check its uplink (this machine's network, its \
              proxy or source address); its verdicts do not count for up to [health] blind_max"
         ),
@@ -484,42 +687,73 @@ fn log_vantage(change: &VantageChange) {
             vantage,
             family,
             n_witnesses,
-        } => warn!(
-            %vantage, %family, witnesses = n_witnesses,
+        } => event!(
+            warn,
+            VantageBlind,
+            [vantage, family],
+            [witnesses = *n_witnesses as u64],
             "vantage lost contact with all pools at once and reaches no witness: check its uplink (this \
              machine's network, its proxy or source address); its verdicts do not count until it \
              reaches one or a pool"
         ),
-        VantageChange::WitnessUseless { vantage, witness } => warn!(
-            %vantage, %witness,
+        VantageChange::WitnessUseless { vantage, witness } => event!(
+            warn,
+            WitnessUseless,
+            [vantage, witness],
+            [],
             "witness was never reached from this vantage, and counts as not named: check its address and \
              that it accepts TCP connections, or take it out of [health] witness"
         ),
-        VantageChange::Believed { vantage, family } => warn!(
-            %vantage, %family,
+        VantageChange::Believed { vantage, family } => event!(
+            warn,
+            VantageBelieved,
+            [vantage, family],
+            [],
             "vantage had no contact for [health] blind_max: it is believed, and all its endpoints count as \
              down; check its uplink, and name a [health] witness to have it tell one from the other"
         ),
         VantageChange::Sees { vantage, family } => {
-            info!(%vantage, %family, "vantage has contact again");
+            event!(
+                info,
+                VantageSees,
+                [vantage, family],
+                [],
+                "vantage has contact again"
+            )
         }
         VantageChange::Suppressed {
             vantage,
             target,
             until,
-        } => warn!(
-            pool = %target.pool, endpoint = %target.address, %vantage, until = %Utc(*until),
+        } => event!(
+            warn,
+            EndpointSuppressed,
+            [
+                pool = target.pool,
+                endpoint = target.address,
+                vantage,
+                until = Utc(*until)
+            ],
+            [],
             "endpoint flaps and is suppressed: it stays down at this vantage until it has been stable for \
              a while (`damping` of its monitor)"
         ),
-        VantageChange::Reused { vantage, target } => info!(
-            pool = %target.pool, endpoint = %target.address, %vantage,
+        VantageChange::Reused { vantage, target } => event!(
+            info,
+            EndpointReused,
+            [pool = target.pool, endpoint = target.address, vantage],
+            [],
             "endpoint has been stable and is no longer suppressed"
         ),
-        VantageChange::Silent { vantage, age } => warn!(
-            %vantage, seconds = age.as_secs(),
+        VantageChange::Silent { vantage, age } => event!(
+            warn,
+            VantageSilent,
+            [vantage],
+            [seconds = age.as_secs()],
             "vantage does not report: it has no vote, check its proxy or source address"
         ),
-        VantageChange::Reports { vantage } => info!(%vantage, "vantage reports again"),
+        VantageChange::Reports { vantage } => {
+            event!(info, VantageReports, [vantage], [], "vantage reports again")
+        }
     }
 }

@@ -11,6 +11,7 @@ use crate::daemon::control::persist::AfterWrite;
 use crate::daemon::control::publish::Merged;
 use crate::daemon::control::work::Done;
 use crate::daemon::files::FileSet;
+use crate::live::events::EventLog;
 use crate::live::request::ChangeError;
 use crate::zone::update::Refused;
 
@@ -52,8 +53,8 @@ pub(super) fn acknowledge<T: Send + 'static>(
 }
 
 /// Reports the result of a write to those who waited for it, and to the log.
-pub(super) fn answer(finished: AfterWrite<WaitsForSave>) {
-    log(finished.event.as_slice());
+pub(super) fn answer(events: &EventLog, finished: AfterWrite<WaitsForSave>) {
+    log(events, finished.event.as_slice());
     for waiting in finished.waiting {
         waiting(finished.result.clone().map_err(ChangeError::NotSaved));
     }

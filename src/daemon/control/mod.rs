@@ -256,8 +256,11 @@ impl Control {
         if std::mem::take(&mut self.is_publish_due) {
             self.publish(started);
         }
-        answer(self.persist.overdue(now.elapsed));
-        log(self.reload.watch_hang(now.elapsed).as_slice());
+        answer(&self.live.events, self.persist.overdue(now.elapsed));
+        log(
+            &self.live.events,
+            self.reload.watch_hang(now.elapsed).as_slice(),
+        );
     }
 
     fn request(&mut self, request: Request) {
@@ -315,7 +318,7 @@ impl Control {
             outgoing,
             events,
         } = effects;
-        log(&events);
+        log(&self.live.events, &events);
         outgoing
             .into_iter()
             .for_each(|message| self.outbox.push(message));
@@ -348,7 +351,7 @@ impl Control {
 
     fn serve(&mut self, published: Published) {
         retire::replace(&self.publisher, published.snapshot);
-        log(&published.events);
+        log(&self.live.events, &published.events);
         if !published.merge.is_empty() {
             self.in_background(move || Finished::Merged(merge_tables(published.merge)));
         }
@@ -364,7 +367,7 @@ impl Control {
         match finished {
             Finished::Looked(found) => {
                 let looked = self.reload.looked(found, self.live.clock.elapsed());
-                log(&looked.events);
+                log(&self.live.events, &looked.events);
                 self.work.load(looked.load);
             }
             Finished::Worked(done) => match done {
@@ -376,7 +379,8 @@ impl Control {
             },
             Finished::Saved(result, took) => {
                 let now = self.live.clock.elapsed();
-                answer(self.persist.finished(now, took, result));
+                let finished = self.persist.finished(now, took, result);
+                answer(&self.live.events, finished);
             }
             Finished::Merged(merged) => {
                 let published = self.publish.merged(&merged);
@@ -409,9 +413,12 @@ impl Control {
                 Ok(report)
             }
             Err(report) => {
-                log(&[Event::ReloadRefused {
-                    report: report.clone(),
-                }]);
+                log(
+                    &self.live.events,
+                    &[Event::ReloadRefused {
+                        report: report.clone(),
+                    }],
+                );
                 Err(report)
             }
         };
@@ -439,12 +446,15 @@ impl Control {
         self.follow_plan();
         let names = plan.config.pools.pools.iter().map(|pool| &*pool.name);
         self.live.meters.forget_all_but(&names.collect());
-        log(&[Event::Reloaded {
-            generation: self.publish.served().generation,
-            zones: plan.zones.iter().count(),
-            pools: plan.config.pools.pools.len(),
-            report: report.clone(),
-        }]);
+        log(
+            &self.live.events,
+            &[Event::Reloaded {
+                generation: self.publish.served().generation,
+                zones: plan.zones.iter().count(),
+                pools: plan.config.pools.pools.len(),
+                report: report.clone(),
+            }],
+        );
     }
 
     /// Probes and notifies as the plan asks for.
@@ -456,7 +466,7 @@ impl Control {
         self.discover(&plan);
         self.notifier.notify(&plan);
         self.evidence.follow(&plan);
-        log(&self.evidence.orphaned(&plan));
+        log(&self.live.events, &self.evidence.orphaned(&plan));
         self.progress.write().is_ready = self.evidence.is_ready();
         self.publish_ownership(None);
     }

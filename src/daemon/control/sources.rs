@@ -98,7 +98,7 @@ impl Control {
             Some(_) => ownership::orders(&mut self.members.sources_mut(), &plan.zones),
             None => Default::default(),
         };
-        log(&events);
+        log(&self.live.events, &events);
         // Orders that come together are carried out together: the last result is the last of all.
         let Some((last, change)) = orders.pop() else {
             self.save_changes(waiting.is_some(), waiting);
@@ -119,7 +119,7 @@ impl Control {
         waiting: Option<WaitsForSave>,
         started: Instant,
     ) {
-        log(&after.events);
+        log(&self.live.events, &after.events);
         if after.is_changed {
             let plan = Arc::clone(&self.publish.served().plan);
             self.list_members(&plan);

@@ -27,7 +27,7 @@ impl Control {
             self.published(started);
             self.notifier.notify(&plan);
             let events = updated.zones.into_iter().map(Event::ZoneUpdated);
-            log(&events.collect::<Vec<_>>());
+            log(&self.live.events, &events.collect::<Vec<_>>());
         }
         let mut fault = None;
         for (waiting, result) in waiting.into_iter().zip(updated.results) {
@@ -60,7 +60,10 @@ impl Control {
                 self.save_changes(!removed.is_empty(), None);
             }
             Err(refused) if refused.rcode == Rcode::ServFail => *fault = Some(refused.reason),
-            Err(refused) => log(&[not_answered(change.owner.clone(), refused.reason)]),
+            Err(refused) => log(
+                &self.live.events,
+                &[not_answered(change.owner.clone(), refused.reason)],
+            ),
         }
         if let Some(waiting) = waiting {
             match fault.take() {
