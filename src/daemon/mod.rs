@@ -6,6 +6,7 @@
 
 mod admin_port;
 pub mod admin_token;
+pub mod announce;
 pub mod control;
 mod file_limit;
 pub mod files;
