@@ -12,6 +12,7 @@ use axum::extract::Request;
 use axum::extract::State;
 use axum::extract::rejection::QueryRejection;
 use axum::http::HeaderMap;
+use axum::http::HeaderName;
 use axum::http::StatusCode;
 use axum::http::header;
 use axum::middleware::Next;
@@ -35,6 +36,9 @@ use crate::admin::json::status;
 use crate::admin::metrics;
 use crate::admin::overrides;
 use crate::admin::page;
+use crate::admin::page::assets;
+use crate::admin::page::view::Choice;
+use crate::admin::page::view::View;
 use crate::admin::readiness::waiting_for;
 use crate::admin::site::Client;
 use crate::admin::site::NoParameters;
@@ -52,6 +56,7 @@ pub fn router(site: Site) -> Router {
     let shared = Arc::new(Shared::new(site));
     Router::new()
         .route("/", get(front))
+        .route("/assets/{name}", get(assets::get))
         .route("/healthz", get(healthz))
         .route("/_ready", get(ready))
         .route("/metrics", get(scrape))
@@ -99,18 +104,30 @@ async fn check_host(State(shared): State<Arc<Shared>>, request: Request, next: N
     .into_response()
 }
 
-async fn front(State(shared): State<Arc<Shared>>) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (
-            header::CONTENT_SECURITY_POLICY,
-            page::CONTENT_SECURITY_POLICY,
-        ),
-        (header::CACHE_CONTROL, NO_STORE),
-    ];
-    let live = Arc::clone(&shared.site.live);
-    let page = shared.front.get(move || page::html(&status(&live)));
-    (headers, page.await).into_response()
+async fn front(
+    State(shared): State<Arc<Shared>>,
+    choice: Result<Query<Choice>, QueryRejection>,
+) -> Result<Response, Failure> {
+    let Query(choice) = choice.map_err(|rejection| Failure::bad(rejection.body_text()))?;
+    let page = if choice == Choice::default() {
+        &shared.front
+    } else {
+        &shared.chosen_front
+    };
+    let key = format!("{choice:?}");
+    let viewed = Arc::clone(&shared);
+    let text = page.get(&key, move || page::html(&view(&viewed, choice)));
+    Ok((PAGE_HEADERS, text.await).into_response())
+}
+
+/// What the page shows now.
+fn view(shared: &Shared, choice: Choice) -> View {
+    let live = &shared.site.live;
+    View {
+        status: status(live),
+        rates: shared.rate_meter.rates(live),
+        choice,
+    }
 }
 
 async fn healthz() -> &'static str {
@@ -127,16 +144,16 @@ async fn ready(State(shared): State<Arc<Shared>>) -> (StatusCode, String) {
 async fn scrape(State(shared): State<Arc<Shared>>) -> Response {
     let headers = [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)];
     let live = Arc::clone(&shared.site.live);
-    let text = shared.metrics.get(move || metrics::text(&live));
+    let text = shared.metrics.get("", move || metrics::text(&live));
     (headers, text.await).into_response()
 }
 
 async fn show_status(State(shared): State<Arc<Shared>>, _: NoParameters) -> Response {
     let headers = [(header::CONTENT_TYPE, "application/json")];
     let live = Arc::clone(&shared.site.live);
-    let text = shared
-        .status
-        .get(move || serde_json::to_vec(&status(&live)).unwrap_or_default());
+    let text = shared.status.get("", move || {
+        serde_json::to_vec(&status(&live)).unwrap_or_default()
+    });
     (headers, text.await).into_response()
 }
 
@@ -203,4 +220,14 @@ async fn reload(
     }
 }
 
-const NO_STORE: &str = "no-store";
+/// The headers of all pages for people.
+const PAGE_HEADERS: [(HeaderName, &str); 5] = [
+    (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        page::CONTENT_SECURITY_POLICY,
+    ),
+    (header::CACHE_CONTROL, "no-store"),
+    (header::REFERRER_POLICY, "same-origin"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+];

@@ -13,7 +13,6 @@ use serde::Serialize;
 
 use crate::admin::checks;
 use crate::admin::checks::Check;
-use crate::admin::countries::Clients;
 use crate::admin::countries::clients;
 use crate::admin::fleet;
 use crate::admin::fleet::Fleet;
@@ -22,6 +21,8 @@ use crate::admin::latency::Latency;
 use crate::admin::readiness::waiting_for;
 use crate::admin::sources::Membership;
 use crate::admin::sources::membership;
+use crate::admin::steering;
+use crate::admin::steering::Steered;
 use crate::admin::vantages::Region;
 use crate::admin::vantages::Vantage;
 use crate::admin::vantages::VantageState;
@@ -33,7 +34,6 @@ use crate::base::diag::Report;
 use crate::base::diag::Severity;
 use crate::base::health::Health;
 use crate::base::ix::MonitorIx;
-use crate::base::ix::PoolIx;
 use crate::base::ix::SteeredIx;
 use crate::base::prefix::Family;
 use crate::config::model;
@@ -49,6 +49,9 @@ use crate::steer::spread::Admitted;
 /// `status --json`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Status {
+    /// The machine: its name in the fleet, or that of its first vantage.
+    #[serde(default)]
+    pub node: String,
     /// The program's version.
     pub version: String,
     /// Since when the process runs.
@@ -116,6 +119,9 @@ pub struct Database {
 pub struct Pool {
     /// Its name.
     pub name: String,
+    /// Where it is: latitude and longitude in degrees.
+    #[serde(default)]
+    pub location: Option<[f64; 2]>,
     /// The first of its monitors; null: always up.
     pub monitor: Option<String>,
     /// The monitors that have a vote.
@@ -251,34 +257,6 @@ impl Pool {
     }
 }
 
-/// A steered name.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Steered {
-    /// The owner.
-    pub name: String,
-    /// Its policy.
-    pub policy: String,
-    /// Its pools in the operator's order.
-    pub pools: Vec<String>,
-    /// Seconds; of a range the most.
-    pub ttl: u32,
-    /// The least of the range, in seconds; that of `ttl` without a range.
-    #[serde(default)]
-    pub ttl_min: u32,
-    /// The smallest TTL that an answer can have now.
-    #[serde(default)]
-    pub ttl_now: u32,
-    /// Why it is no greater, as of when it came to be so; null: `ttl` allows no greater one.
-    #[serde(default)]
-    pub ttl_reason: Option<String>,
-    /// The families in which probes are ignored, since more pools are down than `max_down` allows.
-    #[serde(default)]
-    pub max_down_exceeded: Vec<String>,
-    /// Where its clients are.
-    #[serde(default)]
-    pub clients: Clients,
-}
-
 /// How the latest load of the files went.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct LastReload {
@@ -301,27 +279,6 @@ pub fn lines(report: &Report, severity: Severity) -> Vec<String> {
     of_kind.map(ToString::to_string).collect()
 }
 
-fn steered(snapshot: &Snapshot, ix: SteeredIx, clients: Option<Clients>) -> Steered {
-    let (plan, steered) = (&snapshot.plan, snapshot.plan.steered(ix));
-    let pool_name = |pool: &PoolIx| plan.config.pools.pools[pool.index()].name.to_string();
-    let ignored = Family::ALL.into_iter().filter(|family| {
-        let now = snapshot.steered.get(ix.index());
-        now.is_some_and(|now| now.families[*family].ignores_probes)
-    });
-    let (ttl_now, ttl_reason) = snapshot.least_ttl(ix);
-    Steered {
-        name: steered.owner.plain(),
-        policy: steered.policy.as_str().into(),
-        pools: steered.pools.iter().map(pool_name).collect(),
-        ttl: steered.ttl.max,
-        ttl_min: steered.ttl.min,
-        ttl_now,
-        ttl_reason,
-        max_down_exceeded: ignored.map(|family| family.as_str().into()).collect(),
-        clients: clients.unwrap_or_default(),
-    }
-}
-
 /// The running server.
 pub fn status(live: &Live) -> Status {
     let snapshot = live.snapshots.current();
@@ -332,9 +289,10 @@ pub fn status(live: &Live) -> Status {
     let reload = live.last_reload.read();
     let mut clients = clients(&plan.countries);
     let steered = (0..plan.config.pools.steered.len()).map(SteeredIx::new);
-    let steered = steered.map(|ix| self::steered(&snapshot, ix, clients.remove(&ix)));
+    let steered = steered.map(|ix| steering::steered(&snapshot, ix, clients.remove(&ix)));
     let pools = pools(live, &snapshot);
     Status {
+        node: process.node_name().into(),
         version: env!("CARGO_PKG_VERSION").into(),
         started: live.started,
         now: now.unix(),
@@ -425,6 +383,7 @@ fn pools(live: &Live, snapshot: &Snapshot) -> Vec<Pool> {
         };
         Pool {
             name: pool.name.to_string(),
+            location: Some([pool.location.latitude, pool.location.longitude]),
             monitor: names(&pool.monitors).into_iter().next(),
             monitors: names(&pool.monitors),
             watch: names(&pool.watch),

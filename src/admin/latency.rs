@@ -2,15 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
-use std::fmt;
-use std::fmt::Write;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::admin::markup::Ago;
-use crate::admin::markup::Text;
 use crate::admin::metrics::Page;
 use crate::live::Live;
 use crate::state::plan::Plan;
@@ -132,42 +128,3 @@ impl Page {
         );
     }
 }
-
-/// The section of the status page.
-pub(super) fn write(out: &mut String, latency: &Latency, now: u64) -> fmt::Result {
-    out.push_str("<h2>Round-trip times</h2><section><p>");
-    write!(
-        out,
-        "{} measurements of {} rows",
-        latency.measurements, latency.rows
-    )?;
-    if let Some(newest) = latency.newest {
-        write!(out, ", the newest {}", Ago(newest, now))?;
-    }
-    for (n, what) in [
-        (latency.too_old, "rows are too old"),
-        (latency.too_few, "pairs have too few samples"),
-        (latency.unknown_pool, "measurements are of unknown pools"),
-    ] {
-        if n > 0 {
-            write!(out, "; {n} {what}")?;
-        }
-    }
-    out.push_str("<table><thead><tr><th>Pool<th>Measurements<th>Latest probe by vantage</thead>");
-    for pool in latency.pools.iter().take(MAX_POOLS) {
-        write!(
-            out,
-            "<tr><td>{}<td>{}<td>",
-            Text(&pool.pool),
-            pool.measurements
-        )?;
-        for LatestProbe { vantage, ms } in &pool.probes {
-            write!(out, "{} {ms:.0} ms ", Text(vantage))?;
-        }
-    }
-    out.push_str("</table></section>");
-    Ok(())
-}
-
-/// The most pools that the page shows.
-const MAX_POOLS: usize = 100;

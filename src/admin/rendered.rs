@@ -31,6 +31,7 @@ pub struct Rendered {
 }
 
 struct Latest {
+    key: Box<str>,
     text: Bytes,
     stale_at: Instant,
 }
@@ -56,20 +57,24 @@ impl Rendered {
         }
     }
 
-    /// The page, rendered now if the latest rendering is too old. Empty only if the process ends.
+    /// The page, rendered now if the latest rendering is too old, or of another key: what it was asked to show.
+    /// Empty only if the process ends, or if it cannot be rendered now for another key.
     pub async fn get<T: Into<Vec<u8>>>(
         &self,
+        key: &str,
         render: impl FnOnce() -> T + Send + 'static,
     ) -> Bytes {
         let mut latest = self.latest.lock().await;
         let now = Instant::now();
         let room = Arc::clone(&self.room).try_acquire_owned();
         let room = match (&*latest, room) {
-            (Some(latest), _) if now < latest.stale_at => return latest.text.clone(),
-            (Some(latest), Err(_)) => return latest.text.clone(),
+            (Some(latest), room)
+                if *latest.key == *key && (now < latest.stale_at || room.is_err()) =>
+            {
+                return latest.text.clone();
+            }
             (_, Ok(room)) => room,
-            // There is no latest before the first rendering, for which there is room.
-            (None, Err(_)) => return Bytes::new(),
+            (_, Err(_)) => return Bytes::new(),
         };
         let rendering = spawn_blocking(move || Rendering {
             text: render().into(),
@@ -81,6 +86,7 @@ impl Rendered {
         let text = Bytes::from_owner(rendering);
         let took = now.elapsed();
         *latest = Some(Latest {
+            key: key.into(),
             text: text.clone(),
             stale_at: now + took + (took * REST).min(MAX_AGE),
         });
@@ -105,7 +111,7 @@ mod tests {
     /// The page number `n`, rendered in so much time.
     async fn get(page: &Rendered, n: &Arc<AtomicUsize>, takes: Duration) -> Bytes {
         let n = Arc::clone(n);
-        page.get(move || {
+        page.get("", move || {
             std::thread::sleep(takes);
             n.fetch_add(1, Relaxed).to_string()
         })

@@ -22,6 +22,7 @@ use crate::admin::auth::Schemes;
 use crate::admin::auth::authenticate;
 use crate::admin::auth::authorize;
 use crate::admin::failure::Failure;
+use crate::admin::rates::RateMeter;
 use crate::admin::rendered::Rendered;
 use crate::config::rights::Change;
 use crate::live::Live;
@@ -59,6 +60,10 @@ pub struct Shared {
     refusals: RefusalLog,
     /// The status page.
     pub front: Rendered,
+    /// The status page of those who want something else to see of it.
+    pub chosen_front: Rendered,
+    /// The page's rates.
+    pub rate_meter: RateMeter,
     /// `/metrics`.
     pub metrics: Rendered,
     /// `/api/v1/status`.
@@ -86,6 +91,8 @@ impl Shared {
             site,
             refusals: RefusalLog::default(),
             front: Rendered::new(),
+            chosen_front: Rendered::new(),
+            rate_meter: RateMeter::default(),
             metrics: Rendered::new(),
             status: Rendered::new(),
         }
@@ -151,7 +158,7 @@ impl Shared {
             .map_err(|_| stopping())?;
         let answer = answer.await.map_err(|_| stopping())?;
         // Who has changed something finds it on every page.
-        for page in [&self.front, &self.metrics, &self.status] {
+        for page in [&self.front, &self.chosen_front, &self.metrics, &self.status] {
             page.outdate().await;
         }
         Ok(answer)

@@ -1,12 +1,67 @@
-//! The metrics of what pools take and names answer.
+//! Steered names in JSON, and the metrics of what pools take and names answer.
 
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::admin::countries::Clients;
 use crate::admin::metrics::MAX_ZERO_PAIRS;
 use crate::admin::metrics::Page;
 use crate::admin::spill;
+use crate::base::ix::PoolIx;
 use crate::base::ix::SteeredIx;
 use crate::base::prefix::Family;
 use crate::config::safety::MaxDown;
 use crate::state::snapshot::Snapshot;
+
+/// A steered name.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Steered {
+    /// The owner.
+    pub name: String,
+    /// Its policy.
+    pub policy: String,
+    /// Its pools in the operator's order.
+    pub pools: Vec<String>,
+    /// Seconds; of a range the most.
+    pub ttl: u32,
+    /// The least of the range, in seconds; that of `ttl` without a range.
+    #[serde(default)]
+    pub ttl_min: u32,
+    /// The smallest TTL that an answer can have now.
+    #[serde(default)]
+    pub ttl_now: u32,
+    /// Why it is no greater, as of when it came to be so; null: `ttl` allows no greater one.
+    #[serde(default)]
+    pub ttl_reason: Option<String>,
+    /// The families in which probes are ignored, since more pools are down than `max_down` allows.
+    #[serde(default)]
+    pub max_down_exceeded: Vec<String>,
+    /// Where its clients are.
+    #[serde(default)]
+    pub clients: Clients,
+}
+
+/// A steered name in its printed form.
+pub(super) fn steered(snapshot: &Snapshot, ix: SteeredIx, clients: Option<Clients>) -> Steered {
+    let (plan, steered) = (&snapshot.plan, snapshot.plan.steered(ix));
+    let pool_name = |pool: &PoolIx| plan.config.pools.pools[pool.index()].name.to_string();
+    let ignored = Family::ALL.into_iter().filter(|family| {
+        let now = snapshot.steered.get(ix.index());
+        now.is_some_and(|now| now.families[*family].ignores_probes)
+    });
+    let (ttl_now, ttl_reason) = snapshot.least_ttl(ix);
+    Steered {
+        name: steered.owner.plain(),
+        policy: steered.policy.as_str().into(),
+        pools: steered.pools.iter().map(pool_name).collect(),
+        ttl: steered.ttl.max,
+        ttl_min: steered.ttl.min,
+        ttl_now,
+        ttl_reason,
+        max_down_exceeded: ignored.map(|family| family.as_str().into()).collect(),
+        clients: clients.unwrap_or_default(),
+    }
+}
 
 impl Page {
     /// Which clients pools take, and whose probes are ignored.

@@ -27,6 +27,9 @@ use crate::admin::fleet;
 use crate::admin::json;
 use crate::admin::metrics;
 use crate::admin::page;
+use crate::admin::page::view::Choice;
+use crate::admin::page::view::View;
+use crate::admin::rates::Rates;
 use crate::admin::server::serve;
 use crate::admin::site::Site;
 use crate::admin::vantages;
@@ -638,7 +641,7 @@ async fn an_override_of_a_pool_that_is_gone_is_shown_and_can_be_cleared() {
     let status = running.get("/api/v1/status").await.json();
     assert_eq!(status["orphaned_overrides"][0]["pool"], "gone");
     let page = running.get("/").await.body;
-    assert!(page.contains("Overrides of pools that do not exist"));
+    assert!(page.contains("no such pool: has no effect"));
     for status in [200, 404] {
         let answer = running
             .call("DELETE", "/api/v1/overrides/gone", BEARER, "")
@@ -907,6 +910,15 @@ fn series_of_pools_that_are_gone_are_dropped() {
     assert!(!text.contains("meridian_probes_total{") && !text.contains("probe_duration"));
 }
 
+/// The page of a status.
+fn page(status: json::Status) -> String {
+    page::html(&View {
+        status,
+        rates: Rates::default(),
+        choice: Choice::default(),
+    })
+}
+
 #[test]
 fn the_page_tells_in_words_and_escapes_everything() {
     let (live, owner) = live();
@@ -938,20 +950,21 @@ fn the_page_tells_in_words_and_escapes_everything() {
     view.nodes[0].version = hostile.into();
     status.fleet = Some(fleet::fleet(&view));
     status.pools[0].membership.reason = Some(hostile.into());
-    let html = page::html(&status);
+    let html = page(status);
     for said in [
         "differs in configuration",
         "not ready",
         "<span class=\"badge down\">down</span>",
         "status 503, expected 200-399",
         "lost contact with all pools: not counted",
-        "flaps: suppressed for about 10m 0s",
+        "flaps: suppressed for about",
         "<small>of another machine</small>",
         "<small>checked at &lt;script&gt;",
         "<span class=\"badge down\">blind for IPv6</span>",
         "<span class=\"badge down\">silent</span>",
-        "<td>0 of 1<td>0",
+        "<td>0 of 1</td>",
         "Reload refused: still serving the previous files",
+        "; the latest reload was refused; vantage",
         "&lt;i&gt;.toml:1:1: not &quot;TOML&quot;",
         "generation 1,",
         "Meridian-Country",
@@ -959,8 +972,8 @@ fn the_page_tells_in_words_and_escapes_everything() {
     ] {
         assert!(html.contains(said), "{said}");
     }
-    assert_eq!(html.matches("<script>").count(), 1, "the page's own");
-    assert_eq!(html.matches("&lt;script&gt;&#39;&quot;&amp;").count(), 8);
+    assert!(!html.contains("<script>") && !html.contains(" style="));
+    assert!(html.contains("&lt;script&gt;'&quot;&amp;"));
 }
 
 #[test]
@@ -975,8 +988,8 @@ fn the_page_shows_a_hundred_of_each_and_trouble_first() {
             pool
         })
         .collect();
-    let html = page::html(&status);
-    let at = |name: &str| html.find(name);
+    let html = page(status);
+    let at = |name: &str| html.find(&format!("<th scope=\"row\">{name}<"));
     assert!(at("pool149").is_some(), "the one that is down");
     assert!(at("pool149") < at("pool000") && at("pool000") < at("pool098"));
     assert_eq!((at("pool099"), at("pool148")), (None, None));

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::health::load::Load;
+use crate::health::recent_latencies::RecentLatencies;
 use crate::health::report;
 use crate::health::view::RegionView;
 use crate::health::view::VantageSummary;
@@ -92,6 +93,11 @@ fn tenths(age: Duration) -> f64 {
     (age.as_secs_f64() * 10.0).round() / 10.0
 }
 
+/// Milliseconds with two digits after the point.
+pub(super) fn ms(us: u32) -> f64 {
+    (f64::from(us) / 10.0).round() / 100.0
+}
+
 /// What one vantage says of an endpoint.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Vantage {
@@ -112,6 +118,12 @@ pub struct Vantage {
     /// The load that the endpoint reported to it, 1 at full utilisation; null: none that is fresh.
     #[serde(default)]
     pub load: Option<f64>,
+    /// How long its latest successful probe took, in milliseconds; null: none since the start.
+    #[serde(default)]
+    pub latency_ms: Option<f64>,
+    /// How long the latest ones took.
+    #[serde(skip)]
+    pub latencies: RecentLatencies,
     /// Seconds since its latest evidence.
     pub report_age_seconds: Option<f64>,
     /// Its latest failure, also after recovery.
@@ -160,6 +172,8 @@ pub fn vantage(view: &VantageView<'_>) -> Vantage {
         blind: view.is_blind,
         suppressed_until: view.suppressed_until,
         load: view.load.map(Load::ratio),
+        latency_ms: view.streak.latencies.iter().last().map(ms),
+        latencies: view.streak.latencies,
         report_age_seconds: view.report_age.map(tenths),
         last_failure: view.streak.last_failure.as_ref().map(note),
         no_evidence: view.streak.no_evidence.as_ref().map(note),

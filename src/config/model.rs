@@ -86,6 +86,15 @@ pub struct Process {
     pub kubernetes: Vec<kubernetes::Cluster>,
 }
 
+impl Process {
+    /// This machine's name: that in its fleet, or that of its local vantage.
+    pub fn node_name(&self) -> &str {
+        let of_vantage = self.vantages.first().map(|vantage| &*vantage.name);
+        let of_fleet = self.cluster.as_ref().map(|cluster| &*cluster.node);
+        of_fleet.or(of_vantage).unwrap_or_default()
+    }
+}
+
 /// `[server]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Server {

@@ -19,6 +19,7 @@ pub mod overrides;
 mod pool_load;
 pub mod quorum;
 mod recent_failures;
+pub mod recent_latencies;
 pub mod regional;
 mod remote;
 pub mod report;

@@ -17,6 +17,7 @@ use crate::health::observation::LoadReading;
 use crate::health::observation::Moment;
 use crate::health::observation::ProbeResult;
 use crate::health::recent_failures::RecentFailures;
+use crate::health::recent_latencies::RecentLatencies;
 use crate::health::report::Note;
 use crate::health::report::SavedFlaps;
 use crate::health::report::VerdictRecord;
@@ -53,6 +54,8 @@ pub struct Streak {
     probed_ms: Option<u64>,
     /// How long it took, in microseconds.
     latency_us: Option<u64>,
+    /// How long the latest successful probes took; not carried over from the last run.
+    pub latencies: RecentLatencies,
     /// The load that the endpoint reported to the latest probe that is evidence; a failure has none.
     load: Option<Load>,
     /// Whether the verdict has changed since the last report to other machines.
@@ -96,6 +99,7 @@ impl Streak {
     pub fn start_over(&self) -> Self {
         Self {
             contact: self.contact,
+            latencies: self.latencies,
             undamped: self.undamped,
             flaps: self.flaps,
             ..Self::resume(&self.record_of(), self.reported)
@@ -133,6 +137,9 @@ impl Streak {
         self.reported = Some(now.elapsed);
         self.probed_ms = Some(now.unix_ms);
         self.latency_us = u64::try_from(took.as_micros()).ok();
+        if let (Some(us), Health::Up) = (self.latency_us, says) {
+            self.latencies.add(us);
+        }
         self.load = load.and_then(Result::ok).filter(|_| says == Health::Up);
         if result.contact() == Some(true) {
             self.contact = Some(now.elapsed);
@@ -175,12 +182,16 @@ impl Streak {
             latest: heard.latest,
             run: heard.run,
             load: heard.load,
+            latencies: self.latencies,
             ..Self::resume(heard, None)
         };
         (self.reported_age, self.reported, self.probed_ms) = known;
         let probed = heard
             .probed_ms
             .filter(|heard| Some(*heard) != self.probed_ms)?;
+        if let (Some(us), Health::Up) = (heard.latency_us, heard.latest) {
+            self.latencies.add(us);
+        }
         let age = Duration::from_millis(now.unix_ms.saturating_sub(probed));
         let age = age.min(age_before.unwrap_or(Duration::MAX));
         self.probed_ms = Some(probed);

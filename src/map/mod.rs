@@ -133,9 +133,9 @@ mod tests {
 
     #[test]
     fn every_outline_is_on_the_map_and_of_a_country_that_databases_know() {
-        assert!(super::countries().is_sorted_by(|a, b| a.code < b.code));
-        assert!(super::countries().len() > 170);
-        for CountryPath { code, path } in super::countries() {
+        assert!(countries().is_sorted_by(|a, b| a.code < b.code));
+        assert!(countries().len() > 170);
+        for CountryPath { code, path } in countries() {
             assert!(countries::country(*code).is_some(), "{code}");
             let corners = corners(path);
             assert!(corners.len() > 2, "{code}");
@@ -157,9 +157,7 @@ mod tests {
             ("NZ", -44.0, 170.5),
         ] {
             let (x, y) = project(Point::new(latitude, longitude).expect("a point"));
-            let country = super::countries()
-                .iter()
-                .find(|c| c.code.to_string() == code);
+            let country = countries().iter().find(|c| c.code.to_string() == code);
             let corners = corners(country.expect("an outline").path);
             let around = |near: fn(&(f64, f64)) -> f64, at: f64| {
                 corners.iter().any(|c| near(c) < at) && corners.iter().any(|c| near(c) > at)
@@ -171,7 +169,7 @@ mod tests {
     /// Bands across the whole picture are what outlines that were not cut look like.
     #[test]
     fn no_outline_crosses_the_map() {
-        for CountryPath { code, path } in super::countries() {
+        for CountryPath { code, path } in countries() {
             if code.to_string() == "AQ" {
                 continue;
             }

@@ -153,7 +153,7 @@ fn a_witness_tells_a_dead_uplink_from_dead_pools() {
     }
     let (_, page) = http(admin, "GET", "/");
     assert!(
-        page.contains("blind for IPv4") && page.contains("<td>0 of 1"),
+        page.contains("blind for IPv4") && page.contains("<td>0 of 1</td>"),
         "{page}"
     );
     // Three times as long as it would be believed without a witness.

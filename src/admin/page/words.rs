@@ -1,0 +1,26 @@
+//! Labels and times as the page writes them.
+
+use maud::Markup;
+use maud::html;
+
+use crate::admin::time::Span;
+use crate::admin::time::Utc;
+
+/// A label in the colour of a class, which also gives it a sign.
+pub(super) fn badge(class: &str, label: &str) -> Markup {
+    html! { span .badge.(class) { (label) } }
+}
+
+/// A time in Unix seconds as seen from another.
+pub(super) fn ago(at: u64, now: u64) -> Markup {
+    let time = Utc(at).to_string();
+    html! {
+        time datetime=(time) title=(time) { (Span(now.saturating_sub(at)).to_string()) " ago" }
+    }
+}
+
+/// How long it is until a time.
+pub(super) fn left(until: u64, now: u64) -> Markup {
+    let time = Utc(until).to_string();
+    html! { time datetime=(time) title=(time) { (Span(until.saturating_sub(now)).to_string()) } }
+}
