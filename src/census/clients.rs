@@ -2,6 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
+use crate::base::ix::SteeredIx;
 use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
 use crate::base::prefix::Prefix;
@@ -58,11 +59,17 @@ fn everything(family: Family) -> Prefix {
 
 /// The key of every client of a name: by its subnet as it is cut for answers, or by its address where subnets
 /// are not used.
-pub(super) fn keys(plan: &Plan, answers: &FamilyAnswers) -> PrefixTable {
+pub(super) fn keys(plan: &Plan, name: SteeredIx, answers: &FamilyAnswers) -> PrefixTable {
+    answers
+        .table
+        .keys(&answers.key_of_rank, granularity(plan, name))
+}
+
+/// The length that client subnets of a name are cut to.
+pub(super) fn granularity(plan: &Plan, name: SteeredIx) -> PerFamily<u8> {
     let ecs = &plan.config.process.ecs;
-    let granularity = match ecs.enabled {
+    match ecs.enabled && plan.steered(name).ecs {
         true => ecs.max_scope(),
         false => PerFamily::from_fn(Family::bits),
-    };
-    answers.table.keys(&answers.key_of_rank, granularity)
+    }
 }

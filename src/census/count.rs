@@ -15,6 +15,7 @@ use crate::census::Distances;
 use crate::census::Served;
 use crate::census::clients::Clients;
 use crate::census::clients::keys;
+use crate::config::model::Pool;
 use crate::state::plan::Plan;
 use crate::state::snapshot::Snapshot;
 
@@ -62,7 +63,7 @@ impl Census {
     pub fn of(snapshot: &Snapshot, name: SteeredIx, family: Family, clients: &Clients) -> Self {
         let plan = &snapshot.plan;
         let answers = &snapshot.steered[name.index()].families[family];
-        let keys = keys(plan, answers);
+        let keys = keys(plan, name, answers);
         let mut shares = FxHashMap::default();
         let mut cells = Vec::new();
         for ([key, place], n) in clients.tally(family, [&keys, plan.atlas.places()]) {
@@ -78,6 +79,11 @@ impl Census {
             plan: Arc::clone(plan),
             cells,
         }
+    }
+
+    /// The pools that [`Served`] names.
+    pub fn pools(&self) -> &[Pool] {
+        &self.plan.config.pools.pools
     }
 
     /// How many clients are located.

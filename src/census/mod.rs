@@ -14,6 +14,7 @@ mod clients;
 mod count;
 mod distance;
 mod moves;
+pub mod weights;
 
 pub use self::clients::Clients;
 pub use self::count::Census;

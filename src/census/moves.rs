@@ -10,6 +10,7 @@ use crate::base::prefix::Family;
 use crate::census::Distances;
 use crate::census::Served;
 use crate::census::clients::Clients;
+use crate::census::clients::granularity;
 use crate::census::clients::keys;
 use crate::census::count::distance_km;
 use crate::census::count::sums;
@@ -73,10 +74,11 @@ impl Compared<'_> {
     pub fn is_same(&self, family: Family) -> bool {
         let [before, after] = [self.before, self.after]
             .map(|(snapshot, name)| &snapshot.steered[name.index()].families[family]);
-        let ecs = [self.before, self.after].map(|(snapshot, _)| snapshot.plan.config.process.ecs);
+        let cut =
+            [self.before, self.after].map(|(snapshot, name)| granularity(&snapshot.plan, name));
         let n_keys = before.answers.len() + before.passed_over.len();
         Arc::ptr_eq(&before.table, &after.table)
-            && ecs[0] == ecs[1]
+            && cut[0] == cut[1]
             && before.key_of_rank == after.key_of_rank
             && (0..n_keys as u32).all(|key| {
                 let flows = self.flows(&before.shares(key), &after.shares(key));
@@ -86,10 +88,13 @@ impl Compared<'_> {
 
     /// Counts who moves.
     pub fn moves(&self, family: Family, clients: &Clients) -> Moves {
-        let [(before, old), (after, new)] = [self.before, self.after];
-        let old = &before.steered[old.index()].families[family];
-        let new = &after.steered[new.index()].families[family];
-        let keys = [keys(&before.plan, old), keys(&after.plan, new)];
+        let [(before, old_name), (after, new_name)] = [self.before, self.after];
+        let old = &before.steered[old_name.index()].families[family];
+        let new = &after.steered[new_name.index()].families[family];
+        let keys = [
+            keys(&before.plan, old_name, old),
+            keys(&after.plan, new_name, new),
+        ];
         let atlas = &before.plan.atlas;
         let (mut n_located, mut cells) = (0.0, Vec::new());
         let mut flows = FxHashMap::default();

@@ -71,7 +71,7 @@ fn asked(snapshot: &Snapshot, addr: IpAddr) -> Served {
         Family::V6 => "AAAA",
     };
     let ecs = &snapshot.plan.config.process.ecs;
-    let client = match ecs.enabled {
+    let client = match ecs.enabled && snapshot.plan.steered(NAME).ecs {
         true => Prefix::cut(addr, ecs.max_scope()[family]).to_string(),
         false => addr.to_string(),
     };
@@ -143,17 +143,20 @@ proptest! {
     fn every_client_is_counted_with_what_it_is_answered(
         known in prefixes(),
         down in proptest::array::uniform3(proptest::bool::ANY),
-        ecs in proptest::bool::ANY,
+        ecs in proptest::array::uniform2(proptest::bool::ANY),
         v4_len in 1..=32_u8,
         v6_len in 1..=64_u8,
     ) {
         // Without client subnets, the addresses themselves are steered by.
         let process = format!(
-            "[ecs]\nenabled = {ecs}\nmax_scope_ipv4 = {v4_len}\nmax_scope_ipv6 = {v6_len}\n"
+            "[ecs]\nenabled = {}\nmax_scope_ipv4 = {v4_len}\nmax_scope_ipv6 = {v6_len}\n",
+            ecs[0],
         );
+        let pools = POOLS.replace("pools = [\"us\"", &format!("ecs = {}\npools = [\"us\"", ecs[1]));
+        let ecs = ecs[0] && ecs[1];
         let known = storable(&known);
         let atlas = Arc::new(atlas(&known, &[]));
-        let snapshot = snapshot(&process, POOLS, &atlas, &down);
+        let snapshot = snapshot(&process, &pools, &atlas, &down);
         // One network that every invented database has.
         let own = ("203.0.113.9/32".parse::<Prefix>().expect("a prefix"), 1);
         let known: Vec<_> = known.into_iter().chain([own]).collect();
