@@ -6,6 +6,7 @@
 pub mod api;
 pub mod auth;
 mod body;
+pub mod census;
 pub mod checks;
 pub mod countries;
 mod details;

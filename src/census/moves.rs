@@ -1,5 +1,6 @@
 //! `Moves`: which clients of a name another pool serves than before.
 
+use std::hash::Hash;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -14,6 +15,7 @@ use crate::census::clients::granularity;
 use crate::census::clients::keys;
 use crate::census::count::distance_km;
 use crate::census::count::sums;
+use crate::config::model::Pool;
 use crate::state::correspondence::Correspondence;
 use crate::state::plan::Plan;
 use crate::state::snapshot::Snapshot;
@@ -84,6 +86,18 @@ impl Compared<'_> {
                 let flows = self.flows(&before.shares(key), &after.shares(key));
                 flows.is_empty()
             })
+    }
+
+    /// What the result depends on beyond the database: equal ones have the same clients who move.
+    pub fn answers(&self, family: Family) -> impl Eq + Hash + use<> {
+        [self.before, self.after].map(|(snapshot, name)| {
+            let answers = &snapshot.steered[name.index()].families[family];
+            (
+                Arc::as_ptr(answers),
+                granularity(&snapshot.plan, name),
+                family,
+            )
+        })
     }
 
     /// Counts who moves.
@@ -162,6 +176,16 @@ impl Compared<'_> {
 const ROUNDING: f64 = 1e-9;
 
 impl Moves {
+    /// The pools of before and those of after, which [`Served`] names.
+    pub fn pools(&self) -> [&[Pool]; 2] {
+        [&self.before, &self.after].map(|plan| &*plan.config.pools.pools)
+    }
+
+    /// Whether nobody moves.
+    pub fn is_empty(&self) -> bool {
+        self.cells.is_empty()
+    }
+
     /// How many located clients have left a pool: for another, or for no address at all.
     pub fn n_left(&self) -> f64 {
         let left = self.cells.iter();

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Result;
 use comfy_table::ContentArrangement;
@@ -15,22 +14,16 @@ use comfy_table::presets::NOTHING;
 use crate::admin::explanation;
 use crate::admin::explanation::Candidate;
 use crate::admin::explanation::Explanation;
-use crate::base::diag::did_you_mean;
 use crate::base::ix::PoolIx;
 use crate::cli::EXIT_CONFIG;
 use crate::cli::EXIT_USAGE;
-use crate::cli::check;
+use crate::cli::offline::Offline;
 use crate::cli::out;
 use crate::cli::remote;
-use crate::daemon::saved_sources;
 use crate::engine::explain::explain;
 use crate::engine::question::Question;
-use crate::health::overrides::Forced;
 use crate::latency::time;
 use crate::live::clock;
-use crate::state::evidence::Evidence;
-use crate::state::plan::Plan;
-use crate::state::snapshot::Snapshot;
 
 /// What is asked.
 #[derive(Debug, clap::Args)]
@@ -74,27 +67,20 @@ pub fn run(config: &Path, options: &Options) -> Result<ExitCode> {
         query.extend(client.map(|client| ("client", client)));
         remote.get("/api/v1/explain", &query)?
     } else {
-        let plan = match check::load(config) {
-            Ok((loaded, _)) => Arc::new(loaded.plan),
+        let offline = match Offline::load(config) {
+            Ok(offline) => offline,
             Err(report) => {
                 out::complain(&report.to_string());
                 return Ok(ExitCode::from(EXIT_CONFIG));
             }
         };
-        let config = &plan.config;
-        let state_dir = config.process.state_dir.as_deref();
-        let sources = state_dir.map(saved_sources::peek).unwrap_or_default();
-        let evidence = match suppose_down(&plan, &options.down) {
-            Ok(evidence) => Evidence {
-                members: sources.membership(&config.pools, &config.process.safety),
-                ..evidence
-            },
+        let snapshot = match offline.snapshot(&options.down) {
+            Ok(snapshot) => snapshot.with_merged_tables(),
             Err(error) => {
                 out::complain(&format!("meridian: {error}"));
                 return Ok(ExitCode::from(EXIT_USAGE));
             }
         };
-        let snapshot = Snapshot::build(plan, &evidence, 1, None).with_merged_tables();
         let pools = &snapshot.plan.config.pools.pools;
         let is_supposed = |pool: PoolIx| {
             options
@@ -104,7 +90,7 @@ pub fn run(config: &Path, options: &Options) -> Result<ExitCode> {
         };
         let details = |pool: PoolIx, _| {
             if snapshot.pools[pool.index()].endpoints.is_empty() {
-                return Some(sources.why_empty(&pools[pool.index()]));
+                return Some(offline.sources.why_empty(&pools[pool.index()]));
             }
             is_supposed(pool).then(|| "supposed by --down".to_owned())
         };
@@ -118,27 +104,6 @@ pub fn run(config: &Path, options: &Options) -> Result<ExitCode> {
     Ok(match is_answered(&explanation) {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
-    })
-}
-
-/// The evidence that some pools are down and nothing is known of the others.
-fn suppose_down(plan: &Plan, down: &[String]) -> Result<Evidence, String> {
-    let pools = &plan.config.pools.pools;
-    let unknown = |name: &&String| pools.iter().all(|pool| *pool.name != *name.as_str());
-    if let Some(wrong) = down.iter().find(unknown) {
-        let hint = match did_you_mean(wrong, pools.iter().map(|pool| &*pool.name)) {
-            Some(name) => format!("; did you mean `{name}`?"),
-            None => String::new(),
-        };
-        return Err(format!("no pool is named `{wrong}`{hint}"));
-    }
-    let is_down = |name: &str| down.iter().any(|other| other == name);
-    let forced = pools
-        .iter()
-        .map(|pool| is_down(&pool.name).then_some(Forced::Down));
-    Ok(Evidence {
-        forced: forced.collect(),
-        ..Evidence::default()
     })
 }
 

@@ -10,10 +10,16 @@ mod explain;
 mod geoip;
 mod import;
 mod latency;
+mod offline;
 mod out;
+mod progress;
 mod remote;
 mod serve;
+mod shares;
+mod simulate;
 mod status;
+mod table;
+mod world;
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -64,6 +70,8 @@ enum Command {
     Check,
     /// Explain why a client gets its answer
     Explain(explain::Options),
+    /// Show which share of the world each pool serves, also with pools down
+    Simulate(simulate::Options),
     /// Show the running server's pools, endpoints, vantages and overrides
     Status(status::Options),
     /// Take a pool out of the answers; its probes go on
@@ -92,6 +100,7 @@ pub fn run() -> ExitCode {
         Command::Demo(options) => demo::run(&options),
         Command::Check => check::run(&config()),
         Command::Explain(options) => explain::run(&config(), &options),
+        Command::Simulate(options) => simulate::run(&config(), &options),
         Command::Status(options) => status::run(&config(), &options),
         Command::Drain(options) => drain::drain(&config(), &options),
         Command::Shed(options) => drain::shed(&config(), &options),
