@@ -44,8 +44,8 @@ pub(super) const PROCESS_FILE: &[&Keys] = &[
 
 /// `pools.toml`, top level first.
 pub(super) const POOLS_FILE: &[&Keys] = &[
-    &POOLS, &MONITOR, &DAMPING, &LOAD, &POOL, &ENDPOINT, &SOURCE, &REGION, &STEER, &TTL_RANGE,
-    &RULE, &ALIAS,
+    &POOLS, &MONITOR, &DAMPING, &LOAD, &POOL, &DRILL, &ENDPOINT, &SOURCE, &REGION, &STEER,
+    &TTL_RANGE, &RULE, &ALIAS,
 ];
 
 pub(super) const PROCESS: Keys = Keys {
@@ -247,9 +247,16 @@ pub(super) const POOL: Keys = Keys {
         "weight",
         "bias_km",
         "ramp",
+        "drill",
         "spill_at",
         "txt",
     ],
+    tables: &[],
+};
+
+pub(super) const DRILL: Keys = Keys {
+    title: "a table `drill`",
+    values: &["every", "window", "for"],
     tables: &[],
 };
 

@@ -19,6 +19,7 @@ use crate::config::safety::Safety;
 pub mod check_address;
 pub mod defaults;
 mod document;
+pub mod drill;
 mod keys;
 pub mod kubernetes;
 pub mod model;

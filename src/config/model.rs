@@ -22,6 +22,7 @@ use crate::base::rank::Order;
 use crate::base::rank::Policy;
 use crate::base::rr::RrType;
 use crate::config::check_address::CheckAddress;
+use crate::config::drill::Drill;
 use crate::config::kubernetes;
 use crate::config::name_pattern::NamePattern;
 use crate::config::rights::Right;
@@ -463,6 +464,8 @@ pub struct Pool {
     pub standby: Option<Admitted>,
     /// How long it takes until all of its clients are back after probes took it out; zero: no time.
     pub ramp: Duration,
+    /// When it is taken out for practice; `None`: by hand only.
+    pub drill: Option<Drill>,
     /// The load above which it takes only a share of its clients; `None`: it takes all of them. Its monitor reads
     /// a load.
     pub spill_at: Option<Load>,

@@ -12,6 +12,7 @@ use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
 use crate::config::check_address::CheckAddress;
 use crate::config::defaults;
+use crate::config::drill::Drill;
 use crate::config::keys;
 use crate::config::model::Endpoint;
 use crate::config::model::HostEndpoint;
@@ -119,6 +120,7 @@ fn pool(
         }
         Some(ramp)
     });
+    let drill = table.read("drill", Drill::read);
     let standby = standby(table);
     let spill_at = table.read("spill_at", |item| {
         let is_unmonitored = table.is_missing("monitor") && table.is_missing("watch");
@@ -145,6 +147,7 @@ fn pool(
         bias_km,
         txt,
         ramp,
+        drill,
         spill_at,
     })
 }

@@ -1169,6 +1169,7 @@ fn pairs_are_what_each_vantage_can_reach() {
         bias_km: 0.0,
         txt: Vec::new(),
         ramp: Duration::ZERO,
+        drill: None,
         spill_at: None,
     };
     let pools = Pools {
