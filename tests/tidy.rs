@@ -313,6 +313,7 @@ fn libraries_stay_in_their_files() {
                 "admin/",
                 "cli/",
                 "daemon/saved.rs",
+                "daemon/saved_drills.rs",
                 "daemon/saved_sources.rs",
                 "fleet/record.rs",
                 "health/overrides.rs",

@@ -94,7 +94,9 @@ impl From<ChangeError> for Failure {
         let status = match error {
             ChangeError::Conflicting(_) => StatusCode::UNPROCESSABLE_ENTITY,
             ChangeError::NotSaved(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            ChangeError::NotSettable | ChangeError::Strands(_) => StatusCode::CONFLICT,
+            ChangeError::NotDrilled(_) | ChangeError::NotSettable | ChangeError::Strands(_) => {
+                StatusCode::CONFLICT
+            }
             ChangeError::Outdated(_) => StatusCode::PRECONDITION_FAILED,
         };
         Self::new(status, error.to_string())

@@ -14,6 +14,8 @@ use serde::Serialize;
 use crate::admin::checks;
 use crate::admin::checks::Check;
 use crate::admin::countries::clients;
+use crate::admin::drills;
+use crate::admin::drills::Drill;
 use crate::admin::fleet;
 use crate::admin::fleet::Fleet;
 use crate::admin::latency;
@@ -166,6 +168,9 @@ pub struct Pool {
     /// One that begins later.
     #[serde(default)]
     pub planned_override: Option<Override>,
+    /// Its drills; null: none is configured, and there was none.
+    #[serde(default)]
+    pub drill: Option<Drill>,
     /// Its endpoints.
     pub endpoints: Vec<Endpoint>,
     /// Who names them.
@@ -185,7 +190,7 @@ pub struct OrphanedOverride {
 /// An operator's override.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Override {
-    /// `drain`, `up`, `down` or `shed`.
+    /// `drain`, `up`, `down`, `shed` or `drill`.
     pub state: String,
     /// Of `shed`: how many of a hundred clients; else null.
     #[serde(default)]
@@ -400,6 +405,7 @@ fn pools(live: &Live, snapshot: &Snapshot) -> Vec<Pool> {
             full: spill.is_some_and(|spill| spill.is_full),
             r#override: overrides.of(&pool.name).map(override_),
             planned_override: overrides.planned(&pool.name).map(override_),
+            drill: drills::drill(live, pool),
             endpoints: now
                 .endpoints
                 .iter()

@@ -14,6 +14,7 @@ use prometheus::TextEncoder;
 use prometheus::core::Collector;
 
 use crate::admin::checks::Verdicts;
+use crate::admin::drills;
 use crate::admin::process::ProcessNow;
 use crate::admin::sources;
 use crate::base::health::Health;
@@ -63,6 +64,7 @@ pub fn text(live: &Live) -> String {
     page.add(&live.meters.probes_late);
     page.add(&live.meters.publish);
     page.add(&live.meters.reloads);
+    page.add(&live.meters.drills);
     page.add(&live.meters.notifies);
     page.add(&live.meters.events);
     page.add(&live.meters.updates);
@@ -234,6 +236,9 @@ impl Page {
             ["pool", "state"],
             active,
         );
+        for (name, help, rows) in drills::gauges(live, snapshot) {
+            self.gauge(name, help, ["pool"], rows);
+        }
         let orphaned = overrides.orphaned(pools().map(|(pool, _)| &*pool.name));
         self.gauge(
             "meridian_override_orphaned",

@@ -10,6 +10,7 @@ pub mod census;
 pub mod checks;
 pub mod countries;
 mod details;
+mod drills;
 mod endpoints;
 pub mod explanation;
 mod failure;

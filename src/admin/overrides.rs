@@ -5,6 +5,7 @@
 //! the change is served and on disk.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::Json;
@@ -56,8 +57,8 @@ struct OverrideBody {
 }
 
 impl OverrideBody {
-    /// The override, and whether it is forced.
-    fn parse(bytes: &[u8], now: u64) -> Result<(Override, bool), Failure> {
+    /// The override, and whether it is forced; a drill without a length lasts as long as this.
+    fn parse(bytes: &[u8], drill: Duration, now: u64) -> Result<(Override, bool), Failure> {
         let body: Self = serde_json::from_slice(bytes).map_err(|error| {
             Failure::bad(format!(
                 "{error}, expected an object such as \
@@ -66,13 +67,19 @@ impl OverrideBody {
         })?;
         let state = Forced::parse(&body.state, body.percent)
             .map_err(|error| Failure::bad(error.to_string()))?;
+        let is_drill = state == Forced::Drill;
+        if is_drill && (body.begins.is_some() || body.force) {
+            return Err(Failure::bad(
+                "`in` and `force` do not go with `state` \"drill\", which begins at once or not at all",
+            ));
+        }
         let begins = match body.begins {
             Some(text) => Some(after("in", &text, now)?).filter(|begins| *begins > now),
             None => None,
         };
         let until = match body.lasts {
             Some(text) => Some(end(&text, begins.unwrap_or(now))?),
-            None => None,
+            None => is_drill.then(|| now + drill.as_secs()),
         };
         let reason = body.reason.unwrap_or_default();
         // It is shown on terminals and in logs as it stands.
@@ -148,7 +155,8 @@ pub async fn set(
     if !shared.is_served(&pool) {
         return Err(Failure::no_pool(&pool));
     }
-    let (override_, is_forced) = OverrideBody::parse(&read_body(body).await?, unix())?;
+    let drill = shared.drill_length(&pool);
+    let (override_, is_forced) = OverrideBody::parse(&read_body(body).await?, drill, unix())?;
     let answer = json::override_(&override_);
     let name = pool.as_str().into();
     shared

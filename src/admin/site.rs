@@ -24,6 +24,7 @@ use crate::admin::auth::authorize;
 use crate::admin::failure::Failure;
 use crate::admin::rates::RateMeter;
 use crate::admin::rendered::Rendered;
+use crate::config::drill;
 use crate::config::rights::Change;
 use crate::live::Live;
 use crate::live::request::Request;
@@ -102,6 +103,15 @@ impl Shared {
     pub fn is_served(&self, pool: &str) -> bool {
         let plan = &self.site.live.snapshots.current().plan;
         plan.config.pools.pools.iter().any(|p| *p.name == *pool)
+    }
+
+    /// How long a drill of a pool lasts.
+    pub fn drill_length(&self, pool: &str) -> Duration {
+        let plan = &self.site.live.snapshots.current().plan;
+        let mut pools = plan.config.pools.pools.iter();
+        let found = pools.find(|p| *p.name == *pool);
+        let drill = found.and_then(|pool| pool.drill.as_ref());
+        drill.map_or(drill::LENGTH, |drill| drill.length)
     }
 
     /// Judges a call that changes something, and returns the name of its token. Wrong tokens are answered

@@ -65,6 +65,12 @@ use crate::live::meters::Meters;
 use crate::live::request::ChangeError;
 use crate::live::request::Request;
 use crate::state::counters::Counters;
+use crate::state::demand::Moved;
+use crate::state::drill::DrillResult;
+use crate::state::drill::Drills;
+use crate::state::drill::LoadChange;
+use crate::state::drill::Outcome;
+use crate::state::drill::Record;
 use crate::state::evidence::Evidence;
 use crate::state::evidence::ShareLimits;
 use crate::state::evidence::Spilling;
@@ -167,6 +173,7 @@ fn live() -> (Arc<Live>, Owner) {
         counters: Arc::new(Counters::new(1)),
         health_table,
         overrides: Overrides::default(),
+        drills: Drills::default(),
         sources: Sources::default(),
         last_reload: LastReload::default(),
         events: Vec::new(),
@@ -177,6 +184,30 @@ fn live() -> (Arc<Live>, Owner) {
             admin: None,
         },
     })
+}
+
+/// One that was ended early.
+fn drills() -> Drills {
+    let last = Outcome {
+        result: DrillResult::Aborted,
+        reason: "vantage `v` is blind".into(),
+        begun: 1_000,
+        ended: 1_060,
+        moved: Moved {
+            share: Some(0.25),
+            names: vec![("app.example.com".into(), 0.25)],
+        },
+        loads: vec![LoadChange {
+            pool: "europe-west".into(),
+            before: Some(Load::from(4_000)),
+            most: None,
+        }],
+    };
+    let record = Record {
+        begun: Some(1_000),
+        last: Some(last),
+    };
+    Drills::resume([("us-west".into(), record)].into())
 }
 
 /// Has the local vantage see both endpoints of us-west fail once.
@@ -822,11 +853,14 @@ fn every_field_of_status_is_documented_and_no_other() {
         overrides.set(pool, override_, "", Moment::default());
     }
     add_source(&owner);
+    *owner.drills.write() = drills();
     let told = serde_json::to_value(json::status(&live)).expect("JSON");
     let mut found = BTreeSet::new();
     paths(&told, "", &mut found);
     // Null or absent in this state, present in others.
     let other = [
+        "pools[].drill",
+        "pools[].drill.last",
         "pools[].override",
         "pools[].planned_override",
         "pools[].endpoints[].vantages",
@@ -849,6 +883,8 @@ fn every_metric_is_documented_and_no_other() {
         .write()
         .set("gone", drain(), "", Moment::default());
     add_source(&owner);
+    *owner.drills.write() = drills();
+    live.meters.drilled("us-west", "aborted");
     live.counters.shard(0).query(Transport::Udp);
     live.meters
         .fleet_link_dropped

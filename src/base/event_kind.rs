@@ -110,6 +110,16 @@ kinds! {
     OverrideEndedElsewhere = "override_ended_elsewhere",
     /// An override is of a pool that does not exist.
     OverrideOrphaned = "override_orphaned",
+    /// A pool was taken out for practice.
+    DrillBegan = "drill_began",
+    /// A drill ended when its time was over.
+    DrillCompleted = "drill_completed",
+    /// A drill was ended early.
+    DrillAborted = "drill_aborted",
+    /// A drill is due and may not begin yet.
+    DrillPostponed = "drill_postponed",
+    /// A drill did not begin in its window.
+    DrillSkipped = "drill_skipped",
     /// A pool's endpoints were changed by what names them.
     EndpointsChanged = "endpoints_changed",
     /// What names a pool's endpoints fails.

@@ -1,7 +1,9 @@
-//! `drain`, `shed` and `undrain`: take a pool, or a share of its clients, out and back, through the running server.
+//! `drain`, `shed`, `drill` and `undrain`: take a pool, or a share of its clients, out and back, through the running
+//! server.
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use reqwest::Method;
@@ -10,6 +12,7 @@ use serde_json::json;
 
 use crate::cli::out;
 use crate::cli::remote;
+use crate::config::units::duration_text;
 
 /// Which pool, and for how long.
 #[derive(Debug, clap::Args)]
@@ -41,6 +44,21 @@ pub struct ShedOptions {
     #[arg(value_parser = percent)]
     percent: u8,
     /// Ends by itself after this time, such as 2h
+    #[arg(long, value_name = "TIME")]
+    r#for: Option<String>,
+    /// Why, for the status page and the log
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    #[command(flatten)]
+    server: remote::ServerOptions,
+}
+
+/// Which pool, and for how long.
+#[derive(Debug, clap::Args)]
+pub struct DrillOptions {
+    /// The pool
+    pool: String,
+    /// Ends after this time, such as 10m [default: that of its `drill`, else 10m]
     #[arg(long, value_name = "TIME")]
     r#for: Option<String>,
     /// Why, for the status page and the log
@@ -107,6 +125,25 @@ pub fn shed(config: &Path, options: &ShedOptions) -> Result<ExitCode> {
     let (pool, percent) = (&options.pool, options.percent);
     out::print(&format!(
         "{pool} sheds {percent} % of its clients; `meridian undrain {pool}` ends it\n"
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Takes a pool out for practice.
+pub fn drill(config: &Path, options: &DrillOptions) -> Result<ExitCode> {
+    let remote = options.server.remote(config)?;
+    let mut body = json!({ "state": "drill" });
+    describe(
+        &mut body,
+        options.r#for.as_deref(),
+        options.reason.as_deref(),
+    );
+    let set: Value = remote.change(Method::PUT, &path(&options.pool), Some(&body))?;
+    let time = |key: &str| set["override"][key].as_u64().unwrap_or_default();
+    let length = Duration::from_secs(time("until").saturating_sub(time("since")));
+    let (pool, length) = (&options.pool, duration_text(length));
+    out::print(&format!(
+        "{pool} is drilled for {length}, and comes back earlier if anything is wrong; `meridian undrain {pool}` ends it\n"
     ))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -78,7 +78,9 @@ enum Command {
     Drain(drain::Options),
     /// Send a share of a pool's clients to their next pools
     Shed(drain::ShedOptions),
-    /// Take a pool back in that is drained, or sheds
+    /// Take a pool out for practice, if all others of its names can take its clients
+    Drill(drain::DrillOptions),
+    /// Take a pool back in that is drained or drilled, or sheds
     Undrain(drain::UndrainOptions),
     /// Make pools.toml and zones from another system's configuration
     Import(import::Options),
@@ -104,6 +106,7 @@ pub fn run() -> ExitCode {
         Command::Status(options) => status::run(&config(), &options),
         Command::Drain(options) => drain::drain(&config(), &options),
         Command::Shed(options) => drain::shed(&config(), &options),
+        Command::Drill(options) => drain::drill(&config(), &options),
         Command::Undrain(options) => drain::undrain(&config(), &options),
         Command::Import(options) => import::run(&options),
         Command::Latency(command) => latency::run(&config(), &command),

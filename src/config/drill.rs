@@ -4,16 +4,6 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::base::fnv::fnv1a;
-use crate::config::keys;
-use crate::config::written::Item;
-
-/// What `drill` looks like.
-const DRILL: &str =
-    "a table such as { every = \"7d\", window = \"Tue 10:00-16:00\", for = \"10m\" }";
-
-/// What `window` looks like.
-const WINDOW: &str = "days and a time in UTC such as \"Tue 10:00-16:00\", \"Mon-Fri 10:00-16:00\" or \
-     \"Mon,Thu 00:00-24:00\", which ends on the day it begins";
 
 /// The days of the week, as Unix time has them: it began on a Thursday.
 const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
@@ -22,12 +12,6 @@ const SECONDS_PER_DAY: u64 = 86_400;
 
 /// How long a drill lasts that is ordered by hand without a length, of a pool without `drill`.
 pub const LENGTH: Duration = Duration::from_secs(600);
-
-/// The shortest and longest time between two drills of a pool, and that of one.
-const EVERY: [Duration; 2] = [
-    Duration::from_secs(1),
-    Duration::from_secs(366 * SECONDS_PER_DAY),
-];
 
 /// When a pool is drilled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,46 +76,16 @@ impl Drill {
         });
         slots.find(|slot| slot.planned.max(now) <= slot.latest)
     }
-
-    /// Reads the table.
-    pub(super) fn read(item: &Item<'_>) -> Option<Self> {
-        if !item.is_table() {
-            item.expected(DRILL);
-            return None;
-        }
-        let table = item.table(&keys::DRILL, "")?;
-        let whole_seconds = |item: &Item<'_>, [least, most]: [Duration; 2]| {
-            let duration = item.duration(least..=most)?;
-            if duration.subsec_nanos() > 0 {
-                item.fault("has a part of a second, expected whole seconds");
-            }
-            (duration.subsec_nanos() == 0).then_some(duration)
-        };
-        let every = table.require("every", DRILL, |item| whole_seconds(item, EVERY));
-        let window = table.require("window", DRILL, |item| item.parse(WINDOW, Window::parse));
-        let length = table.require("for", DRILL, |item| {
-            let longest = window.map_or(SECONDS_PER_DAY, |window| window.to - window.from);
-            whole_seconds(item, [EVERY[0], Duration::from_secs(longest)])
-        });
-        if let (Some(item), Some(every), Some(length)) = (table.get("every"), every, length)
-            && every <= length
-        {
-            item.fault(
-                "is not longer than `for`, expected a time from the begin of one to the next",
-            );
-            return None;
-        }
-        Some(Self {
-            every: every?,
-            window: window?,
-            length: length?,
-        })
-    }
 }
 
 impl Window {
+    /// How long it is, in seconds.
+    pub(super) fn seconds(self) -> u64 {
+        self.to - self.from
+    }
+
     /// Reads `DAYS HH:MM-HH:MM`, where `DAYS` are days and ranges of days with commas between.
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let (days, times) = text.split_once(' ')?;
         let (from, to) = times.split_once('-')?;
         let mut window = Self {

@@ -30,6 +30,7 @@ pub mod reach;
 pub mod regions;
 mod resolve_alias;
 mod resolve_cluster;
+mod resolve_drill;
 mod resolve_kubernetes;
 mod resolve_match;
 mod resolve_monitors;

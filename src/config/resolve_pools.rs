@@ -12,7 +12,6 @@ use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
 use crate::config::check_address::CheckAddress;
 use crate::config::defaults;
-use crate::config::drill::Drill;
 use crate::config::keys;
 use crate::config::model::Endpoint;
 use crate::config::model::HostEndpoint;
@@ -24,6 +23,7 @@ use crate::config::names::Name;
 use crate::config::names::Names;
 use crate::config::owners::Owners;
 use crate::config::resolve_alias;
+use crate::config::resolve_drill;
 use crate::config::resolve_kubernetes::KUBERNETES_SOURCE;
 use crate::config::resolve_kubernetes::kubernetes_source;
 use crate::config::resolve_match::NamedRegions;
@@ -120,7 +120,7 @@ fn pool(
         }
         Some(ramp)
     });
-    let drill = table.read("drill", Drill::read);
+    let drill = table.read("drill", resolve_drill::drill);
     let standby = standby(table);
     let spill_at = table.read("spill_at", |item| {
         let is_unmonitored = table.is_missing("monitor") && table.is_missing("watch");

@@ -19,5 +19,6 @@ mod log_queue;
 pub mod memory;
 mod prober;
 pub mod saved;
+mod saved_drills;
 pub mod saved_sources;
 pub mod serve;

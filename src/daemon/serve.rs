@@ -56,6 +56,7 @@ use crate::daemon::memory::memory_sys;
 use crate::daemon::memory::pages;
 use crate::daemon::prober::prober;
 use crate::daemon::saved;
+use crate::daemon::saved_drills;
 use crate::daemon::saved_sources;
 use crate::engine::rate_limit::RateLimiter;
 use crate::fleet::nats::Role;
@@ -371,16 +372,15 @@ fn live(
         members,
     };
     let evidence = evidence::of(&plan, &health_table, &state.overrides, &mut start);
-    let start = evidence::Start {
-        last_up: Arc::clone(&evidence.last_up),
-        ..start
-    };
+    start.last_up = Arc::clone(&evidence.last_up);
+    let drills = state_dir.map(saved_drills::read).unwrap_or_default();
     let first = Snapshot::build(Arc::new(plan), &evidence, 1, None);
     let (live, owner) = Live::start(Start {
         first: first.with_merged_tables(),
         counters: Arc::new(Counters::new(n_shards)),
         health_table,
         overrides: state.overrides,
+        drills,
         sources,
         last_reload: LastReload {
             at: unix(),

@@ -27,7 +27,9 @@ use crate::health::overrides::Register;
 use crate::live::fleet::Connection;
 use crate::live::fleet::Digests;
 use crate::live::fleet::FleetView;
+use crate::live::fleet::NodeView;
 use crate::live::fleet::What;
+use crate::state::drill_checks::Fleet;
 use crate::state::spills::PoolShares;
 
 /// How often the full state is sent, unless a monitor's interval is shorter …
@@ -192,6 +194,23 @@ impl Member {
         self.connected?;
         let own_name = self.may_lead(now).then_some(&*self.node);
         self.roster.leading(own_name, now)
+    }
+
+    /// The fleet as drills need to know it. The first machine by name that reports and holds overrides begins those of
+    /// the configuration.
+    pub fn of_drills(&self, now: Moment) -> Fleet {
+        let reporting = self.roster.nodes(now).filter(|node| !node.is_lost);
+        let reporting: Vec<NodeView> = reporting.collect();
+        let mut rivals = reporting.iter();
+        let mut rivals = rivals
+            .by_ref()
+            .filter(|node| node.digests.of(What::Overrides).is_some());
+        let is_connected = self.may_lead(now);
+        Fleet {
+            is_connected,
+            is_leading: is_connected && rivals.all(|node| *self.node < *node.name),
+            nodes: reporting.into_iter().map(|node| node.name).collect(),
+        }
     }
 
     fn may_lead(&self, now: Moment) -> bool {

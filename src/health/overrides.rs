@@ -16,6 +16,8 @@ pub enum Forced {
     Drain,
     /// Treated as down.
     Down,
+    /// Out for practice, as in a drain; ends by itself, or when something is wrong.
+    Drill,
     /// A share of its clients goes to their next pools; probes count.
     Shed(Percent),
     /// Treated as up.
@@ -30,18 +32,23 @@ pub struct Percent(u8);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ForcedError {
     /// There is none of that name.
-    #[error("`state`: `{0}` is not taken, expected \"drain\", \"up\", \"down\" or \"shed\"")]
+    #[error(
+        "`state`: `{0}` is not taken, expected \"drain\", \"up\", \"down\", \"shed\" or \"drill\""
+    )]
     Unknown(Box<str>),
     /// `shed` needs a percentage, and no other state has one.
     #[error(
         "`percent` is a whole number from 1 to 99 with `state` \"shed\", and goes with no other"
     )]
     Percent,
+    /// A drill would not end if who began it were gone.
+    #[error("a drill has no end, expected `until`")]
+    Endless,
 }
 
 impl Forced {
     /// The words of all, in the order of the contract.
-    pub const WORDS: [&str; 4] = ["drain", "up", "down", "shed"];
+    pub const WORDS: [&str; 5] = ["drain", "up", "down", "shed", "drill"];
 
     /// The state of that name.
     ///
@@ -51,6 +58,7 @@ impl Forced {
         let state = match word {
             "drain" => Self::Drain,
             "down" => Self::Down,
+            "drill" => Self::Drill,
             "up" => Self::Up,
             "shed" => {
                 let percent = percent.and_then(Percent::new);
@@ -69,6 +77,7 @@ impl Forced {
         match self {
             Self::Drain => "drain",
             Self::Down => "down",
+            Self::Drill => "drill",
             Self::Shed(_) => "shed",
             Self::Up => "up",
         }
@@ -78,7 +87,7 @@ impl Forced {
     pub fn percent(self) -> Option<u8> {
         match self {
             Self::Shed(percent) => Some(percent.get()),
-            Self::Drain | Self::Down | Self::Up => None,
+            Self::Drain | Self::Down | Self::Drill | Self::Up => None,
         }
     }
 }
@@ -128,8 +137,12 @@ impl TryFrom<WrittenOverride> for Override {
     type Error = ForcedError;
 
     fn try_from(written: WrittenOverride) -> Result<Self, ForcedError> {
+        let state = Forced::parse(&written.state, written.percent)?;
+        if state == Forced::Drill && written.until.is_none() {
+            return Err(ForcedError::Endless);
+        }
         Ok(Self {
-            state: Forced::parse(&written.state, written.percent)?,
+            state,
             since: written.since,
             begins: written.begins,
             until: written.until,
@@ -205,6 +218,27 @@ impl Overrides {
         self.write(pool, Some(override_), node, now)
     }
 
+    /// Begins a drill of a pool, or ends one (`None`), with the least stamp that replaces what is known here:
+    /// whatever an operator orders meanwhile on another machine replaces it there.
+    pub fn drill(
+        &mut self,
+        pool: &str,
+        value: Option<Override>,
+        node: &str,
+        now: Moment,
+    ) -> Register {
+        let register = Register {
+            pool: pool.into(),
+            stamp: Stamp {
+                ms: self.next_stamp(pool),
+                node: node.into(),
+            },
+            value,
+        };
+        self.merge(register.clone(), now.unix());
+        register
+    }
+
     /// Clears a pool's override; `None` if none is in force or planned.
     pub fn clear(&mut self, pool: &str, node: &str, now: Moment) -> Option<Register> {
         self.standing(pool)?;
@@ -212,18 +246,22 @@ impl Overrides {
     }
 
     fn write(&mut self, pool: &str, value: Option<Override>, node: &str, now: Moment) -> Register {
-        let before = self.by_pool.get(pool);
-        let after_before = before.map_or(0, |entry| entry.register.stamp.ms.saturating_add(1));
         let register = Register {
             pool: pool.into(),
             stamp: Stamp {
-                ms: now.unix_ms.max(after_before),
+                ms: now.unix_ms.max(self.next_stamp(pool)),
                 node: node.into(),
             },
             value,
         };
         self.merge(register.clone(), now.unix());
         register
+    }
+
+    /// The least time of a stamp that is later than that of a pool's register.
+    fn next_stamp(&self, pool: &str) -> u64 {
+        let before = self.by_pool.get(pool);
+        before.map_or(0, |entry| entry.register.stamp.ms.saturating_add(1))
     }
 
     /// Takes a register of another machine, or of the last run; whether it is newer than the one here. `now`

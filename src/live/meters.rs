@@ -42,6 +42,8 @@ pub struct Meters {
     pub events: IntCounterVec,
     /// `reloads_total{result}`.
     pub reloads: IntCounterVec,
+    /// `drills_total{pool,result}`.
+    pub drills: IntCounterVec,
     /// `notifies_total{result}`.
     pub notifies: IntCounterVec,
     /// `updates_total{zone,result}`.
@@ -94,6 +96,11 @@ impl Meters {
             ),
             publish: Histogram::with_opts(publish_opts).expect("constant name"),
             events: counter("meridian_events_total", "Events by kind.", &["kind"]),
+            drills: counter(
+                "meridian_drills_total",
+                "Drills that this node began, or was to begin, by pool and result.",
+                &["pool", "result"],
+            ),
             notifies: counter(
                 "meridian_notifies_total",
                 "NOTIFY messages to secondaries by result.",
@@ -182,6 +189,10 @@ impl Meters {
             let labels = labels.each_ref().map(String::as_str);
             let _ = self.probe_duration.remove_label_values(&labels);
         }
+        for labels in stale(&self.drills, ["pool", "result"], pools) {
+            let labels = labels.each_ref().map(String::as_str);
+            let _ = self.drills.remove_label_values(&labels);
+        }
         for [pool] in stale(&self.probes_late, ["pool"], pools) {
             let _ = self.probes_late.remove_label_values(&[&pool]);
         }
@@ -190,6 +201,11 @@ impl Meters {
     /// Counts a published snapshot.
     pub fn published(&self, took: Duration) {
         self.publish.observe(took.as_secs_f64());
+    }
+
+    /// Counts a drill.
+    pub fn drilled(&self, pool: &str, result: &str) {
+        self.drills.with_label_values(&[pool, result]).inc();
     }
 
     /// Counts a load.

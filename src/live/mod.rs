@@ -27,6 +27,7 @@ use crate::live::meters::Meters;
 use crate::live::shared::Owned;
 use crate::live::shared::Shared;
 use crate::state::counters::Counters;
+use crate::state::drill::Drills;
 use crate::state::publish::Publisher;
 use crate::state::publish::SnapshotReader;
 use crate::state::snapshot::Snapshot;
@@ -43,6 +44,8 @@ pub struct Live {
     pub health_table: Shared<HealthTable>,
     /// The operators' overrides.
     pub overrides: Shared<Overrides>,
+    /// The drills of pools.
+    pub drills: Shared<Drills>,
     /// What names endpoints of the pools.
     pub sources: Shared<Sources>,
     /// The result of the latest reload.
@@ -72,6 +75,8 @@ pub struct Owner {
     pub health_table: Owned<HealthTable>,
     /// The operators' overrides.
     pub overrides: Owned<Overrides>,
+    /// The drills of pools.
+    pub drills: Owned<Drills>,
     /// What names endpoints of the pools.
     pub sources: Owned<Sources>,
     /// The result of the latest reload.
@@ -93,6 +98,8 @@ pub struct Start {
     pub health_table: HealthTable,
     /// The overrides of the last run.
     pub overrides: Overrides,
+    /// The drills of the last run.
+    pub drills: Drills,
     /// What named endpoints of the pools in the last run.
     pub sources: Sources,
     /// The result of the first load.
@@ -118,6 +125,7 @@ impl Live {
             publisher: Publisher::new(start.first),
             health_table: Owned::new(start.health_table),
             overrides: Owned::new(start.overrides),
+            drills: Owned::new(start.drills),
             sources: Owned::new(start.sources),
             last_reload: Owned::new(start.last_reload),
             fleet: Owned::default(),
@@ -127,6 +135,7 @@ impl Live {
             counters: start.counters,
             health_table: owner.health_table.share(),
             overrides: owner.overrides.share(),
+            drills: owner.drills.share(),
             sources: owner.sources.share(),
             last_reload: owner.last_reload.share(),
             progress: owner.progress.share(),

@@ -9,6 +9,7 @@ use crate::base::diag::Report;
 use crate::config::model::Endpoint;
 use crate::engine::update::Order;
 use crate::health::overrides::Override;
+use crate::state::drill_checks::Obstacle;
 use crate::state::external::RecordChanges;
 use crate::zone::update::Refused;
 
@@ -110,6 +111,9 @@ pub enum ChangeError {
     /// Somebody else has changed it meanwhile.
     #[error("changed meanwhile: the revision is now \"{0}\"")]
     Outdated(u64),
+    /// Something speaks against taking the pool out for practice.
+    #[error("not drilled: {0}")]
+    NotDrilled(Obstacle),
     /// It would leave clients without a pool.
     #[error("not drained: {0}; `force` drains it anyway")]
     Strands(Box<str>),

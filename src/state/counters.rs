@@ -333,6 +333,16 @@ impl AnswerCounters {
         self.starts[name] as usize..self.starts[name + 1] as usize
     }
 
+    /// The slots of a name, each with its pool.
+    pub fn pools_of(&self, name: usize) -> impl Iterator<Item = (usize, PoolIx)> + Clone {
+        self.slots_of(name).map(|slot| (slot, self.slots[slot]))
+    }
+
+    /// The totals of all slots.
+    pub fn by_slot(&self) -> impl Iterator<Item = u64> {
+        (0..self.slots.len()).map(|slot| self.total(slot))
+    }
+
     /// The number of pairs that are counted.
     pub fn n_pairs(&self) -> usize {
         self.slots.len()

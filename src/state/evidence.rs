@@ -171,7 +171,7 @@ impl PoolNow {
         });
         let status = judged.map(|judged| match forced {
             _ if judged == PoolStatus::Absent => PoolStatus::Absent,
-            Some(Forced::Drain) => PoolStatus::Drained,
+            Some(Forced::Drain | Forced::Drill) => PoolStatus::Drained,
             Some(Forced::Down) => PoolStatus::Down,
             Some(Forced::Up) => PoolStatus::Up,
             Some(Forced::Shed(_)) | None => judged,

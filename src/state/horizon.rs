@@ -174,7 +174,7 @@ impl Watched {
             endpoints.clone().find(of_family)?;
             let forced = override_.map(|override_| override_.state);
             let probes = match forced {
-                Some(Forced::Drain | Forced::Down) => None,
+                Some(Forced::Drain | Forced::Down | Forced::Drill) => None,
                 Some(Forced::Shed(_) | Forced::Up) | None => endpoints
                     .by_ref()
                     .filter(of_family)

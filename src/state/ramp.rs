@@ -92,6 +92,15 @@ impl Ramps {
         self.pools.get(pool)?[family].next_step(self.now)
     }
 
+    /// Takes note that a pool was out although its endpoints were up, so that it ramps when it comes back.
+    pub fn was_out(&mut self, pool: &str) {
+        let out = PerFamily {
+            v4: Phase::Out,
+            v6: Phase::Out,
+        };
+        self.pools.insert(pool.into(), out);
+    }
+
     /// Takes a failed probe: a ramp that is under way starts over. Returns whether one is.
     pub fn probe_failed(&mut self, pool: &str, family: Family) -> bool {
         match self.pools.get_mut(pool).map(|phases| &mut phases[family]) {

@@ -6,6 +6,7 @@ use crate::base::ix::PoolIx;
 use crate::base::prefix::Family;
 use crate::config::model::Rule;
 use crate::config::model::Steered;
+use crate::health::overrides::Forced;
 use crate::state::snapshot::Snapshot;
 use crate::steer::AllDown;
 use crate::steer::PoolStatus;
@@ -26,7 +27,14 @@ impl Snapshot {
     pub fn stranded_without(&self, pool: PoolIx) -> Option<Stranded<'_>> {
         let is_usable = |pool: PoolIx, family| {
             let now = self.pools.get(pool.index());
-            now.is_some_and(|now| now.status[family] >= PoolStatus::Unproven)
+            now.is_some_and(|now| {
+                // A drill ends as soon as another pool is drained.
+                let status = match now.forced {
+                    Some(Forced::Drill) => now.judged[family],
+                    _ => now.status[family],
+                };
+                status >= PoolStatus::Unproven
+            })
         };
         let mut families = Family::ALL.into_iter();
         families.find_map(|family| {
@@ -86,7 +94,6 @@ impl fmt::Display for Stranded<'_> {
 
 #[cfg(test)]
 mod tests {
-    use crate::health::overrides::Forced;
     use crate::state::evidence::Evidence;
     use crate::state::fixture;
 
@@ -125,6 +132,7 @@ endpoints = ["192.0.2.30"]
     fn a_drain_strands_those_whose_last_pool_it_takes() {
         use Forced::Down;
         use Forced::Drain;
+        use Forced::Drill;
         let both = "[steer.\"x.example.com\"]\npools = [\"a\", \"b\"]\n";
         let fallback = format!("{both}all_down = \"fallback\"\nfallback = \"c\"\n");
         let rule = format!(
@@ -154,6 +162,18 @@ endpoints = ["192.0.2.30"]
                 both,
                 [Some(Drain), Some(Down), None],
                 None,
+            ),
+            (
+                "the other is drilled, and comes back",
+                both,
+                [None, Some(Drill), None],
+                Some(v6),
+            ),
+            (
+                "a is drilled, and the other down",
+                both,
+                [Some(Drill), Some(Down), None],
+                Some(v4),
             ),
             (
                 "a is down anyway",

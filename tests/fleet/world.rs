@@ -699,7 +699,7 @@ impl World {
 
     fn set(&mut self, machine: usize, pool: &str, seconds: Option<u64>) {
         let moment = self.machines[machine].moment(self.now);
-        let word = *self.random.pick(&Forced::WORDS);
+        let word = *self.random.pick(&["drain", "up", "down", "shed"]);
         let percent = (word == "shed").then(|| self.random.between(1, 100) as u8);
         let state = Forced::parse(word, percent).expect("a state");
         if self.machines[machine].frozen.is_some() {

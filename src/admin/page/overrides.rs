@@ -14,6 +14,7 @@ use crate::admin::page::words::left;
 fn words(override_: &Override) -> (&'static str, &'static str) {
     match &*override_.state {
         "drain" => ("drained", "drained"),
+        "drill" => ("drained", "drilled"),
         "up" => ("up", "forced up"),
         "shed" => ("drained", "shed"),
         _ => ("down", "forced down"),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use maud::Markup;
 use maud::html;
 
+use crate::admin::drills::Drill;
 use crate::admin::json::Pool;
 use crate::admin::json::percent;
 use crate::admin::page::endpoints;
@@ -215,6 +216,7 @@ fn shares(pool: &Pool) -> Vec<String> {
         notes.push(format!("standby, takes {} % of all", percent(trickle)));
     }
     notes.extend(pool.spill());
+    notes.extend(pool.drill.as_ref().and_then(Drill::summary));
     notes
 }
 

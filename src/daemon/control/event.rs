@@ -25,6 +25,10 @@ use crate::live::events::Draft;
 use crate::live::events::EventLog;
 use crate::live::events::event;
 use crate::live::fleet::Connection;
+use crate::state::demand::Moved;
+use crate::state::drill::DrillChange;
+use crate::state::drill::DrillResult;
+use crate::state::drill::Outcome;
 use crate::state::resolved::Refused;
 use crate::state::source::Named;
 use crate::state::source::SourceChange;
@@ -148,6 +152,8 @@ pub enum Event {
     OverrideBegun { pool: Box<str> },
     /// An override has expired.
     OverrideExpired { pool: Box<str> },
+    /// A drill has begun, ended, or waits.
+    Drill(DrillChange),
     /// An ownership record of external-dns cannot be in the zone.
     OwnershipNotAnswered { owner: Name, reason: &'static str },
     /// What names endpoints of a pool names others, fails, or answers again.
@@ -420,6 +426,7 @@ impl Event {
             Self::OverrideExpired { pool } => {
                 event!(info, OverrideExpired, [pool], [], "override expired")
             }
+            Self::Drill(change) => log_drill(change),
             Self::OwnershipNotAnswered { owner, reason } => event!(
                 warn,
                 OwnershipNotAnswered,
@@ -756,4 +763,80 @@ fn log_vantage(change: &VantageChange) -> Draft {
             event!(info, VantageReports, [vantage], [], "vantage reports again")
         }
     }
+}
+
+fn log_drill(change: &DrillChange) -> Draft {
+    match change {
+        DrillChange::Begun {
+            pool,
+            by,
+            reason,
+            seconds,
+            moved,
+        } => event!(
+            info,
+            DrillBegan,
+            [pool, by, reason],
+            [seconds = *seconds, clients = share(moved)],
+            "drill begins: the pool is out for practice"
+        ),
+        DrillChange::Ended { pool, outcome } => log_outcome(pool, outcome),
+        DrillChange::EndedHere { pool, node, reason } => event!(
+            warn,
+            DrillAborted,
+            [pool, node, reason],
+            [],
+            "drill of another node is ended: the pool comes back at once"
+        ),
+        DrillChange::Postponed {
+            pool,
+            reason,
+            latest,
+        } => event!(
+            info,
+            DrillPostponed,
+            [pool, reason, latest = Utc(*latest)],
+            [],
+            "drill is due and waits"
+        ),
+    }
+}
+
+fn log_outcome(pool: &str, outcome: &Outcome) -> Draft {
+    let (reason, clients) = (&outcome.reason, share(&outcome.moved));
+    let seconds = outcome.ended.saturating_sub(outcome.begun);
+    let loads = outcome.loads.iter().map(|change| {
+        let (before, most) = (shown(change.before), shown(change.most));
+        format!("{}: {before} before, {most} at most", change.pool)
+    });
+    let loads = loads.collect::<Vec<_>>().join("; ");
+    match outcome.result {
+        DrillResult::Completed => event!(
+            info,
+            DrillCompleted,
+            [pool],
+            [seconds, clients, loads],
+            "drill is over: the pool comes back"
+        ),
+        DrillResult::Aborted => event!(
+            warn,
+            DrillAborted,
+            [pool, reason],
+            [seconds, clients, loads],
+            "drill is ended early: the pool comes back at once"
+        ),
+        DrillResult::Skipped => event!(
+            warn,
+            DrillSkipped,
+            [pool, reason],
+            [],
+            "drill is skipped: its window ended before the pool could be taken out"
+        ),
+    }
+}
+
+/// The clients that had a pool, of those that ask for its names.
+fn share(moved: &Moved) -> String {
+    let percent = |share: f64| format!("{:.1} %", share * 100.0);
+    moved.share.map_or("unknown".into(), percent)
 }

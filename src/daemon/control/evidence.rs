@@ -21,15 +21,16 @@ use crate::health::observation::Observation;
 use crate::health::observation::ProbeResult;
 use crate::health::observation::WitnessObservation;
 use crate::health::overrides::Forced;
-use crate::health::overrides::Override;
 use crate::health::overrides::Overrides;
 use crate::health::vantage::VantageChange;
 use crate::live::fleet::FleetView;
 use crate::live::meters::Meters;
-use crate::live::request::ChangeError;
 use crate::live::shared::Owned;
 use crate::probe::pairs;
 use crate::probe::witness::witness_pairs;
+use crate::state::demand::Demand;
+use crate::state::drill::Drills;
+use crate::state::drill_checks::Companions;
 use crate::state::evidence;
 use crate::state::evidence::LastUp;
 use crate::state::evidence::PoolNow;
@@ -39,7 +40,6 @@ use crate::state::horizon::Sources;
 use crate::state::membership::Membership;
 use crate::state::plan::Plan;
 use crate::state::ramp::Ramps;
-use crate::state::snapshot::Snapshot;
 use crate::state::spills::Spills;
 use crate::steer::PoolStatus;
 
@@ -103,6 +103,9 @@ pub struct Evidence {
     pub(super) ramps: Ramps,
     horizons: Horizons,
     pub(super) spills: Spills,
+    pub(super) drills: Owned<Drills>,
+    pub(super) demand: Demand,
+    pub(super) companions: Companions,
     /// Whether the first round of probes is in.
     is_ready: bool,
     /// Whether the process began without verdicts of a run before.
@@ -127,6 +130,9 @@ impl Evidence {
             ramps: start.ramps.clone(),
             horizons: start.horizons.clone(),
             spills: start.spills.clone(),
+            drills: Owned::default(),
+            demand: Demand::default(),
+            companions: Companions::default(),
             is_ready,
             is_fresh_start: start.is_fresh,
         }
@@ -237,15 +243,7 @@ impl Evidence {
         effects
             .events
             .extend(changes.into_iter().map(Event::Vantage));
-        let mut overrides = self.overrides.write();
-        let (begun, expired) = (overrides.begin(now.unix()), overrides.expire(now.unix()));
-        drop(overrides);
-        for pool in begun {
-            effects.overridden(Event::OverrideBegun { pool });
-        }
-        for pool in expired {
-            effects.overridden(Event::OverrideExpired { pool });
-        }
+        self.go_on_with_overrides(now, &mut effects);
         self.spill(now, &mut effects);
         self.tick_fleet(now, &mut effects);
         let (health_table, overrides) = (self.health_table.read(), self.overrides.read());
@@ -255,56 +253,6 @@ impl Evidence {
             ramps: &self.ramps,
         }));
         effects
-    }
-
-    /// Sets an override; `by` is the name of the token. A drain that leaves clients without a usable pool must be forced.
-    pub fn set_override(
-        &mut self,
-        pool: &str,
-        override_: Override,
-        is_forced: bool,
-        by: &str,
-        served: &Snapshot,
-        now: Moment,
-    ) -> Result<Effects, ChangeError> {
-        let mut pools = served.plan.config.pools.pools.iter();
-        if override_.state == Forced::Drain
-            && !is_forced
-            && let Some(ix) = pools.position(|other| *other.name == *pool)
-            && let Some(stranded) = served.stranded_without(PoolIx::new(ix))
-        {
-            return Err(ChangeError::Strands(stranded.to_string().into()));
-        }
-        let mut effects = Effects::default();
-        effects.overridden(Event::OverrideSet {
-            pool: pool.into(),
-            state: override_.state,
-            reason: override_.reason.clone(),
-            begins_in: override_
-                .begins
-                .map(|begins| begins.saturating_sub(now.unix())),
-            seconds: override_.until.map(|until| {
-                until.saturating_sub(override_.begins.unwrap_or_default().max(now.unix()))
-            }),
-            by: by.into(),
-        });
-        let node = self.node();
-        let register = self.overrides.write().set(pool, override_, &node, now);
-        effects.outgoing = self.written(&register, now);
-        Ok(effects)
-    }
-
-    /// Clears an override; `None` if there is none.
-    pub fn clear_override(&mut self, pool: &str, by: &str, now: Moment) -> Option<Effects> {
-        let node = self.node();
-        let register = self.overrides.write().clear(pool, &node, now)?;
-        let mut effects = Effects::default();
-        effects.overridden(Event::OverrideCleared {
-            pool: pool.into(),
-            by: by.into(),
-        });
-        effects.outgoing = self.written(&register, now);
-        Some(effects)
     }
 
     /// Goes on with these endpoints, which `next` lists; what is known of those that stay is kept.
@@ -332,17 +280,6 @@ impl Evidence {
         self.horizons = start.horizons;
         self.last_up = Arc::clone(&evidence.last_up);
         evidence
-    }
-
-    /// The overrides of pools that are not configured.
-    pub fn orphaned(&self, plan: &Plan) -> Vec<Event> {
-        let pools = plan.config.pools.pools.iter().map(|pool| &*pool.name);
-        let overrides = self.overrides.read();
-        let event = |(pool, override_): (&str, &Override)| Event::OverrideOrphaned {
-            pool: pool.into(),
-            state: override_.state,
-        };
-        overrides.orphaned(pools).map(event).collect()
     }
 
     /// What is worth saving: copies, so that nobody waits for the disk.
@@ -503,6 +440,8 @@ mod tests {
     use super::*;
     use crate::health::failure::ProbeFailure;
     use crate::health::observation::Target;
+    use crate::health::overrides::Override;
+    use crate::live::request::ChangeError;
     use crate::state::fixture;
 
     const POOLS: &str = r#"

@@ -10,12 +10,14 @@
 //! of the pools), `members` (which endpoints they have), `reload` (when files are loaded), `publish` (what is
 //! served), `persist` (when state is written). `work` has the loader load and update, one at a time.
 
+mod drill;
 pub mod event;
 pub mod evidence;
 mod finished;
 mod fleet;
 pub mod keeper;
 mod members;
+mod overrides;
 mod ownership;
 mod persist;
 mod publish;
@@ -184,6 +186,7 @@ impl Control {
             };
             control.evidence.join(member, owner.fleet);
         }
+        control.evidence.drill_from(owner.drills);
         control.follow_plan();
         tokio::spawn(control.run(events, finishing, finding))
     }
@@ -223,9 +226,13 @@ impl Control {
                 _ = watch.tick() => self.look(),
                 _ = stopped(&mut events.stop) => break,
             }
+            if self.evidence.is_drilling() {
+                self.drill();
+            }
             self.work();
             self.save();
         }
+        self.stop_drills();
         self.save_at_the_end().await;
     }
 
@@ -253,6 +260,7 @@ impl Control {
         let now = self.live.clock.now();
         let effects = self.evidence.tick(now);
         self.carry_out(effects, None, started);
+        self.drill();
         if std::mem::take(&mut self.is_publish_due) {
             self.publish(started);
         }

@@ -13,6 +13,7 @@ use crate::daemon::control::finished::Finished;
 use crate::daemon::control::finished::WaitsForSave;
 use crate::daemon::control::persist::Write;
 use crate::daemon::saved;
+use crate::daemon::saved_drills;
 use crate::daemon::saved_sources;
 
 /// How long the last write may take when the process ends.
@@ -49,14 +50,18 @@ impl Control {
         state_dir: PathBuf,
         write: Write,
     ) -> impl FnOnce() -> std::io::Result<()> + use<> {
-        let changes = || (self.evidence.overrides(), self.members.sources());
+        let changes = || {
+            let drills = self.evidence.saved_drills();
+            (self.evidence.overrides(), drills, self.members.sources())
+        };
         let changes = write.changes.then(changes);
         let verdicts = write
             .verdicts
             .then(|| self.evidence.verdicts(self.live.clock.now()));
         move || {
-            if let Some((overrides, sources)) = changes {
+            if let Some((overrides, drills, sources)) = changes {
                 saved::write_overrides(&state_dir, &overrides)?;
+                saved_drills::write(&state_dir, &drills)?;
                 saved_sources::write(&state_dir, &sources)?;
             }
             match verdicts {
