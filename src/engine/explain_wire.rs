@@ -11,6 +11,7 @@ use domain::rdata::Aaaa;
 use crate::base::prefix::Prefix;
 use crate::base::rr::Rcode;
 use crate::engine::question::Question;
+use crate::wire;
 
 /// The question as a message with an OPT, and with the subnet if there is one (RFC 7871 s6).
 pub(super) fn message(question: &Question, subnet: Option<Prefix>) -> Vec<u8> {
@@ -18,18 +19,16 @@ pub(super) fn message(question: &Question, subnet: Option<Prefix>) -> Vec<u8> {
     message.extend_from_slice(question.name.wire());
     message.extend_from_slice(&question.qtype.0.to_be_bytes());
     message.extend_from_slice(&[0, 1]);
-    let mut options = Vec::new();
-    if let Some(prefix) = subnet {
-        let n_octets = usize::from(prefix.len().div_ceil(8));
-        let (family, addr) = match prefix.addr() {
-            IpAddr::V4(v4) => (1, v4.octets().to_vec()),
-            IpAddr::V6(v6) => (2, v6.octets().to_vec()),
-        };
-        options.extend_from_slice(&[0, 8, 0, 4 + n_octets as u8, 0, family, prefix.len(), 0]);
-        options.extend_from_slice(addr.get(..n_octets).unwrap_or_default());
-    }
+    let option = subnet.map(|prefix| {
+        let subnet = wire::ecs::ClientSubnet::of(prefix);
+        (subnet.to_wire(0), subnet.option_len())
+    });
+    let options = option
+        .as_ref()
+        .and_then(|(wire, len)| wire.get(..*len))
+        .unwrap_or_default();
     message.extend_from_slice(&[0, 0, 41, 0xFF, 0xFF, 0, 0, 0, 0, 0, options.len() as u8]);
-    message.extend_from_slice(&options);
+    message.extend_from_slice(options);
     message
 }
 

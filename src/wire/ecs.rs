@@ -60,6 +60,15 @@ impl ClientSubnet {
         })
     }
 
+    /// The option for a query about clients in a network.
+    pub fn of(prefix: Prefix) -> Self {
+        Self {
+            family: Some(prefix.family()),
+            source_len: prefix.len(),
+            bits: prefix.bits(),
+        }
+    }
+
     /// The address family number: 1 for IPv4, 2 for IPv6, 0 for none.
     pub fn family(self) -> u16 {
         match self.family {
@@ -103,7 +112,7 @@ impl ClientSubnet {
     }
 
     /// The option for a response, of which the first [`Self::option_len`] octets count: family, source length and
-    /// address as in the query, with the given scope (RFC 7871 s7.2.1).
+    /// address as in the query, with the given scope (RFC 7871 s7.2.1). With scope 0, the option of the query.
     pub fn to_wire(self, scope_len: u8) -> [u8; MAX_LEN] {
         let [code0, code1] = SUBNET.to_be_bytes();
         let [family0, family1] = self.family().to_be_bytes();
