@@ -16,7 +16,6 @@ use std::io::Read;
 use std::io::Write;
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 use std::time::Instant;
@@ -76,22 +75,19 @@ fn a_fleet_stands_its_faults() {
         return stand_faults(&prefix);
     }
     let nats = Path::new("/usr/sbin/nats-server").exists();
-    let Some(mut namespaces) = nats.then(Namespaces::new).flatten() else {
-        let message = "a fleet in namespaces needs root, iproute2 and nats-server";
-        assert!(env::var_os("MERIDIAN_REQUIRE_NETNS").is_none(), "{message}");
-        eprintln!("passed over: {message}");
-        return;
+    let Some(mut namespaces) = nats.then(|| Namespaces::new("fleet")).flatten() else {
+        return pass_over("a fleet in namespaces needs root, iproute2 and nats-server");
     };
     for machine in NAME_SERVERS.into_iter().chain(VANTAGES).chain(BACKENDS) {
         namespaces.add(machine);
     }
-    let status = Command::new("ip")
-        .args(["netns", "exec", &namespaces.core()])
-        .arg(env::current_exe().expect("this test"))
-        .args(["--exact", "a_fleet_stands_its_faults", "--nocapture"])
-        .env(INSIDE, namespaces.prefix())
-        .status();
-    assert!(status.expect("ip runs").success());
+    namespaces.run_inside("a_fleet_stands_its_faults", INSIDE);
+}
+
+/// Says that a test cannot run here.
+fn pass_over(message: &str) {
+    assert!(env::var_os("MERIDIAN_REQUIRE_NETNS").is_none(), "{message}");
+    eprintln!("passed over: {message}");
 }
 
 /// The fleet under load, and the times when a name server did not run.

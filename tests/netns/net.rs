@@ -2,6 +2,7 @@
 //! `bus` the traffic of the nats-servers, `front` queries and the admin API. Each machine has an end of a cable to
 //! each, so that one can be cut and the others stay.
 
+use std::env;
 use std::process;
 use std::process::Child;
 use std::process::Command;
@@ -39,10 +40,10 @@ pub struct Namespaces {
 }
 
 impl Namespaces {
-    /// The namespace where the test runs, with the bridges; `None`: not allowed here.
-    pub fn new() -> Option<Self> {
+    /// The namespace where a test of this name runs, with the bridges; `None`: not allowed here.
+    pub fn new(test: &str) -> Option<Self> {
         let namespaces = Self {
-            prefix: format!("meridian-{}", process::id()),
+            prefix: format!("meridian-{test}-{}", process::id()),
             machines: Vec::new(),
         };
         let core = namespaces.core();
@@ -83,16 +84,22 @@ impl Namespaces {
         }
     }
 
+    /// Runs a test again where the bridges are, with the prefix of the namespaces in a variable.
+    pub fn run_inside(&self, test: &str, variable: &str) {
+        let status = Command::new("ip")
+            .args(["netns", "exec", &self.core()])
+            .arg(env::current_exe().expect("this test"))
+            .args(["--exact", test, "--nocapture"])
+            .env(variable, &self.prefix)
+            .status();
+        assert!(status.expect("ip runs").success());
+    }
+
     /// What runs a program on a machine.
     pub fn command(prefix: &str, machine: u8, program: &str) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &format!("{prefix}-{machine}"), program]);
         command
-    }
-
-    /// What all their names begin with.
-    pub fn prefix(&self) -> &str {
-        &self.prefix
     }
 }
 
@@ -143,7 +150,8 @@ fn link_address(network: Network, machine: u8) -> String {
     format!("02:00:00:00:{:02x}:{machine:02x}", network as u8)
 }
 
-fn ip(arguments: &[&str]) -> bool {
+/// Runs `ip`; whether it succeeds.
+pub fn ip(arguments: &[&str]) -> bool {
     run("ip", arguments)
 }
 
