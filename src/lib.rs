@@ -29,12 +29,13 @@ pub mod config;
 pub mod state;
 // Floor 5: query in, answer out; and who gets which.
 pub mod census;
-pub mod discovery;
 pub mod engine;
 // Floor 6: what the running process shares.
 pub mod live;
 // Floor 7: sockets and tasks.
 pub mod admin;
+pub mod discovery;
+pub mod doctor;
 pub mod fleet;
 pub mod probe;
 pub mod transport;

@@ -18,7 +18,14 @@ const FLOORS: [&[&str]; 10] = [
     &["state"],
     &["engine", "census"],
     &["live"],
-    &["transport", "probe", "discovery", "admin", "fleet"],
+    &[
+        "transport",
+        "probe",
+        "discovery",
+        "doctor",
+        "admin",
+        "fleet",
+    ],
     &["daemon"],
     &["cli"],
 ];

@@ -5,6 +5,7 @@
 
 mod check;
 mod demo;
+mod doctor;
 mod drain;
 mod explain;
 mod geoip;
@@ -72,6 +73,8 @@ enum Command {
     Explain(explain::Options),
     /// Show which share of the world each pool serves, also with pools down
     Simulate(simulate::Options),
+    /// Ask a zone's servers and its parent's, as resolvers do, and report what is wrong
+    Doctor(doctor::Options),
     /// Show the running server's pools, endpoints, vantages and overrides
     Status(status::Options),
     /// Take a pool out of the answers; its probes go on
@@ -103,6 +106,7 @@ pub fn run() -> ExitCode {
         Command::Check => check::run(&config()),
         Command::Explain(options) => explain::run(&config(), &options),
         Command::Simulate(options) => simulate::run(&config(), &options),
+        Command::Doctor(options) => doctor::run(&config(), &options),
         Command::Status(options) => status::run(&config(), &options),
         Command::Drain(options) => drain::drain(&config(), &options),
         Command::Shed(options) => drain::shed(&config(), &options),

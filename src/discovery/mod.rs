@@ -7,7 +7,7 @@
 pub mod found;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
-mod resolver;
+pub mod resolver;
 mod task;
 
 use std::collections::BTreeSet;

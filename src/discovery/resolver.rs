@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::NameServerConfig;
+use hickory_resolver::config::ProtocolConfig;
 use hickory_resolver::config::ResolveHosts;
 use hickory_resolver::config::ResolverConfig;
 use hickory_resolver::lookup;
@@ -16,6 +17,7 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::RData;
 use hickory_resolver::proto::rr::RecordType;
+use hickory_resolver::system_conf::read_system_conf;
 use tokio::time::Instant;
 use tokio::time::timeout;
 
@@ -116,6 +118,22 @@ impl Resolver {
         options.timeout = options.timeout.min(SERVER_TIMEOUT);
         builder.build()
     }
+}
+
+/// The servers that the system's settings name.
+///
+/// # Errors
+/// If the settings cannot be read.
+pub fn system_servers() -> Result<Vec<SocketAddr>, NetError> {
+    let (config, _) = read_system_conf()?;
+    let servers = config.name_servers().iter();
+    Ok(servers
+        .flat_map(|server| {
+            let connections = server.connections.iter();
+            let udp = connections.filter(|connection| connection.protocol == ProtocolConfig::Udp);
+            udp.map(|connection| SocketAddr::new(server.ip, connection.port))
+        })
+        .collect())
 }
 
 /// What an answer says, and how long it holds; `None`: it failed.

@@ -7,6 +7,7 @@ mod harness;
 
 mod answers;
 mod cli;
+mod doctor;
 mod faults;
 mod fleet;
 mod health;

@@ -2,11 +2,13 @@
 //! backends, whose cables are cut and whose processes are killed and stopped while queries go on. No query that
 //! reaches a running name server may be lost, and nobody may be moved without a reason.
 //!
-//! It takes root, iproute2 and nats-server. Without, it says so and passes, unless `MERIDIAN_REQUIRE_NETNS` is set.
+//! It takes root, iproute2 and nats-server, and the test of `meridian doctor` ([`doctor`]) NSD and BIND. Without, they
+//! say so and pass, unless `MERIDIAN_REQUIRE_NETNS` is set.
 //! The figures that it prints are those of docs/fleet.md.
 
 #![expect(clippy::print_stderr, reason = "what was measured is printed")]
 
+mod doctor;
 mod fleet;
 mod load;
 mod net;
