@@ -86,6 +86,12 @@ pub enum RttSource {
 }
 
 impl Measured {
+    /// Whether it was made from the same table as another, or both from none.
+    pub fn has_same_table(&self, other: &Self) -> bool {
+        let (a, b) = (&self.table, &other.table);
+        Arc::ptr_eq(a, b) || (a.keys().is_empty() && b.keys().is_empty())
+    }
+
     /// Joins a table with the pools of a configuration, by [`PoolIx`], and the databases.
     pub fn new(table: Arc<Table>, pools: Vec<NamedPool>, atlas: &Atlas) -> Self {
         let by_name: FxHashMap<&str, PoolIx> = pools

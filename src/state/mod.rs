@@ -6,6 +6,7 @@
 pub mod alias;
 pub mod answers;
 pub mod build;
+pub mod changes;
 pub mod correspondence;
 pub mod counters;
 pub mod country_counters;

@@ -265,7 +265,7 @@ impl<'z> Node<'z> {
     }
 
     /// Whether another node has the same owner and records.
-    pub(super) fn has_same_records(&self, other: &Node<'_>) -> bool {
+    pub fn has_same_records(&self, other: &Node<'_>) -> bool {
         self.owner().eq_ignore_ascii_case(other.owner())
             && self.rrsets().rest == other.rrsets().rest
     }
