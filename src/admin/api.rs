@@ -23,7 +23,6 @@ use axum::routing::get;
 use axum::routing::post;
 use axum::routing::put;
 use serde::Deserialize;
-use serde::Serialize;
 
 use crate::admin::details;
 use crate::admin::endpoints;
@@ -31,7 +30,6 @@ use crate::admin::explanation;
 use crate::admin::explanation::Explanation;
 use crate::admin::failure::Failure;
 use crate::admin::hosts;
-use crate::admin::json;
 use crate::admin::json::status;
 use crate::admin::metrics;
 use crate::admin::overrides;
@@ -40,6 +38,8 @@ use crate::admin::page::assets;
 use crate::admin::page::view::Choice;
 use crate::admin::page::view::View;
 use crate::admin::readiness::waiting_for;
+use crate::admin::reloads;
+use crate::admin::reloads::Reloaded;
 use crate::admin::site::Client;
 use crate::admin::site::NoParameters;
 use crate::admin::site::Shared;
@@ -71,6 +71,7 @@ pub fn router(site: Site) -> Router {
             get(endpoints::get).put(endpoints::set),
         )
         .route("/api/v1/reload", post(reload))
+        .route("/api/v1/rollback", post(roll_back))
         .route("/webhook", get(webhook::negotiate))
         .route("/webhook/", get(webhook::negotiate))
         .route(
@@ -195,12 +196,6 @@ async fn explain_query(
     Ok(Json(explanation))
 }
 
-/// What `POST /api/v1/reload` answers.
-#[derive(Debug, Serialize)]
-struct Reloaded {
-    warnings: Vec<String>,
-}
-
 async fn reload(
     State(shared): State<Arc<Shared>>,
     Extension(client): Extension<Client>,
@@ -210,12 +205,27 @@ async fn reload(
     shared.authorize(&client, &headers, Change::Reload).await?;
     let reload = |reply| request::Request::Reload { reply };
     match shared.ask(&client, reload).await? {
-        Ok(report) => Ok(Json(Reloaded {
-            warnings: json::lines(&report, Severity::Warning),
-        })),
+        Ok(reloaded) => Ok(Json(reloads::reloaded(&reloaded))),
         Err(report) => {
-            let faults = json::lines(&report, Severity::Error);
+            let faults = reloads::lines(&report, Severity::Error);
             Err(Failure::refused_files(faults))
+        }
+    }
+}
+
+async fn roll_back(
+    State(shared): State<Arc<Shared>>,
+    Extension(client): Extension<Client>,
+    _: NoParameters,
+    headers: HeaderMap,
+) -> Result<Json<Reloaded>, Failure> {
+    let by = shared.authorize(&client, &headers, Change::Reload).await?;
+    let roll_back = |reply| request::Request::RollBack { by, reply };
+    match shared.ask(&client, roll_back).await? {
+        Ok(reloaded) => Ok(Json(reloads::reloaded(&reloaded))),
+        Err(report) => {
+            let faults = reloads::lines(&report, Severity::Error);
+            Err(Failure::refused_rollback(faults))
         }
     }
 }

@@ -50,6 +50,15 @@ impl Failure {
         }
     }
 
+    /// A rollback that cannot be carried out, for these reasons.
+    pub fn refused_rollback(faults: Vec<String>) -> Self {
+        let error = "not rolled back; still serving the same configuration";
+        Self {
+            faults,
+            ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, error)
+        }
+    }
+
     /// Endpoints with these faults, of which the first are named.
     pub fn refused_endpoints(mut faults: Vec<String>) -> Self {
         let n_more = faults.len().saturating_sub(MAX_FAULTS);

@@ -21,6 +21,8 @@ use crate::admin::fleet::Fleet;
 use crate::admin::latency;
 use crate::admin::latency::Latency;
 use crate::admin::readiness::waiting_for;
+use crate::admin::reloads::LastReload;
+use crate::admin::reloads::last_reload;
 use crate::admin::sources::Membership;
 use crate::admin::sources::membership;
 use crate::admin::steering;
@@ -32,8 +34,6 @@ use crate::admin::vantages::region;
 use crate::admin::vantages::vantage;
 use crate::admin::vantages::vantage_state;
 use crate::base::date::Date;
-use crate::base::diag::Report;
-use crate::base::diag::Severity;
 use crate::base::health::Health;
 use crate::base::ix::MonitorIx;
 use crate::base::ix::SteeredIx;
@@ -262,28 +262,6 @@ impl Pool {
     }
 }
 
-/// How the latest load of the files went.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct LastReload {
-    /// When.
-    pub at: u64,
-    /// Whether the files were refused.
-    pub refused: bool,
-    /// What is wrong with them, as `FILE:LINE:COLUMN: …`.
-    pub faults: Vec<String>,
-    /// What is odd about them.
-    pub warnings: Vec<String>,
-}
-
-/// The lines of a report of one severity.
-pub fn lines(report: &Report, severity: Severity) -> Vec<String> {
-    let of_kind = report
-        .sorted()
-        .into_iter()
-        .filter(|d| d.severity == severity);
-    of_kind.map(ToString::to_string).collect()
-}
-
 /// The running server.
 pub fn status(live: &Live) -> Status {
     let snapshot = live.snapshots.current();
@@ -291,7 +269,6 @@ pub fn status(live: &Live) -> Status {
     let process = &plan.config.process;
     let now = live.clock.now();
     let waiting_for = waiting_for(live);
-    let reload = live.last_reload.read();
     let mut clients = clients(&plan.countries);
     let steered = (0..plan.config.pools.steered.len()).map(SteeredIx::new);
     let steered = steered.map(|ix| steering::steered(&snapshot, ix, clients.remove(&ix)));
@@ -324,12 +301,7 @@ pub fn status(live: &Live) -> Status {
         pools,
         orphaned_overrides: orphaned_overrides(live, &snapshot),
         steered: steered.collect(),
-        last_reload: LastReload {
-            at: reload.at,
-            refused: reload.refused,
-            faults: lines(&reload.report, Severity::Error),
-            warnings: lines(&reload.report, Severity::Warning),
-        },
+        last_reload: last_reload(live),
     }
 }
 

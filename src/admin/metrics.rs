@@ -385,12 +385,21 @@ impl Page {
                 .map(|(name, is_old)| ([name], f64::from(u8::from(is_old)))),
         );
         self.latency(snapshot);
-        let is_refused = live.last_reload.read().refused;
+        let last_reload = live.last_reload.read();
+        let is_refused = last_reload.refused;
+        let is_rolled_back = last_reload.rolled_back.is_some();
+        drop(last_reload);
         self.gauge(
             "meridian_reload_failed",
             "Whether the latest reload was refused, so that the previous files are still served.",
             [],
             [([""; 0], f64::from(u8::from(is_refused)))],
+        );
+        self.gauge(
+            "meridian_rolled_back",
+            "Whether a kept configuration is served instead of the files on disk.",
+            [],
+            [([""; 0], f64::from(u8::from(is_rolled_back)))],
         );
         self.gauge(
             "meridian_build_info",

@@ -24,6 +24,7 @@ pub mod page;
 pub mod process;
 pub mod rates;
 mod readiness;
+pub mod reloads;
 mod rendered;
 pub mod server;
 pub mod site;

@@ -59,6 +59,7 @@ use crate::live::Addresses;
 use crate::live::LastReload;
 use crate::live::Live;
 use crate::live::Owner;
+use crate::live::RolledBack;
 use crate::live::Start;
 use crate::live::clock::Clock;
 use crate::live::meters::Meters;
@@ -960,15 +961,21 @@ fn the_page_tells_in_words_and_escapes_everything() {
     let (live, owner) = live();
     see_failures(&live, &owner);
     see_failures(&live, &owner);
+    let hostile = "<script>'\"&";
     let mut report = Report::default();
     report.error(Place::file(&"<i>.toml".into()), "not \"TOML\"");
     *owner.last_reload.write() = LastReload {
         at: 1_795_000_000,
         refused: true,
         report,
+        rolled_back: Some(RolledBack {
+            digest: "5e8f".into(),
+            accepted: 1_794_000_000,
+            since: 1_795_000_000,
+            by: hostile.into(),
+        }),
     };
     let mut status = json::status(&live);
-    let hostile = "<script>'\"&";
     status.pools[0].name = hostile.into();
     let mut vantage = vantages::vantage_state(hostile, false, None, 0);
     vantage.ipv6_blind_since = Some(status.now);
@@ -1010,6 +1017,7 @@ fn the_page_tells_in_words_and_escapes_everything() {
     }
     assert!(!html.contains("<script>") && !html.contains(" style="));
     assert!(html.contains("&lt;script&gt;'&quot;&amp;"));
+    assert!(html.contains("Rolled back by"));
 }
 
 #[test]

@@ -140,6 +140,10 @@ kinds! {
     Reloaded = "reloaded",
     /// A reload was refused.
     ReloadRefused = "reload_refused",
+    /// A kept configuration is served instead of the files on disk.
+    RolledBack = "rolled_back",
+    /// A rollback was refused.
+    RollbackRefused = "rollback_refused",
     /// A file changes all the time.
     FileRestless = "file_restless",
     /// Reading files does not end.

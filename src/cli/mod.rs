@@ -14,6 +14,7 @@ mod latency;
 mod offline;
 mod out;
 mod progress;
+mod reload;
 mod remote;
 mod serve;
 mod shares;
@@ -85,6 +86,12 @@ enum Command {
     Drill(drain::DrillOptions),
     /// Take a pool back in that is drained or drilled, or sheds
     Undrain(drain::UndrainOptions),
+    /// Have the running server read its files again; prints what changed, or every fault
+    Reload(reload::Options),
+    /// Have the running server go back to what it served before its last reload
+    ///
+    /// The files on disk stay as they are, and are served again once they change or `meridian reload` is run.
+    Rollback(reload::RollbackOptions),
     /// Make pools.toml and zones from another system's configuration
     Import(import::Options),
     /// Make a table of round-trip times for policy latency
@@ -112,6 +119,8 @@ pub fn run() -> ExitCode {
         Command::Shed(options) => drain::shed(&config(), &options),
         Command::Drill(options) => drain::drill(&config(), &options),
         Command::Undrain(options) => drain::undrain(&config(), &options),
+        Command::Reload(options) => reload::reload(&config(), &options),
+        Command::Rollback(options) => reload::rollback(&config(), &options),
         Command::Import(options) => import::run(&options),
         Command::Latency(command) => latency::run(&config(), &command),
         Command::Geoip(command) => geoip::run(command),

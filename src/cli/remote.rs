@@ -1,5 +1,6 @@
 //! `Remote`: the running server's admin API, at `--server` or where the configuration says it is.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
@@ -121,6 +122,17 @@ pub struct Remote {
 #[derive(Deserialize)]
 struct Refusal {
     error: String,
+    #[serde(default)]
+    faults: Vec<String>,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.error)?;
+        self.faults
+            .iter()
+            .try_for_each(|fault| write!(f, "\n  {fault}"))
+    }
 }
 
 impl Remote {
@@ -143,6 +155,14 @@ impl Remote {
         body: Option<&serde_json::Value>,
     ) -> Result<T> {
         self.call(method, path, &[], Some(body))
+    }
+
+    /// Has the server do something, with the admin token.
+    ///
+    /// # Errors
+    /// As [`Remote::change`].
+    pub fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        self.change(Method::POST, path, None)
     }
 
     fn call<T: DeserializeOwned>(
@@ -178,7 +198,7 @@ impl Remote {
         if !status.is_success() {
             let refusal = serde_json::from_slice::<Refusal>(&body);
             return Err(match refusal {
-                Ok(refusal) => anyhow!("the server refused: {}", refusal.error),
+                Ok(refusal) => anyhow!("the server refused: {refusal}"),
                 Err(_) => anyhow!("the server answered with status {status}"),
             });
         }

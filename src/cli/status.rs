@@ -231,6 +231,9 @@ fn state(node: &Node, ago: impl Fn(u64) -> String) -> String {
 
 /// What the last load of the files found.
 fn write_reload(text: &mut String, status: &Status) {
+    if let Some(rolled_back) = &status.last_reload.rolled_back {
+        let _ = writeln!(text, "\n{rolled_back}");
+    }
     if status.last_reload.refused {
         let ago = Span(status.now.saturating_sub(status.last_reload.at));
         let _ = writeln!(

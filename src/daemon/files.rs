@@ -41,7 +41,7 @@ const READ_ATTEMPTS: usize = 5;
 /// The time of the last change of the inode is what no program sets: it also changes when a file is
 /// unpacked over another of the same length with the same time of modification, and when permissions are
 /// mended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Stamp {
     device: u64,
     inode: u64,
@@ -107,6 +107,18 @@ impl FileSet {
     /// Whether a file with this stamp was looked at.
     pub fn has_stamp(&self, stamp: Stamp) -> bool {
         self.files.values().any(|seen| *seen == Some(stamp))
+    }
+
+    /// The files that were looked at.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.files.keys().map(PathBuf::as_path)
+    }
+
+    /// The same files, to be read again only when they change.
+    #[must_use]
+    pub fn without_expiries(self) -> Self {
+        let expiries = BTreeMap::new();
+        Self { expiries, ..self }
     }
 
     /// The stamp a file had.
@@ -269,6 +281,11 @@ pub struct Listing {
     pub others: Vec<PathBuf>,
 }
 
+/// Whether a file is one of a zone, by its name.
+pub fn is_zone(path: &Path) -> bool {
+    path.extension().is_some_and(|ext| ext == ZONE_EXTENSION)
+}
+
 /// Lists a folder of zone files.
 ///
 /// # Errors
@@ -287,7 +304,7 @@ pub fn list(folder: &Path) -> io::Result<Listing> {
                 .iter()
                 .any(|end| name.ends_with(end.as_bytes()))
         };
-        if path.extension().is_some_and(|ext| ext == ZONE_EXTENSION) {
+        if is_zone(&path) {
             listing.zones.push(path);
         } else if !is_ignored() && !path.is_dir() {
             listing.others.push(path);

@@ -12,7 +12,7 @@ mod file_limit;
 pub mod files;
 mod fleet_link;
 pub mod hangup_sys;
-pub mod last_good;
+pub mod kept;
 pub mod load;
 pub mod log;
 mod log_queue;

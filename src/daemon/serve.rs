@@ -14,7 +14,6 @@ use std::sync::RwLock;
 use std::thread;
 use std::thread::available_parallelism;
 use std::time::Duration;
-use std::time::UNIX_EPOCH;
 
 use tokio::runtime;
 use tokio::signal::unix::Signal;
@@ -32,7 +31,7 @@ use tracing::warn;
 use crate::admin::auth::Access;
 use crate::admin::server;
 use crate::admin::site::Site;
-use crate::base::date::Date;
+use crate::admin::time::Utc;
 use crate::base::diag::Report;
 use crate::base::transport::Transport;
 use crate::config::model::Process;
@@ -47,10 +46,10 @@ use crate::daemon::control::evidence;
 use crate::daemon::control::keeper::Keeper;
 use crate::daemon::file_limit;
 use crate::daemon::fleet_link;
-use crate::daemon::last_good;
-use crate::daemon::last_good::TakenFiles;
-use crate::daemon::load;
+use crate::daemon::kept::Store;
+use crate::daemon::kept::TakenFiles;
 use crate::daemon::load::Loader;
+use crate::daemon::load::kept;
 use crate::daemon::log;
 use crate::daemon::memory::memory_sys;
 use crate::daemon::memory::pages;
@@ -64,6 +63,7 @@ use crate::live::Addresses;
 use crate::live::LastReload;
 use crate::live::Live;
 use crate::live::Owner;
+use crate::live::RolledBack;
 use crate::live::Start;
 use crate::live::clock::Clock;
 use crate::live::clock::unix;
@@ -157,8 +157,8 @@ pub fn run(path: &Path, role: Role, running: impl FnOnce(&Addresses)) -> Result<
 /// A server that is ready to answer.
 struct Started {
     loader: Loader,
-    /// What it was made from.
-    files: TakenFiles,
+    /// What it was made from, if these are files to be kept.
+    files: Option<TakenFiles>,
     live: Arc<Live>,
     owner: Owner,
     evidence: evidence::Start,
@@ -175,20 +175,19 @@ fn start(path: &Path, role: Role) -> Result<Started, ServeError> {
         .keeping_journals();
     let started = loader.start();
     let mut report = match &started {
-        Ok(load::Start::Sound(loaded)) => loaded.report.clone(),
-        Ok(load::Start::LastGood { faults, .. }) | Err(faults) => faults.clone(),
+        Ok(kept::Start::Sound(loaded)) => loaded.report.clone(),
+        Ok(kept::Start::LastGood { faults, .. }) | Err(faults) => faults.clone(),
     };
     let process = loader.process();
     let access = process.map(|process| admin_token::read(process, &mut report));
     let loaded = match started {
-        Ok(load::Start::Sound(loaded)) if !report.has_errors() => loaded,
+        Ok(kept::Start::Sound(loaded)) if !report.has_errors() => loaded,
         // A faulty token only keeps changes out.
-        Ok(load::Start::Sound(loaded)) if has_copy(&loaded.plan.config.process) => loaded,
-        Ok(load::Start::LastGood { loaded, copy, .. }) => {
-            let made = copy.made.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(kept::Start::Sound(loaded)) if has_copy(&loaded.plan.config.process) => loaded,
+        Ok(kept::Start::LastGood { loaded, copy, .. }) => {
             error!(
                 copy = %copy.path.display(),
-                made = %Date::from_epoch(made.as_secs()),
+                accepted = %Utc(copy.accepted),
                 "files are faulty: started from the last good copy; they are taken as soon as they \
                  are mended"
             );
@@ -197,6 +196,19 @@ fn start(path: &Path, role: Role) -> Result<Started, ServeError> {
         _ => return Err(ServeError::Config(report)),
     };
     log_report(&report);
+    if let Some(RolledBack {
+        digest,
+        accepted,
+        by,
+        ..
+    }) = &loaded.rolled_back
+    {
+        warn!(
+            %digest, accepted = %Utc(*accepted), %by,
+            "rolled back: a kept configuration is served until the files on disk change or a reload is \
+             asked for"
+        );
+    }
     let process = &loaded.plan.config.process;
     let server = &process.server;
     let bound = transport::bind(&server.listen, server.workers)?.with_xdp(&server.xdp);
@@ -214,7 +226,13 @@ fn start(path: &Path, role: Role) -> Result<Started, ServeError> {
             .as_ref()
             .and_then(|listener| listener.local_addr().ok()),
     };
-    let (live, owner, evidence) = live(loaded.plan, report, loaded.n_shards, addresses);
+    let last_reload = LastReload {
+        at: unix(),
+        refused: report.has_errors(),
+        report,
+        rolled_back: loaded.rolled_back,
+    };
+    let (live, owner, evidence) = live(loaded.plan, last_reload, loaded.n_shards, addresses);
     memory_sys::return_free_pages();
     Ok(Started {
         loader,
@@ -234,7 +252,7 @@ fn has_copy(process: &Process) -> bool {
         && process
             .state_dir
             .as_deref()
-            .is_some_and(|dir| last_good::latest(dir).is_some())
+            .is_some_and(|dir| Store::of(dir).current().is_some())
 }
 
 fn n_shards(process: &Process) -> usize {
@@ -279,7 +297,9 @@ async fn serve(
         stop: stopping.clone(),
     };
     let keeper = Keeper::start()?;
-    keeper.keep(&config.process, started.files);
+    if started.files.is_some() {
+        keeper.keep(&config.process, started.files, || {});
+    }
     let (owner, loader) = (started.owner, started.loader);
     let control = Control::start(
         Arc::clone(&live),
@@ -351,7 +371,7 @@ fn tcp_limits(process: &Process) -> TcpLimits {
 /// The first snapshot, with the verdicts and overrides of the last run, for readers and for the owner.
 fn live(
     plan: Plan,
-    report: Report,
+    last_reload: LastReload,
     n_shards: usize,
     addresses: Addresses,
 ) -> (Arc<Live>, Owner, evidence::Start) {
@@ -382,11 +402,7 @@ fn live(
         overrides: state.overrides,
         drills,
         sources,
-        last_reload: LastReload {
-            at: unix(),
-            refused: report.has_errors(),
-            report,
-        },
+        last_reload,
         events: Vec::new(),
         meters: Meters {
             log_lines_dropped: log::dropped_lines(),

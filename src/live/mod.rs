@@ -185,4 +185,19 @@ pub struct LastReload {
     pub refused: bool,
     /// What it found: the faults if refused, else warnings.
     pub report: Report,
+    /// The kept configuration that is served instead of the files on disk; `None`: these are.
+    pub rolled_back: Option<RolledBack>,
+}
+
+/// A kept configuration that an operator went back to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RolledBack {
+    /// The SHA-256 of its files, in hexadecimal.
+    pub digest: Box<str>,
+    /// When it was accepted, in Unix seconds.
+    pub accepted: u64,
+    /// When the operator went back to it, in Unix seconds.
+    pub since: u64,
+    /// The operator's token.
+    pub by: Box<str>,
 }

@@ -9,6 +9,8 @@ use crate::base::diag::Report;
 use crate::config::model::Endpoint;
 use crate::engine::update::Order;
 use crate::health::overrides::Override;
+use crate::live::RolledBack;
+use crate::state::changes::Changes;
 use crate::state::drill_checks::Obstacle;
 use crate::state::external::RecordChanges;
 use crate::zone::update::Refused;
@@ -27,8 +29,15 @@ pub enum Request {
     },
     /// Read all files again.
     Reload {
-        /// Gets the warnings, or the faults for which the reload was refused.
-        reply: oneshot::Sender<Result<Report, Report>>,
+        /// Gets the result, or the faults for which the reload was refused.
+        reply: oneshot::Sender<Result<Reloaded, Report>>,
+    },
+    /// Serve the configuration of before the one that is served.
+    RollBack {
+        /// The token's name.
+        by: Arc<str>,
+        /// Gets the result, or why nothing has changed.
+        reply: oneshot::Sender<Result<Reloaded, Report>>,
     },
     /// Change a zone.
     Update {
@@ -66,6 +75,17 @@ pub enum Request {
         /// Gets `true` once the change is published and on disk.
         reply: oneshot::Sender<Result<bool, ChangeError>>,
     },
+}
+
+/// What a reload or a rollback has done.
+#[derive(Clone, Debug)]
+pub struct Reloaded {
+    /// Warnings.
+    pub report: Report,
+    /// What it changed.
+    pub changes: Changes,
+    /// The kept configuration that is served now; `None`: the files on disk are.
+    pub rolled_back: Option<RolledBack>,
 }
 
 /// The endpoints of a pool, as the holder of a token sets them.

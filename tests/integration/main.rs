@@ -24,6 +24,7 @@ mod reload;
 mod resolver;
 mod restart;
 mod robustness;
+mod rollback;
 mod secondaries;
 mod shares;
 mod signals;

@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use hickory_proto::rr::RecordType;
+use serde_json::Value;
 
 use crate::harness::Backends;
 use crate::harness::FRANCE;
@@ -73,20 +74,25 @@ fn the_end_comes_in_time_and_answers_what_was_received() {
     assert!(!log.contains("ERROR"), "{log}");
 }
 
-/// Waits until the last good copy has a file with this text, and gives its folder.
+/// Waits until the newest kept configuration has a file with this text, and gives where it is.
 fn copied(folder: &Folder, file: &str, text: &str) -> PathBuf {
-    let file = folder.path(file);
-    let file = file.strip_prefix("/").expect("an absolute path");
+    let path = folder.path(file);
     eventually("the last good copy", || {
-        let copies = fs::read_dir(folder.path("state/last_good")).ok()?;
-        copies
-            .filter_map(Result::ok)
-            .map(|copy| copy.path())
-            .find(|copy| {
-                let is_whole = copy.extension().is_none();
-                let content = fs::read_to_string(copy.join(file)).unwrap_or_default();
-                is_whole && content.contains(text)
-            })
+        let manifests = fs::read_dir(folder.path("state/kept")).ok()?;
+        let number = |entry: std::io::Result<fs::DirEntry>| {
+            let name = entry.ok()?.file_name();
+            name.to_str()?.strip_suffix(".json")?.parse::<u64>().ok()
+        };
+        let newest = manifests.filter_map(number).max()?;
+        let manifest = fs::read(folder.path(&format!("state/kept/{newest}.json"))).ok()?;
+        let manifest: Value = serde_json::from_slice(&manifest).ok()?;
+        let mut files = manifest["files"].as_array()?.iter();
+        let file = files.find(|file| file["path"].as_str().map(Path::new) == Some(&path))?;
+        let object = folder
+            .path("state/kept/objects")
+            .join(file["sha256"].as_str()?);
+        let content = fs::read_to_string(&object).ok()?;
+        content.contains(text).then_some(object)
     })
 }
 
@@ -125,11 +131,10 @@ fn a_faulty_file_does_not_keep_the_server_from_starting() {
         ("meridian.toml", String::new()),
     ];
     let server = folder.serve();
-    let copy = copied(&server.folder, "pools.toml", "127.0.62.2");
     let mode = |path: &Path| path.metadata().expect("there").permissions().mode() & 0o777;
-    let secret = server.folder.path("cookie.secret");
-    let secret = copy.join(secret.strip_prefix("/").expect("an absolute path"));
-    assert_eq!((mode(&copy), mode(&secret)), (0o700, 0o600));
+    let secret = copied(&server.folder, "cookie.secret", "e5e973");
+    let folder = secret.parent().expect("a folder");
+    assert_eq!((mode(folder), mode(&secret)), (0o700, 0o600));
     let mut folder = kill(server);
     for (name, text) in broken {
         let sound = fs::read(folder.path(name)).expect("a file");

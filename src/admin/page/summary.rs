@@ -3,13 +3,13 @@
 use maud::Markup;
 use maud::html;
 
-use crate::admin::json::LastReload;
 use crate::admin::json::Pool;
 use crate::admin::json::Status;
 use crate::admin::page::fleet;
 use crate::admin::page::pools::is_down;
 use crate::admin::page::words::ago;
 use crate::admin::page::words::badge;
+use crate::admin::reloads::LastReload;
 use crate::admin::time::Span;
 
 /// The most names in a line of what is wrong.
@@ -47,6 +47,9 @@ pub(super) fn section(status: &Status) -> Markup {
 /// All that is wrong, the worst first.
 fn problems(status: &Status) -> Vec<String> {
     let mut problems: Vec<String> = status.waiting_for.iter().cloned().collect();
+    if status.last_reload.rolled_back.is_some() {
+        problems.push("rolled back: the files on disk are not served".into());
+    }
     if status.last_reload.refused {
         problems.push("the latest reload was refused".into());
     }
@@ -137,6 +140,9 @@ fn reload(reload: &LastReload, now: u64) -> Markup {
         false => ("alert", "Files loaded with warnings", &reload.warnings),
     };
     html! {
+        @if let Some(rolled_back) = &reload.rolled_back {
+            div .alert .bad { (rolled_back.to_string()) }
+        }
         @if !lines.is_empty() {
             div class=(class) {
                 b { (title) } " " span .soft { (ago(reload.at, now)) }

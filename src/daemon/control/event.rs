@@ -21,10 +21,12 @@ use crate::health::load::Load;
 use crate::health::overrides::Forced;
 use crate::health::overrides::Override;
 use crate::health::vantage::VantageChange;
+use crate::live::RolledBack;
 use crate::live::events::Draft;
 use crate::live::events::EventLog;
 use crate::live::events::event;
 use crate::live::fleet::Connection;
+use crate::state::changes::Changes;
 use crate::state::demand::Moved;
 use crate::state::drill::DrillChange;
 use crate::state::drill::DrillResult;
@@ -170,13 +172,19 @@ pub enum Event {
     FilesHang,
     /// It has ended.
     FilesAnswer,
-    /// A reload was accepted, with these warnings.
+    /// A reload was accepted, or a rollback carried out, with these warnings.
     Reloaded {
         generation: u64,
         zones: usize,
         pools: usize,
+        /// What differs from what was served before.
+        changes: Changes,
+        /// The kept configuration that is served now; `None`: the files on disk are.
+        rolled_back: Option<RolledBack>,
         report: Report,
     },
+    /// A rollback was refused.
+    RollbackRefused { report: Report },
     /// A reload was refused.
     ReloadRefused { report: Report },
     /// A zone was changed by dynamic updates.
@@ -452,12 +460,14 @@ impl Event {
                 generation,
                 zones,
                 pools,
+                changes,
+                rolled_back: None,
                 report,
             } => {
                 let draft = event!(
                     info,
                     Reloaded,
-                    [],
+                    [changes],
                     [
                         generation = *generation,
                         zones = *zones as u64,
@@ -466,6 +476,39 @@ impl Event {
                     "reloaded"
                 );
                 draft.with("warnings", &log_report(report))
+            }
+            Self::Reloaded {
+                generation,
+                changes,
+                rolled_back:
+                    Some(RolledBack {
+                        digest,
+                        accepted,
+                        by,
+                        ..
+                    }),
+                report,
+                ..
+            } => {
+                let draft = event!(
+                    warn,
+                    RolledBack,
+                    [digest, accepted = Utc(*accepted), by, changes],
+                    [generation = *generation],
+                    "rolled back: a kept configuration is served until the files on disk change or a \
+                     reload is asked for"
+                );
+                draft.with("warnings", &log_report(report))
+            }
+            Self::RollbackRefused { report } => {
+                let draft = event!(
+                    error,
+                    RollbackRefused,
+                    [],
+                    [],
+                    "rollback refused; still serving the same configuration"
+                );
+                draft.with("report", &log_report(report))
             }
             Self::ZoneUpdated(ZoneUpdated {
                 apex,

@@ -13,6 +13,7 @@ use crate::daemon::control::work::Done;
 use crate::daemon::files::FileSet;
 use crate::live::events::EventLog;
 use crate::live::request::ChangeError;
+use crate::live::request::Reloaded;
 use crate::zone::update::Refused;
 
 /// Something that a blocking thread has finished.
@@ -28,7 +29,15 @@ pub(super) enum Finished {
 }
 
 /// Who waits for a reload.
-pub(super) type WaitsForReload = oneshot::Sender<Result<Report, Report>>;
+pub(super) type WaitsForReload = oneshot::Sender<Result<Reloaded, Report>>;
+
+/// Gives the result of a reload to who waits for it.
+pub(super) fn answer_reload(waiting: Vec<WaitsForReload>, result: &Result<Reloaded, Report>) {
+    for waiting in waiting {
+        // Nobody may be waiting any more.
+        let _ = waiting.send(result.clone());
+    }
+}
 
 /// Who waits until a zone is updated.
 pub(super) enum WaitsForUpdate {

@@ -16,6 +16,7 @@ pub mod evidence;
 mod finished;
 mod fleet;
 pub mod keeper;
+mod loaded;
 mod members;
 mod overrides;
 mod ownership;
@@ -40,7 +41,6 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tokio::time::interval;
 
-use self::event::Event;
 use self::event::log;
 use self::evidence::Effects;
 use self::evidence::Evidence;
@@ -59,9 +59,8 @@ use self::publish::Published;
 use self::reload::Reload;
 use self::work::Done;
 use self::work::Work;
-use crate::base::diag::Report;
-use crate::daemon::load::Loaded;
 use crate::daemon::load::Loader;
+use crate::daemon::load::Trigger;
 use crate::daemon::memory::retire;
 use crate::discovery::Discovery;
 use crate::discovery::found::Found;
@@ -77,14 +76,12 @@ use crate::live::LastReload;
 use crate::live::Live;
 use crate::live::Owner;
 use crate::live::clock::now_ms;
-use crate::live::clock::unix;
 use crate::live::random;
 use crate::live::request::Request;
 use crate::live::shared::Owned;
 use crate::probe::schedule::Prober;
 use crate::probe::witness::witness_pairs;
 use crate::state::derive::merge_tables;
-use crate::state::plan::Plan;
 use crate::state::publish::Publisher;
 use crate::transport::notify::Notifier;
 
@@ -275,7 +272,11 @@ impl Control {
         let started = Instant::now();
         match request {
             Request::Reload { reply } => {
-                let trigger = self.reload.ask(reply);
+                let trigger = self.reload.ask(Trigger::Asked, reply);
+                self.work.load(trigger);
+            }
+            Request::RollBack { by, reply } => {
+                let trigger = self.reload.ask(Trigger::RollBack { by }, reply);
                 self.work.load(trigger);
             }
             Request::Update { order, reply } => {
@@ -379,7 +380,7 @@ impl Control {
                 self.work.load(looked.load);
             }
             Finished::Worked(done) => match done {
-                Done::Loaded(loader, result) => self.loaded(loader, *result),
+                Done::Loaded(loader, trigger, result) => self.loaded(loader, &trigger, *result),
                 Done::Updated(loader, updated, waiting) => {
                     self.work.give_back(loader);
                     self.updated(*updated, waiting);
@@ -401,68 +402,9 @@ impl Control {
     fn work(&mut self) {
         if let Some(job) = self.work.next() {
             let plan = Arc::clone(&self.publish.served().plan);
-            self.in_background(move || Finished::Worked(job.run(&plan)));
+            let keeper = self.keeper.clone();
+            self.in_background(move || Finished::Worked(job.run(&plan, &keeper)));
         }
-    }
-
-    fn loaded(&mut self, loader: Box<Loader>, result: Result<Loaded, Report>) {
-        let started = Instant::now();
-        let finished = self.reload.finished(loader.seen().clone(), result.is_ok());
-        self.work.give_back(loader);
-        let result = match result {
-            Ok(Loaded {
-                plan,
-                files,
-                report,
-                ..
-            }) => {
-                self.keeper.keep(&plan.config.process, files);
-                self.adopt(&Arc::new(plan), &report, started);
-                Ok(report)
-            }
-            Err(report) => {
-                log(
-                    &self.live.events,
-                    &[Event::ReloadRefused {
-                        report: report.clone(),
-                    }],
-                );
-                Err(report)
-            }
-        };
-        self.live.meters.reloaded(result.is_err());
-        let (Ok(report) | Err(report)) = &result;
-        *self.last_reload.write() = LastReload {
-            at: unix(),
-            refused: result.is_err(),
-            report: report.clone(),
-        };
-        for waiting in finished.waiting {
-            let _ = waiting.send(result.clone());
-        }
-        self.work.load(finished.load);
-    }
-
-    /// Makes a new plan the one that is served and probed.
-    fn adopt(&mut self, plan: &Arc<Plan>, report: &Report, started: Instant) {
-        self.members.adopt(&plan.config);
-        self.list_members(plan);
-        let evidence = self.evidence.of(plan);
-        let published = self.publish.adopt(Arc::clone(plan), &evidence);
-        self.serve(published);
-        self.published(started);
-        self.follow_plan();
-        let names = plan.config.pools.pools.iter().map(|pool| &*pool.name);
-        self.live.meters.forget_all_but(&names.collect());
-        log(
-            &self.live.events,
-            &[Event::Reloaded {
-                generation: self.publish.served().generation,
-                zones: plan.zones.iter().count(),
-                pools: plan.config.pools.pools.len(),
-                report: report.clone(),
-            }],
-        );
     }
 
     /// Probes and notifies as the plan asks for.

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -43,8 +44,8 @@ pub(super) struct Reload<W> {
     busy_since: Option<Duration>,
     is_hang_reported: bool,
     waiting: Vec<W>,
-    /// Those who asked while a load was running: it may have read before their edit.
-    waiting_next: Vec<W>,
+    /// Those who asked while a load was running, and for what: it may have read before their edit.
+    waiting_next: VecDeque<(Trigger, W)>,
 }
 
 /// What follows from a look.
@@ -79,7 +80,7 @@ impl<W> Reload<W> {
             busy_since: None,
             is_hang_reported: false,
             waiting: Vec::new(),
-            waiting_next: Vec::new(),
+            waiting_next: VecDeque::new(),
         }
     }
 
@@ -156,14 +157,32 @@ impl<W> Reload<W> {
 
     /// Somebody asks for a load: the one that is to start, unless it follows the one that runs.
     #[must_use]
-    pub(super) fn ask(&mut self, waiting: W) -> Option<Trigger> {
-        if self.is_loading {
-            self.waiting_next.push(waiting);
-            return None;
+    pub(super) fn ask(&mut self, trigger: Trigger, waiting: W) -> Option<Trigger> {
+        self.waiting_next.push_back((trigger, waiting));
+        match self.is_loading {
+            true => None,
+            false => self.start_next(),
         }
-        self.waiting.push(waiting);
+    }
+
+    /// The load that is to start now: one for all who wait next for the files, one for each rollback, as each goes
+    /// one further back.
+    fn start_next(&mut self) -> Option<Trigger> {
+        let (trigger, waiting) = self.waiting_next.pop_front()?;
         self.is_loading = true;
-        Some(Trigger::Asked)
+        self.waiting.push(waiting);
+        if matches!(trigger, Trigger::Asked) {
+            let is_same = |(next, _): &mut (Trigger, W)| matches!(next, Trigger::Asked);
+            while let Some((_, waiting)) = self.waiting_next.pop_front_if(is_same) {
+                self.waiting.push(waiting);
+            }
+        }
+        Some(trigger)
+    }
+
+    /// Whether the files that were loaded last are served.
+    pub(super) fn is_in_force(&self) -> bool {
+        self.in_force.is_none()
     }
 
     /// A load has ended, which read these files.
@@ -175,11 +194,10 @@ impl<W> Reload<W> {
             false => self.in_force.take().or(Some(before)),
         };
         self.busy_since = None;
-        self.is_loading = !self.waiting_next.is_empty();
-        let next = std::mem::take(&mut self.waiting_next);
+        self.is_loading = false;
         AfterLoad {
-            waiting: std::mem::replace(&mut self.waiting, next),
-            load: self.is_loading.then_some(Trigger::Asked),
+            waiting: std::mem::take(&mut self.waiting),
+            load: self.start_next(),
         }
     }
 }
@@ -208,7 +226,7 @@ mod tests {
     fn moving(load: Option<Trigger>) -> Option<Vec<PathBuf>> {
         match load? {
             Trigger::Changed { moving } => Some(moving.into_iter().collect()),
-            Trigger::Asked => None,
+            Trigger::Asked | Trigger::RollBack { .. } => None,
         }
     }
 
@@ -331,12 +349,12 @@ mod tests {
     fn a_reload_asked_for_during_a_load_follows_it() {
         let a = files(&[("a", 1)]);
         let mut reload = Reload::new(a.clone());
-        assert!(reload.ask(1).is_some());
-        assert!(reload.ask(2).is_none());
-        assert!(reload.ask(3).is_none());
+        assert!(reload.ask(Trigger::Asked, 1).is_some());
+        assert!(reload.ask(Trigger::Asked, 2).is_none());
+        assert!(reload.ask(Trigger::Asked, 3).is_none());
         let finished = reload.finished(a.clone(), true);
         assert_eq!((finished.waiting, finished.load.is_some()), (vec![1], true));
-        assert!(reload.ask(4).is_none());
+        assert!(reload.ask(Trigger::Asked, 4).is_none());
         let finished = reload.finished(a.clone(), true);
         let waiting = (finished.waiting, finished.load.is_some());
         assert_eq!(waiting, (vec![2, 3], true));
@@ -345,7 +363,36 @@ mod tests {
             (finished.waiting, finished.load.is_some()),
             (vec![4], false)
         );
-        assert!(reload.ask(5).is_some(), "at once again");
+        assert!(reload.ask(Trigger::Asked, 5).is_some(), "at once again");
+    }
+
+    #[test]
+    fn each_rollback_has_a_load_of_its_own_in_its_turn() {
+        let a = files(&[("a", 1)]);
+        let mut reload = Reload::new(a.clone());
+        let back = || Trigger::RollBack { by: "t".into() };
+        let is_back = |load: &Option<Trigger>| matches!(load, Some(Trigger::RollBack { .. }));
+        assert!(is_back(&reload.ask(back(), 1)));
+        for (trigger, waiting) in [
+            (back(), 2),
+            (Trigger::Asked, 3),
+            (Trigger::Asked, 4),
+            (back(), 5),
+        ] {
+            assert!(reload.ask(trigger, waiting).is_none());
+        }
+        let mut next = || {
+            let finished = reload.finished(a.clone(), true);
+            (
+                finished.waiting,
+                is_back(&finished.load),
+                finished.load.is_some(),
+            )
+        };
+        assert_eq!(next(), (vec![1], true, true));
+        assert_eq!(next(), (vec![2], false, true));
+        assert_eq!(next(), (vec![3, 4], true, true));
+        assert_eq!(next(), (vec![5], false, false));
     }
 
     #[test]
@@ -366,7 +413,7 @@ mod tests {
                 let _ = reload.look();
             }
             if second == 110 {
-                assert!(reload.ask(()).is_some());
+                assert!(reload.ask(Trigger::Asked, ()).is_some());
             }
             if second == 160 {
                 assert!(reload.finished(a.clone(), true).load.is_none());
@@ -384,7 +431,7 @@ mod tests {
         let _ = reload.look();
         assert!(reload.looked(b.clone(), at(0)).load.is_none());
         let _ = reload.look();
-        assert!(reload.ask(()).is_some());
+        assert!(reload.ask(Trigger::Asked, ()).is_some());
         let looked = reload.looked(b.clone(), at(1));
         assert!(looked.load.is_none(), "the load is under way");
         assert!(reload.finished(b, true).load.is_none());

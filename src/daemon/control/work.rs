@@ -2,6 +2,7 @@
 //! updates that have come while it was busy are carried out together; a load goes first.
 
 use crate::base::diag::Report;
+use crate::daemon::control::keeper::Keeper;
 use crate::daemon::load::Loaded;
 use crate::daemon::load::Loader;
 use crate::daemon::load::Trigger;
@@ -30,8 +31,8 @@ pub(super) enum Job<W> {
 /// What the loader has done, with the loader to be given back.
 #[derive(Debug)]
 pub(super) enum Done<W> {
-    /// A load.
-    Loaded(Box<Loader>, Box<Result<Loaded, Report>>),
+    /// A load, and what started it.
+    Loaded(Box<Loader>, Trigger, Box<Result<Loaded, Report>>),
     /// Updates, and who waits for each result.
     Updated(Box<Loader>, Box<Updated>, Vec<W>),
 }
@@ -76,11 +77,16 @@ impl<W> Work<W> {
 
 impl<W> Job<W> {
     /// Does it, while a plan is served; takes its time.
-    pub(super) fn run(self, served: &Plan) -> Done<W> {
+    pub(super) fn run(self, served: &Plan, keeper: &Keeper) -> Done<W> {
         match self {
             Self::Load(mut loader, trigger) => {
-                let result = loader.load(Some(served), &trigger);
-                Done::Loaded(loader, Box::new(result))
+                let result = match &trigger {
+                    Trigger::RollBack { by } => {
+                        loader.roll_back(served, by, |state_dir| keeper.before(state_dir))
+                    }
+                    _ => loader.load(Some(served), &trigger),
+                };
+                Done::Loaded(loader, trigger, Box::new(result))
             }
             Self::Update(mut loader, updates) => {
                 let (orders, waiting): (Vec<_>, _) = updates.into_iter().unzip();

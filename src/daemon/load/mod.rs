@@ -8,6 +8,7 @@
 mod databases;
 mod idle_rules;
 mod journal;
+pub mod kept;
 mod latency;
 mod origins;
 mod reader;
@@ -28,12 +29,9 @@ use crate::config::model::Config;
 use crate::config::model::Pools;
 use crate::config::model::Process;
 use crate::config::model::ZoneRef;
-use crate::config::safety::OnFaultyStart;
 use crate::daemon::files;
 use crate::daemon::files::FileSet;
-use crate::daemon::last_good;
-use crate::daemon::last_good::Copy;
-use crate::daemon::last_good::TakenFiles;
+use crate::daemon::kept::TakenFiles;
 use crate::daemon::load::databases::LoadedAtlas;
 use crate::daemon::load::latency::LoadedLatency;
 use crate::daemon::load::reader::Reader;
@@ -45,7 +43,9 @@ use crate::daemon::memory::memory_sys;
 use crate::engine::update::Order;
 use crate::fleet::nats::Role;
 use crate::health::monitor::QuorumScope;
+use crate::live;
 use crate::live::random;
+use crate::state::changes::Changes;
 use crate::state::correspondence::Correspondence;
 use crate::state::plan::Geography;
 use crate::state::plan::Plan;
@@ -66,6 +66,8 @@ pub struct Loader {
     count_shards: fn(&Process) -> usize,
     n_shards: Option<usize>,
     seen: FileSet,
+    /// What the latest accepted load was made from; empty if one of its files is not known.
+    taken: TakenFiles,
     /// `meridian.toml` as it was read last, also after a fault.
     process: Option<Process>,
     /// By path.
@@ -91,26 +93,14 @@ pub struct Loaded {
     pub plan: Plan,
     /// In how many shards the process counts.
     pub n_shards: usize,
-    /// What it was made from; empty for the last good copy.
-    pub files: TakenFiles,
+    /// What it was made from; `None` if one of the files is not known, and for a kept configuration.
+    pub files: Option<TakenFiles>,
+    /// What differs from the plan before; nothing for the first.
+    pub changes: Changes,
+    /// The kept configuration that it is, if it is served instead of the files on disk.
+    pub rolled_back: Option<live::RolledBack>,
     /// Warnings.
     pub report: Report,
-}
-
-/// What a server starts with.
-#[derive(Debug)]
-pub enum Start {
-    /// The operator's files.
-    Sound(Loaded),
-    /// The last good copy, as the files are at fault.
-    LastGood {
-        /// The load of the copy.
-        loaded: Loaded,
-        /// The copy.
-        copy: Copy,
-        /// The faults of the files.
-        faults: Report,
-    },
 }
 
 impl Loader {
@@ -121,6 +111,7 @@ impl Loader {
             count_shards,
             n_shards: None,
             seen: FileSet::default(),
+            taken: TakenFiles::new(),
             process: None,
             zones: HashMap::new(),
             newest_serials: HashMap::new(),
@@ -184,7 +175,11 @@ impl Loader {
         let (seen, taken) = reader.finish();
         self.seen = seen;
         match &mut result {
-            Ok(loaded) => loaded.files = taken,
+            Ok(loaded) => {
+                loaded.files = taken.after(&self.taken);
+                self.taken = loaded.files.clone().unwrap_or_default();
+                loaded.note_changes(before);
+            }
             // What was made of refused files can be several times as long as they are.
             Err(_) => memory_sys::return_free_pages(),
         }
@@ -194,40 +189,6 @@ impl Loader {
     /// Carries out dynamic updates of the zones that are served. What is done is on disk when this returns.
     pub fn update(&mut self, served: &Plan, orders: &[Order]) -> Updated {
         updates::update(&mut self.zones, served, orders)
-    }
-
-    /// The first load of a server. If it finds a fault, that of the last good copy, as `[safety]
-    /// on_faulty_start` asks for; the operator's files are those that are watched nevertheless.
-    ///
-    /// # Errors
-    /// Every fault of every file, and of the copy.
-    pub fn start(&mut self) -> Result<Start, Report> {
-        let mut faults = match self.load(None, &Trigger::Asked) {
-            Ok(loaded) => return Ok(Start::Sound(loaded)),
-            Err(faults) => faults,
-        };
-        let refuses = |process: &Process| process.safety.on_faulty_start == OnFaultyStart::Refuse;
-        let state_dir = settings::state_dir(&self.path, self.process.as_ref());
-        let copy = match state_dir.as_deref().and_then(last_good::latest) {
-            Some(copy) if !self.process.as_ref().is_some_and(refuses) => copy,
-            _ => return Err(faults),
-        };
-        match self.load_with(&mut Reader::of_copy(&copy.path), None) {
-            Ok(loaded) if refuses(&loaded.plan.config.process) => Err(faults),
-            Ok(loaded) => Ok(Start::LastGood {
-                loaded,
-                copy,
-                faults,
-            }),
-            Err(of_copy) => {
-                let n = of_copy.n_errors();
-                let first = of_copy.sorted().first().map(ToString::to_string);
-                let first = first.unwrap_or_default();
-                let message = format!("last good copy has {n} faults as well, the first: {first}");
-                faults.error(files::place(&copy.path), message);
-                Err(faults)
-            }
-        }
     }
 
     fn load_with(
@@ -356,9 +317,19 @@ impl Loader {
         Loaded {
             plan: Plan::compile(config, set, geography, n_shards, before),
             n_shards,
-            files: TakenFiles::new(),
+            files: None,
+            changes: Changes::default(),
+            rolled_back: None,
             report: Report::default(),
         }
+    }
+}
+
+impl Loaded {
+    /// Compares the plan with the one before.
+    fn note_changes(&mut self, before: Option<&Plan>) {
+        let changes = before.map(|before| Changes::between(before, &self.plan));
+        self.changes = changes.unwrap_or_default();
     }
 }
 

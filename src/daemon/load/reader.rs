@@ -1,9 +1,11 @@
 //! How one load reads: what it looks at, what it takes, and what it need not read again.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::base::diag::Report;
 use crate::base::fnv::fnv1a;
@@ -13,9 +15,9 @@ use crate::daemon::files::MAX_SETTINGS_LEN;
 use crate::daemon::files::ReadError;
 use crate::daemon::files::Reading;
 use crate::daemon::files::Stamp;
-use crate::daemon::last_good;
-use crate::daemon::last_good::Taken;
-use crate::daemon::last_good::TakenFiles;
+use crate::daemon::kept::Copy;
+use crate::daemon::kept::TakenFile;
+use crate::daemon::kept::TakenFiles;
 use crate::state::plan::Plan;
 
 /// What starts a load.
@@ -23,6 +25,11 @@ use crate::state::plan::Plan;
 pub enum Trigger {
     /// Somebody asks for it: every file is read, whatever its stamp says.
     Asked,
+    /// An operator asks for the configuration that was served before.
+    RollBack {
+        /// The name of the operator's token.
+        by: Arc<str>,
+    },
     /// Files have changed: the others are not read again.
     Changed {
         /// Those that somebody is still writing; they keep the content they had.
@@ -46,16 +53,41 @@ impl Source {
     }
 }
 
+/// Which content of a file a load took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// What a load before took.
+    Before,
+    /// What was read.
+    Read(TakenFile),
+}
+
+/// What one load took.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct AllTaken(BTreeMap<PathBuf, Taken>);
+
+impl AllTaken {
+    /// Which files the plan is made from, after a load that was made from others; `None` if one of them is not
+    /// known.
+    pub(super) fn after(self, before: &TakenFiles) -> Option<TakenFiles> {
+        let file = |(path, taken)| match taken {
+            Taken::Before => before.get(&path).cloned().map(|file| (path, file)),
+            Taken::Read(file) => Some((path, file)),
+        };
+        self.0.into_iter().map(file).collect()
+    }
+}
+
 /// The reader of one load.
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
     trigger: &'a Trigger,
     /// What is served, if anything is.
     before: Option<&'a Plan>,
-    /// The last good copy, if that is read instead of the files.
-    copy: Option<&'a Path>,
+    /// The kept configuration, if that is read instead of the files.
+    copy: Option<&'a Copy>,
     seen: FileSet,
-    taken: TakenFiles,
+    taken: AllTaken,
     /// Of the content of each file that was read.
     hashes: HashMap<PathBuf, u64>,
 }
@@ -67,13 +99,13 @@ impl<'a> Reader<'a> {
             before,
             copy: None,
             seen: FileSet::default(),
-            taken: TakenFiles::new(),
+            taken: AllTaken::default(),
             hashes: HashMap::new(),
         }
     }
 
-    /// A reader of the last good copy of the files.
-    pub(super) fn of_copy(copy: &'a Path) -> Self {
+    /// A reader of a kept configuration.
+    pub(super) fn of_copy(copy: &'a Copy) -> Self {
         Self {
             copy: Some(copy),
             ..Self::new(&Trigger::Asked, None)
@@ -81,7 +113,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Everything that was looked at, and what of it was taken.
-    pub(super) fn finish(self) -> (FileSet, TakenFiles) {
+    pub(super) fn finish(self) -> (FileSet, AllTaken) {
         (self.seen, self.taken)
     }
 
@@ -150,8 +182,11 @@ impl<'a> Reader<'a> {
     /// If that cannot be done.
     pub(super) fn list(&mut self, folder: &Path) -> std::io::Result<files::Listing> {
         self.seen.note_folder(folder);
-        let mut listing = files::list(&self.locate(folder))?;
-        for path in listing.zones.iter_mut().chain(&mut listing.others) {
+        let Some(copy) = self.copy else {
+            return files::list(folder);
+        };
+        let mut listing = copy.list(folder);
+        for path in &mut listing.zones {
             *path = folder.join(path.file_name().unwrap_or_default());
         }
         Ok(listing)
@@ -206,7 +241,7 @@ impl<'a> Reader<'a> {
 
     /// Notes that the content that a file had before is used on.
     pub(super) fn keep(&mut self, path: &Path) {
-        self.taken.insert(path.to_owned(), Taken::Before);
+        self.taken.0.insert(path.to_owned(), Taken::Before);
     }
 
     /// Notes when a file is to be read again though it has not changed, in seconds since 1970.
@@ -225,27 +260,33 @@ impl<'a> Reader<'a> {
     }
 
     fn is_asked(&self) -> bool {
-        matches!(self.trigger, Trigger::Asked)
+        !matches!(self.trigger, Trigger::Changed { .. })
     }
 
     /// Whether somebody is writing a file.
     pub(super) fn is_moving(&self, path: &Path) -> bool {
         match self.trigger {
-            Trigger::Asked => false,
+            Trigger::Asked | Trigger::RollBack { .. } => false,
             Trigger::Changed { moving } => moving.contains(path),
         }
     }
 
     fn note(&mut self, source: &Source) {
         self.seen.note(&source.path, source.stamp);
-        let taken = source.stamp.map_or(Taken::Before, Taken::Read);
-        self.taken.insert(source.path.clone(), taken);
+        let taken = match source.stamp {
+            Some(stamp) => Taken::Read(TakenFile {
+                stamp,
+                at: self.locate(&source.path),
+            }),
+            None => Taken::Before,
+        };
+        self.taken.0.insert(source.path.clone(), taken);
     }
 
     /// Where a file is read.
     fn locate(&self, path: &Path) -> PathBuf {
         match self.copy {
-            Some(copy) => last_good::mirrored(copy, path),
+            Some(copy) => copy.locate(path),
             None => path.to_owned(),
         }
     }
@@ -328,6 +369,6 @@ mod tests {
         assert!(report.to_string().contains("is being written"), "{report}");
         let (seen, taken) = reader.finish();
         assert_ne!(seen.now(), seen, "it is taken up when it holds still");
-        assert_eq!(taken, TakenFiles::from([(path, Taken::Before)]));
+        assert_eq!(taken.after(&TakenFiles::new()), None, "nothing was before");
     }
 }

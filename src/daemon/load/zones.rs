@@ -19,7 +19,7 @@ use crate::daemon::files;
 use crate::daemon::files::Listing;
 use crate::daemon::files::MAX_DATA_LEN;
 use crate::daemon::files::ReadError;
-use crate::daemon::last_good;
+use crate::daemon::kept::Store;
 use crate::daemon::load::journal;
 use crate::daemon::load::journal::ZoneJournal;
 use crate::daemon::load::origins;
@@ -319,8 +319,8 @@ impl Before<'_> {
         if let Some(known) = self.of(path, apex, owners) {
             return Some(known.clone());
         }
-        let copy = last_good::latest(self.state_dir?)?;
-        let mut reader = Reader::of_copy(&copy.path);
+        let copy = Store::of(self.state_dir?).current()?;
+        let mut reader = Reader::of_copy(&copy);
         let mut warnings = Report::default();
         let of = Definition {
             path,
