@@ -17,6 +17,11 @@
 //! moves by `guests × (t / L - 1)`, which treats all load as that of guests and so never steps over `t`, but down by half
 //! a full step at least, so that own clients do not wait long for their turn, and up by a quarter, so that it can begin.
 //!
+//! **Quantisation.** Clients move by the prefix, and those of one step may bring much more load than their number: the
+//! actuator is quantised, and a dead band narrower than its step makes a limit cycle. So the width of the band follows the
+//! step that is seen: where a step up takes the load from `L` to `L'` above the mark, the band reaches `L' - L + h / 2` below
+//! the mark from then on, at least `h` and at most `2 h`. Below it the same step fits under the mark, and is taken again.
+//!
 //! **Bounds**, with one step of at most `s = 10 %`, demand `D` of own clients in units of capacity, and a load that
 //! follows the share within an interval but for noise:
 //!
@@ -31,10 +36,11 @@
 //!   step or noise beyond `h / 2` puts there: after a step of the controller itself `L >= t - noise`. Above the mark
 //!   is what demand adds within an interval, and what rivals pass on: `s × D` of each in one interval.
 //! - *No oscillation.* A step comes to rest in the band, which is `h` wide: with noise below `h / 2` there is no step
-//!   from there. With a remainder of `1 - a` that follows late, the error obeys `z² - a z + (1 - a) = 0` at worst,
+//!   from there. A step up that brings up to `3 h / 2` of load at once may not: it is taken back, and not repeated until
+//!   demand has fallen by what is over. With a remainder of `1 - a` that follows late, the error obeys `z² - a z + (1 - a) = 0` at worst,
 //!   whose roots have the modulus `sqrt(1 - a) < 1`.
 //! - *Work conservation.* While `L < m - h`, `own` grows by `s` or to `t`: a pool refuses own clients below
-//!   `m - h` for at most 10 intervals.
+//!   `m - h` for at most 10 intervals; below `m - 2 h` where its last step up was taken back.
 //! - *Total overload.* Every pool above its mark refuses guests, so `R = 1` and all clients are back at their nearest
 //!   pool, as if there were no marks ([`PoolSpill::is_full`]).
 //!
@@ -53,6 +59,9 @@ const STEP: f64 = 0.1;
 
 /// The width of the band below the mark in which nothing moves, by the mark.
 const HYSTERESIS: f64 = 0.1;
+
+/// How wide the band becomes at most where a step up has proved too much, in hystereses.
+const WIDEST: f64 = 2.0;
 
 /// The least share of its own clients that a pool takes.
 pub const LEAST_OWN: f64 = 0.05;
@@ -107,6 +116,10 @@ pub struct PoolSpill {
     /// Whether it is above its mark and no pool takes what it would pass on.
     pub is_full: bool,
     samples: Vec<f64>,
+    /// The load before the last step, if that was up.
+    raised_from: Option<f64>,
+    /// By how much the last step up raised the load, if that proved too much.
+    jump: f64,
     /// Intervals without a load.
     n_unknown: u32,
 }
@@ -217,6 +230,11 @@ impl Spill {
             } else {
                 0
             };
+            if let Some(load) = load.filter(|load| *load > mark)
+                && let Some(from) = known.raised_from.take()
+            {
+                known.jump = load - from;
+            }
             let rivals = pool.rivals.iter().filter(|rival| **rival != at);
             let come_back: f64 = rivals.map(|rival| 1.0 - shares[*rival].1).product();
             let by_others = all_refused - (1.0 - shares[at].0);
@@ -228,7 +246,7 @@ impl Spill {
                 has_guests: by_others > NOTHING,
             };
             moves[at] = match load {
-                Some(load) => situation.by_load(load.max(NOTHING), mark),
+                Some(load) => situation.by_load(load.max(NOTHING), mark, known.band(mark)),
                 None if known.n_unknown > HOLD => situation.towards_whole(),
                 None => Move::default(),
             };
@@ -252,6 +270,9 @@ impl Spill {
         let guest_scale = if has_refused { scale } else { 1.0 };
         for (pool, by) in pools.iter().zip(moves) {
             if let Some(known) = self.pools.get_mut(&pool.name) {
+                if by.own > 0.0 || by.guests > 0.0 {
+                    (known.raised_from, known.jump) = (known.load, 0.0);
+                }
                 let before = known.shares.own.ratio();
                 let own = (before + by.own * scale).max(LEAST_OWN.min(before));
                 let guests = known.shares.guests.ratio() + by.guests * guest_scale;
@@ -261,6 +282,14 @@ impl Spill {
                 };
             }
         }
+    }
+}
+
+impl PoolSpill {
+    /// How far below the mark nothing moves.
+    fn band(&self, mark: f64) -> f64 {
+        let hysteresis = mark * HYSTERESIS;
+        (self.jump + hysteresis / 2.0).clamp(hysteresis, hysteresis * WIDEST)
     }
 }
 
@@ -277,9 +306,8 @@ struct Situation {
 }
 
 impl Situation {
-    fn by_load(&self, load: f64, mark: f64) -> Move {
-        let hysteresis = mark * HYSTERESIS;
-        let error = (mark - hysteresis / 2.0) / load - 1.0;
+    fn by_load(&self, load: f64, mark: f64, band: f64) -> Move {
+        let error = mark * (1.0 - HYSTERESIS / 2.0) / load - 1.0;
         if load > mark {
             if self.guests > 0.0 && self.has_guests {
                 return self.move_guests(error);
@@ -289,7 +317,7 @@ impl Situation {
                 guests: -self.guests,
             };
         }
-        match load < mark - hysteresis {
+        match load < mark - band {
             true if self.own < 1.0 => Move {
                 own: self.move_own(error),
                 guests: 0.0,

@@ -64,7 +64,7 @@ fn calm(mut random: Random) -> World {
 fn ensure_small_moves(world: &World) -> Result<(), String> {
     for moved in &world.moves {
         let most = moved.clients.iter().copied().fold(0.0, f64::max);
-        ensure(most <= 0.1 + GRAIN / 2.0, || {
+        ensure(most <= 0.1 + 1e-3, || {
             format!("{most} of a pool's clients moved: {moved:?}")
         })?;
     }
@@ -95,7 +95,7 @@ fn nothing_moves_while_every_nearest_pool_has_room() {
             world
                 .moves
                 .iter()
-                .all(|m| m.clients.iter().all(|c| *c == 0.0)),
+                .all(|m| m.clients.iter().all(|c| *c < 1e-9)),
             || format!("{:?}", world.moves),
         )
     });
@@ -129,6 +129,28 @@ fn an_overloaded_pool_settles_at_its_mark_and_stays() {
             format!("oscillates: {:?}", world.moves)
         })?;
         ensure_small_moves(&world)
+    });
+}
+
+#[test]
+fn a_prefix_that_is_heavier_than_the_band_does_not_go_to_and_fro() {
+    check(|mut random| {
+        let demand = random.within(1.0, 1.5);
+        let mut world = calm(random);
+        for rival in &mut world.sites[1..] {
+            rival.mark = None;
+        }
+        world.sites[0].demand = demand;
+        world.run(2 * SETTLING);
+        // Too much with the prefix, and too little without.
+        world.make_heavy(0, BAND * 1.1);
+        world.sites[0].demand *= (MARK + BAND * 0.05) / world.targets()[0];
+        world.run(2 * SETTLING);
+        let n = world.moves.len();
+        world.run(40 * INTERVAL);
+        ensure(world.moves.len() - n <= 4, || {
+            format!("moves go on: {:?}", &world.moves[n..])
+        })
     });
 }
 
@@ -238,6 +260,8 @@ fn the_load_of_the_day_goes_round_the_world() {
         let mut world = calm(random);
         let day = 200 * INTERVAL;
         let mut idle = [0_u64; 9];
+        // The two rivals of a region may each pass on a step before the pool is seen to be full.
+        let most = MARK + 2.0 * 0.1 * peak + GRAIN;
         for second in 0..2 * day {
             for (at, site) in world.sites.iter_mut().enumerate() {
                 let hour = second as f64 / day as f64 + phase + (at / 3) as f64 / 3.0;
@@ -249,11 +273,9 @@ fn the_load_of_the_day_goes_round_the_world() {
                 continue;
             }
             for (at, load) in world.loads().into_iter().enumerate() {
-                ensure(load <= MARK + BAND + GRAIN, || {
-                    format!("{load} at {at}, {second} s")
-                })?;
+                ensure(load <= most, || format!("{load} at {at}, {second} s"))?;
                 let has_room =
-                    load < MARK - BAND - GRAIN / 2.0 && world.shares(at).own.ratio() < 1.0;
+                    load < MARK - 2.0 * BAND - GRAIN / 2.0 && world.shares(at).own.ratio() < 1.0;
                 idle[at] = if has_room { idle[at] + 1 } else { 0 };
                 ensure(idle[at] <= SETTLING, || {
                     format!("{at} refuses and has room, {second} s")

@@ -1,5 +1,6 @@
 //! Pools, client prefixes and resolvers in simulated time, closed over the real controller and the real choice.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use meridian::base::ix::PoolIx;
@@ -14,6 +15,7 @@ use meridian::steer::choose;
 use meridian::steer::rendezvous::ClientKey;
 use meridian::steer::rendezvous::name_hash;
 use meridian::steer::rendezvous::pick;
+use meridian::steer::rendezvous::score;
 use meridian::steer::spill::Pool;
 use meridian::steer::spill::Spill;
 use meridian::steer::spill::Timing;
@@ -39,6 +41,9 @@ pub(crate) enum Says {
     Anything,
     Nothing,
 }
+
+/// The pools of a rank list with their hashes and weights.
+type Choices = Vec<(u64, u32, usize)>;
 
 /// A pool of the simulation; its capacity is 1.
 #[derive(Clone, Debug)]
@@ -69,7 +74,7 @@ struct Prefix {
 /// A share that moved.
 #[derive(Clone, Debug)]
 pub(crate) struct Moved {
-    /// By pool: the share of its own clients, by demand, that are answered otherwise from now on.
+    /// By pool: the share of its own clients that are answered otherwise from now on, if there were very many.
     pub(crate) clients: Vec<f64>,
     pub(crate) shares: Vec<Admission>,
 }
@@ -84,7 +89,8 @@ pub(crate) struct World {
     prefixes: Vec<Prefix>,
     random: Random,
     lists: Vec<RankList>,
-    choices: Vec<Vec<(u64, u32, usize)>>,
+    /// By home.
+    choices: Vec<Choices>,
     is_outdated: bool,
 }
 
@@ -132,6 +138,28 @@ impl World {
             prefixes,
             random,
         }
+    }
+
+    /// Lets the prefix that would leave a pool next bring so much load beside what the pool has.
+    pub(crate) fn make_heavy(&mut self, home: usize, load: f64) {
+        self.choose();
+        let margin = |prefix: &&mut Prefix| {
+            let of_all = self.choices[home]
+                .iter()
+                .map(|(hash, weight, at)| (score(prefix.key, *hash, *weight), *at));
+            let (own, others): (Vec<_>, Vec<_>) = of_all.partition(|(_, at)| *at == home);
+            let best = |scores: &[(f64, usize)]| {
+                scores.iter().map(|(score, _)| *score).fold(0.0, f64::max)
+            };
+            best(&own) / best(&others)
+        };
+        let own = self
+            .prefixes
+            .iter_mut()
+            .filter(|prefix| prefix.home == home);
+        let at_home = own.filter(|prefix| margin(prefix) > 1.0);
+        let next = at_home.min_by(|a, b| margin(a).total_cmp(&margin(b)));
+        next.expect("the pool has clients").part += load / self.sites[home].demand;
     }
 
     /// Fences the clients of a pool: they have no other.
@@ -215,7 +243,7 @@ impl World {
     }
 
     fn moved(&mut self, before: &Spill) {
-        let then: Vec<usize> = self.prefixes.iter().map(|p| self.target(p)).collect();
+        let then = self.choices.clone();
         self.is_outdated = true;
         let n = self.sites.len();
         let has_moved = (0..n).any(|at| {
@@ -223,15 +251,10 @@ impl World {
             shares.unwrap_or(Admission::ALL) != self.shares(at)
         });
         self.choose();
-        let mut clients = vec![0.0; n];
-        for (prefix, then) in self.prefixes.iter().zip(then) {
-            if self.target(prefix) != then {
-                clients[prefix.home] += prefix.part;
-            }
-        }
         if has_moved {
+            let clients = then.iter().zip(&self.choices);
             self.moves.push(Moved {
-                clients,
+                clients: clients.map(|(then, now)| moved_share(then, now)).collect(),
                 shares: (0..n).map(|at| self.shares(at)).collect(),
             });
         }
@@ -320,6 +343,29 @@ fn site(random: &mut Random, at: usize, mark: f64) -> Site {
         position: (region * 100.0 + random.unit() * 10.0, random.unit() * 10.0),
         seen: None,
     }
+}
+
+/// The share of very many clients that change their pool with the weights. A client's scores are `w / e` with the same
+/// exponential variables `e` before and after, so that it is at a pool both times with a chance of
+/// `1 / sum(max(w_j / w_i, w'_j / w'_i))`.
+fn moved_share(then: &Choices, now: &Choices) -> f64 {
+    let weight = |choices: &Choices, at: usize| {
+        let found = choices.iter().find(|(_, _, pool)| *pool == at);
+        found.map_or(0.0, |(_, weight, _)| f64::from(*weight))
+    };
+    let pools: BTreeSet<usize> = then.iter().chain(now).map(|(_, _, at)| *at).collect();
+    let weights: Vec<(f64, f64)> = pools
+        .iter()
+        .map(|at| (weight(then, *at), weight(now, *at)))
+        .collect();
+    let stays = |(before, after): &(f64, f64)| {
+        let relative = weights.iter().map(|(b, a)| (b / before).max(a / after));
+        1.0 / relative.sum::<f64>()
+    };
+    let have_both = weights
+        .iter()
+        .filter(|(before, after)| *before > 0.0 && *after > 0.0);
+    1.0 - have_both.map(stays).sum::<f64>()
 }
 
 /// All pools by their distance from one.
