@@ -47,9 +47,10 @@ pub struct Spills {
 impl Spills {
     /// Goes on after a restart, with the shares of then.
     pub fn resume(shares: PoolShares) -> Self {
-        let mut spills = Self::default();
-        spills.controller.adopt(shares);
-        spills
+        Self {
+            controller: Spill::resume(shares),
+            ..Self::default()
+        }
     }
 
     /// The shares that are not whole, to go on with after a restart.
@@ -67,29 +68,17 @@ impl Spills {
             .collect()
     }
 
-    /// Takes over the shares of another machine; returns whether any is another.
-    pub fn adopt(&mut self, shares: PoolShares) -> bool {
-        let is_marked = |name: &str| {
-            self.pools
-                .iter()
-                .any(|p| *p.name == *name && p.mark.is_some())
-        };
-        let shares = shares.into_iter().filter(|(name, _)| is_marked(name));
-        let shares: PoolShares = shares.collect();
-        self.controller.adopt(shares)
-    }
-
     /// From a move of shares to the next.
     pub fn interval(&self) -> Duration {
         self.timing.interval
     }
 
-    /// Takes the loads of now, each by the weights of a pool's endpoints; returns whether a snapshot is due. Who
-    /// does not lead moves no shares.
+    /// Takes the loads of now, each by the weights of a pool's endpoints, and the shares of the machine that leads, if
+    /// that is another; returns whether a snapshot is due.
     pub fn advance(
         &mut self,
         load_of: impl Fn(&str, &dyn Fn(IpAddr) -> u32) -> Option<Load>,
-        is_leading: bool,
+        leader: Option<&PoolShares>,
         now: Duration,
     ) -> bool {
         if self.pools.is_empty() {
@@ -107,7 +96,7 @@ impl Spills {
         let loads: Vec<Option<f64>> = self.pools.iter().zip(&self.endpoints).map(load).collect();
         let timing = self.timing;
         self.controller
-            .advance(&self.pools, &loads, timing, is_leading, now)
+            .advance(&self.pools, &loads, timing, leader.map(Vec::as_slice), now)
     }
 
     /// Follows a plan's pools as they are now. Returns what limits the pools' shares, beside their ramps; empty if nothing does.

@@ -44,6 +44,11 @@
 //! - *Total overload.* Every pool above its mark refuses guests, so `R = 1` and all clients are back at their nearest
 //!   pool, as if there were no marks ([`PoolSpill::is_full`]).
 //!
+//! **Leader.** Machines that hear one another go by the shares of one of them. They take its steps over as it makes them,
+//! since each is within the bounds; where theirs are further away, after a partition or under another leader, they
+//! move there by steps of the same size, one per interval. So nobody's shares ever move by more than that, whoever
+//! leads. One that has just started and has not moved yet takes the leader's shares as they are.
+//!
 //! A pool without a load keeps its shares for [`HOLD`] intervals, then moves back to whole by half a step per interval:
 //! what is not measured is not steered, but old evidence is better than none for a while. A pool that does not serve
 //! keeps its shares. `own` never falls below [`LEAST_OWN`], so that a pool that always says "full" is still seen.
@@ -130,25 +135,31 @@ pub struct Spill {
     pools: BTreeMap<Box<str>, PoolSpill>,
     /// When shares last could move.
     since: Duration,
+    /// When they last did; `None`: an interval has not passed since the start.
+    moved: Option<Duration>,
 }
 
 /// What a step does to a pool.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, PartialEq)]
 struct Move {
     own: f64,
     guests: f64,
 }
 
 impl Spill {
-    /// Goes on from shares that were saved, or that another machine has.
-    pub fn adopt(&mut self, shares: impl IntoIterator<Item = (Box<str>, Admission)>) -> bool {
-        let mut has_changed = false;
-        for (name, shares) in shares {
-            let pool = self.pools.entry(name).or_default();
-            has_changed |= pool.shares != shares;
-            pool.shares = shares;
+    /// Goes on from shares that were saved.
+    pub fn resume(shares: impl IntoIterator<Item = (Box<str>, Admission)>) -> Self {
+        let known = |(name, shares)| {
+            let pool = PoolSpill {
+                shares,
+                ..PoolSpill::default()
+            };
+            (name, pool)
+        };
+        Self {
+            pools: shares.into_iter().map(known).collect(),
+            ..Self::default()
         }
-        has_changed
     }
 
     /// What is known of a pool.
@@ -161,40 +172,71 @@ impl Spill {
         self.pools.iter().map(|(name, pool)| (&**name, pool))
     }
 
-    /// Takes the loads of now, in the order of the pools; returns whether any share or its explanation has
-    /// changed. To be called about every second. Who does not lead only samples: shares come by [`Spill::adopt`].
+    /// Takes the loads of now, in the order of the pools, and the shares of the machine that leads, if that is another;
+    /// returns whether any share or its explanation has changed. To be called about every second.
     pub fn advance(
         &mut self,
         pools: &[Pool],
         loads: &[Option<f64>],
         timing: Timing,
-        is_leading: bool,
+        leader: Option<&[(Box<str>, Admission)]>,
         now: Duration,
     ) -> bool {
         let marked = |name: &str| pools.iter().any(|p| *p.name == *name && p.mark.is_some());
         self.pools.retain(|name, _| marked(name));
+        for pool in pools.iter().filter(|pool| pool.mark.is_some()) {
+            self.pools.entry(pool.name.clone()).or_default();
+        }
         let age = now.saturating_sub(self.since);
         if age >= timing.settle {
             for (pool, load) in pools.iter().zip(loads) {
-                if pool.mark.is_some() {
-                    let known = self.pools.entry(pool.name.clone()).or_default();
+                if let Some(known) = self.pools.get_mut(&pool.name) {
                     known.samples.extend(*load);
                 }
             }
         }
-        if age < timing.interval {
+        let is_over = age >= timing.interval;
+        let may_move = self
+            .moved
+            .is_none_or(|moved| now.saturating_sub(moved) >= timing.interval);
+        let ahead = leader.map(|shares| self.towards(pools, shares));
+        let is_behind = |moves: &Vec<Move>| moves.iter().any(|by| *by != Move::default());
+        if !is_over && !(may_move && ahead.as_ref().is_some_and(is_behind)) {
             return false;
         }
-        self.since = now;
         let before = self.clone();
-        let moves = self.decide(pools);
-        if is_leading {
-            self.apply(pools, &moves);
+        self.since = now;
+        let mut moves = Vec::new();
+        if age >= timing.settle {
+            moves = self.decide(pools);
+        }
+        let is_new = self.moved.is_none() && leader.is_some();
+        moves = ahead.unwrap_or(moves);
+        let most = if is_new { f64::INFINITY } else { STEP };
+        if may_move && is_behind(&moves) {
+            self.apply(pools, &moves, most);
+            self.moved = Some(now);
+        } else if is_over {
+            self.moved = self.moved.or(Some(Duration::ZERO));
         }
         let mut pairs = self.pools.iter().zip(&before.pools);
         pairs.any(|((_, now), (_, then))| {
             now.shares != then.shares || now.is_full != then.is_full || now.load != then.load
         })
+    }
+
+    /// How every pool is to move to the shares of the machine that leads.
+    fn towards(&self, pools: &[Pool], leader: &[(Box<str>, Admission)]) -> Vec<Move> {
+        let of_leader = |name: &str| leader.iter().find(|(other, _)| **other == *name);
+        let moves = pools.iter().map(|pool| {
+            let known = self.pools.get(&pool.name)?;
+            let (_, to) = of_leader(&pool.name)?;
+            Some(Move {
+                own: to.own.ratio() - known.shares.own.ratio(),
+                guests: to.guests.ratio() - known.shares.guests.ratio(),
+            })
+        });
+        moves.map(Option::unwrap_or_default).collect()
     }
 
     /// The shares of a pool: all, without a mark.
@@ -255,8 +297,8 @@ impl Spill {
         moves
     }
 
-    /// Moves the shares, by less where more than a step of a pool's clients would move.
-    fn apply(&mut self, pools: &[Pool], moves: &[Move]) {
+    /// Moves the shares, by less where that is more than so many of a pool's clients.
+    fn apply(&mut self, pools: &[Pool], moves: &[Move], limit: f64) {
         let moved = |(pool, own): (&Pool, f64)| {
             let rivals = pool.rivals.iter();
             let guests: f64 = rivals.map(|rival| moves[*rival].guests.abs()).sum();
@@ -264,7 +306,7 @@ impl Spill {
         };
         let own = moves.iter().map(|m| m.own);
         let most = pools.iter().zip(own).map(moved).fold(0.0, f64::max);
-        let scale = (STEP / most.max(STEP)).min(1.0);
+        let scale = if most > limit { limit / most } else { 1.0 };
         let has_refused = pools.iter().any(|pool| self.shares(pool).0 < 1.0 - NOTHING);
         // Nobody is a guest anywhere: what guests would find moves nobody.
         let guest_scale = if has_refused { scale } else { 1.0 };

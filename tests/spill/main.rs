@@ -3,11 +3,13 @@
 
 #![expect(clippy::panic, reason = "a failed test shows its seed")]
 
+mod fleet;
 #[path = "../support/random.rs"]
 #[expect(dead_code, reason = "nothing is picked from a list")]
 mod random;
 mod world;
 
+use crate::fleet::Fleet;
 use crate::random::Random;
 use crate::world::INTERVAL;
 use crate::world::Says;
@@ -378,5 +380,41 @@ fn fenced_clients_stay() {
         world.run(2 * SETTLING);
         let load = world.targets()[0];
         ensure(load >= 1.3 - 1e-9, || format!("{load}"))
+    });
+}
+
+/// Machines come and go, and hear different loads while they are apart.
+#[test]
+fn machines_of_a_fleet_agree_on_shares_and_never_jump() {
+    check(|mut random| {
+        let mut fleet = Fleet::new(&mut random);
+        for _ in 0..20 {
+            for machine in &mut fleet.machines {
+                machine.is_connected = random.percent(80);
+                machine.side = random.between(0, 2);
+            }
+            for load in fleet.loads.iter_mut().flatten() {
+                *load = random.within(0.3, 1.5);
+            }
+            for _ in 0..random.between(1, 8 * INTERVAL) {
+                fleet.step();
+            }
+        }
+        for machine in &mut fleet.machines {
+            (machine.is_connected, machine.side) = (true, 0);
+        }
+        // In the band: the leader moves nothing, and the others come to it from wherever they are.
+        fleet.loads[0] = [0.76; 3];
+        for _ in 0..60 * INTERVAL {
+            fleet.step();
+        }
+        let shares: Vec<_> = fleet.machines.iter().map(|m| m.shares()).collect();
+        ensure(shares.windows(2).all(|pair| pair[0] == pair[1]), || {
+            format!("they differ: {shares:?}")
+        })?;
+        let most = fleet.most_moved();
+        ensure(most <= 0.1 + 1e-3, || {
+            format!("{most} of a pool's clients moved within an interval")
+        })
     });
 }

@@ -220,7 +220,7 @@ impl World {
         let gap = Duration::from_secs(GAP);
         let timing = Timing::new(Duration::from_secs(TTL), gap);
         let now = Duration::from_secs(self.now);
-        if self.spill.advance(&pools, &loads, timing, true, now) {
+        if self.spill.advance(&pools, &loads, timing, None, now) {
             self.moved(&before);
         }
     }

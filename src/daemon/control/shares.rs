@@ -16,14 +16,12 @@ impl Evidence {
     /// Goes on with the shares of pools that go by their load: by the loads of all vantages, or as the machine of
     /// the fleet that leads has them.
     pub(super) fn spill(&mut self, now: Moment, effects: &mut Effects) {
-        let led = self.fleet.as_ref().and_then(|member| member.led(now));
-        let is_leading = led.is_none();
-        let mut has_changed = led.is_some_and(|shares| self.spills.adopt(shares));
+        let leader = self.fleet.as_ref().and_then(|member| member.led(now));
         let health_table = self.health_table.read();
         let load = |pool: &str, weight_of: &dyn Fn(IpAddr) -> u32| {
             health_table.pool_load(pool, weight_of, now)
         };
-        has_changed |= self.spills.advance(load, is_leading, now.elapsed);
+        let has_changed = self.spills.advance(load, leader.as_ref(), now.elapsed);
         drop(health_table);
         if has_changed {
             effects.publish = Urgency::Now;
