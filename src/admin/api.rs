@@ -12,7 +12,6 @@ use axum::extract::Request;
 use axum::extract::State;
 use axum::extract::rejection::QueryRejection;
 use axum::http::HeaderMap;
-use axum::http::HeaderName;
 use axum::http::StatusCode;
 use axum::http::header;
 use axum::middleware::Next;
@@ -22,12 +21,10 @@ use axum::response::Response;
 use axum::routing::get;
 use axum::routing::post;
 use axum::routing::put;
-use serde::Deserialize;
 
-use crate::admin::details;
+use crate::admin::drain;
 use crate::admin::endpoints;
-use crate::admin::explanation;
-use crate::admin::explanation::Explanation;
+use crate::admin::explain;
 use crate::admin::failure::Failure;
 use crate::admin::hosts;
 use crate::admin::json::status;
@@ -35,6 +32,7 @@ use crate::admin::metrics;
 use crate::admin::overrides;
 use crate::admin::page;
 use crate::admin::page::assets;
+use crate::admin::page::events::MAX_EVENTS;
 use crate::admin::page::view::Choice;
 use crate::admin::page::view::View;
 use crate::admin::readiness::waiting_for;
@@ -47,8 +45,6 @@ use crate::admin::site::Site;
 use crate::admin::webhook;
 use crate::base::diag::Severity;
 use crate::config::rights::Change;
-use crate::engine::explain::explain;
-use crate::engine::question::Question;
 use crate::live::request;
 
 /// All routes; requests must carry a [`Client`].
@@ -57,11 +53,13 @@ pub fn router(site: Site) -> Router {
     Router::new()
         .route("/", get(front))
         .route("/assets/{name}", get(assets::get))
+        .route("/drain", get(drain::show).post(drain::change))
+        .route("/explain", get(explain::page))
         .route("/healthz", get(healthz))
         .route("/_ready", get(ready))
         .route("/metrics", get(scrape))
         .route("/api/v1/status", get(show_status))
-        .route("/api/v1/explain", get(explain_query))
+        .route("/api/v1/explain", get(explain::json))
         .route(
             "/api/v1/overrides/{pool}",
             put(overrides::set).delete(overrides::clear),
@@ -118,13 +116,24 @@ async fn front(
     let key = format!("{choice:?}");
     let viewed = Arc::clone(&shared);
     let text = page.get(&key, move || page::html(&view(&viewed, choice)));
-    Ok((PAGE_HEADERS, text.await).into_response())
+    match text.await {
+        text if text.is_empty() => Err(Failure::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many readers of this page are slow, or the server is stopping",
+        )),
+        text => Ok((page::HEADERS, text).into_response()),
+    }
 }
 
 /// What the page shows now.
 fn view(shared: &Shared, choice: Choice) -> View {
     let live = &shared.site.live;
+    let snapshot = live.snapshots.current();
+    let mut events = live.events.since(0);
+    events.drain(..events.len().saturating_sub(MAX_EVENTS));
     View {
+        coverage: shared.coverage_of(&snapshot, &choice.name),
+        events,
         status: status(live),
         rates: shared.rate_meter.rates(live),
         choice,
@@ -156,44 +165,6 @@ async fn show_status(State(shared): State<Arc<Shared>>, _: NoParameters) -> Resp
         serde_json::to_vec(&status(&live)).unwrap_or_default()
     });
     (headers, text.await).into_response()
-}
-
-/// The parameters of `/api/v1/explain`; an empty one counts as left out.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct ExplainQuery {
-    name: String,
-    r#type: String,
-    client: String,
-}
-
-async fn explain_query(
-    State(shared): State<Arc<Shared>>,
-    Extension(client): Extension<Client>,
-    query: Result<Query<ExplainQuery>, QueryRejection>,
-) -> Result<Json<Explanation>, Failure> {
-    let Query(query) = query.map_err(|rejection| Failure::bad(rejection.body_text()))?;
-    if query.name.is_empty() {
-        return Err(Failure::bad(
-            "`name` is missing, expected `?name=app.example.com`",
-        ));
-    }
-    let given = |text: &'_ str| (!text.is_empty()).then(|| text.to_owned());
-    let (qtype, asker) = (given(&query.r#type), given(&query.client));
-    let (qtype, asker) = (qtype.as_deref(), asker.as_deref());
-    let question = Question::parse(&query.name, qtype, asker, client.address)
-        .map_err(|error| Failure::bad(error.to_string()))?;
-    let live = &shared.site.live;
-    let snapshot = live.snapshots.current();
-    let details = |pool, family| details::of(live, &snapshot, pool, family);
-    let explanation = explain(&snapshot, question, &details);
-    let mut explanation = explanation::explanation(&explanation, &snapshot);
-    for candidate in &mut explanation.candidates {
-        if let Some(planned) = details::planned(live, &candidate.pool) {
-            candidate.reason = format!("{}; {planned}", candidate.reason);
-        }
-    }
-    Ok(Json(explanation))
 }
 
 async fn reload(
@@ -229,15 +200,3 @@ async fn roll_back(
         }
     }
 }
-
-/// The headers of all pages for people.
-const PAGE_HEADERS: [(HeaderName, &str); 5] = [
-    (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-    (
-        header::CONTENT_SECURITY_POLICY,
-        page::CONTENT_SECURITY_POLICY,
-    ),
-    (header::CACHE_CONTROL, "no-store"),
-    (header::REFERRER_POLICY, "same-origin"),
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-];

@@ -191,6 +191,14 @@ pub fn authenticate(
     headers: &HeaderMap,
     schemes: Schemes,
 ) -> Result<Holder, Denied> {
+    holder(access, presented(headers, schemes).as_deref())
+}
+
+/// Finds out who brings a token.
+///
+/// # Errors
+/// If there is none, or none that is taken.
+pub fn holder(access: &Access, presented: Option<&[u8]>) -> Result<Holder, Denied> {
     let Access(grants) = access;
     if grants.is_empty() {
         return Err(Denied::NotConfigured);
@@ -198,12 +206,12 @@ pub fn authenticate(
     if grants.iter().all(|grant| grant.token.is_none()) {
         return Err(Denied::Unusable);
     }
-    let presented = presented(headers, schemes).ok_or(Denied::Missing)?;
+    let presented = presented.ok_or(Denied::Missing)?;
     // All are compared, so that the time taken does not reveal which one it is like.
     let mut matching = Vec::new();
     for grant in grants {
         let token = grant.token.as_ref();
-        if token.is_some_and(|token| token.is(&presented)) {
+        if token.is_some_and(|token| token.is(presented)) {
             matching.push(grant.clone());
         }
     }

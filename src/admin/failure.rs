@@ -73,6 +73,11 @@ impl Failure {
         }
     }
 
+    /// Its status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// Whether it is the caller who is at fault.
     pub fn is_refusal(&self) -> bool {
         self.status.is_client_error()

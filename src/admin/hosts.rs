@@ -9,6 +9,7 @@ use std::net::Ipv6Addr;
 use axum::http::HeaderMap;
 use axum::http::Uri;
 use axum::http::header::HOST;
+use axum::http::header::ORIGIN;
 
 /// Whether a request calls the server by an address, `localhost` or one of these names. One without a
 /// host is of no browser, and goes through.
@@ -18,6 +19,19 @@ pub fn is_ours(uri: &Uri, headers: &HeaderMap, names: &[Box<str>]) -> bool {
     let host = host.map(|host| host.to_str().unwrap_or(""));
     let is_ours = |host: &str| is_host_of(host, names);
     another.is_none() && host.is_none_or(is_ours) && uri.host().is_none_or(is_ours)
+}
+
+/// Whether a request that changes something is not one that another site's page makes a browser send. Browsers say
+/// where the page is from; what says nothing is none, and needs a token all the same.
+pub fn is_same_origin(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or(""));
+    let origin = text(ORIGIN.as_str()).map(|origin| origin.split_once("://").unwrap_or_default().1);
+    let is_ours = |origin: &str| {
+        text(HOST.as_str())
+            .is_some_and(|host| !host.is_empty() && host.eq_ignore_ascii_case(origin))
+    };
+    let is_site_ours = |site: &str| matches!(site, "same-origin" | "none");
+    origin.is_none_or(is_ours) && text("sec-fetch-site").is_none_or(is_site_ours)
 }
 
 /// Whether `HOST` or `HOST:PORT` is an address, `localhost` or one of these names.
@@ -59,6 +73,32 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(is_host_of(host, &names), expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn pages_of_other_sites_change_nothing() {
+        for (origin, site, expected) in [
+            (None, None, true),
+            (Some("http://localhost:9353"), None, true),
+            (Some("https://LOCALHOST:9353"), Some("same-origin"), true),
+            (Some("http://localhost:9354"), None, false),
+            (Some("http://localhost"), None, false),
+            (Some("http://evil.example"), None, false),
+            (Some("null"), None, false),
+            (Some(""), None, false),
+            (None, Some("cross-site"), false),
+            (None, Some("same-site"), false),
+            (Some("http://localhost:9353"), Some("cross-site"), false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, "localhost:9353".parse().expect("a value"));
+            for (name, value) in [("origin", origin), ("sec-fetch-site", site)] {
+                if let Some(value) = value {
+                    headers.insert(name, value.parse().expect("a value"));
+                }
+            }
+            assert_eq!(is_same_origin(&headers), expected, "{origin:?} {site:?}");
         }
     }
 

@@ -39,21 +39,21 @@ const MAX_REASON: usize = 256;
 const MAX_UNIX: u64 = 253_402_300_799;
 
 /// The body of `PUT /api/v1/overrides/POOL`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct OverrideBody {
-    state: String,
+pub(super) struct OverrideBody {
+    pub(super) state: String,
     /// How long until it begins.
     #[serde(rename = "in")]
-    begins: Option<String>,
+    pub(super) begins: Option<String>,
     /// Of `shed`.
-    percent: Option<u8>,
+    pub(super) percent: Option<u8>,
     #[serde(rename = "for")]
-    lasts: Option<String>,
-    reason: Option<String>,
+    pub(super) lasts: Option<String>,
+    pub(super) reason: Option<String>,
     /// Drain also if that leaves clients without a pool.
     #[serde(default)]
-    force: bool,
+    pub(super) force: bool,
 }
 
 impl OverrideBody {
@@ -65,6 +65,12 @@ impl OverrideBody {
                  {{\"state\":\"drain\",\"for\":\"2h\",\"reason\":\"…\"}}"
             ))
         })?;
+        body.check(drill, now)
+    }
+
+    /// The same of what has been read.
+    fn check(self, drill: Duration, now: u64) -> Result<(Override, bool), Failure> {
+        let body = self;
         let state = Forced::parse(&body.state, body.percent)
             .map_err(|error| Failure::bad(error.to_string()))?;
         let is_drill = state == Forced::Drill;
@@ -156,22 +162,47 @@ pub async fn set(
         return Err(Failure::no_pool(&pool));
     }
     let drill = shared.drill_length(&pool);
-    let (override_, is_forced) = OverrideBody::parse(&read_body(body).await?, drill, unix())?;
-    let answer = json::override_(&override_);
-    let name = pool.as_str().into();
+    let asked = OverrideBody::parse(&read_body(body).await?, drill, unix())?;
+    let answer = json::override_(&asked.0);
+    set_as(&shared, &client, &pool, asked, by).await?;
+    Ok(Json(PoolOverride {
+        pool,
+        r#override: Some(answer),
+    }))
+}
+
+/// Sets what a form asks for.
+pub(super) async fn set_by_form(
+    shared: &Shared,
+    client: &Client,
+    pool: &str,
+    body: OverrideBody,
+    by: Arc<str>,
+) -> Result<(), Failure> {
+    check_role(shared)?;
+    let asked = body.check(shared.drill_length(pool), unix())?;
+    set_as(shared, client, pool, asked, by).await
+}
+
+/// Has the control loop set an override, which may be forced.
+async fn set_as(
+    shared: &Shared,
+    client: &Client,
+    pool: &str,
+    (override_, is_forced): (Override, bool),
+    by: Arc<str>,
+) -> Result<(), Failure> {
+    let pool = pool.into();
     shared
-        .ask(&client, |reply| Request::SetOverride {
-            pool: name,
+        .ask(client, |reply| Request::SetOverride {
+            pool,
             override_,
             is_forced,
             by,
             reply,
         })
         .await??;
-    Ok(Json(PoolOverride {
-        pool,
-        r#override: Some(answer),
-    }))
+    Ok(())
 }
 
 /// `DELETE /api/v1/overrides/POOL`.
@@ -185,15 +216,7 @@ pub async fn clear(
     let pool = pool_name(pool)?;
     let change = Change::Override(&pool);
     let by = shared.authorize(&client, &headers, change).await?;
-    check_role(&shared)?;
-    let name = pool.as_str().into();
-    let was_there = shared
-        .ask(&client, |reply| Request::ClearOverride {
-            pool: name,
-            by,
-            reply,
-        })
-        .await??;
+    let was_there = clear_as(&shared, &client, &pool, by).await?;
     // The override of a pool that a reload took away can still be cleared.
     if !was_there && !shared.is_served(&pool) {
         return Err(Failure::no_pool(&pool));
@@ -202,6 +225,19 @@ pub async fn clear(
         pool,
         r#override: None,
     }))
+}
+
+/// Has the control loop clear an override; whether there was one.
+pub(super) async fn clear_as(
+    shared: &Shared,
+    client: &Client,
+    pool: &str,
+    by: Arc<str>,
+) -> Result<bool, Failure> {
+    check_role(shared)?;
+    let pool = pool.into();
+    let cleared = shared.ask(client, |reply| Request::ClearOverride { pool, by, reply });
+    Ok(cleared.await??)
 }
 
 /// Refuses overrides on a vantage, where they would have no effect: it has no answers, and sends none on.

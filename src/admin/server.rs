@@ -61,8 +61,8 @@ const STOP_DEADLINE: Duration = Duration::from_secs(1);
 /// The largest request head in octets; also what a connection may make us buffer.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// Threads that render pages; there are three kinds of them.
-const MAX_RENDERERS: usize = 3;
+/// Threads that render pages, of which there are four kinds, and count clients, for map and previews.
+const MAX_RENDERERS: usize = 6;
 
 /// Serves on a thread of its own until `stop` becomes true; the result comes to its end.
 ///

@@ -10,6 +10,7 @@ use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use tokio::sync::Mutex;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -21,14 +22,19 @@ use crate::admin::auth::RefusalLog;
 use crate::admin::auth::Schemes;
 use crate::admin::auth::authenticate;
 use crate::admin::auth::authorize;
+use crate::admin::auth::holder;
+use crate::admin::coverage::Coverage;
+use crate::admin::coverage::CoverageCache;
 use crate::admin::failure::Failure;
 use crate::admin::rates::RateMeter;
 use crate::admin::rendered::Rendered;
+use crate::base::ix::SteeredIx;
 use crate::config::drill;
 use crate::config::rights::Change;
 use crate::live::Live;
 use crate::live::request::Request;
 use crate::live::request::Requests;
+use crate::state::snapshot::Snapshot;
 
 /// How long a call with a wrong token waits for its answer.
 const WRONG_TOKEN_DELAY: Duration = Duration::from_secs(1);
@@ -63,6 +69,10 @@ pub struct Shared {
     pub front: Rendered,
     /// The status page of those who want something else to see of it.
     pub chosen_front: Rendered,
+    /// The page's map.
+    pub coverage: Arc<CoverageCache>,
+    /// Held while it is counted whom a drain would move.
+    pub preview: Mutex<()>,
     /// The page's rates.
     pub rate_meter: RateMeter,
     /// `/metrics`.
@@ -93,10 +103,28 @@ impl Shared {
             refusals: RefusalLog::default(),
             front: Rendered::new(),
             chosen_front: Rendered::new(),
+            coverage: Arc::default(),
+            preview: Mutex::default(),
             rate_meter: RateMeter::default(),
             metrics: Rendered::new(),
             status: Rendered::new(),
         }
+    }
+
+    /// The steered names, by `SteeredIx`.
+    pub fn steered_names(&self) -> Vec<String> {
+        let plan = &self.site.live.snapshots.current().plan;
+        let names = plan.config.pools.steered.iter();
+        names.map(|steered| steered.owner.plain()).collect()
+    }
+
+    /// Which pools serve the clients of a name, or of the first if there is none of that name.
+    pub fn coverage_of(&self, snapshot: &Arc<Snapshot>, name: &str) -> Option<Arc<Coverage>> {
+        let mut names = snapshot.plan.config.pools.steered.iter();
+        let ix = names.position(|steered| steered.owner.plain() == name);
+        let ix = SteeredIx::new(ix.unwrap_or(0));
+        snapshot.steered.get(ix.index())?;
+        self.coverage.get(snapshot, ix)
     }
 
     /// Whether a pool is configured.
@@ -123,6 +151,19 @@ impl Shared {
         change: Change<'_>,
     ) -> Result<Arc<str>, Failure> {
         let judged = authorize(&self.site.access.borrow(), headers, change);
+        self.judged(client, judged).await
+    }
+
+    /// The same by a token that stands in a form.
+    pub async fn authorize_token(
+        &self,
+        client: &Client,
+        token: &str,
+        change: Change<'_>,
+    ) -> Result<Arc<str>, Failure> {
+        let token = Some(token.trim().as_bytes()).filter(|token| !token.is_empty());
+        let holder = holder(&self.site.access.borrow(), token);
+        let judged = holder.and_then(|holder| holder.permit(change));
         self.judged(client, judged).await
     }
 

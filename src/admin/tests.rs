@@ -1,5 +1,7 @@
 //! The API over real sockets on loopback, with a control loop that only notes what it is asked.
 
+mod pages;
+
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashSet;
@@ -26,13 +28,8 @@ use crate::admin::details;
 use crate::admin::fleet;
 use crate::admin::json;
 use crate::admin::metrics;
-use crate::admin::page;
-use crate::admin::page::view::Choice;
-use crate::admin::page::view::View;
-use crate::admin::rates::Rates;
 use crate::admin::server::serve;
 use crate::admin::site::Site;
-use crate::admin::vantages;
 use crate::base::diag::Place;
 use crate::base::diag::Report;
 use crate::base::ix::PoolIx;
@@ -59,7 +56,6 @@ use crate::live::Addresses;
 use crate::live::LastReload;
 use crate::live::Live;
 use crate::live::Owner;
-use crate::live::RolledBack;
 use crate::live::Start;
 use crate::live::clock::Clock;
 use crate::live::meters::Meters;
@@ -945,100 +941,6 @@ fn series_of_pools_that_are_gone_are_dropped() {
     live.meters.forget_all_but(&HashSet::from(["us"]));
     let text = metrics::text(&live);
     assert!(!text.contains("meridian_probes_total{") && !text.contains("probe_duration"));
-}
-
-/// The page of a status.
-fn page(status: json::Status) -> String {
-    page::html(&View {
-        status,
-        rates: Rates::default(),
-        choice: Choice::default(),
-    })
-}
-
-#[test]
-fn the_page_tells_in_words_and_escapes_everything() {
-    let (live, owner) = live();
-    see_failures(&live, &owner);
-    see_failures(&live, &owner);
-    let hostile = "<script>'\"&";
-    let mut report = Report::default();
-    report.error(Place::file(&"<i>.toml".into()), "not \"TOML\"");
-    *owner.last_reload.write() = LastReload {
-        at: 1_795_000_000,
-        refused: true,
-        report,
-        rolled_back: Some(RolledBack {
-            digest: "5e8f".into(),
-            accepted: 1_794_000_000,
-            since: 1_795_000_000,
-            by: hostile.into(),
-        }),
-    };
-    let mut status = json::status(&live);
-    status.pools[0].name = hostile.into();
-    let mut vantage = vantages::vantage_state(hostile, false, None, 0);
-    vantage.ipv6_blind_since = Some(status.now);
-    vantage.silent = true;
-    status.vantages.push(vantage);
-    status.pools[0].endpoints[0].vantages[0].last_failure = Some(vantages::Note {
-        reason: hostile.into(),
-        at: 0,
-    });
-    status.pools[0].endpoints[0].vantages[0].blind = true;
-    status.pools[0].endpoints[0].vantages[0].suppressed_until = Some(status.now + 600);
-    status.pools[0].endpoints[1].check = Some(hostile.into());
-    status.waiting_for = Some(hostile.into());
-    let mut view = fleet::tests::view();
-    view.nodes[0].version = hostile.into();
-    status.fleet = Some(fleet::fleet(&view));
-    status.pools[0].membership.reason = Some(hostile.into());
-    let html = page(status);
-    for said in [
-        "differs in configuration",
-        "not ready",
-        "<span class=\"badge down\">down</span>",
-        "status 503, expected 200-399",
-        "lost contact with all pools: not counted",
-        "flaps: suppressed for about",
-        "<small>of another machine</small>",
-        "<small>checked at &lt;script&gt;",
-        "<span class=\"badge down\">blind for IPv6</span>",
-        "<span class=\"badge down\">silent</span>",
-        "<td>0 of 1</td>",
-        "Reload refused: still serving the previous files",
-        "; the latest reload was refused; vantage",
-        "&lt;i&gt;.toml:1:1: not &quot;TOML&quot;",
-        "generation 1,",
-        "Meridian-Country",
-        "app.example.com",
-    ] {
-        assert!(html.contains(said), "{said}");
-    }
-    assert!(!html.contains("<script>") && !html.contains(" style="));
-    assert!(html.contains("&lt;script&gt;'&quot;&amp;"));
-    assert!(html.contains("Rolled back by"));
-}
-
-#[test]
-fn the_page_shows_a_hundred_of_each_and_trouble_first() {
-    let mut status = json::status(&live().0);
-    let pool = serde_json::to_value(&status.pools[0]).expect("JSON");
-    status.pools = (0..150)
-        .map(|n| {
-            let mut pool: json::Pool = serde_json::from_value(pool.clone()).expect("a pool");
-            pool.name = format!("pool{n:03}");
-            pool.ipv4 = Some(if n == 149 { "down" } else { "up" }.into());
-            pool
-        })
-        .collect();
-    let html = page(status);
-    let at = |name: &str| html.find(&format!("<th scope=\"row\">{name}<"));
-    assert!(at("pool149").is_some(), "the one that is down");
-    assert!(at("pool149") < at("pool000") && at("pool000") < at("pool098"));
-    assert_eq!((at("pool099"), at("pool148")), (None, None));
-    assert!(html.contains("and 50 more"));
-    assert!(html.contains("(1 down)"), "all are counted");
 }
 
 /// Octets that somebody leaves at that, once the server holds so many connections.

@@ -1,7 +1,7 @@
 //! How long the latest successful probes took, for people to see a trend.
 
 /// How many are kept.
-const N_KEPT: usize = 16;
+const N_KEPT: usize = 12;
 
 /// Of one endpoint at one vantage.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -38,7 +38,7 @@ mod tests {
         assert_eq!(latencies.iter().count(), 0);
         for n in 0..40 {
             latencies.add(n);
-            let expected = (n + 1).saturating_sub(16)..=n;
+            let expected = (n + 1).saturating_sub(N_KEPT as u64)..=n;
             assert!(latencies.iter().map(u64::from).eq(expected), "{n}");
         }
         latencies.add(u64::MAX);

@@ -31,22 +31,24 @@ use crate::state::answers::Records;
 use crate::state::answers::pass_over;
 use crate::state::answers::variants_of;
 use crate::state::evidence::Evidence;
+use crate::state::evidence::LastUp;
 use crate::state::evidence::PoolNow;
-use crate::state::guard;
 use crate::state::multivalue;
 use crate::state::multivalue::Part;
 use crate::state::plan::Plan;
 use crate::state::snapshot::Snapshot;
 use crate::state::snapshot::SteeredNow;
 use crate::state::ttl::Ttls;
+use crate::state::view::Answering;
+use crate::state::view::View;
+use crate::state::view::ViewIx;
+use crate::state::view::Viewed;
+use crate::state::view::viewed;
 use crate::steer;
 use crate::steer::AllDown;
 use crate::steer::Choice;
 use crate::steer::PoolStatus;
 use crate::steer::Pools;
-use crate::steer::Serving;
-use crate::steer::Standby;
-use crate::steer::StatusSet;
 use crate::steer::spread::Admitted;
 use crate::zone::SteeredTypes;
 
@@ -59,15 +61,49 @@ impl Snapshot {
         generation: u64,
         before: Option<&Self>,
     ) -> Self {
-        let pools = PoolNow::all(&plan, evidence);
-        let regional = PoolNow::regional(&plan, evidence);
+        let parts = Parts {
+            pools: PoolNow::all(&plan, evidence),
+            regional: PoolNow::regional(&plan, evidence),
+            aliases: aliases(&plan, evidence),
+            last_up: Arc::clone(&evidence.last_up),
+        };
+        Self::join(plan, parts, generation, before)
+    }
+
+    /// The snapshot as it would be if an operator drained a pool.
+    #[must_use]
+    pub fn with_drained(&self, pool: PoolIx) -> Self {
+        let drained = |pools: &[PoolNow]| -> Box<[PoolNow]> {
+            let pools = pools.iter().enumerate();
+            let pools = pools.map(|(ix, now)| match ix == pool.index() {
+                true => now.drained(),
+                false => now.clone(),
+            });
+            pools.collect()
+        };
+        let parts = Parts {
+            pools: drained(&self.pools),
+            regional: self.regional.iter().map(|pools| drained(pools)).collect(),
+            aliases: Arc::clone(&self.aliases),
+            last_up: Arc::clone(&self.last_up),
+        };
+        Self::join(Arc::clone(&self.plan), parts, self.generation, Some(self))
+    }
+
+    fn join(plan: Arc<Plan>, parts: Parts, generation: u64, before: Option<&Self>) -> Self {
+        let Parts {
+            pools,
+            regional,
+            aliases,
+            last_up,
+        } = parts;
         let same = before.filter(|before| {
             // Plans of one configuration differ in their zones alone.
-            Arc::ptr_eq(&before.plan.config, &plan.config) && before.last_up == evidence.last_up
+            Arc::ptr_eq(&before.plan.config, &plan.config) && before.last_up == last_up
         });
         let mut builder = Builder {
             plan: &plan,
-            evidence,
+            last_up: &last_up,
             pools: &pools,
             regional: &regional,
             unchanged: PerFamily::from_fn(|family| {
@@ -89,8 +125,8 @@ impl Snapshot {
         Self {
             generation,
             steered,
-            aliases: aliases(&plan, evidence),
-            last_up: Arc::clone(&evidence.last_up),
+            aliases,
+            last_up,
             plan,
             pools,
             regional,
@@ -111,10 +147,18 @@ fn aliases(plan: &Plan, evidence: &Evidence) -> Arc<[Option<PerFamily<Records>>]
     (0..plan.config.pools.aliases.len()).map(records).collect()
 }
 
+/// What a snapshot has of the evidence.
+struct Parts {
+    pools: Box<[PoolNow]>,
+    regional: Box<[Box<[PoolNow]>]>,
+    aliases: Arc<[Option<PerFamily<Records>>]>,
+    last_up: Arc<LastUp>,
+}
+
 /// What one build shares between names.
 struct Builder<'a> {
     plan: &'a Plan,
-    evidence: &'a Evidence,
+    last_up: &'a LastUp,
     pools: &'a [PoolNow],
     regional: &'a [Box<[PoolNow]>],
     /// The snapshot before, where no answer of the family has changed since.
@@ -134,105 +178,6 @@ type TogetherKey = (Box<[Viewed]>, Family, u32, usize);
 
 /// Whose RRset: pool, family, TTL, most addresses, view.
 type RecordsKey = (PoolIx, Family, u32, usize, ViewIx);
-
-/// The position of a view: 0 is everybody's, the others are of the regions in their order.
-type ViewIx = usize;
-
-/// A pool that answers clients, with the first view in which it is as it is for them, and the share that it
-/// takes of those whom several pools answer together.
-type Viewed = (Share, ViewIx, Admitted);
-
-/// The pools that answer, and whether they do together.
-type Answering = (bool, Box<[Viewed]>);
-
-/// One name's pools in one family as some clients have them.
-struct View<'a> {
-    pools: &'a [PoolNow],
-    family: Family,
-    /// Whether what probes say is ignored.
-    ignores_probes: bool,
-    /// Whether the answer is the name of a pool's host, for which no address need be known.
-    is_by_name: bool,
-    occurring: StatusSet,
-    /// Whether any of the name's pools stands by.
-    has_standby: bool,
-}
-
-impl<'a> View<'a> {
-    fn new(plan: &Plan, ix: SteeredIx, pools: &'a [PoolNow], family: Family) -> Self {
-        let spec = &plan.specs[ix.index()];
-        let max_down = plan.config.process.safety.max_down;
-        let view = Self {
-            pools,
-            family,
-            ignores_probes: guard::is_exceeded(max_down, spec, pools, family),
-            is_by_name: plan.steered(ix).types == SteeredTypes::Cname,
-            occurring: StatusSet::default(),
-            has_standby: spec
-                .all_sites()
-                .any(|site| pools[site.pool.index()].standby.is_some()),
-        };
-        let statuses = spec.all_sites().map(|site| view.status(site.pool));
-        Self {
-            occurring: statuses.collect(),
-            ..view
-        }
-    }
-
-    /// The pools that stand by for the clients under a rule.
-    fn standby(&self, spec: &Spec, rule: Option<u32>) -> Vec<Standby> {
-        if !self.has_standby {
-            return Vec::new();
-        }
-        let mut standby: Vec<Standby> = Vec::new();
-        for site in spec.sites_of(rule) {
-            let is_new = standby.iter().all(|known| known.pool != site.pool);
-            let trickle = self.pools[site.pool.index()].standby.filter(|_| is_new);
-            standby.extend(trickle.map(|trickle| Standby {
-                pool: site.pool,
-                trickle,
-            }));
-        }
-        standby
-    }
-
-    fn status(&self, pool: PoolIx) -> PoolStatus {
-        match &self.pools[pool.index()] {
-            pool if self.is_by_name && pool.endpoints.is_empty() && pool.forced.is_none() => {
-                PoolStatus::Unproven
-            }
-            pool if self.ignores_probes && pool.is_taken_out(self.family) => PoolStatus::Up,
-            pool => pool.status[self.family],
-        }
-    }
-
-    /// Whether a pool is answered alike in both.
-    fn has_alike(&self, other: &Self, pool: PoolIx) -> bool {
-        let usable = |view: &Self| view.pools[pool.index()].usable(self.family);
-        self.status(pool) == other.status(pool) && usable(self) == usable(other)
-    }
-}
-
-/// What clients of a view are answered, each pool with the first view that has it alike: equal answers are
-/// equal values, whichever regions they are of.
-fn viewed(views: &[View<'_>], at: ViewIx, choice: &Choice<Serving>) -> Choice<Answering> {
-    let first = |(share, admitted): (Share, Admitted)| {
-        let mut before = 0..at;
-        let alike = before.find(|before| views[*before].has_alike(&views[at], share.pool));
-        (share, alike.unwrap_or(at), admitted)
-    };
-    match choice {
-        Choice::NoData => Choice::NoData,
-        Choice::Pools(Serving::All(members)) => {
-            Choice::Pools((true, members.iter().copied().map(first).collect()))
-        }
-        Choice::Pools(Serving::One(shares)) => {
-            let shares = shares.iter().map(|share| (*share, Admitted::ALL));
-            Choice::Pools((false, shares.map(first).collect()))
-        }
-        Choice::ServFail => Choice::ServFail,
-    }
-}
 
 /// Whether the pools are answered as then in a family.
 fn is_unchanged(now: &[PoolNow], then: &[PoolNow], family: Family) -> bool {
@@ -301,7 +246,7 @@ impl Builder<'_> {
             max_addresses: steered.max_addresses,
             is_by_name: steered.types == SteeredTypes::Cname,
             family,
-            last_up: self.evidence.last_up.of(self.plan, steered, family),
+            last_up: self.last_up.of(self.plan, steered, family),
         };
         if let Some(made) = self.alike.get(&key) {
             return Arc::clone(made);

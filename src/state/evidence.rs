@@ -169,13 +169,7 @@ impl PoolNow {
                 PoolStatus::Down
             }
         });
-        let status = judged.map(|judged| match forced {
-            _ if judged == PoolStatus::Absent => PoolStatus::Absent,
-            Some(Forced::Drain | Forced::Drill) => PoolStatus::Drained,
-            Some(Forced::Down) => PoolStatus::Down,
-            Some(Forced::Up) => PoolStatus::Up,
-            Some(Forced::Shed(_)) | None => judged,
-        });
+        let status = judged.map(|judged| under(forced, judged));
         let is_free = forced.is_none();
         let ramp = evidence.admitted.get(ix).filter(|_| is_free);
         let ramp = ramp.copied().unwrap_or_default();
@@ -195,6 +189,21 @@ impl PoolNow {
             standby: config.standby,
             horizon: evidence.horizons.get(ix).copied().unwrap_or_default(),
             min_healthy: config.min_healthy,
+        }
+    }
+
+    /// The same pool as if an operator had drained it.
+    #[must_use]
+    pub fn drained(&self) -> Self {
+        let forced = Some(Forced::Drain);
+        Self {
+            forced,
+            status: self.judged.map(|judged| under(forced, judged)),
+            admitted: PerFamily::default(),
+            guests: PerFamily::default(),
+            ramp: PerFamily::default(),
+            limits: ShareLimits::default(),
+            ..self.clone()
         }
     }
 
@@ -250,6 +259,17 @@ impl PoolNow {
             .of_family(family)
             .filter(|(_, health)| is_usable(*health));
         usable.map(|(endpoint, _)| *endpoint).collect()
+    }
+}
+
+/// What a pool is worth under an override.
+fn under(forced: Option<Forced>, judged: PoolStatus) -> PoolStatus {
+    match forced {
+        _ if judged == PoolStatus::Absent => PoolStatus::Absent,
+        Some(Forced::Drain | Forced::Drill) => PoolStatus::Drained,
+        Some(Forced::Down) => PoolStatus::Down,
+        Some(Forced::Up) => PoolStatus::Up,
+        Some(Forced::Shed(_)) | None => judged,
     }
 }
 

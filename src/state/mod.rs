@@ -33,6 +33,7 @@ pub mod spills;
 pub mod stranded;
 pub mod targets;
 mod ttl;
+mod view;
 
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -19,6 +19,7 @@ mod messages;
 mod nats;
 mod nats_server;
 mod operators;
+mod page;
 mod protocol;
 mod reload;
 mod resolver;

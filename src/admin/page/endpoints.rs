@@ -82,15 +82,15 @@ fn cells(vantages: &[Vantage], status: &Status) -> Markup {
                 }
             }
         }
-        td { @if let Some((note, vantage)) = latest(vantages) { (failure(note, vantage, status.now)) } }
+        td .reason { @if let Some((note, vantage)) = latest(vantages) { (failure(note, vantage, status.now)) } }
     }
 }
 
 fn vantage(vantage: &Vantage, now: u64) -> Markup {
     html! {
-        (badge(&vantage.verdict, &vantage.verdict))
+        b .(vantage.verdict) { (vantage.verdict) }
         @if let Some(ms) = vantage.latency_ms {
-            span .ms { (format!("{ms:.1} ms")) (sparkline(&vantage.latencies)) }
+            (format!("{ms:.1} ms")) (sparkline(&vantage.latencies))
         }
         @if let Some(since) = vantage.since { small { "changed " (ago(since, now)) } }
         @if let Some(void) = void(vantage) { small { (void) } }

@@ -6,8 +6,12 @@
 //! or shapes, and every text is escaped by the templates, wherever it comes from.
 
 pub mod assets;
+pub mod drain;
 mod endpoints;
+pub mod events;
+pub mod explain;
 mod fleet;
+mod layout;
 mod names;
 mod overrides;
 mod parts;
@@ -21,16 +25,28 @@ mod words;
 mod world;
 mod zones;
 
-use maud::DOCTYPE;
+use axum::http::HeaderName;
+use axum::http::header;
 use maud::Markup;
 use maud::html;
 
+use crate::admin::page::explain::ExplainQuery;
+use crate::admin::page::layout::layout;
 use crate::admin::page::pools::is_down;
 use crate::admin::page::view::View;
 
 /// Nothing from elsewhere, nothing inline, no frames; forms go to this server only.
-pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
      connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+/// The headers of all pages. The referrer policy leaves a form's `Origin` as it is.
+pub const HEADERS: [(HeaderName, &str); 5] = [
+    (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+    (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+    (header::CACHE_CONTROL, "no-store"),
+    (header::REFERRER_POLICY, "same-origin"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+];
 
 /// The page.
 pub fn html(view: &View) -> String {
@@ -43,10 +59,15 @@ pub fn html(view: &View) -> String {
     let main = html! {
         main {
             (live("summary", &summary::section(status)))
+            (world::choice(view))
             (live("world", &world::section(view)))
             (pools::filter(&view.choice))
             (live("pools", &pools::section(view)))
+            (live("events", &events::section(&view.events, status.now)))
             (live("overrides", &overrides::section(status)))
+            (drain::choose(&status.pools))
+            h2 { "Explain" }
+            (explain::form(&ExplainQuery::default(), status.steered.iter().map(|name| &*name.name)))
             (live("names", &names::section(view)))
             (live("vantages", &fleet::vantages(status)))
             @if let Some(fleet) = &status.fleet {
@@ -62,28 +83,4 @@ pub fn html(view: &View) -> String {
 /// A part of the page that the script replaces by a newer one.
 fn live(id: &str, section: &Markup) -> Markup {
     html! { section id=(id) data-live { (section) } }
-}
-
-/// A whole page around its main part.
-fn layout(title: &str, main: &Markup) -> Markup {
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (title) }
-                link rel="icon" href=(assets::ICON.path());
-                link rel="stylesheet" href=(assets::STYLE.path());
-                script src=(assets::SCRIPT.path()) defer {}
-                noscript { meta http-equiv="refresh" content="30"; }
-            }
-            body {
-                p #lost .alert.bad role="alert" hidden {
-                    "The server does not answer: what is shown is old."
-                }
-                (main)
-            }
-        }
-    }
 }

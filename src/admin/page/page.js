@@ -77,4 +77,6 @@ if (document.querySelector("[data-live]")) {
   document.addEventListener("visibilitychange", refreshSoon);
   filter();
   refreshSoon();
+  // The browser connects again by itself; until then the page is fetched all the same.
+  new EventSource("/api/v1/events?follow=1").addEventListener("message", refreshSoon);
 }

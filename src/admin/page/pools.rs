@@ -25,8 +25,8 @@ use crate::admin::rates::per_second;
 use crate::admin::vantages::Note;
 use crate::health::recent_latencies::RecentLatencies;
 
-/// Pools whose endpoints are in the page; those of others are a click away.
-const MAX_DETAILS: usize = 20;
+/// Verdicts on endpoints that are in the page; those of further pools are a click away.
+const MAX_VERDICTS: usize = 100;
 
 /// The state of a pool in a word, from worst to best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,7 +58,7 @@ pub(super) fn state(pool: &Pool) -> State {
     let is_drained = pool
         .r#override
         .as_ref()
-        .is_some_and(|override_| override_.state == "drain");
+        .is_some_and(|override_| matches!(&*override_.state, "drain" | "drill"));
     let health = [&pool.ipv4, &pool.ipv6].map(|health| health.as_deref());
     match health {
         _ if is_drained => State::Drained,
@@ -153,6 +153,13 @@ pub(super) fn section(view: &View) -> Markup {
     head.extend(&vantages);
     head.push("Last failure");
     let pools = chosen(view);
+    let mut n_verdicts = 0;
+    let fits = |(pool, ..): &&(&Pool, _, _)| {
+        n_verdicts += (pool.endpoints.len() * vantages.len()).max(1);
+        n_verdicts <= MAX_VERDICTS
+    };
+    // At least one: whoever filters for a pool wants its endpoints.
+    let n_details = pools.iter().take_while(fits).count().max(1);
     let is_open = pools.len() == 1 && !view.choice.pool.is_empty();
     let body = html! {
         @for (at, (pool, state, cells)) in pools.iter().take(MAX_ROWS).enumerate() {
@@ -163,9 +170,9 @@ pub(super) fn section(view: &View) -> Markup {
                     td { @if let Some(since) = since(pool, *state) { (ago(since, status.now)) } }
                     td .number { (rate(view, &pool.name)) }
                     @for vantage in &vantages { (cell(cells.get(vantage))) }
-                    td { @if let Some((note, vantage)) = last_failure(pool) { (failure(note, vantage, status.now)) } }
+                    td .reason { @if let Some((note, vantage)) = last_failure(pool) { (failure(note, vantage, status.now)) } }
                 }
-                @if at < MAX_DETAILS {
+                @if at < n_details {
                     tr { td .inner colspan=(head.len()) { (endpoints::details(pool, status, is_open)) } }
                 }
             }
@@ -175,8 +182,8 @@ pub(super) fn section(view: &View) -> Markup {
     html! {
         (table("pools-table", "Pools by vantage", &head, &body))
         @if pools.is_empty() { p .soft { "No pool is like this." } }
-        @if pools.len() > MAX_DETAILS {
-            p .soft { "Endpoints are shown of the first " (MAX_DETAILS) " pools; filter by a name to see those of another." }
+        @if pools.len() > n_details {
+            p .soft { "Endpoints are shown of the first " (n_details) " pools; filter by a name to see those of another." }
         }
     }
 }
@@ -248,9 +255,9 @@ fn cell(cell: Option<&Cell<'_>>) -> Markup {
     };
     html! {
         td {
-            (badge(class, &text))
+            b .(class) { (text) }
             @if let Some((ms, latencies)) = cell.latency {
-                span .ms { (format!("{ms:.0} ms")) (sparkline(latencies)) }
+                (format!("{ms:.0} ms")) (sparkline(latencies))
             }
             @if cell.n_void > 0 { small { (cell.void) } }
         }

@@ -1,9 +1,13 @@
 //! What the page is made of.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 
+use crate::admin::coverage::Coverage;
 use crate::admin::json::Status;
 use crate::admin::rates::Rates;
+use crate::live::events::Record;
 
 /// The parameters of the page; an empty one counts as left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -22,6 +26,10 @@ pub struct View {
     pub status: Status,
     /// How often pools are answered.
     pub rates: Rates,
+    /// Which pools serve the clients of the name that the map is of; `None`: not counted yet.
+    pub coverage: Option<Arc<Coverage>>,
+    /// What has happened lately, oldest first.
+    pub events: Vec<Arc<Record>>,
     /// What the reader wants to see of it.
     pub choice: Choice,
 }

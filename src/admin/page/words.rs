@@ -6,9 +6,12 @@ use maud::html;
 use crate::admin::time::Span;
 use crate::admin::time::Utc;
 
+/// The longest label that does not go over several lines, in octets.
+const MAX_SHORT: usize = 24;
+
 /// A label in the colour of a class, which also gives it a sign.
 pub(super) fn badge(class: &str, label: &str) -> Markup {
-    html! { span .badge.(class) { (label) } }
+    html! { span .badge.(class).long[label.len() > MAX_SHORT] { (label) } }
 }
 
 /// A time in Unix seconds as seen from another.

@@ -4,18 +4,45 @@ use maud::Markup;
 use maud::html;
 
 use crate::admin::json::Pool;
+use crate::admin::json::percent;
+use crate::admin::page::parts::MAX_ROWS;
 use crate::admin::page::pools::State;
 use crate::admin::page::pools::state;
 use crate::admin::page::view::View;
 use crate::base::location::Point;
 use crate::map;
+use crate::map::CountryPath;
 use crate::mmdb::countries;
 
 /// The most pools that are on the map, the worst first.
 const MAX_MARKS: usize = 300;
 
+/// The most pools whose colours are explained.
+const MAX_SHARES: usize = 16;
+
 /// Up to so many pools their names stand beside them.
 const MAX_LABELS: usize = 12;
+
+/// Colours of pools; further pools have the same ones again.
+const N_COLOURS: usize = 12;
+
+/// The form that says which name the map is of, where there are several.
+pub(super) fn choice(view: &View) -> Markup {
+    let names = &view.status.steered;
+    html! {
+        @if names.len() > 1 {
+            form .row action="/" method="get" {
+                label for="map-name" { "Map of" }
+                select #map-name name="name" {
+                    @for name in names.iter().take(MAX_ROWS) {
+                        option selected[name.name == view.choice.name] { (name.name) }
+                    }
+                }
+                button { "Show" }
+            }
+        }
+    }
+}
 
 /// The map.
 pub(super) fn section(view: &View) -> Markup {
@@ -29,15 +56,67 @@ pub(super) fn section(view: &View) -> Markup {
             figure .map {
                 svg viewBox={ "0 0 " (map::WIDTH) " " (map::HEIGHT) } role="img" aria-label=(label) {
                     path .sea d=(map::outline()) {}
-                    @for country in map::countries() {
-                        path .land d=(country.path) { title { (country_name(country.code.as_str())) } }
-                    }
+                    @for country in map::countries() { (self::country(country, view)) }
                     // The worst last: nothing lies above them.
                     @for (state, pool) in marks.into_iter().rev() {
                         (mark(pool, state, pools.len() <= MAX_LABELS))
                     }
                 }
-                figcaption .legend { (legend()) }
+                figcaption {
+                    p .legend { (legend()) }
+                    (coverage(view))
+                }
+            }
+        }
+    }
+}
+
+/// A country in the colour of the pool that serves most of it.
+fn country(country: &CountryPath, view: &View) -> Markup {
+    let name = country_name(country.code.as_str());
+    let coverage = view.coverage.as_deref();
+    let most = coverage.and_then(|coverage| coverage.countries.get(&country.code));
+    let most = most.and_then(|(pool, share)| Some((*pool, view.status.pools.get(*pool)?, share)));
+    html! {
+        @match most {
+            Some((ix, pool, share)) => {
+                path .land.{ "c" (ix % N_COLOURS) } d=(country.path) {
+                    title { (name) ": " (pool.name) " " (percent(*share)) " %" }
+                }
+            },
+            None => path .land d=(country.path) { title { (name) } },
+        }
+    }
+}
+
+/// Which colour is which pool, with its share of the world.
+fn coverage(view: &View) -> Markup {
+    let Some(coverage) = view.coverage.as_deref() else {
+        return html! { p .soft { "Who serves which country is being counted." } };
+    };
+    let mut shares: Vec<(usize, f64)> = Vec::new();
+    shares.extend(coverage.pools.iter().map(|(pool, share)| (*pool, *share)));
+    shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let n_more = shares.len().saturating_sub(MAX_SHARES);
+    shares.truncate(MAX_SHARES);
+    let pools = &view.status.pools;
+    let name = match view.choice.name.is_empty() {
+        true => view.status.steered.first().map_or("", |name| &*name.name),
+        false => &*view.choice.name,
+    };
+    html! {
+        @if !shares.is_empty() {
+            p .legend {
+                span { "Countries by the pool that serves most of their " (coverage.family) " addresses for " (name) ":" }
+                @for (ix, share) in &shares {
+                    @if let Some(pool) = pools.get(*ix) {
+                        span {
+                            svg viewBox="0 0 16 16" aria-hidden="true" { rect .{ "c" (ix % N_COLOURS) } width="16" height="16" {} }
+                            (pool.name) " " (percent(*share)) " %"
+                        }
+                    }
+                }
+                @if n_more > 0 { span { "and " (n_more) " more" } }
             }
         }
     }
