@@ -65,7 +65,9 @@ pub fn write(state_dir: &Path, drills: &Drills) -> io::Result<()> {
     let pools = drills.records().iter();
     let file = File {
         version: VERSION,
-        pools: pools.map(PoolRecord::of).collect(),
+        pools: pools
+            .map(|(pool, record)| PoolRecord::of(pool, record))
+            .collect(),
     };
     saved::write(&path, &file)
 }
@@ -84,9 +86,9 @@ fn decode(bytes: &[u8]) -> Result<Drills, String> {
 }
 
 impl PoolRecord {
-    fn of((pool, record): (&Box<str>, &Record)) -> Self {
+    fn of(pool: &str, record: &Record) -> Self {
         Self {
-            pool: pool.clone(),
+            pool: pool.into(),
             begun: record.begun,
             last: record.last.as_ref().map(OutcomeRecord::of),
         }
