@@ -3,7 +3,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::thread;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::harness::Backends;
@@ -109,6 +111,62 @@ fn a_drain_typed_on_one_name_server_is_in_force_on_all() {
     one.moves_to(APP, JAPAN, "127.0.92.1");
     two.moves_to(APP, FRANCE, "127.0.92.1");
     assert!(!one.log().contains("secret") && !two.log().contains("secret"));
+}
+
+/// The pools that are drilled by what a server says.
+fn drilled(server: &Server) -> Vec<String> {
+    let status = http(server.admin, "GET", "/api/v1/status").1;
+    let status: Value = serde_json::from_str(&status).expect("JSON");
+    let pools = status["pools"].as_array().expect("pools").iter();
+    let drilled = pools.filter(|pool| pool["override"]["state"] == "drill");
+    drilled.map(|pool| pool["name"].to_string()).collect()
+}
+
+#[test]
+fn two_name_servers_drill_one_pool_at_a_time() {
+    if !is_installed() {
+        return;
+    }
+    let files = tempfile::tempdir().expect("a temporary folder");
+    let nats = nats_server(&files);
+    let backends = Backends::start(99, 4);
+    let pools = world(99, backends.port);
+    let start = |name: &str| node(name, name, &pools, &nats).serve().ready();
+    let (one, two) = (start("ns1"), start("ns2"));
+    meet(&one, &two);
+    // None begins before its node has been connected for a while.
+    let order = |server: &Server, pool: &str| {
+        change(server, "PUT", pool, r#"{"state":"drill","for":"1h"}"#)
+    };
+    for (server, pool) in [(&one, "eu"), (&two, "jp")] {
+        eventually("a drill that begins", || {
+            (order(server, pool) == 200).then_some(())
+        });
+        assert!(matches!(change(server, "DELETE", pool, ""), 200 | 204));
+        for server in [&one, &two] {
+            eventually("no drill", || drilled(server).is_empty().then_some(()));
+        }
+    }
+    for _ in 0..3 {
+        let codes = thread::scope(|scope| {
+            let eu = scope.spawn(|| order(&one, "eu"));
+            [order(&two, "jp"), eu.join().expect("no panic")]
+        });
+        assert!(codes.contains(&200), "{codes:?}");
+        // Of two that begin before either is heard of, one ends.
+        let left = eventually("one drill, the same on both", || {
+            let (here, there) = (drilled(&one), drilled(&two));
+            (here.len() == 1 && here == there).then_some(here)
+        });
+        assert_eq!([order(&one, "us"), order(&two, "us")], [409, 409]);
+        assert_eq!((drilled(&one), drilled(&two)), (left.clone(), left));
+        for pool in ["eu", "jp"] {
+            assert!(matches!(change(&one, "DELETE", pool, ""), 200 | 204));
+        }
+        for server in [&one, &two] {
+            eventually("no drill", || drilled(server).is_empty().then_some(()));
+        }
+    }
 }
 
 /// The value of a metric.

@@ -140,6 +140,52 @@ fn a_drain_is_answered_counted_shown_and_undone() {
 }
 
 #[test]
+fn a_drill_ends_in_time_or_as_soon_as_another_pool_fails() {
+    let world = World::start(98);
+    let result = |result: &str, n: u32| {
+        let line = format!("meridian_drills_total{{pool=\"eu\",result=\"{result}\"}} {n}");
+        eventually(&line, || world.has_metric(&line).then_some(()));
+    };
+    let last = || world.status()["pools"][1]["drill"]["last"].clone();
+    world.moves_to(2);
+    let (code, text) = world.run(&["drill", "eu", "--for", "2s", "--reason", "practice"]);
+    assert!(code == 0 && text.contains("eu is drilled for 2s"), "{text}");
+    world.moves_to(1);
+    world.moves_to(2);
+    result("completed", 1);
+    assert_eq!(last()["result"], "completed");
+    assert!(last()["moved"].as_f64().is_some_and(|moved| moved > 0.0));
+
+    let (code, text) = world.run(&["drill", "eu"]);
+    assert!(code == 0 && text.contains("for 10m"), "{text}");
+    world.moves_to(1);
+    assert!(world.has_metric("meridian_override_active{pool=\"eu\",state=\"drill\"} 1"));
+    let (code, text) = world.run(&["drill", "jp"]);
+    assert!(
+        code == 1 && text.contains("not drilled: pool `eu` is drilled"),
+        "{text}"
+    );
+    world.backends.set(3, Mood::Unavailable);
+    world.moves_to(2);
+    world.server.wait_for_log("drill is ended early");
+    result("aborted", 1);
+    assert_eq!(last()["reason"], "pool `jp` is not up for ipv4");
+    let (code, text) = world.run(&["drill", "eu"]);
+    assert!(
+        code == 1 && text.contains("not drilled: pool `jp` is not up"),
+        "{text}"
+    );
+
+    world.backends.set(3, Mood::Ready);
+    let is_begun = || (world.run(&["drill", "eu"]).0 == 0).then_some(());
+    eventually("a drill after jp is back", is_begun);
+    world.moves_to(1);
+    assert_eq!(world.run(&["undrain", "eu"]).0, 0);
+    world.moves_to(2);
+    result("aborted", 2);
+}
+
+#[test]
 fn up_and_down_hold_against_the_probes() {
     let world = World::start(78);
     let pool_up = |n| format!("meridian_pool_up{{family=\"ipv4\",pool=\"eu\"}} {n}");
