@@ -3,19 +3,7 @@
 use std::fmt;
 use std::fmt::Display;
 
-use crate::base::date::Date;
-
-/// A time in Unix seconds as in RFC 3339.
-pub struct Utc(pub u64);
-
-impl Display for Utc {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(at) = *self;
-        let (day, second) = (Date::from_epoch(at), at % 86_400);
-        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-        write!(f, "{day}T{hour:02}:{minute:02}:{second:02}Z")
-    }
-}
+pub use crate::base::date::Utc;
 
 /// A number of seconds by its two largest units.
 pub struct Span(pub u64);
@@ -46,6 +34,5 @@ mod tests {
         ] {
             assert_eq!(Span(seconds).to_string(), text);
         }
-        assert_eq!(Utc(1_795_229_338).to_string(), "2026-11-21T02:48:58Z");
     }
 }

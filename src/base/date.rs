@@ -65,6 +65,18 @@ impl fmt::Display for Date {
     }
 }
 
+/// A time in Unix seconds as in RFC 3339.
+pub struct Utc(pub u64);
+
+impl fmt::Display for Utc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(at) = *self;
+        let (day, second) = (Date::from_epoch(at), at % 86_400);
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        write!(f, "{day}T{hour:02}:{minute:02}:{second:02}Z")
+    }
+}
+
 impl FromStr for Date {
     type Err = ();
 
@@ -96,6 +108,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn times_are_written_as_in_rfc_3339() {
+        assert_eq!(Utc(1_795_229_338).to_string(), "2026-11-21T02:48:58Z");
+    }
 
     #[test]
     fn known_days_come_out_right() {
