@@ -87,6 +87,11 @@ impl Scratch {
         Self { limiter, ..self }
     }
 
+    /// What became of the message that was answered last.
+    pub fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+
     /// What becomes of a response over UDP.
     pub(super) fn decide(&mut self, arrival: Arrival, class: ResponseClass) -> RateDecision {
         match &self.limiter {

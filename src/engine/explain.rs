@@ -177,8 +177,8 @@ pub(super) fn explain_as(
 }
 
 /// The rank list that an answer came from, and the share of the client subnet that it is for.
-struct Ranking<'a> {
-    rank: Cow<'a, RankList>,
+pub(super) struct Ranking<'a> {
+    pub(super) rank: Cow<'a, RankList>,
     vote: Option<f64>,
     /// The first address that is ranked so, where others are answered otherwise.
     at: Option<IpAddr>,
@@ -186,7 +186,7 @@ struct Ranking<'a> {
 
 /// How the answer's client is ranked. Of a subnet with several rank lists it is the one of most addresses
 /// among those that have the answer given.
-fn ranking<'a>(snapshot: &'a Snapshot, steered: &SteeredAnswer) -> Option<Ranking<'a>> {
+pub(super) fn ranking<'a>(snapshot: &'a Snapshot, steered: &SteeredAnswer) -> Option<Ranking<'a>> {
     let answers = &snapshot.steered.get(steered.name.index())?.families[steered.family];
     let prefix = steered.client.prefix;
     let has_key = |rank: RankIx| answers.key_of_rank.get(rank.index()) == Some(&steered.key);
@@ -222,7 +222,7 @@ fn given<'a>(
 }
 
 /// The pools whose addresses a client was answered.
-fn answered(snapshot: &Snapshot, steered: &SteeredAnswer) -> Vec<PoolIx> {
+pub(super) fn answered(snapshot: &Snapshot, steered: &SteeredAnswer) -> Vec<PoolIx> {
     let given = given(snapshot, steered);
     given.map_or_else(Vec::new, |(pool, records)| pool.pools(records).collect())
 }

@@ -25,6 +25,7 @@ mod chaos;
 mod chosen;
 pub mod client;
 mod composer;
+pub mod decision;
 mod denial;
 pub mod explain;
 mod explain_wire;

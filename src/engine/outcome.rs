@@ -69,6 +69,18 @@ pub enum SteerReason {
     Up,
 }
 
+impl SteerReason {
+    /// In a word, for the decision log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AllDown => "all_down",
+            Self::NoAddress => "no_address",
+            Self::Unproven => "unproven",
+            Self::Up => "up",
+        }
+    }
+}
+
 /// Why a machine that may be a secondary, or may change zones, was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
