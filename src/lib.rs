@@ -30,8 +30,9 @@ pub mod state;
 // Floor 5: query in, answer out; and who gets which.
 pub mod census;
 pub mod engine;
-// Floor 6: what the running process shares.
+// Floor 6: what the running process shares, and what it logs of queries.
 pub mod live;
+pub mod querylog;
 // Floor 7: sockets and tasks.
 pub mod admin;
 pub mod discovery;

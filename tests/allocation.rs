@@ -1,4 +1,4 @@
-//! Answering allocates nothing: a counting allocator watches `engine::answer`, and a million answers
+//! Answering and recording allocate nothing: a counting allocator watches `engine::answer`, and a million answers
 //! while tables are swapped are each of one generation.
 
 #![expect(
@@ -15,10 +15,12 @@ use std::alloc::System;
 use std::cell::Cell;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
+use std::time::Duration;
 
 use meridian::base::health::Health;
 use meridian::base::name::Name;
@@ -29,12 +31,17 @@ use meridian::daemon::load::embedded_atlas;
 use meridian::engine::Arrival;
 use meridian::engine::Scratch;
 use meridian::engine::answer;
-use meridian::state::counters::Counters;
+use meridian::querylog::AllCounters;
+use meridian::querylog::Counters;
+use meridian::querylog::Exchange;
+use meridian::querylog::QueryLog;
+use meridian::state::counters;
 use meridian::state::evidence::Evidence;
 use meridian::state::plan::Plan;
 use meridian::state::publish::Publisher;
 use meridian::state::publish::SnapshotReader;
 use meridian::state::snapshot::Snapshot;
+use prometheus::IntCounter;
 
 struct Counting;
 
@@ -116,7 +123,7 @@ const ARRIVAL: Arrival = Arrival {
 };
 
 fn scratch() -> Scratch {
-    Scratch::new(Arc::new(Counters::new(1)), 0)
+    Scratch::new(Arc::new(counters::Counters::new(1)), 0)
 }
 
 #[test]
@@ -169,6 +176,56 @@ fn answering_allocates_nothing() {
         &mut out,
     );
     assert_eq!(ALLOCATIONS.with(Cell::get), before, "malformed");
+}
+
+#[test]
+fn recording_allocates_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let process = format!(
+        "[dnstap]\nsocket = {:?}\n[decisions]\nfile = {:?}\nsample = 1.0\n",
+        folder.path().join("nobody"),
+        folder.path().join("decisions")
+    );
+    let atlas = embedded_atlas().expect("the embedded database is sound");
+    let plan = support::plan(&process, POOLS, &[("example.com", ZONE)], Arc::new(atlas));
+    let plan = plan.expect("no fault");
+    let snapshot = Snapshot::build(Arc::clone(&plan), &Evidence::default(), 1, None);
+    let publisher = Publisher::new(snapshot.with_merged_tables());
+    let counters = || Counters {
+        written: IntCounter::new("written", "Records.").expect("a counter"),
+        dropped: IntCounter::new("dropped", "Records.").expect("a counter"),
+    };
+    let counters = AllCounters {
+        dnstap: counters(),
+        decisions: counters(),
+    };
+    let log = QueryLog::start(&plan.config.process, &publisher.reader(), &counters);
+    let log = log.expect("threads");
+    let mut recorder = log.recorders().recorder().expect("both are on");
+    let (snapshot, mut scratch, mut out) = (publisher.current(), scratch(), [0; 4096]);
+    let source = SocketAddr::from((Ipv4Addr::LOCALHOST, 4000));
+    let exchange = || Exchange {
+        source,
+        local: source,
+        transport: Transport::Udp,
+        query_time: Duration::ZERO,
+        response_time: Duration::ZERO,
+    };
+    let message = query("app.example.com", A, Some(([90, 63, 0, 0], 24)));
+    // Also when the ring is full, which nobody empties.
+    for _ in 0..10_000 {
+        let before = ALLOCATIONS.with(Cell::get);
+        let outcome = answer(&snapshot, &mut scratch, ARRIVAL, &message, &mut out);
+        let response = &out[..outcome.response_len()];
+        recorder.record(&snapshot, outcome, 0, &message, response, exchange);
+        assert_eq!(ALLOCATIONS.with(Cell::get), before);
+    }
+    assert!(counters.dnstap.dropped.get() > 0);
+    drop(recorder);
+    log.stop(Duration::from_secs(60));
+    let decisions = &counters.decisions;
+    assert_eq!(decisions.written.get() + decisions.dropped.get(), 10_000);
+    assert!(decisions.written.get() > 0);
 }
 
 /// Answers during swaps; debug builds are slow, so they do with fewer.

@@ -58,6 +58,10 @@ pub fn text(live: &Live) -> String {
     page.add(&live.meters.admin_refused);
     page.add(&live.meters.fleet_link_dropped);
     page.add(&live.meters.log_lines_dropped);
+    page.add(&live.meters.dnstap_messages);
+    page.add(&live.meters.dnstap_dropped);
+    page.add(&live.meters.decisions);
+    page.add(&live.meters.decisions_dropped);
     page.add(&live.meters.probes);
     page.add(&live.meters.probe_duration);
     page.add(&live.meters.load_faults);

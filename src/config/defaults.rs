@@ -47,6 +47,11 @@ pub const MAX_SCOPE_IPV4: u8 = 24;
 /// The same for IPv6.
 pub const MAX_SCOPE_IPV6: u8 = 56;
 
+/// Whoever reads dnstap decides what to keep.
+pub const DNSTAP_SAMPLE: f64 = 1.0;
+/// Of a thousand answers a second some ten lines, 200 MB a day.
+pub const DECISIONS_SAMPLE: f64 = 0.01;
+
 /// Loopback: whoever reaches it sees the whole state.
 pub const ADMIN_LISTEN: SocketAddr = loopback(9353);
 

@@ -40,6 +40,8 @@ pub(super) const PROCESS_FILE: &[&Keys] = &[
     &SECONDARY,
     &UPDATE,
     &KUBERNETES,
+    &DNSTAP,
+    &DECISIONS,
 ];
 
 /// `pools.toml`, top level first.
@@ -65,6 +67,8 @@ pub(super) const PROCESS: Keys = Keys {
         "secondary",
         "update",
         "kubernetes",
+        "dnstap",
+        "decisions",
     ],
 };
 
@@ -194,6 +198,18 @@ pub(super) const UPDATE: Keys = Keys {
 pub(super) const KUBERNETES: Keys = Keys {
     title: "[kubernetes.NAME]",
     values: &["kubeconfig", "context"],
+    tables: &[],
+};
+
+pub(super) const DNSTAP: Keys = Keys {
+    title: "[dnstap]",
+    values: &["socket", "sample"],
+    tables: &[],
+};
+
+pub(super) const DECISIONS: Keys = Keys {
+    title: "[decisions]",
+    values: &["file", "sample"],
     tables: &[],
 };
 

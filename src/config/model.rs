@@ -25,6 +25,8 @@ use crate::config::check_address::CheckAddress;
 use crate::config::drill::Drill;
 use crate::config::kubernetes;
 use crate::config::name_pattern::NamePattern;
+use crate::config::query_log::Decisions;
+use crate::config::query_log::Dnstap;
 use crate::config::rights::Right;
 use crate::config::safety::Safety;
 use crate::geo::rules::Matcher;
@@ -85,6 +87,10 @@ pub struct Process {
     pub grants: Vec<Grant>,
     /// `[kubernetes.NAME]`; names differ.
     pub kubernetes: Vec<kubernetes::Cluster>,
+    /// `[dnstap]`; `None`: off.
+    pub dnstap: Option<Dnstap>,
+    /// `[decisions]`; `None`: off.
+    pub decisions: Option<Decisions>,
 }
 
 impl Process {

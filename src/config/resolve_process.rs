@@ -21,6 +21,7 @@ use crate::config::model::Vantage;
 use crate::config::resolve_cluster;
 use crate::config::resolve_kubernetes;
 use crate::config::resolve_pools;
+use crate::config::resolve_query_log;
 use crate::config::resolve_transfer;
 use crate::config::resolve_update;
 use crate::config::rights::Right;
@@ -81,6 +82,11 @@ pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Process {
     let tsig_keys = resolve_transfer::tsig_keys(top);
     let secondaries = resolve_transfer::secondaries(top, &tsig_keys);
     let grants = resolve_update::grants(top, &tsig_keys);
+    let identity = match &*server.nsid {
+        "" => &*machine.host_name,
+        nsid => nsid,
+    };
+    let dnstap = resolve_query_log::dnstap(top, identity);
     Process {
         zones,
         pools,
@@ -105,6 +111,8 @@ pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Process {
         secondaries,
         grants,
         kubernetes: resolve_kubernetes::clusters(top),
+        dnstap,
+        decisions: resolve_query_log::decisions(top),
     }
 }
 

@@ -7,6 +7,7 @@
 mod admin_port;
 pub mod admin_token;
 pub mod announce;
+mod answering;
 pub mod control;
 mod file_limit;
 pub mod files;

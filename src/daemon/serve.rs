@@ -39,6 +39,7 @@ use crate::config::safety::OnFaultyStart;
 use crate::daemon::admin_port;
 use crate::daemon::admin_token;
 use crate::daemon::announce::announce;
+use crate::daemon::answering;
 use crate::daemon::control::Control;
 use crate::daemon::control::Events;
 use crate::daemon::control::event::log_report;
@@ -57,7 +58,6 @@ use crate::daemon::prober::prober;
 use crate::daemon::saved;
 use crate::daemon::saved_drills;
 use crate::daemon::saved_sources;
-use crate::engine::rate_limit::RateLimiter;
 use crate::fleet::nats::Role;
 use crate::live::Addresses;
 use crate::live::LastReload;
@@ -68,9 +68,9 @@ use crate::live::Start;
 use crate::live::clock::Clock;
 use crate::live::clock::unix;
 use crate::live::meters::Meters;
-use crate::live::random;
 use crate::live::request::Request;
 use crate::live::request::Requests;
+use crate::querylog::QueryLog;
 use crate::state::counters::Counters;
 use crate::state::horizon::Horizons;
 use crate::state::plan::Plan;
@@ -79,9 +79,7 @@ use crate::state::snapshot::Snapshot;
 use crate::state::spills::Spills;
 use crate::transport;
 use crate::transport::Bound;
-use crate::transport::TcpLimits;
 use crate::transport::TransportError;
-use crate::transport::Updates;
 
 /// How long answers that clients have not taken may hold up the end; the contract allows 5 s in all.
 const STOP_DEADLINE: Duration = Duration::from_millis(2500);
@@ -269,17 +267,11 @@ async fn serve(
     let config = Arc::clone(&live.snapshots.current().plan.config);
     let (stop, stopping) = watch::channel(false);
     let (requests, requested) = mpsc::channel(REQUESTS);
+    let query_log = answering::query_log(&live)?;
     let serving = bound.serve(
         &live.snapshots,
         &live.counters,
-        limiter(&config.process).as_ref(),
-        tcp_limits(&config.process),
-        Updates::new(
-            requests.clone(),
-            runtime::Handle::current(),
-            Arc::clone(&live.counters),
-            live.meters.updates.clone(),
-        ),
+        answering::settings(&live, &requests, &query_log),
         &runtime::Handle::current(),
     )?;
     // Large tables are joined to huge pages while queries are answered.
@@ -316,12 +308,14 @@ async fn serve(
     };
     announce(&live);
     running(&live.addresses);
-    supervise(&mut signals, &requests).await;
+    supervise(&mut signals, &requests, &query_log).await;
     info!("stopping");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     serving.stop(STOP_DEADLINE).await;
     stop.send_replace(true);
+    let log_ended = tokio::task::spawn_blocking(|| query_log.stop(LOOP_DEADLINE));
     let _ = timeout(LOOP_DEADLINE, ended(control, admin)).await;
+    let _ = log_ended.await;
     Ok(())
 }
 
@@ -352,19 +346,6 @@ async fn ended(control: JoinHandle<()>, admin: Option<oneshot::Receiver<()>>) {
     let _ = control.await;
     if let Some(admin) = admin {
         let _ = admin.await;
-    }
-}
-
-fn limiter(process: &Process) -> Option<Arc<RateLimiter>> {
-    let limit = process.server.rate_limit.clone()?;
-    Some(Arc::new(RateLimiter::new(limit, random::octets())))
-}
-
-fn tcp_limits(process: &Process) -> TcpLimits {
-    TcpLimits {
-        idle_timeout: process.server.tcp_idle_timeout,
-        max_connections: file_limit::max_tcp_connections(process.server.max_tcp_connections),
-        max_connections_per_client: process.server.max_tcp_connections_per_client,
     }
 }
 
@@ -439,13 +420,14 @@ impl Signals {
     }
 }
 
-/// Returns when the process is to end; SIGHUP reloads.
-async fn supervise(signals: &mut Signals, requests: &Requests) {
+/// Returns when the process is to end; SIGHUP reloads, and opens the decision log anew.
+async fn supervise(signals: &mut Signals, requests: &Requests, query_log: &QueryLog) {
     loop {
         tokio::select! {
             _ = signals.terminate.recv() => return,
             _ = signals.interrupt.recv() => return,
             _ = signals.hang_up.recv() => {
+                query_log.reopen();
                 // The loop logs the result; nobody waits for the reply. Nor for a loop that hangs: SIGTERM
                 // must still end the process.
                 let (reply, _) = oneshot::channel();

@@ -17,7 +17,6 @@ use crate::engine::explain_wire::message;
 use crate::engine::explain_wire::read;
 use crate::engine::outcome::SteerReason;
 use crate::engine::outcome::SteeredAnswer;
-use crate::engine::question::Asker;
 use crate::engine::question::Question;
 use crate::state::snapshot::Snapshot;
 use crate::wire::header::HEADER_LEN;
@@ -106,10 +105,7 @@ pub fn ask(
     question: &Question,
     out: &mut [u8],
 ) -> Answer {
-    let (src, subnet) = match question.client {
-        Asker::Resolver(addr) => (addr, None),
-        Asker::Subnet(prefix) => (prefix.addr(), Some(prefix)),
-    };
+    let (src, subnet) = question.client.source();
     let arrival = Arrival {
         src,
         transport: Transport::Tcp,

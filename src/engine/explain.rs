@@ -28,7 +28,6 @@ use crate::engine::answer_uncounted;
 use crate::engine::explain_wire::message;
 use crate::engine::explain_wire::read;
 use crate::engine::outcome::SteeredAnswer;
-use crate::engine::question::Asker;
 use crate::engine::question::Question;
 use crate::engine::share_limits;
 use crate::geo::measured::Rtt;
@@ -104,10 +103,7 @@ pub type Details<'a> = dyn Fn(PoolIx, Family) -> Option<String> + 'a;
 /// Answers a question from a snapshot and says why; `details` are added to the reason of a pool that is
 /// down or drained.
 pub fn explain(snapshot: &Snapshot, question: Question, details: &Details<'_>) -> Explanation {
-    let (src, subnet) = match question.client {
-        Asker::Resolver(addr) => (addr, None),
-        Asker::Subnet(prefix) => (prefix.addr(), Some(prefix)),
-    };
+    let (src, subnet) = question.client.source();
     explain_as(snapshot, question, src, subnet, details)
 }
 

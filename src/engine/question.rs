@@ -27,6 +27,16 @@ pub enum Asker {
     Subnet(Prefix),
 }
 
+impl Asker {
+    /// The packet's source, and the client subnet in it. Behind a subnet, the source is its first address.
+    pub(super) fn source(self) -> (IpAddr, Option<Prefix>) {
+        match self {
+            Self::Resolver(addr) => (addr, None),
+            Self::Subnet(prefix) => (prefix.addr(), Some(prefix)),
+        }
+    }
+}
+
 /// Why a text is no part of a question.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QuestionError {

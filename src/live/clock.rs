@@ -35,16 +35,19 @@ impl Clock {
     }
 }
 
-/// Seconds since 1970; 0 for a clock that stands before.
-pub fn unix() -> u64 {
+/// The time since 1970; none for a clock that stands before.
+pub fn since_1970() -> Duration {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
+        .unwrap_or_default()
 }
 
-/// Milliseconds since 1970; 0 for a clock that stands before.
+/// The same in seconds.
+pub fn unix() -> u64 {
+    since_1970().as_secs()
+}
+
+/// The same in milliseconds.
 pub fn now_ms() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis().try_into().unwrap_or(u64::MAX))
+    since_1970().as_millis().try_into().unwrap_or(u64::MAX)
 }

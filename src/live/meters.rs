@@ -54,6 +54,14 @@ pub struct Meters {
     pub admin_refused: IntCounterVec,
     /// `log_lines_dropped_total`.
     pub log_lines_dropped: IntCounter,
+    /// `dnstap_messages_total`.
+    pub dnstap_messages: IntCounter,
+    /// `dnstap_dropped_total`.
+    pub dnstap_dropped: IntCounter,
+    /// `decisions_total`.
+    pub decisions: IntCounter,
+    /// `decisions_dropped_total`.
+    pub decisions_dropped: IntCounter,
 }
 
 impl Meters {
@@ -66,6 +74,7 @@ impl Meters {
         let counter = |name: &str, help: &str, labels: &[&str]| {
             IntCounterVec::new(Opts::new(name, help), labels).expect("constant name and labels")
         };
+        let single = |name: &str, help: &str| IntCounter::new(name, help).expect("constant name");
         let probe_opts = HistogramOpts::new(
             "meridian_probe_duration_seconds",
             "Duration of probes, failed ones included.",
@@ -122,11 +131,26 @@ impl Meters {
                 "Calls of the admin API that were refused for their token, Host header, or content (external-dns).",
                 &["reason"],
             ),
-            log_lines_dropped: IntCounter::new(
+            log_lines_dropped: single(
                 "meridian_log_lines_dropped_total",
                 "Log lines dropped because stderr could not be written to, or not fast enough.",
-            )
-            .expect("constant name"),
+            ),
+            dnstap_messages: single(
+                "meridian_dnstap_messages_total",
+                "dnstap messages sent to the reader.",
+            ),
+            dnstap_dropped: single(
+                "meridian_dnstap_dropped_total",
+                "dnstap messages dropped because there was no reader, or it was too slow.",
+            ),
+            decisions: single(
+                "meridian_decisions_total",
+                "Lines written to the decision log.",
+            ),
+            decisions_dropped: single(
+                "meridian_decisions_dropped_total",
+                "Lines of the decision log dropped because it could not be written, or not fast enough.",
+            ),
             reloads: counter(
                 "meridian_reloads_total",
                 "Reloads of the configuration by result.",

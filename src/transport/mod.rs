@@ -41,4 +41,5 @@ pub use self::bind::is_absent;
 pub use self::bind::n_shards;
 pub use self::connections::TcpLimits;
 pub use self::serving::Serving;
+pub use self::serving::Settings;
 pub use self::updates::Updates;

@@ -6,6 +6,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::transport::Transport;
 use crate::engine;
@@ -13,6 +14,9 @@ use crate::engine::Arrival;
 use crate::engine::Prefetcher;
 use crate::engine::Scratch;
 use crate::engine::transfer::Transfer;
+use crate::live::clock::since_1970;
+use crate::querylog::Exchange;
+use crate::querylog::Recorder;
 use crate::state::counters::Dropped;
 use crate::state::counters::Shard;
 use crate::state::publish::CachedReader;
@@ -36,6 +40,18 @@ pub(super) trait Responder: Send + 'static {
 pub(super) trait BatchResponder {
     /// Answers a message into the room for the reply, and returns the reply's length, 0 for silence.
     fn answer(&mut self, arrival: Arrival, message: &[u8], reply: &mut [u8]) -> usize;
+
+    /// Records the message that was answered last, for dnstap and the decision log; `reply` is empty for silence,
+    /// and `local` says where the message was sent to.
+    fn record(
+        &mut self,
+        _arrival: Arrival,
+        _source: SocketAddr,
+        _message: &[u8],
+        _reply: &[u8],
+        _local: impl FnOnce() -> SocketAddr,
+    ) {
+    }
 
     /// Prefetches the memory that a message later in the batch will need.
     fn prefetch(&self, _message: &[u8]) {}
@@ -78,6 +94,8 @@ pub(super) struct UdpResponder {
     pub(super) reader: CachedReader,
     /// Owned by this thread.
     pub(super) scratch: Scratch,
+    /// Owned by this thread.
+    pub(super) recorder: Option<Recorder>,
     /// Shared by all.
     pub(super) refusal_log: Arc<RefusalLog>,
     /// Shared by all.
@@ -91,6 +109,7 @@ impl Responder for UdpResponder {
             snapshot,
             prefetcher: Prefetcher::of(snapshot, &self.scratch),
             scratch: &mut self.scratch,
+            recorder: self.recorder.as_mut(),
             refusal_log: &self.refusal_log,
             updates: &self.updates,
         }
@@ -98,9 +117,10 @@ impl Responder for UdpResponder {
 }
 
 struct UdpBatchResponder<'a> {
-    snapshot: &'a Snapshot,
+    snapshot: &'a Arc<Snapshot>,
     prefetcher: Prefetcher<'a>,
     scratch: &'a mut Scratch,
+    recorder: Option<&'a mut Recorder>,
     refusal_log: &'a RefusalLog,
     updates: &'a Arc<Updates>,
 }
@@ -118,6 +138,22 @@ impl BatchResponder for UdpBatchResponder<'_> {
         )
     }
 
+    fn record(
+        &mut self,
+        arrival: Arrival,
+        source: SocketAddr,
+        message: &[u8],
+        reply: &[u8],
+        local: impl FnOnce() -> SocketAddr,
+    ) {
+        if let Some(recorder) = &mut self.recorder {
+            let (outcome, now_ms) = (self.scratch.outcome(), arrival.now_ms);
+            recorder.record(self.snapshot, outcome, now_ms, message, reply, || {
+                exchange(arrival, source, local())
+            });
+        }
+    }
+
     fn update(&mut self, arrival: Arrival, message: &[u8]) -> Option<InFlight> {
         (self.updates).begin(self.snapshot, self.scratch, arrival, message)
     }
@@ -133,6 +169,8 @@ pub(super) struct TcpResponder {
     pub(super) snapshots: SnapshotReader,
     /// Owned by this responder.
     pub(super) scratch: Scratch,
+    /// Owned by this responder.
+    pub(super) recorder: Option<Recorder>,
     /// Shared by all.
     pub(super) refusal_log: Arc<RefusalLog>,
     /// Shared by all.
@@ -144,6 +182,7 @@ impl Responder for TcpResponder {
         TcpBatchResponder {
             snapshot: self.snapshots.current(),
             scratch: &mut self.scratch,
+            recorder: self.recorder.as_mut(),
             refusal_log: &self.refusal_log,
             updates: &self.updates,
         }
@@ -153,6 +192,7 @@ impl Responder for TcpResponder {
 struct TcpBatchResponder<'a> {
     snapshot: Arc<Snapshot>,
     scratch: &'a mut Scratch,
+    recorder: Option<&'a mut Recorder>,
     refusal_log: &'a RefusalLog,
     updates: &'a Arc<Updates>,
 }
@@ -170,12 +210,39 @@ impl BatchResponder for TcpBatchResponder<'_> {
         )
     }
 
+    fn record(
+        &mut self,
+        arrival: Arrival,
+        source: SocketAddr,
+        message: &[u8],
+        reply: &[u8],
+        local: impl FnOnce() -> SocketAddr,
+    ) {
+        if let Some(recorder) = &mut self.recorder {
+            let (outcome, now_ms) = (self.scratch.outcome(), arrival.now_ms);
+            recorder.record(&self.snapshot, outcome, now_ms, message, reply, || {
+                exchange(arrival, source, local())
+            });
+        }
+    }
+
     fn update(&mut self, arrival: Arrival, message: &[u8]) -> Option<InFlight> {
         (self.updates).begin(&self.snapshot, self.scratch, arrival, message)
     }
 
     fn transfer(&mut self, arrival: Arrival, message: &[u8]) -> Option<Transfer> {
         Transfer::begin(&self.snapshot, self.scratch, arrival, message)
+    }
+}
+
+/// A message that has just been answered.
+fn exchange(arrival: Arrival, source: SocketAddr, local: SocketAddr) -> Exchange {
+    Exchange {
+        source,
+        local,
+        transport: arrival.transport,
+        query_time: Duration::from_millis(arrival.now_ms),
+        response_time: since_1970(),
     }
 }
 

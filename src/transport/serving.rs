@@ -9,6 +9,7 @@ use tracing::warn;
 
 use crate::engine::Scratch;
 use crate::engine::rate_limit::RateLimiter;
+use crate::querylog::Recorders;
 use crate::state::counters::Counters;
 use crate::state::counters::SHARED_SHARD;
 use crate::state::publish::SnapshotReader;
@@ -27,31 +28,48 @@ use crate::transport::updates::Updates;
 use crate::transport::xdp::Interface;
 use crate::transport::xdp::XdpWorker;
 
+/// What answering takes besides snapshots and counters.
+#[derive(Debug)]
+pub struct Settings {
+    /// Limits what is sent over UDP.
+    pub limiter: Option<Arc<RateLimiter>>,
+    /// Limits TCP connections.
+    pub limits: TcpLimits,
+    /// By which changes of zones leave.
+    pub updates: Updates,
+    /// What is logged of queries.
+    pub recorders: Recorders,
+}
+
 impl Bound {
     /// Starts answering from the current snapshot. UDP threads are named `udp-0` and so on, those of
-    /// AF_XDP `xdp-0` and so on; TCP runs on `runtime`, which needs I/O and time. What changes zones leaves by
-    /// `updates`. `counters` should have
-    /// as many shards as [`super::n_shards`] counts; `limiter` is for UDP.
+    /// AF_XDP `xdp-0` and so on; TCP runs on `runtime`, which needs I/O and time. `counters` should have
+    /// as many shards as [`super::n_shards`] counts.
     pub fn serve(
         self,
         snapshots: &SnapshotReader,
         counters: &Arc<Counters>,
-        limiter: Option<&Arc<RateLimiter>>,
-        limits: TcpLimits,
-        updates: Updates,
+        settings: Settings,
         runtime: &runtime::Handle,
     ) -> Result<Serving, TransportError> {
+        let Settings {
+            limiter,
+            limits,
+            updates,
+            recorders,
+        } = settings;
         let updates = Arc::new(updates);
         let refusal_log = Arc::<RefusalLog>::default();
         let udp_responder = {
             let (counters, snapshots) = (Arc::clone(counters), snapshots.clone());
-            let (refusal_log, limiter) = (Arc::clone(&refusal_log), limiter.cloned());
-            let updates = Arc::clone(&updates);
+            let refusal_log = Arc::clone(&refusal_log);
+            let (updates, recorders) = (Arc::clone(&updates), recorders.clone());
             move |shard| UdpResponder {
                 refusal_log: Arc::clone(&refusal_log),
                 updates: Arc::clone(&updates),
                 reader: snapshots.cached(),
                 scratch: Scratch::new(Arc::clone(&counters), shard).with_limiter(limiter.clone()),
+                recorder: recorders.recorder(),
             }
         };
         let tcp_responder = {
@@ -61,6 +79,7 @@ impl Bound {
                 updates: Arc::clone(&updates),
                 snapshots: snapshots.clone(),
                 scratch: Scratch::new(Arc::clone(&counters), SHARED_SHARD),
+                recorder: recorders.recorder(),
             }
         };
         self.serve_with(udp_responder, tcp_responder, counters, limits, runtime)

@@ -41,6 +41,7 @@ impl<U: Responder, T: Responder> Starter<U, T> {
             let shard = listener.first_shard + n;
             let worker = UdpWorker {
                 socket,
+                local: listener.address,
                 is_wildcard,
                 responder: (self.udp_responder)(shard),
             };

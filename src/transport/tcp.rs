@@ -11,7 +11,6 @@
 //! that get no answer, do not extend it.
 
 use std::io;
-use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -124,6 +123,13 @@ impl<A: Responder> TcpService<A> {
     /// for another is closed at once.
     fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, stop: &watch::Receiver<bool>) {
         let counters = self.counters.shard(self.shard);
+        let Ok(local) = stream.local_addr() else {
+            return;
+        };
+        let ends = Ends {
+            source: peer,
+            local,
+        };
         let Some(mut permit) = self.limiter.admit(peer.ip(), counters) else {
             return;
         };
@@ -134,7 +140,7 @@ impl<A: Responder> TcpService<A> {
         tokio::spawn(async move {
             let evicted = permit.evicted();
             tokio::select! {
-                () = service.converse(stream, peer.ip(), &mut permit, stop) => {}
+                () = service.converse(stream, ends, &mut permit, stop) => {}
                 () = evicted => {}
             }
         });
@@ -145,7 +151,7 @@ impl<A: Responder> TcpService<A> {
     async fn converse(
         &self,
         mut stream: impl AsyncRead + AsyncWrite + Unpin,
-        src: IpAddr,
+        ends: Ends,
         permit: &mut ConnectionPermit,
         mut stop: watch::Receiver<bool>,
     ) {
@@ -174,7 +180,7 @@ impl<A: Responder> TcpService<A> {
                 break;
             }
             match self
-                .reply(&mut stream, src, permit, &mut input, &mut output)
+                .reply(&mut stream, ends, permit, &mut input, &mut output)
                 .await
             {
                 Replied::Nothing => {}
@@ -196,14 +202,14 @@ impl<A: Responder> TcpService<A> {
     async fn reply(
         &self,
         stream: &mut (impl AsyncWrite + Unpin),
-        src: IpAddr,
+        ends: Ends,
         permit: &mut ConnectionPermit,
         input: &mut Vec<u8>,
         output: &mut Vec<u8>,
     ) -> Replied {
         let mut replied = Replied::Nothing;
         loop {
-            let left = self.answer(src, input, output);
+            let left = self.answer(ends, input, output);
             if !output.is_empty() {
                 match self.write(stream, permit, output).await {
                     true => replied = Replied::Some,
@@ -235,9 +241,9 @@ impl<A: Responder> TcpService<A> {
 
     /// Answers complete messages of `input` from one snapshot, takes them out and appends the answers
     /// to `output`, until there are none or there is enough to write.
-    fn answer(&self, src: IpAddr, input: &mut Vec<u8>, output: &mut Vec<u8>) -> Left {
+    fn answer(&self, ends: Ends, input: &mut Vec<u8>, output: &mut Vec<u8>) -> Left {
         let arrival = Arrival {
-            src,
+            src: ends.source.ip(),
             transport: Transport::Tcp,
             now_ms: now_ms(),
         };
@@ -271,7 +277,9 @@ impl<A: Responder> TcpService<A> {
                 break Left::Update(Box::new(update));
             }
             let n = batch.answer(arrival, message, reply);
-            append(output, reply.get(..n).unwrap_or_default());
+            let response = reply.get(..n).unwrap_or_default();
+            batch.record(arrival, ends.source, message, response, || ends.local);
+            append(output, response);
         };
         let n_used = input.len() - rest.len();
         drop(batch);
@@ -340,6 +348,13 @@ impl<A: Responder> TcpService<A> {
         counters.transfer(Transferred::Broken);
         false
     }
+}
+
+/// Where the two ends of a connection are.
+#[derive(Clone, Copy, Debug)]
+struct Ends {
+    source: SocketAddr,
+    local: SocketAddr,
 }
 
 /// What a task needs only while it answers.
@@ -431,13 +446,16 @@ mod tests {
             let (client, stream) = tokio::io::duplex(PIPE_LEN);
             let (stop, stopping) = watch::channel(false);
             let service = TcpService::new(LIMITS, Arc::new(Counters::new(1)), 0, responder);
-            let src = IpAddr::from([192, 0, 2, 1]);
+            let ends = Ends {
+                source: SocketAddr::from(([192, 0, 2, 1], 4000)),
+                local: SocketAddr::from(([192, 0, 2, 53], 53)),
+            };
             Self {
                 client,
                 server: tokio::spawn(async move {
                     let counters = service.counters.shard(0);
-                    let mut permit = service.limiter.admit(src, counters).unwrap();
-                    service.converse(stream, src, &mut permit, stopping).await;
+                    let mut permit = service.limiter.admit(ends.source.ip(), counters).unwrap();
+                    service.converse(stream, ends, &mut permit, stopping).await;
                 }),
                 stop,
                 start: Instant::now(),

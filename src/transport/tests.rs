@@ -26,12 +26,14 @@ use tokio::sync::mpsc;
 use crate::base::transport::Transport;
 use crate::engine::Arrival;
 use crate::live::meters::Meters;
+use crate::querylog::Recorders;
 use crate::state::counters::Counters;
 use crate::state::counters::Dropped;
 use crate::state::fixture::empty_snapshot;
 use crate::state::publish::Publisher;
 use crate::transport::Bound;
 use crate::transport::Serving;
+use crate::transport::Settings;
 use crate::transport::TcpLimits;
 use crate::transport::TransportError;
 use crate::transport::Updates;
@@ -591,14 +593,17 @@ fn the_engine_is_asked_over_both_transports() {
         .serve(
             &publisher.reader(),
             &counters,
-            None,
-            LIMITS,
-            Updates::new(
-                mpsc::channel(1).0,
-                runtime.handle().clone(),
-                Arc::clone(&counters),
-                Meters::new().updates,
-            ),
+            Settings {
+                limiter: None,
+                limits: LIMITS,
+                updates: Updates::new(
+                    mpsc::channel(1).0,
+                    runtime.handle().clone(),
+                    Arc::clone(&counters),
+                    Meters::new().updates,
+                ),
+                recorders: Recorders::default(),
+            },
             runtime.handle(),
         )
         .unwrap();

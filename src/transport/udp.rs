@@ -6,6 +6,7 @@
 //! received is waited for, what cannot be sent is counted.
 
 use std::io;
+use std::net::SocketAddr;
 use std::net::UdpSocket;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
@@ -44,6 +45,8 @@ const TROUBLE_PAUSE: Duration = Duration::from_millis(10);
 pub(super) struct UdpWorker<A> {
     /// Blocking, with [`RECEIVE_WAIT`] and [`SEND_WAIT`] as its timeouts.
     pub(super) socket: UdpSocket,
+    /// The address that it was bound to.
+    pub(super) local: SocketAddr,
     /// Whether it was bound to an unspecified address and passes the local address of each message.
     pub(super) is_wildcard: bool,
     /// This thread's own.
@@ -78,7 +81,7 @@ impl<A: Responder> UdpWorker<A> {
 
     fn answer(&mut self, batch: &mut Batch, counters: &Shard) {
         let mut responder = self.responder.batch();
-        let now_ms = now_ms();
+        let (now_ms, local) = (now_ms(), self.local);
         batch.answer(|meta, source, message, later, reply| {
             responder.prefetch(later);
             let Some(arrival) = datagram(source, now_ms, counters) else {
@@ -93,7 +96,18 @@ impl<A: Responder> UdpWorker<A> {
                 update.answer_later(move |response| _ = meta.send(&socket, response));
                 return 0;
             }
-            responder.answer(arrival, message, reply)
+            let len = responder.answer(arrival, message, reply);
+            responder.record(
+                arrival,
+                source,
+                message,
+                reply.get(..len).unwrap_or_default(),
+                || {
+                    meta.local()
+                        .map_or(local, |ip| SocketAddr::new(ip, local.port()))
+                },
+            );
+            len
         });
         for _ in 0..batch.send(&self.socket) {
             counters.dropped(Dropped::Send);

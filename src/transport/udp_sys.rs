@@ -16,6 +16,7 @@
 use std::fmt;
 use std::io;
 use std::mem;
+use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
 use std::net::SocketAddr;
@@ -322,6 +323,35 @@ impl RecvMeta {
                 let address = Ipv6Addr::from(name.sin6_addr.s6_addr);
                 let port = u16::from_be(name.sin6_port);
                 Some(SocketAddrV6::new(address, port, 0, name.sin6_scope_id).into())
+            }
+            _ => None,
+        }
+    }
+
+    /// The local address that the message was sent to, where the socket passes it.
+    pub(super) fn local(&self) -> Option<IpAddr> {
+        let mut header = EMPTY_HEADER.msg_hdr;
+        header.msg_control = (&raw const self.control).cast_mut().cast();
+        header.msg_controllen = self.control_len.min(CONTROL_LEN) as _;
+        // SAFETY: the header describes our aligned and initialised control buffer, which is only read.
+        let first = unsafe { libc::CMSG_FIRSTHDR(&raw const header) };
+        if first.is_null() {
+            return None;
+        }
+        // SAFETY: not null, so the buffer holds at least a `cmsghdr`.
+        let kind = unsafe { ((*first).cmsg_level, (*first).cmsg_type) };
+        // SAFETY: the data begins inside the buffer, one `cmsghdr` after its start.
+        let data = unsafe { libc::CMSG_DATA(first) };
+        match kind {
+            (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+                // SAFETY: a header and an `in_pktinfo` fit into CONTROL_LEN octets, all initialised.
+                let info = unsafe { data.cast::<libc::in_pktinfo>().read_unaligned() };
+                Some(Ipv4Addr::from(u32::from_be(info.ipi_spec_dst.s_addr)).into())
+            }
+            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                // SAFETY: a header and an `in6_pktinfo` fit into CONTROL_LEN octets, all initialised.
+                let info = unsafe { data.cast::<libc::in6_pktinfo>().read_unaligned() };
+                Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).into())
             }
             _ => None,
         }

@@ -21,6 +21,7 @@ mod nats_server;
 mod operators;
 mod page;
 mod protocol;
+mod querylog;
 mod reload;
 mod resolver;
 mod restart;

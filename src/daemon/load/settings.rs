@@ -67,6 +67,8 @@ fn leave_dns_out(path: &Path, process: &mut Process, report: &mut Report) {
     process.tsig_keys.clear();
     process.secondaries.clear();
     process.grants.clear();
+    process.dnstap = None;
+    process.decisions = None;
 }
 
 /// Keeps the settings that a running process cannot change as they are, and warns of those that were
@@ -111,6 +113,10 @@ pub(super) fn keep_fixed(
     process.state_dir.clone_from(&running.state_dir);
     keep("[admin]", process.admin == running.admin);
     process.admin.clone_from(&running.admin);
+    keep("[dnstap]", process.dnstap == running.dnstap);
+    process.dnstap.clone_from(&running.dnstap);
+    keep("[decisions]", process.decisions == running.decisions);
+    process.decisions.clone_from(&running.decisions);
     keep("[cluster]", process.cluster == running.cluster);
     process.cluster.clone_from(&running.cluster);
 }

@@ -45,6 +45,8 @@ const HOP_LIMIT: u8 = 64;
 pub(in crate::transport) struct Datagram {
     /// Who sent it.
     pub(in crate::transport) source: SocketAddr,
+    /// Where it was sent to.
+    pub(in crate::transport) local: SocketAddr,
     /// Where in the frame its payload is.
     pub(in crate::transport) payload: Range<usize>,
     family: Family,
@@ -64,7 +66,7 @@ pub(in crate::transport) fn parse(frame: &[u8]) -> Option<Datagram> {
         Family::V6 => ipv6_segment(packet)?,
     };
     let header = segment.first_chunk::<UDP_LEN>()?;
-    let [p, q, _, _, l, m, c, d] = *header;
+    let [p, q, r, s, l, m, c, d] = *header;
     let len = usize::from(u16::from_be_bytes([l, m]));
     let udp = segment.get(..len).filter(|_| len >= UDP_LEN)?;
     let addresses = packet.get(Layout::of(family).addresses_in_packet())?;
@@ -78,10 +80,12 @@ pub(in crate::transport) fn parse(frame: &[u8]) -> Option<Datagram> {
             fold(pseudo.wrapping_add(sum(udp))) == 0xffff || fold(pseudo) == checksum
         }
     };
-    let ip = source(addresses).filter(|ip| is_intact && is_host(*ip))?;
+    let (source, destination) = addresses.split_at_checked(addresses.len() / 2)?;
+    let ip = address(source).filter(|ip| is_intact && is_host(*ip))?;
     let start = Layout::of(family).udp_at + UDP_LEN;
     Some(Datagram {
         source: SocketAddr::new(ip, u16::from_be_bytes([p, q])),
+        local: SocketAddr::new(address(destination)?, u16::from_be_bytes([r, s])),
         payload: start..start + (len - UDP_LEN),
         family,
     })
@@ -188,11 +192,10 @@ fn ipv6_segment(packet: &[u8]) -> Option<&[u8]> {
     payload.get(..usize::from(u16::from_be_bytes([l, m])))
 }
 
-/// The first of a header's two addresses.
-fn source(addresses: &[u8]) -> Option<IpAddr> {
-    let (source, _) = addresses.split_at_checked(addresses.len() / 2)?;
-    let v4 = <[u8; 4]>::try_from(source).map(IpAddr::from);
-    v4.or_else(|_| <[u8; 16]>::try_from(source).map(IpAddr::from))
+/// An address of either family.
+fn address(octets: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(octets).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from))
         .ok()
 }
 

@@ -37,6 +37,7 @@ use crate::transport::xdp::bpf_sys::Mode;
 use crate::transport::xdp::interface_sys;
 use crate::transport::xdp::interface_sys::Ethernet;
 use crate::transport::xdp::packet;
+use crate::transport::xdp::packet::Datagram;
 use crate::transport::xdp::program;
 use crate::transport::xdp::program::KEY_LEN;
 use crate::transport::xdp::program::Key;
@@ -373,12 +374,15 @@ impl<A: Responder> XdpWorker<A> {
         let longest = self.queue.longest;
         let answered = self.queue.socket.answer(BATCH, |frame, len, later| {
             responder.prefetch(packet::likely_payload(later));
-            respond(frame, len, longest, message, |source, message, reply| {
-                let Some(arrival) = datagram(source, now_ms, counters) else {
+            respond(frame, len, longest, message, |packet, message, reply| {
+                let Some(arrival) = datagram(packet.source, now_ms, counters) else {
                     return 0;
                 };
                 counters.came_by_xdp();
-                responder.answer(arrival, message, reply)
+                let len = responder.answer(arrival, message, reply);
+                let response = reply.get(..len).unwrap_or_default();
+                responder.record(arrival, packet.source, message, response, || packet.local);
+                len
             })
         });
         for _ in 0..answered.n_unsent {
@@ -413,7 +417,7 @@ fn respond(
     len: usize,
     longest: usize,
     message: &mut [u8],
-    answer: impl FnOnce(SocketAddr, &[u8], &mut [u8]) -> usize,
+    answer: impl FnOnce(&Datagram, &[u8], &mut [u8]) -> usize,
 ) -> usize {
     let respond = || {
         let datagram = packet::parse(frame.get(..len)?)?;
@@ -422,7 +426,7 @@ fn respond(
         message.copy_from_slice(query);
         let room = frame.len().min(longest);
         let reply = frame.get_mut(datagram.payload.start..room)?;
-        match answer(datagram.source, message, reply).min(reply.len()) {
+        match answer(&datagram, message, reply).min(reply.len()) {
             0 => None,
             len => packet::reply(frame, &datagram, len),
         }
@@ -478,8 +482,8 @@ mod tests {
             len,
             longest,
             &mut message,
-            |source, query, reply| {
-                assert_eq!((source.port(), query), (40000, &b"query"[..]));
+            |datagram, query, reply| {
+                assert_eq!((datagram.source.port(), query), (40000, &b"query"[..]));
                 room = reply.len();
                 reply_len
             },
@@ -510,7 +514,7 @@ mod tests {
 
     #[test]
     fn what_is_no_query_is_met_with_silence() {
-        let answer = |_, _: &[u8], _: &mut [u8]| panic!("there is nothing to answer");
+        let answer = |_: &Datagram, _: &[u8], _: &mut [u8]| panic!("there is nothing to answer");
         let mut frame = fixture::query(Family::V4, b"query");
         frame[24] ^= 1;
         let len = frame.len();
