@@ -4,11 +4,6 @@
 //! counted under before anything is kept. What cannot be read is counted, and the first few are shown.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io;
-use std::io::BufRead;
-use std::io::BufReader;
-use std::io::Read;
 use std::net::IpAddr;
 use std::path::Path;
 use std::path::PathBuf;
@@ -24,6 +19,8 @@ use crate::base::diag::excerpt;
 use crate::base::prefix::Family;
 use crate::base::prefix::Prefix;
 use crate::cli::EXIT_CONFIG;
+use crate::cli::lines::Lines;
+use crate::cli::lines::MAX_SHOWN;
 use crate::cli::out;
 use crate::config::units;
 use crate::daemon::load::Loader;
@@ -40,12 +37,6 @@ use crate::latency::key::Key;
 use crate::latency::read;
 use crate::live::clock;
 use crate::mmdb::countries;
-
-/// The longest line, and the longest JSON document, in octets.
-const MAX_LINE: u64 = 256 << 20;
-
-/// How many faults are shown.
-const MAX_SHOWN: u64 = 10;
 
 /// What to do with round-trip times.
 #[derive(Debug, clap::Subcommand)]
@@ -170,20 +161,9 @@ struct Importer<'a> {
 
 impl Importer<'_> {
     fn file(&mut self, path: &Path) -> Result<()> {
-        let is_stdin = path == Path::new("-");
         let context = || format!("cannot read {}", path.display());
-        let (input, written): (Box<dyn Read>, _) = match is_stdin {
-            true => (Box::new(io::stdin().lock()), None),
-            false => {
-                let file = File::open(path).with_context(context)?;
-                let written = file.metadata().ok().and_then(|meta| meta.modified().ok());
-                (Box::new(file), written)
-            }
-        };
-        let mut lines = Lines {
-            input: BufReader::new(input),
-            number: 0,
-        };
+        let mut lines = Lines::open(path).with_context(context)?;
+        let written = lines.written;
         let Some(first) = lines.next_full().with_context(context)? else {
             return Ok(());
         };
@@ -219,7 +199,7 @@ impl Importer<'_> {
         let mut line = Some(first);
         while let Some(text) = line {
             if let Err(fault) = read(self, &text) {
-                self.fault(path, lines.number, &fault);
+                self.fault(path, lines.number(), &fault);
             }
             line = lines
                 .next_full()
@@ -395,45 +375,4 @@ fn cut(key: Key) -> Key {
 fn is_document(first: &str) -> bool {
     let parsed: Result<serde::de::IgnoredAny, _> = serde_json::from_str(first);
     parsed.is_err_and(|error| error.is_eof())
-}
-
-/// A file's lines, of bounded length.
-struct Lines {
-    input: BufReader<Box<dyn Read>>,
-    number: u64,
-}
-
-impl Lines {
-    /// The next line that is not empty, without its end.
-    fn next_full(&mut self) -> io::Result<Option<String>> {
-        loop {
-            let mut line = Vec::new();
-            let n = (&mut self.input)
-                .take(MAX_LINE)
-                .read_until(b'\n', &mut line)?;
-            if n as u64 == MAX_LINE {
-                return Err(io::Error::other("a line is longer than 256 MiB"));
-            }
-            if n == 0 {
-                return Ok(None);
-            }
-            self.number += 1;
-            let line = String::from_utf8_lossy(&line);
-            let line = line.trim_end_matches(['\r', '\n']);
-            if !line.trim().is_empty() {
-                return Ok(Some(line.to_owned()));
-            }
-        }
-    }
-
-    /// The first line and all that follow it.
-    fn rest(self, first: String) -> io::Result<String> {
-        let mut text = first.into_bytes();
-        text.push(b'\n');
-        self.input.take(MAX_LINE).read_to_end(&mut text)?;
-        if text.len() as u64 > MAX_LINE {
-            return Err(io::Error::other("is longer than 256 MiB"));
-        }
-        String::from_utf8(text).map_err(io::Error::other)
-    }
 }
