@@ -11,11 +11,13 @@ mod explain;
 mod geoip;
 mod import;
 mod latency;
+mod lines;
 mod offline;
 mod out;
 mod progress;
 mod reload;
 mod remote;
+mod replay;
 mod serve;
 mod shares;
 mod simulate;
@@ -92,6 +94,8 @@ enum Command {
     ///
     /// The files on disk stay as they are, and are served again once they change or `meridian reload` is run.
     Rollback(reload::RollbackOptions),
+    /// Hold a decision log against the configuration: what would be answered otherwise
+    Replay(replay::Options),
     /// Make pools.toml and zones from another system's configuration
     Import(import::Options),
     /// Make a table of round-trip times for policy latency
@@ -121,6 +125,7 @@ pub fn run() -> ExitCode {
         Command::Undrain(options) => drain::undrain(&config(), &options),
         Command::Reload(options) => reload::reload(&config(), &options),
         Command::Rollback(options) => reload::rollback(&config(), &options),
+        Command::Replay(options) => replay::run(&config(), &options),
         Command::Import(options) => import::run(&options),
         Command::Latency(command) => latency::run(&config(), &command),
         Command::Geoip(command) => geoip::run(command),

@@ -23,6 +23,7 @@ mod page;
 mod protocol;
 mod querylog;
 mod reload;
+mod replay;
 mod resolver;
 mod restart;
 mod robustness;
