@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::base::ix::SteeredIx;
 use crate::base::location::Country;
 use crate::base::lock::lock;
+use crate::base::prefix::Family;
 use crate::census::Census;
 use crate::census::Clients;
 use crate::census::Served;
@@ -31,7 +32,7 @@ pub struct Coverage {
     /// The snapshot that was counted.
     pub generation: u64,
     /// The family that was counted.
-    pub family: &'static str,
+    pub family: Family,
     /// The share of the located clients that a pool serves, by its position in the file.
     pub pools: BTreeMap<usize, f64>,
     /// The pool that serves most of a country, and its share there.
@@ -62,7 +63,7 @@ impl Coverage {
         }
         Self {
             generation: snapshot.generation,
-            family: family.as_str(),
+            family,
             pools,
             countries,
         }
@@ -99,7 +100,6 @@ impl CoverageCache {
             let (cache, snapshot) = (Arc::clone(self), Arc::clone(snapshot));
             spawn_blocking(move || cache.count(&snapshot, name));
         }
-        // Names are other ones after a reload.
         latest
     }
 

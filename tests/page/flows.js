@@ -80,7 +80,7 @@ const flows = {
     const { page, end } = await open("/");
     await page.getByLabel(/^Take a pool/).selectOption("eu");
     await page.getByRole("button", { name: "See what" }).click();
-    await page.getByText(/% of the IPv4 addresses of app\.example\.com/).waitFor();
+    await page.getByText(/% of the IPv4 clients of app\.example\.com/).waitFor();
     await accessible(page, "drain");
     await picture(page, "drain");
     await page.getByLabel(/^For how long/).fill("2h");

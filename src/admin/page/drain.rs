@@ -10,11 +10,11 @@ use crate::admin::json::percent;
 use crate::admin::page::layout::layout;
 use crate::admin::page::overrides;
 use crate::admin::page::parts::table;
+use crate::admin::page::words::family;
 use crate::admin::page::world::country_name;
 use crate::admin::preview::Destination;
 use crate::admin::preview::NameMoves;
 use crate::admin::preview::Preview;
-use crate::base::prefix::Family;
 
 /// The most pools that the form offers; any other is asked for by name.
 const MAX_POOLS: usize = 500;
@@ -111,12 +111,9 @@ fn name(at: usize, moves: &NameMoves) -> Markup {
     let id = format!("moves-{at}");
     let body = html! { tbody { @for to in &moves.to { (destination(to)) } } };
     let what = format!(
-        "{} of the {} of {}",
+        "{} of the {} clients of {}",
         share(moves.share),
-        match moves.family {
-            Family::V4 => "IPv4 addresses",
-            Family::V6 => "IPv6 networks (/48)",
-        },
+        family(moves.family),
         moves.name
     );
     html! {

@@ -5,6 +5,7 @@ use maud::html;
 
 use crate::admin::time::Span;
 use crate::admin::time::Utc;
+use crate::base::prefix::Family;
 
 /// The longest label that does not go over several lines, in octets.
 const MAX_SHORT: usize = 24;
@@ -12,6 +13,14 @@ const MAX_SHORT: usize = 24;
 /// A label in the colour of a class, which also gives it a sign.
 pub(super) fn badge(class: &str, label: &str) -> Markup {
     html! { span .badge.(class).long[label.len() > MAX_SHORT] { (label) } }
+}
+
+/// A family as people write it.
+pub(super) fn family(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "IPv4",
+        Family::V6 => "IPv6",
+    }
 }
 
 /// A time in Unix seconds as seen from another.

@@ -9,6 +9,7 @@ use crate::admin::page::parts::MAX_ROWS;
 use crate::admin::page::pools::State;
 use crate::admin::page::pools::state;
 use crate::admin::page::view::View;
+use crate::admin::page::words::family;
 use crate::base::location::Point;
 use crate::map;
 use crate::map::CountryPath;
@@ -107,7 +108,9 @@ fn coverage(view: &View) -> Markup {
     html! {
         @if !shares.is_empty() {
             p .legend {
-                span { "Countries by the pool that serves most of their " (coverage.family) " addresses for " (name) ":" }
+                span { "Countries by the pool that serves most of their " (family(coverage.family)) " addresses for " (name)
+                    @if coverage.generation != view.status.generation { " (as of generation " (coverage.generation) ", being counted again)" }
+                    ":" }
                 @for (ix, share) in &shares {
                     @if let Some(pool) = pools.get(*ix) {
                         span {
