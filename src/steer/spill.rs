@@ -201,7 +201,8 @@ impl Spill {
             .is_none_or(|moved| now.saturating_sub(moved) >= timing.interval);
         let ahead = leader.map(|shares| self.towards(pools, shares));
         let is_behind = |moves: &Vec<Move>| moves.iter().any(|by| *by != Move::default());
-        if !is_over && !(may_move && ahead.as_ref().is_some_and(is_behind)) {
+        let is_led = may_move && ahead.as_ref().is_some_and(is_behind);
+        if !(is_over || is_led) {
             return false;
         }
         let before = self.clone();
