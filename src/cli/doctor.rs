@@ -8,15 +8,13 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use anyhow::Result;
-use comfy_table::ContentArrangement;
-use comfy_table::Table;
-use comfy_table::presets::NOTHING;
 use serde::Serialize;
 
 use crate::base::name::Name;
 use crate::base::prefix::Prefix;
 use crate::cli::check;
 use crate::cli::out;
+use crate::cli::table;
 use crate::discovery::resolver;
 use crate::doctor::ask::Asked;
 use crate::doctor::examine::Examination;
@@ -78,8 +76,11 @@ fn server(text: &str) -> Result<SocketAddr, &'static str> {
 pub fn run(config: &Path, options: &Options) -> Result<ExitCode> {
     let (resolvers, steered) = configured(config);
     let resolvers = match resolvers.is_empty() {
-        // Whoever names all servers needs none.
-        true => resolver::system_servers().unwrap_or_default(),
+        // Whoever names servers may need none.
+        true => resolver::system_servers().unwrap_or_else(|error| {
+            out::complain(&format!("meridian: no system's resolvers: {error}"));
+            Vec::new()
+        }),
         false => resolvers,
     };
     let subnets = match &*options.subnet {
@@ -260,7 +261,7 @@ impl<'a> FindingRow<'a> {
 fn render(document: &Document<'_>) -> String {
     let mut text = format!("zone {}\n", document.zone);
     if !document.servers.is_empty() {
-        let _ = writeln!(text, "\n{}", table(&document.servers));
+        let _ = write!(text, "\n{}", table(&document.servers));
     }
     text.push('\n');
     for finding in &document.findings {
@@ -284,47 +285,37 @@ fn render(document: &Document<'_>) -> String {
     };
     let faults = plural(document.faults, "fault");
     let warnings = plural(document.warnings, "warning");
-    let _ = writeln!(text, "\n{faults}, {warnings}");
-    text
+    format!("{}\n\n{faults}, {warnings}\n", text.trim_end())
 }
 
 fn table(servers: &[ServerRow]) -> String {
-    let mut table = Table::new();
-    table
-        .load_style(NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header(vec![
-            "server",
-            "address",
-            "udp",
-            "tcp",
-            "authority",
-            "serial",
-            "ecs",
-            "cookies",
-        ]);
     let yes_no = |is: Option<bool>| match is {
-        Some(true) => "yes",
-        Some(false) => "no",
-        None => "-",
+        Some(true) => "yes".to_owned(),
+        Some(false) => "no".to_owned(),
+        None => "-".to_owned(),
     };
-    for server in servers {
-        table.add_row(vec![
+    let row = |server: &ServerRow| {
+        let serial = server.serial.map(|serial| serial.to_string());
+        [
             server.name.clone().unwrap_or_else(|| "-".into()),
             server.address.to_string(),
             server.udp.clone(),
             server.tcp.clone(),
-            yes_no(Some(server.authoritative)).into(),
-            server
-                .serial
-                .map_or_else(|| "-".into(), |serial| serial.to_string()),
-            yes_no(server.ecs).into(),
-            yes_no(server.cookies).into(),
-        ]);
-    }
-    let lines: Vec<String> = table
-        .lines()
-        .map(|line| line.trim_end().to_owned())
-        .collect();
-    lines.join("\n")
+            yes_no(Some(server.authoritative)),
+            serial.unwrap_or_else(|| "-".into()),
+            yes_no(server.ecs),
+            yes_no(server.cookies),
+        ]
+    };
+    let header = [
+        "server",
+        "address",
+        "udp",
+        "tcp",
+        "authority",
+        "serial",
+        "ecs",
+        "cookies",
+    ];
+    table::lines(header, &[], servers.iter().map(row))
 }
