@@ -204,11 +204,10 @@ fn redundancy(evidence: &Evidence, findings: &mut Findings) {
     let servers = || evidence.servers.iter().map(|server| &server.server);
     let names: BTreeSet<_> = servers().map(|server| &server.name).collect();
     let addresses: BTreeSet<IpAddr> = servers().map(|server| server.address.ip()).collect();
-    if evidence.found.is_none() || addresses.is_empty() {
+    if names.contains(&None) || addresses.is_empty() {
         return;
     }
-    let has_one_name = names.len() == 1 && !names.contains(&None);
-    if has_one_name || addresses.len() == 1 {
+    if names.len() == 1 || addresses.len() == 1 {
         let message = format!("all addresses: {}", list(addresses));
         return findings.add(Kind::OneServer, message);
     }

@@ -4,6 +4,13 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use proptest::collection::vec;
+use proptest::prelude::Strategy;
+use proptest::prelude::any;
+use proptest::prop_oneof;
+use proptest::proptest;
+use proptest::sample::select;
+
 use crate::base::date::Date;
 use crate::base::diag::Report;
 use crate::base::name::Name;
@@ -19,6 +26,8 @@ use crate::doctor::finding::Finding;
 use crate::doctor::finding::Kind;
 use crate::doctor::judge::Evidence;
 use crate::doctor::judge::judge;
+use crate::doctor::message::Edns;
+use crate::doctor::message::Question;
 use crate::doctor::message::Record;
 use crate::doctor::message::Reply;
 use crate::doctor::message::ReplyEdns;
@@ -743,4 +752,64 @@ fn the_same_at_several_servers_is_one_finding() {
         message: "AXFR is answered with the zone".into(),
     };
     assert_eq!(judge(&evidence)[0], expected);
+}
+
+/// A response for the SOA of example.com with these records at its name: types, and data that may be broken.
+fn message(asked: &[u8], records: &[(RrType, Vec<u8>)]) -> Vec<u8> {
+    let mut message = asked[..2].to_vec();
+    message.extend([0x84, 0, 0, 1, 0, records.len() as u8, 0, 0, 0, 0]);
+    message.extend(&asked[12..asked.len() - 11]);
+    for (rtype, rdata) in records {
+        message.extend([0xC0, 12]);
+        message.extend(rtype.0.to_be_bytes());
+        message.extend([0, 1, 0, 0, 14, 16]);
+        message.extend((rdata.len() as u16).to_be_bytes());
+        message.extend(rdata);
+    }
+    message
+}
+
+fn some_record() -> impl Strategy<Value = (RrType, Vec<u8>)> {
+    let types = vec![
+        RrType::SOA,
+        RrType::NS,
+        RrType::A,
+        RrType::CNAME,
+        RrType::DS,
+        RrType::DNSKEY,
+        RrType::RRSIG,
+    ];
+    // Signatures whose signer is the root get further than others.
+    let rrsig = vec(any::<u8>(), 18..60).prop_map(|mut rdata| {
+        rdata[..4].copy_from_slice(&[0, 48, 8, 2]);
+        rdata.insert(18, 0);
+        (RrType::RRSIG, rdata)
+    });
+    let other = (select(types), vec(any::<u8>(), 0..80));
+    prop_oneof![1 => rrsig, 3 => other]
+}
+
+proptest! {
+    #[test]
+    fn no_response_makes_it_panic(records in vec(some_record(), 0..6), cut in 29..600_usize) {
+        let question = Question::new(&name("example.com"), RrType::SOA, Edns::default());
+        let asked = question.to_wire(7);
+        let mut message = message(&asked, &records);
+        message.truncate(cut);
+        let Some(reply) = Reply::read(&message, &asked) else {
+            return Ok(());
+        };
+        let mut evidence = healthy();
+        evidence.delegation().ds.clone_from(&reply.answer);
+        evidence.second_answers(&Ok(reply.clone()));
+        evidence.each(|more| {
+            more.ns = Ok(reply.clone());
+            more.signed_soa = Ok(reply.clone());
+            more.dnskey = Ok(reply.clone());
+            more.cookie = Ok(reply.clone());
+            more.subnets[0].asked = Ok(reply.clone());
+            more.hosts[0].1 = [Ok(reply.clone()), Ok(reply.clone())];
+        });
+        let _ = judge(&evidence);
+    }
 }
