@@ -79,7 +79,7 @@ async fn carry_out(shared: &Shared, client: &Client, form: &DrainForm) -> Result
     let change = Change::Override(pool);
     let by = shared.authorize_token(client, &form.token, change).await?;
     if !shared.is_served(pool) {
-        return Err(Failure::no_pool(pool));
+        return Err(shared.no_pool(pool));
     }
     match &*form.action {
         "clear" => overrides::clear_as(shared, client, pool, by)

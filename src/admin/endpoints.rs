@@ -178,7 +178,7 @@ fn check_pool(shared: &Shared, pool: &str) -> Result<Safety, Failure> {
     let plan = &shared.site.live.snapshots.current().plan;
     let mut pools = plan.config.pools.pools.iter();
     match pools.find(|other| *other.name == *pool) {
-        None => Err(Failure::no_pool(pool)),
+        None => Err(shared.no_pool(pool)),
         Some(pool) if pool.source != PoolSource::Api => Err(ChangeError::NotSettable.into()),
         Some(_) => Ok(plan.config.process.safety.clone()),
     }

@@ -8,6 +8,7 @@ use axum::response::Response;
 use serde::Serialize;
 
 use crate::admin::auth::Denied;
+use crate::base::diag::did_you_mean;
 use crate::live::request::ChangeError;
 
 /// The most endpoints that are named in an answer which refuses them.
@@ -94,11 +95,13 @@ impl Failure {
         &self.faults
     }
 
-    /// A call about a pool that is not there.
-    pub fn no_pool(pool: &str) -> Self {
+    /// A call about a pool that is none of these.
+    pub fn no_pool<'a>(pool: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        let near = did_you_mean(pool, known);
+        let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
         Self::new(
             StatusCode::NOT_FOUND,
-            format!("pool `{pool}` is not defined"),
+            format!("pool `{pool}` is not defined{hint}"),
         )
     }
 }

@@ -159,7 +159,7 @@ pub async fn set(
     let by = shared.authorize(&client, &headers, change).await?;
     check_role(&shared)?;
     if !shared.is_served(&pool) {
-        return Err(Failure::no_pool(&pool));
+        return Err(shared.no_pool(&pool));
     }
     let drill = shared.drill_length(&pool);
     let asked = OverrideBody::parse(&read_body(body).await?, drill, unix())?;
@@ -219,7 +219,7 @@ pub async fn clear(
     let was_there = clear_as(&shared, &client, &pool, by).await?;
     // The override of a pool that a reload took away can still be cleared.
     if !was_there && !shared.is_served(&pool) {
-        return Err(Failure::no_pool(&pool));
+        return Err(shared.no_pool(&pool));
     }
     Ok(Json(PoolOverride {
         pool,

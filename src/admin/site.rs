@@ -142,6 +142,13 @@ impl Shared {
         drill.map_or(drill::LENGTH, |drill| drill.length)
     }
 
+    /// The failure of a call about a pool that is not configured.
+    pub fn no_pool(&self, pool: &str) -> Failure {
+        let plan = &self.site.live.snapshots.current().plan;
+        let pools = plan.config.pools.pools.iter();
+        Failure::no_pool(pool, pools.map(|pool| &*pool.name))
+    }
+
     /// Judges a call that changes something, and returns the name of its token. Wrong tokens are answered
     /// late.
     pub async fn authorize(

@@ -23,6 +23,7 @@ use axum::routing::get;
 use axum::routing::post;
 
 use crate::cli::out;
+use crate::cli::out::Color;
 use crate::daemon::log::Log;
 use crate::daemon::serve;
 use crate::fleet::nats::Role;
@@ -86,8 +87,8 @@ const USUAL_PORT: u16 = 8081;
 const PORT_ATTEMPTS: usize = 20;
 
 /// Runs the demo until Ctrl-C.
-pub fn run(options: &Options) -> Result<ExitCode> {
-    let _log = Log::start().context("cannot start the logger")?;
+pub fn run(options: &Options, color: Color) -> Result<ExitCode> {
+    let _log = Log::start(color.on_stderr()).context("cannot start the logger")?;
     let (backends, port) = backends()?;
     let folder = tempfile::tempdir().context("cannot make a folder for the demo's files")?;
     let config = folder.path().join("meridian.toml");

@@ -1,4 +1,4 @@
-//! `drain`, `shed`, `drill` and `undrain`: take a pool, or a share of its clients, out and back, through the running
+//! `drain`, `shed`, `drill`, `up`, `down` and `undrain`: take a pool, or a share of its clients, out and back, through the running
 //! server.
 
 use std::path::Path;
@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::cli::out;
 use crate::cli::remote;
 use crate::config::units::duration_text;
+use crate::health::overrides::Forced;
 
 /// Which pool, and for how long.
 #[derive(Debug, clap::Args)]
@@ -59,6 +60,21 @@ pub struct DrillOptions {
     /// The pool
     pool: String,
     /// Ends after this time, such as 10m [default: that of its `drill`, else 10m]
+    #[arg(long, value_name = "TIME")]
+    r#for: Option<String>,
+    /// Why, for the status page and the log
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    #[command(flatten)]
+    server: remote::ServerOptions,
+}
+
+/// Which pool, and for how long.
+#[derive(Debug, clap::Args)]
+pub struct HoldOptions {
+    /// The pool
+    pool: String,
+    /// Ends by itself after this time, such as 2h
     #[arg(long, value_name = "TIME")]
     r#for: Option<String>,
     /// Why, for the status page and the log
@@ -144,6 +160,24 @@ pub fn drill(config: &Path, options: &DrillOptions) -> Result<ExitCode> {
     let (pool, length) = (&options.pool, duration_text(length));
     out::print(&format!(
         "{pool} is drilled for {length}, and comes back earlier if anything is wrong; `meridian undrain {pool}` ends it\n"
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Has a pool count as up or down, whatever probes say.
+pub fn hold(config: &Path, options: &HoldOptions, state: Forced) -> Result<ExitCode> {
+    let remote = options.server.remote(config)?;
+    let state = state.as_str();
+    let mut body = json!({ "state": state });
+    describe(
+        &mut body,
+        options.r#for.as_deref(),
+        options.reason.as_deref(),
+    );
+    let _: Value = remote.change(Method::PUT, &path(&options.pool), Some(&body))?;
+    let pool = &options.pool;
+    out::print(&format!(
+        "{pool} counts as {state}, whatever probes say; `meridian undrain {pool}` ends it\n"
     ))?;
     Ok(ExitCode::SUCCESS)
 }

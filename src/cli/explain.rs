@@ -7,9 +7,6 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use comfy_table::ContentArrangement;
-use comfy_table::Table;
-use comfy_table::presets::NOTHING;
 
 use crate::admin::explanation;
 use crate::admin::explanation::Candidate;
@@ -20,6 +17,7 @@ use crate::cli::EXIT_USAGE;
 use crate::cli::offline::Offline;
 use crate::cli::out;
 use crate::cli::remote;
+use crate::cli::table;
 use crate::engine::explain::explain;
 use crate::engine::question::Question;
 use crate::latency::time;
@@ -201,10 +199,7 @@ fn place(explanation: &Explanation) -> String {
 }
 
 fn candidates(explanation: &Explanation) -> String {
-    let mut table = Table::new();
-    table
-        .load_style(NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled);
+    let mut table = table::empty();
     let has_times = explanation
         .candidates
         .iter()

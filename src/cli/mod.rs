@@ -9,6 +9,7 @@ mod doctor;
 mod drain;
 mod explain;
 mod geoip;
+mod help;
 mod import;
 mod latency;
 mod lines;
@@ -20,6 +21,7 @@ mod remote;
 mod replay;
 mod serve;
 mod shares;
+mod shell;
 mod simulate;
 mod status;
 mod table;
@@ -29,10 +31,14 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::CommandFactory as _;
+use clap::FromArgMatches as _;
 use clap::Parser;
 use clap::Subcommand;
 
+use crate::cli::out::Color;
 use crate::fleet::nats::Role;
+use crate::health::overrides::Forced;
 
 /// The arguments make no sense.
 const EXIT_USAGE: u8 = 2;
@@ -52,9 +58,13 @@ const DEFAULT_CONFIGS: [&str; 2] = ["meridian.toml", "/etc/meridian/meridian.tom
 #[derive(Debug, Parser)]
 #[command(name = "meridian", version, max_term_width = 100)]
 struct Arguments {
-    /// The process's configuration [default: ./meridian.toml, then /etc/meridian/meridian.toml]
+    /// The process's configuration [default: MERIDIAN_CONFIG, then ./meridian.toml, then
+    /// /etc/meridian/meridian.toml]
     #[arg(short, long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
+    /// When to colour help and log lines
+    #[arg(long, value_name = "WHEN", global = true, default_value = "auto")]
+    color: Color,
     #[command(subcommand)]
     command: Command,
 }
@@ -71,7 +81,7 @@ enum Command {
     /// Run everything on loopback, with four regions to switch off and on
     Demo(demo::Options),
     /// Load everything as `serve` would and report every fault
-    Check,
+    Check(check::Options),
     /// Explain why a client gets its answer
     Explain(explain::Options),
     /// Show which share of the world each pool serves, also with pools down
@@ -86,7 +96,11 @@ enum Command {
     Shed(drain::ShedOptions),
     /// Take a pool out for practice, if all others of its names can take its clients
     Drill(drain::DrillOptions),
-    /// Take a pool back in that is drained or drilled, or sheds
+    /// Have a pool count as up, whatever probes say
+    Up(drain::HoldOptions),
+    /// Have a pool count as down, whatever probes say
+    Down(drain::HoldOptions),
+    /// Clear the override of a pool: take it back in
     Undrain(drain::UndrainOptions),
     /// Have the running server read its files again; prints what changed, or every fault
     Reload(reload::Options),
@@ -104,17 +118,24 @@ enum Command {
     /// Show what a GeoIP database holds, or make the embedded one
     #[command(subcommand)]
     Geoip(geoip::Command),
+    /// Print the completions of a shell
+    Completions(shell::CompletionsOptions),
+    /// Write man pages into a folder
+    Man(shell::ManOptions),
 }
 
 /// Runs the command that the arguments name.
 pub fn run() -> ExitCode {
-    let arguments = Arguments::parse();
+    let color = Color::of(std::env::args_os());
+    let mut command = help::complete(Arguments::command()).color(color.of_help());
+    let matches = command.clone().get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let config = || config_path(arguments.config.as_deref());
     let result = match arguments.command {
-        Command::Serve => serve::run(&config(), Role::NameServer),
-        Command::Vantage => serve::run(&config(), Role::Vantage),
-        Command::Demo(options) => demo::run(&options),
-        Command::Check => check::run(&config()),
+        Command::Serve => serve::run(&config(), Role::NameServer, color),
+        Command::Vantage => serve::run(&config(), Role::Vantage, color),
+        Command::Demo(options) => demo::run(&options, color),
+        Command::Check(options) => check::run(&config(), &options),
         Command::Explain(options) => explain::run(&config(), &options),
         Command::Simulate(options) => simulate::run(&config(), &options),
         Command::Doctor(options) => doctor::run(&config(), &options),
@@ -122,6 +143,8 @@ pub fn run() -> ExitCode {
         Command::Drain(options) => drain::drain(&config(), &options),
         Command::Shed(options) => drain::shed(&config(), &options),
         Command::Drill(options) => drain::drill(&config(), &options),
+        Command::Up(options) => drain::hold(&config(), &options, Forced::Up),
+        Command::Down(options) => drain::hold(&config(), &options, Forced::Down),
         Command::Undrain(options) => drain::undrain(&config(), &options),
         Command::Reload(options) => reload::reload(&config(), &options),
         Command::Rollback(options) => reload::rollback(&config(), &options),
@@ -129,6 +152,8 @@ pub fn run() -> ExitCode {
         Command::Import(options) => import::run(&options),
         Command::Latency(command) => latency::run(&config(), &command),
         Command::Geoip(command) => geoip::run(command),
+        Command::Completions(options) => shell::completions(&mut command, &options),
+        Command::Man(options) => shell::man(command, &options),
     };
     result.unwrap_or_else(|error| {
         // A reader that has seen enough is no fault.
@@ -148,11 +173,13 @@ pub fn run() -> ExitCode {
     })
 }
 
-/// The file that `--config` names, or the first default that is there; if none is, the first, so that
+/// The file that `--config` or the environment names, or the first default that is there; if none is, the first, so that
 /// the error names what was expected.
 fn config_path(given: Option<&Path>) -> PathBuf {
+    let named = out::variable("MERIDIAN_CONFIG").map(PathBuf::from);
     let mut defaults = DEFAULT_CONFIGS.iter().map(Path::new);
     given
+        .or(named.as_deref())
         .or_else(|| defaults.find(|path| path.exists()))
         .unwrap_or(Path::new(DEFAULT_CONFIGS[0]))
         .to_owned()
@@ -160,8 +187,6 @@ fn config_path(given: Option<&Path>) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -18,6 +18,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::cli::ConfigRefused;
+use crate::cli::out;
 use crate::config::defaults;
 use crate::config::reach::Reach;
 
@@ -27,16 +28,18 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Which server is asked, and with what token.
 #[derive(Debug, clap::Args)]
 pub struct ServerOptions {
-    /// The server's admin API, as ADDR:PORT [default: `[admin] listen` of the configuration]
-    #[arg(long, value_name = "ADDR", value_parser = authority)]
+    /// The server's admin API, as ADDR:PORT or URL [default: MERIDIAN_SERVER, then `[admin] listen` of the
+    /// configuration]
+    #[arg(long, value_name = "ADDR|URL", value_parser = authority)]
     server: Option<String>,
-    /// The file that holds the admin token [default: `[admin] token_file` of the configuration]
+    /// The file that holds the admin token [default: MERIDIAN_TOKEN_FILE, then `[admin] token_file` of the
+    /// configuration]
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
 
 impl ServerOptions {
-    /// Whether a server is named.
+    /// Whether a server is named by an option.
     pub fn names_server(&self) -> bool {
         self.server.is_some()
     }
@@ -47,11 +50,17 @@ impl ServerOptions {
     /// If that does not say where the server is.
     pub fn remote(&self, config: &Path) -> Result<Remote> {
         let found = reach(config);
-        let authority = match &self.server {
-            Some(server) => server.clone(),
+        let named = out::variable("MERIDIAN_SERVER");
+        let named = named.map(|text| authority(&text.to_string_lossy()));
+        let named = named
+            .transpose()
+            .map_err(|error| anyhow!("MERIDIAN_SERVER: {error}"))?;
+        let authority = match self.server.clone().or(named) {
+            Some(server) => server,
             None => dialled(found.as_ref().map_err(Clone::clone)?.listen)?.to_string(),
         };
-        let token_file = self.token_file.clone();
+        let named = out::variable("MERIDIAN_TOKEN_FILE").map(PathBuf::from);
+        let token_file = self.token_file.clone().or(named);
         Ok(Remote {
             authority,
             token_file: token_file.or_else(|| found.ok()?.token_file),
@@ -89,6 +98,13 @@ fn dialled(mut listen: SocketAddr) -> Result<SocketAddr, ConfigRefused> {
 
 /// Reads `--server`: an address or a host name, with or without a port.
 fn authority(text: &str) -> Result<String, String> {
+    if text.starts_with("https://") {
+        return Err(
+            "the admin API speaks no TLS, expected http://ADDR:PORT; go through a tunnel".into(),
+        );
+    }
+    let text = text.strip_prefix("http://").unwrap_or(text);
+    let text = text.strip_suffix('/').unwrap_or(text);
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Ok(address.to_string());
     }
@@ -237,7 +253,11 @@ mod tests {
             (":80", None),
             ("localhost:", None),
             ("localhost:65536", None),
-            ("http://localhost", None),
+            ("http://localhost", Some("localhost:9353")),
+            ("http://[::1]:80/", Some("[::1]:80")),
+            ("https://localhost", None),
+            ("http://", None),
+            ("http://localhost/path", None),
             ("a@b:80", None),
         ] {
             assert_eq!(authority(text).ok().as_deref(), expected, "{text}");

@@ -8,6 +8,7 @@ use anyhow::Result;
 
 use crate::cli::EXIT_CONFIG;
 use crate::cli::out;
+use crate::cli::out::Color;
 use crate::daemon::hangup_sys;
 use crate::daemon::log::Log;
 use crate::daemon::serve;
@@ -15,9 +16,9 @@ use crate::daemon::serve::ServeError;
 use crate::fleet::nats::Role;
 
 /// Runs the process.
-pub fn run(config: &Path, role: Role) -> Result<ExitCode> {
+pub fn run(config: &Path, role: Role, color: Color) -> Result<ExitCode> {
     hangup_sys::ignore();
-    let log = Log::start().context("cannot start the logger")?;
+    let log = Log::start(color.on_stderr()).context("cannot start the logger")?;
     let result = serve::run(config, role, |_| {});
     // Log lines come before the error that ended it.
     drop(log);

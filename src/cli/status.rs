@@ -7,9 +7,6 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use comfy_table::ContentArrangement;
-use comfy_table::Table;
-use comfy_table::presets::NOTHING;
 
 use crate::admin::checks::Check;
 use crate::admin::fleet::Fleet;
@@ -23,6 +20,7 @@ use crate::admin::vantages::Vantage;
 use crate::admin::vantages::VantageState;
 use crate::cli::out;
 use crate::cli::remote;
+use crate::cli::table;
 
 /// How it is printed.
 #[derive(Debug, clap::Args)]
@@ -175,10 +173,7 @@ fn render_fleet(fleet: &Fleet, version: &str, now: u64) -> String {
             fleet.node
         );
     }
-    let mut table = Table::new();
-    table
-        .load_style(NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled);
+    let mut table = table::empty();
     let what = ["configuration", "database", "overrides", "verdicts"];
     let header = ["node", "version", "seen"].into_iter().chain(what);
     table.set_header(header.chain(["state"]));
@@ -272,10 +267,7 @@ fn write_membership(text: &mut String, pool: &Pool, now: u64) {
 
 /// One row for each endpoint, one column for each vantage.
 fn table(status: &Status) -> String {
-    let mut table = Table::new();
-    table
-        .load_style(NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled);
+    let mut table = table::empty();
     let fixed = ["pool", "endpoint", "health", "since"].map(str::to_owned);
     table.set_header(
         fixed

@@ -34,6 +34,7 @@ pub(super) const PROCESS_FILE: &[&Keys] = &[
     &HEALTH,
     &VANTAGE,
     &CLUSTER,
+    &LOG,
     &SAFETY,
     &RESOLVE,
     &TSIG_KEY,
@@ -61,6 +62,7 @@ pub(super) const PROCESS: Keys = Keys {
         "health",
         "vantage",
         "cluster",
+        "log",
         "safety",
         "resolve",
         "tsig_key",
@@ -156,6 +158,12 @@ pub(super) const CLUSTER: Keys = Keys {
         "cert_file",
         "key_file",
     ],
+    tables: &[],
+};
+
+pub(super) const LOG: Keys = Keys {
+    title: "[log]",
+    values: &["format"],
     tables: &[],
 };
 

@@ -75,6 +75,8 @@ pub struct Process {
     pub vantage_locations: Vec<(Box<str>, Point)>,
     /// `[cluster]`; `None`: a single machine.
     pub cluster: Option<Cluster>,
+    /// `[log] format`.
+    pub log_format: LogFormat,
     /// `[safety]`.
     pub safety: Safety,
     /// `[resolve] servers`; empty: those of the system.
@@ -174,6 +176,16 @@ pub struct GeoIp {
     pub database_place: Option<Place>,
     /// Where `asn_database` was written.
     pub asn_database_place: Option<Place>,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object per line.
+    Json,
+    /// For people.
+    #[default]
+    Text,
 }
 
 /// `[ecs]`.

@@ -14,6 +14,7 @@ use crate::config::model::Cookies;
 use crate::config::model::Ecs;
 use crate::config::model::Egress;
 use crate::config::model::GeoIp;
+use crate::config::model::LogFormat;
 use crate::config::model::Process;
 use crate::config::model::RateLimit;
 use crate::config::model::Server;
@@ -101,6 +102,11 @@ pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Process {
         vantages,
         vantage_locations,
         cluster,
+        log_format: top
+            .table("log", &keys::LOG)
+            .read_or("format", LogFormat::default(), |item| {
+                item.word(&[("text", LogFormat::Text), ("json", LogFormat::Json)])
+            }),
         safety: safety(&top.table("safety", &keys::SAFETY)),
         resolve_servers: top.table("resolve", &keys::RESOLVE).read_or(
             "servers",

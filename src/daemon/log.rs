@@ -5,7 +5,6 @@
 use std::env;
 use std::fs::File;
 use std::io;
-use std::io::IsTerminal;
 use std::io::stderr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -19,11 +18,13 @@ use tracing::Metadata;
 use tracing::warn;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt;
+use tracing_subscriber::fmt::format;
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::time::SystemTime;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::daemon::log_format::Format;
 use crate::daemon::log_queue::LogQueue;
 use crate::live::meters::Meters;
 
@@ -56,11 +57,11 @@ pub fn dropped_lines() -> IntCounter {
 }
 
 impl Log {
-    /// Sets the process's logger up; a second one in a process gets no lines.
+    /// Sets the process's logger up, with colours or without; a second one in a process gets no lines.
     ///
     /// # Errors
     /// If there is no thread or file descriptor to be had.
-    pub fn start() -> io::Result<Self> {
+    pub fn start(has_colors: bool) -> io::Result<Self> {
         let queue = Arc::new(LogQueue::new(QUEUE_LEN, dropped_lines()));
         // A descriptor of its own: `Stderr` has a lock, and whoever prints an error at the end would
         // wait for a write that waits for a reader.
@@ -85,10 +86,11 @@ impl Log {
         let logger = fmt()
             .with_max_level(lowest)
             .with_writer(Arc::clone(&queue))
-            .with_ansi(stderr().is_terminal() && !is_set("NO_COLOR"))
-            .with_target(false)
-            .with_timer(Timer)
+            .with_ansi(has_colors)
             .log_internal_errors(false)
+            .event_format(Format {
+                text: format().with_target(false).with_timer(Timer),
+            })
             .finish()
             .with(filter_fn(is_ours));
         // An error only says that there is a logger already.
@@ -119,16 +121,11 @@ fn level(word: &str) -> Option<Level> {
     found.map(|(_, level)| *level)
 }
 
-/// Whether a variable is there and not empty, as <https://no-color.org> wants it.
-fn is_set(variable: &str) -> bool {
-    env::var_os(variable).is_some_and(|value| !value.is_empty())
-}
-
 /// The time, unless the journal adds its own.
 struct Timer;
 
 impl FormatTime for Timer {
-    fn format_time(&self, w: &mut fmt::format::Writer<'_>) -> std::fmt::Result {
+    fn format_time(&self, w: &mut format::Writer<'_>) -> std::fmt::Result {
         match env::var_os("JOURNAL_STREAM") {
             Some(_) => Ok(()),
             None => SystemTime.format_time(w),

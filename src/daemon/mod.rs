@@ -16,6 +16,7 @@ pub mod hangup_sys;
 pub mod kept;
 pub mod load;
 pub mod log;
+pub mod log_format;
 mod log_queue;
 pub mod memory;
 mod prober;

@@ -52,6 +52,7 @@ use crate::daemon::kept::TakenFiles;
 use crate::daemon::load::Loader;
 use crate::daemon::load::kept;
 use crate::daemon::log;
+use crate::daemon::log_format;
 use crate::daemon::memory::memory_sys;
 use crate::daemon::memory::pages;
 use crate::daemon::prober::prober;
@@ -193,6 +194,7 @@ fn start(path: &Path, role: Role) -> Result<Started, ServeError> {
         }
         _ => return Err(ServeError::Config(report)),
     };
+    log_format::set(loaded.plan.config.process.log_format);
     log_report(&report);
     if let Some(RolledBack {
         digest,

@@ -319,6 +319,7 @@ fn settings(before: &Process, after: &Process) -> Vec<&'static str> {
         ("[health]", health(before) == health(after)),
         ("[[vantage]]", vantages(before) == vantages(after)),
         ("[cluster]", before.cluster == after.cluster),
+        ("[log]", before.log_format == after.log_format),
         ("[safety]", before.safety == after.safety),
         ("[resolve]", before.resolve_servers == after.resolve_servers),
         ("[[tsig_key]]", before.tsig_keys == after.tsig_keys),

@@ -278,3 +278,92 @@ fn the_configuration_of_the_readme_is_sound() {
     let output = folder.meridian(&["explain", "app.example.com", "--client", FRANCE]);
     assert!(text(&output.stdout).contains("192.0.2.20"), "{output:?}");
 }
+
+#[test]
+fn check_prints_json_and_may_deny_warnings() {
+    let folder = Folder::usual(&still_world(70), "");
+    let json = |arguments: &[&str]| {
+        let output = folder.meridian(arguments);
+        let checked: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        (output.status.code(), checked)
+    };
+    let (code, checked) = json(&["check", "--json"]);
+    assert_eq!((code, &checked["ok"]), (Some(0), &true.into()));
+    assert_eq!(checked["warnings"], serde_json::json!([]));
+    let unused = "[pool.spare]\nlocation = [1, 1]\nendpoints = [\"192.0.2.99\"]\n";
+    folder.write(
+        "pools.toml",
+        still_world(70).replace("[steer.", &format!("{unused}[steer.")),
+    );
+    let (code, checked) = json(&["check", "--json"]);
+    assert_eq!((code, &checked["ok"]), (Some(0), &true.into()));
+    assert_eq!(checked["warnings"][0]["file"], "pools.toml");
+    assert!(
+        checked["warnings"][0]["line"].as_u64() > Some(1),
+        "{checked}"
+    );
+    assert_eq!(json(&["check", "--json", "--deny-warnings"]).0, Some(1));
+    assert_eq!(
+        folder.meridian(&["check", "--deny-warnings"]).status.code(),
+        Some(1)
+    );
+    folder.write("pools.toml", "[pool.us]\n");
+    let (code, checked) = json(&["check", "--json"]);
+    assert_eq!((code, &checked["ok"]), (Some(1), &false.into()));
+}
+
+#[test]
+fn the_environment_names_configuration_server_and_token() {
+    let server = Folder::usual(&still_world(71), "").serve();
+    let admin = server.admin.to_string();
+    let run = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_meridian"))
+            .args(arguments)
+            .current_dir(server.folder.path(""))
+            .envs(variables.iter().copied())
+            .output()
+            .expect("it runs");
+        (
+            output.status.code(),
+            text(&output.stdout) + &text(&output.stderr),
+        )
+    };
+    let named = [
+        ("MERIDIAN_SERVER", &*admin),
+        ("MERIDIAN_TOKEN_FILE", "token"),
+    ];
+    let (code, printed) = run(&["down", "eu", "--reason", "stale"], &named);
+    assert_eq!(code, Some(0), "{printed}");
+    assert!(printed.contains("eu counts as down"), "{printed}");
+    let (code, printed) = run(&["up", "ue"], &named);
+    assert_eq!(code, Some(1));
+    assert!(
+        printed.contains("pool `ue` is not defined; did you mean `eu`?"),
+        "{printed}"
+    );
+    let (code, printed) = run(&["status"], &[("MERIDIAN_SERVER", "https://localhost")]);
+    assert_eq!(code, Some(1));
+    assert!(
+        printed.contains("MERIDIAN_SERVER: the admin API speaks no TLS"),
+        "{printed}"
+    );
+    let (code, printed) = run(&["check"], &[("MERIDIAN_CONFIG", "other.toml")]);
+    assert_eq!(code, Some(1));
+    assert!(printed.contains("other.toml"), "{printed}");
+}
+
+#[test]
+fn completions_and_man_pages_are_made() {
+    let folder = Folder::usual(&still_world(72), "");
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let output = folder.meridian(&["completions", shell]);
+        assert_eq!(output.status.code(), Some(0), "{shell}");
+        assert!(text(&output.stdout).contains("rollback"), "{shell}");
+    }
+    folder.write("man/none", "");
+    let output = folder.meridian(&["man", "man"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let page = std::fs::read_to_string(folder.path("man/meridian-check.1")).expect("a page");
+    assert!(page.contains("Exit codes"), "{page}");
+    assert_eq!(folder.meridian(&["man", "nowhere"]).status.code(), Some(1));
+}

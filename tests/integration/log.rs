@@ -94,3 +94,29 @@ fn a_log_level_that_does_not_exist_is_named_with_those_that_do() {
     server.ask("app.example.com", RecordType::A, None);
     assert!(!ends_in_time(start("Debug")).contains("MERIDIAN_LOG"));
 }
+
+#[test]
+fn lines_are_objects_where_that_is_configured() {
+    let server = Folder::usual(&still_world(74), "").serve();
+    let usual = std::fs::read_to_string(server.folder.path("meridian.toml")).expect("a file");
+    let with = |format: &str| format!("{usual}[log]\nformat = \"{format}\"\n");
+    server.folder.write("meridian.toml", with("xml"));
+    let (status, body) = http_with(server.admin, "POST", "/api/v1/reload", BEARER, "");
+    assert_eq!(status, 422, "{body}");
+    assert!(body.contains("`format`"), "{body}");
+    server.folder.write("meridian.toml", with("json"));
+    let (status, body) = http_with(server.admin, "POST", "/api/v1/reload", BEARER, "");
+    assert_eq!(status, 200, "{body}");
+    server.wait_for_log("\"message\":\"reloaded\"");
+    let log = server.log();
+    let line = log
+        .lines()
+        .find(|line| line.contains("\"reloaded\""))
+        .expect("a line");
+    let line: serde_json::Value = serde_json::from_str(line).expect("an object");
+    let keys: Vec<_> = line.as_object().expect("an object").keys().collect();
+    assert_eq!(keys, ["fields", "level", "message", "target", "timestamp"]);
+    assert_eq!(line["level"], "info");
+    assert_eq!(line["fields"]["pools"], 4);
+    assert_eq!(line["fields"]["changes"], "settings: [log] changed");
+}

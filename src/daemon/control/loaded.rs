@@ -11,6 +11,7 @@ use crate::daemon::control::finished::answer_reload;
 use crate::daemon::load::Loaded;
 use crate::daemon::load::Loader;
 use crate::daemon::load::Trigger;
+use crate::daemon::log_format;
 use crate::live::LastReload;
 use crate::live::clock::unix;
 use crate::live::request::Reloaded;
@@ -95,6 +96,7 @@ impl Control {
 
     /// Makes a new plan the one that is served and probed.
     fn adopt(&mut self, plan: &Arc<Plan>, reloaded: &Reloaded, started: Instant) {
+        log_format::set(plan.config.process.log_format);
         self.members.adopt(&plan.config);
         self.list_members(plan);
         let evidence = self.evidence.of(plan);
