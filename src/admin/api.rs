@@ -24,6 +24,7 @@ use axum::routing::put;
 
 use crate::admin::drain;
 use crate::admin::endpoints;
+use crate::admin::events;
 use crate::admin::explain;
 use crate::admin::failure::Failure;
 use crate::admin::hosts;
@@ -59,6 +60,7 @@ pub fn router(site: Site) -> Router {
         .route("/_ready", get(ready))
         .route("/metrics", get(scrape))
         .route("/api/v1/status", get(show_status))
+        .route("/api/v1/events", get(events::events))
         .route("/api/v1/explain", get(explain::json))
         .route(
             "/api/v1/overrides/{pool}",

@@ -14,6 +14,7 @@ mod details;
 mod drain;
 mod drills;
 mod endpoints;
+mod events;
 mod explain;
 pub mod explanation;
 mod failure;

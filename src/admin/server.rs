@@ -3,7 +3,7 @@
 //! It has a thread and a runtime of its own, so that scrapes take nothing from TCP queries and probes.
 //! When `MAX_CONNECTIONS` are open, the oldest one makes room for the next, and first those whose change is
 //! not being carried out: health checks and scrapes are done in milliseconds, and clients that are slow or silent
-//! are the oldest.
+//! are the oldest. Clients that follow the events have a bound of their own, and no deadline.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,7 +11,6 @@ use std::net;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
@@ -126,8 +125,8 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 #[derive(Default)]
 struct Connections {
     tasks: JoinSet<()>,
-    /// The oldest first, each with whether a change that it asked for is being carried out.
-    by_age: VecDeque<(AbortHandle, Arc<AtomicBool>)>,
+    /// The oldest first.
+    by_age: VecDeque<(AbortHandle, Client)>,
 }
 
 impl Connections {
@@ -140,36 +139,35 @@ impl Connections {
         stop: &watch::Receiver<bool>,
     ) {
         self.by_age.retain(|(task, _)| !task.is_finished());
-        if self.by_age.len() >= MAX_CONNECTIONS {
-            let mut ages = self.by_age.iter();
+        let mut others: Vec<usize> = (0..self.by_age.len())
+            .filter(|at| !self.by_age[*at].1.is_follower.load(Relaxed))
+            .collect();
+        if others.len() >= MAX_CONNECTIONS {
             // Changes may all wait for a disk that hangs: what is cut off then is the answer, not the change.
-            let oldest = ages.position(|(_, is_served)| !is_served.load(Relaxed));
-            let oldest = oldest.unwrap_or(0);
-            if let Some((task, _)) = self.by_age.remove(oldest) {
+            let is_served = |at: &usize| self.by_age[*at].1.is_served.load(Relaxed);
+            let oldest = others.iter().position(|at| !is_served(at)).unwrap_or(0);
+            if let Some((task, _)) = self.by_age.remove(others.swap_remove(oldest)) {
                 task.abort();
             }
         }
-        let is_served = Arc::new(AtomicBool::new(false));
         let client = Client {
             address: address.ip(),
-            is_served: Arc::clone(&is_served),
+            is_served: Arc::default(),
+            is_follower: Arc::default(),
+            stop: stop.clone(),
         };
-        let conversation = converse(stream, client, router.clone(), stop.clone());
+        let conversation = converse(stream, client.clone(), router.clone());
         let task = self.tasks.spawn(conversation);
-        self.by_age.push_back((task, is_served));
+        self.by_age.push_back((task, client));
     }
 }
 
 /// Answers one connection's one request.
-async fn converse(
-    stream: TcpStream,
-    client: Client,
-    router: Router,
-    mut stop: watch::Receiver<bool>,
-) {
+async fn converse(stream: TcpStream, client: Client, router: Router) {
     if limit_unread(&stream).is_err() {
         return;
     }
+    let (is_follower, mut stop) = (Arc::clone(&client.is_follower), client.stop.clone());
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(client.clone());
         router.clone().call(request)
@@ -182,9 +180,16 @@ async fn converse(
         // Who has sent a request may close this direction and still gets an answer.
         .half_close(true)
         .serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(timeout(CONNECTION_DEADLINE, connection));
+    let mut connection = pin!(connection);
+    let deadline = async {
+        sleep(CONNECTION_DEADLINE).await;
+        while is_follower.load(Relaxed) {
+            sleep(CONNECTION_DEADLINE).await;
+        }
+    };
     tokio::select! {
         _ = connection.as_mut() => return,
+        () = deadline => return,
         () = stopped(&mut stop) => {}
     }
     // Its request is still answered, unless it takes longer than the server may take to stop.

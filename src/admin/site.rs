@@ -11,6 +11,7 @@ use axum::http::HeaderMap;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use tokio::sync::Mutex;
+use tokio::sync::Semaphore;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -39,6 +40,9 @@ use crate::state::snapshot::Snapshot;
 /// How long a call with a wrong token waits for its answer.
 const WRONG_TOKEN_DELAY: Duration = Duration::from_secs(1);
 
+/// Clients that follow the events, at a time.
+pub const MAX_FOLLOWERS: usize = 16;
+
 /// Who asks; every request carries one.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -46,6 +50,10 @@ pub struct Client {
     pub address: IpAddr,
     /// Set while the control loop carries out what it asked for.
     pub is_served: Arc<AtomicBool>,
+    /// Set when it follows the events: it has no deadline then.
+    pub is_follower: Arc<AtomicBool>,
+    /// Becomes true when the server stops.
+    pub stop: watch::Receiver<bool>,
 }
 
 /// What the API is about.
@@ -65,6 +73,8 @@ pub struct Shared {
     /// What the API is about.
     pub site: Site,
     refusals: RefusalLog,
+    /// Room for clients that follow the events.
+    pub followers: Arc<Semaphore>,
     /// The status page.
     pub front: Rendered,
     /// The status page of those who want something else to see of it.
@@ -101,6 +111,7 @@ impl Shared {
         Self {
             site,
             refusals: RefusalLog::default(),
+            followers: Arc::new(Semaphore::new(MAX_FOLLOWERS)),
             front: Rendered::new(),
             chosen_front: Rendered::new(),
             coverage: Arc::default(),

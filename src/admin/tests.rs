@@ -316,6 +316,8 @@ async fn run(token: Option<&str>) -> Running {
     }
 }
 
+mod events;
+
 /// What a call was answered.
 struct Answer {
     status: u16,

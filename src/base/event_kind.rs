@@ -160,6 +160,14 @@ kinds! {
     StateNotSaved = "state_not_saved",
     /// State can be written again.
     StateSaved = "state_saved",
+    /// Events cannot be written.
+    EventsNotSaved = "events_not_saved",
+    /// Events can be written again.
+    EventsSaved = "events_saved",
+    /// Events are not delivered to a webhook.
+    WebhookFailed = "webhook_failed",
+    /// Events are delivered to it again.
+    WebhookRecovered = "webhook_recovered",
 }
 
 impl EventKind {

@@ -1,11 +1,14 @@
 //! What a process that has started says of itself.
 
-use tracing::info;
 use tracing::warn;
 
 use crate::base::date::Date;
 use crate::live::Live;
 use crate::live::clock::unix;
+use crate::live::events::event;
+
+/// This release.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The one line that says that it answers, and the same to systemd.
 pub fn announce(live: &Live) {
@@ -26,26 +29,37 @@ pub fn announce(live: &Live) {
     let config = &plan.config;
     if let (Some(cluster), false) = (&config.process.cluster, addresses.serve_dns()) {
         let n_endpoints = config.pools.pools.iter().map(|pool| pool.endpoints.len());
-        info!(
-            node = &*cluster.node,
-            admin,
-            pools = config.pools.pools.len(),
-            endpoints = n_endpoints.sum::<usize>(),
+        live.events.push(event!(
+            info,
+            Started,
+            [],
+            [
+                node = &*cluster.node,
+                admin = admin,
+                pools = config.pools.pools.len() as u64,
+                endpoints = n_endpoints.sum::<usize>() as u64,
+                version = VERSION
+            ],
             "probing for the fleet"
-        );
+        ));
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         return;
     }
     let dns: Vec<String> = addresses.dns.iter().map(ToString::to_string).collect();
-    info!(
-        dns = dns.join(" "),
-        admin,
-        zones = plan.zones.iter().count(),
-        pools = config.pools.pools.len(),
-        steered = config.pools.steered.len(),
-        database = about.database_type,
-        built = %Date::from_epoch(about.build_epoch),
+    live.events.push(event!(
+        info,
+        Started,
+        [built = Date::from_epoch(about.build_epoch)],
+        [
+            dns = dns.join(" "),
+            admin = admin,
+            zones = plan.zones.iter().count() as u64,
+            pools = config.pools.pools.len() as u64,
+            steered = config.pools.steered.len() as u64,
+            database = &*about.database_type,
+            version = VERSION
+        ],
         "serving"
-    );
+    ));
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
 }

@@ -22,5 +22,6 @@ pub mod memory;
 mod prober;
 pub mod saved;
 mod saved_drills;
+pub mod saved_events;
 pub mod saved_sources;
 pub mod serve;

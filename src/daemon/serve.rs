@@ -58,6 +58,7 @@ use crate::daemon::memory::pages;
 use crate::daemon::prober::prober;
 use crate::daemon::saved;
 use crate::daemon::saved_drills;
+use crate::daemon::saved_events;
 use crate::daemon::saved_sources;
 use crate::fleet::nats::Role;
 use crate::live::Addresses;
@@ -68,6 +69,7 @@ use crate::live::RolledBack;
 use crate::live::Start;
 use crate::live::clock::Clock;
 use crate::live::clock::unix;
+use crate::live::events::event;
 use crate::live::meters::Meters;
 use crate::live::request::Request;
 use crate::live::request::Requests;
@@ -290,6 +292,7 @@ async fn serve(
         outbox,
         stop: stopping.clone(),
     };
+    let events_kept = tokio::spawn(saved_events::keep(Arc::clone(&live), stopping.clone()));
     let keeper = Keeper::start()?;
     if started.files.is_some() {
         keeper.keep(&config.process, started.files, || {});
@@ -311,12 +314,12 @@ async fn serve(
     announce(&live);
     running(&live.addresses);
     supervise(&mut signals, &requests, &query_log).await;
-    info!("stopping");
+    live.events.push(event!(info, Stopping, [], [], "stopping"));
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     serving.stop(STOP_DEADLINE).await;
     stop.send_replace(true);
     let log_ended = tokio::task::spawn_blocking(|| query_log.stop(LOOP_DEADLINE));
-    let _ = timeout(LOOP_DEADLINE, ended(control, admin)).await;
+    let _ = timeout(LOOP_DEADLINE, ended(control, events_kept, admin)).await;
     let _ = log_ended.await;
     Ok(())
 }
@@ -342,10 +345,14 @@ fn start_admin(
     server::start(listener, site, stop).map(Some)
 }
 
-/// Waits for the control loop and the admin API, which have been stopped.
-async fn ended(control: JoinHandle<()>, admin: Option<oneshot::Receiver<()>>) {
+/// Waits for the control loop, the file of events and the admin API, which have been stopped.
+async fn ended(
+    control: JoinHandle<()>,
+    events_kept: JoinHandle<()>,
+    admin: Option<oneshot::Receiver<()>>,
+) {
     // An error is an end as well.
-    let _ = control.await;
+    let _ = (control.await, events_kept.await);
     if let Some(admin) = admin {
         let _ = admin.await;
     }
@@ -362,6 +369,7 @@ fn live(
     let state_dir = plan.config.process.state_dir.as_deref();
     let state = state_dir.map(saved::read).unwrap_or_default();
     let mut sources = state_dir.map(saved_sources::read).unwrap_or_default();
+    let events_before = state_dir.map(saved_events::read).unwrap_or_default();
     sources.follow(&plan.config.pools);
     let members = sources.membership(&plan.config.pools, &plan.config.process.safety);
     let mut health_table = evidence::health_table(&plan, &members);
@@ -386,7 +394,7 @@ fn live(
         drills,
         sources,
         last_reload,
-        events: Vec::new(),
+        events: events_before,
         meters: Meters {
             log_lines_dropped: log::dropped_lines(),
             ..Meters::new()
