@@ -40,6 +40,7 @@ pub mod doctor;
 pub mod fleet;
 pub mod probe;
 pub mod transport;
+pub mod webhook;
 // Floor 8: the process.
 pub mod daemon;
 // Floor 9: words for people.

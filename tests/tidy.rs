@@ -1,5 +1,6 @@
 //! The rules that a text scan can see: floors, headers, sizes, forbidden words, documented commands.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -25,6 +26,7 @@ const FLOORS: [&[&str]; 10] = [
         "doctor",
         "admin",
         "fleet",
+        "webhook",
     ],
     &["daemon"],
     &["cli"],
@@ -329,6 +331,7 @@ fn libraries_stay_in_their_files() {
                 "live/events.rs",
                 "mmdb/",
                 "querylog/line.rs",
+                "webhook/delivery.rs",
             ],
             "types of lower floors are not serialised, save for verdicts, overrides, events and decisions",
         ),
@@ -339,7 +342,7 @@ fn libraries_stay_in_their_files() {
         ),
         (
             "reqwest::",
-            &["cli/remote.rs", "cli/drain.rs"],
+            &["cli/remote.rs", "cli/drain.rs", "webhook/delivery.rs"],
             "probes open their own connections",
         ),
     ];
@@ -398,6 +401,86 @@ fn nothing_is_left_for_later() {
         }
     }
     report("nothing is left for later", &faults);
+}
+
+/// The parts of a text that commas separate, up to the bracket that closes it.
+fn parts(text: &str) -> Vec<&str> {
+    let (mut parts, mut start, mut depth, mut is_quoted) = (Vec::new(), 0, 0_u32, false);
+    let mut chars = text.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\\' if is_quoted => drop(chars.next()),
+            '"' => is_quoted = !is_quoted,
+            _ if is_quoted => {}
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' if depth == 0 => {
+                parts.push(&text[start..at]);
+                break;
+            }
+            ')' | ']' | '}' => depth -= 1,
+            ',' if depth == 0 => {
+                parts.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    let parts = parts.into_iter().map(str::trim);
+    parts.filter(|part| !part.is_empty()).collect()
+}
+
+/// The rows of docs/events.md against each `event!(level, Kind, [field, …], [field = …, …], …)`.
+#[test]
+fn every_event_is_documented_with_its_fields() {
+    let read = |name| fs::read_to_string(Path::new(ROOT).join(name)).expect("UTF-8");
+    let words = read("src/base/event_kind.rs");
+    let word_of = |kind: &str| {
+        let mut lines = words.lines();
+        let word = lines.find_map(|line| line.trim().strip_prefix(kind)?.strip_prefix(" = \""));
+        word.and_then(|word| word.split('"').next())
+            .expect("a kind")
+            .to_owned()
+    };
+    let mut found: BTreeMap<String, (String, BTreeSet<String>)> = BTreeMap::new();
+    for source in sources() {
+        if source.is_test() || source.path.ends_with("live/events.rs") {
+            continue;
+        }
+        let calls = source.code.split("event!(").skip(1);
+        for call in calls.filter(|call| !call.starts_with('@')) {
+            let all = parts(call);
+            let severity = match all[0] {
+                "warn" => "warning",
+                other => other,
+            };
+            let names = all[2..4].iter().flat_map(|list| parts(&list[1..]));
+            let names = names.map(|name| name.split([' ', '=']).next().unwrap_or(name));
+            let added = call.split("draft.with(\"").skip(1);
+            let added = added.filter_map(|rest| rest.split('"').next());
+            let names = names.chain(added).map(str::to_owned);
+            let entry = found.entry(word_of(all[1])).or_default();
+            entry.0 = severity.to_owned();
+            entry.1.extend(names);
+        }
+    }
+    let docs = read("docs/events.md");
+    let (_, table) = docs.split_once("## Kinds").expect("a table");
+    let documented: BTreeMap<_, _> = table
+        .lines()
+        .filter_map(|line| {
+            let mut cells = line.strip_prefix("| `")?.split('|');
+            let kind = cells.next()?.trim().trim_end_matches('`').to_owned();
+            let severity = cells.next()?.trim().to_owned();
+            let fields = cells.next()?.split('`').skip(1).step_by(2);
+            Some((
+                kind,
+                (severity, fields.map(str::to_owned).collect::<BTreeSet<_>>()),
+            ))
+        })
+        .collect();
+    assert_eq!(documented, found);
+    let kinds = words.lines().filter(|line| line.contains(" = \""));
+    assert_eq!(kinds.count(), found.len(), "a kind that never happens");
 }
 
 /// The table "Retired words" of docs/glossary.md: the old word of each row and the new one.

@@ -190,7 +190,9 @@ impl Filter {
 fn names_pool(name: &str, value: &Value, pool: &str) -> bool {
     match value {
         Value::Text(text) if name == "pool" => **text == *pool,
-        Value::Text(text) if name.starts_with("pools_") => text.split(' ').any(|word| word == pool),
+        Value::List(pools) if name.starts_with("pools_") => {
+            pools.iter().any(|other| **other == *pool)
+        }
         _ => false,
     }
 }

@@ -71,6 +71,9 @@ pub fn text(live: &Live) -> String {
     page.add(&live.meters.drills);
     page.add(&live.meters.notifies);
     page.add(&live.meters.events);
+    page.add(&live.meters.webhook_deliveries);
+    page.add(&live.meters.webhook_dropped);
+    page.add(&live.meters.webhook_queued);
     page.add(&live.meters.updates);
     page.into_text()
 }

@@ -893,6 +893,7 @@ fn every_metric_is_documented_and_no_other() {
         .updates
         .with_label_values(&["example.com", "NOERROR"])
         .inc();
+    live.meters.expect_webhook("hook");
     let text = metrics::text(&live);
     let found: BTreeMap<&str, &str> = text
         .lines()

@@ -166,6 +166,8 @@ kinds! {
     EventsSaved = "events_saved",
     /// Events are not delivered to a webhook.
     WebhookFailed = "webhook_failed",
+    /// Events for a webhook were dropped.
+    WebhookDropped = "webhook_dropped",
     /// Events are delivered to it again.
     WebhookRecovered = "webhook_recovered",
 }

@@ -122,3 +122,6 @@ pub fn timeout(interval: Duration) -> Duration {
 const fn loopback(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
 }
+
+/// `[[webhook]] timeout`: a receiver that is far away, or slow once.
+pub const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(10);

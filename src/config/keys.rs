@@ -40,6 +40,7 @@ pub(super) const PROCESS_FILE: &[&Keys] = &[
     &TSIG_KEY,
     &SECONDARY,
     &UPDATE,
+    &WEBHOOK,
     &KUBERNETES,
     &DNSTAP,
     &DECISIONS,
@@ -68,6 +69,7 @@ pub(super) const PROCESS: Keys = Keys {
         "tsig_key",
         "secondary",
         "update",
+        "webhook",
         "kubernetes",
         "dnstap",
         "decisions",
@@ -200,6 +202,12 @@ pub(super) const SECONDARY: Keys = Keys {
 pub(super) const UPDATE: Keys = Keys {
     title: "[[update]]",
     values: &["key", "zones", "names", "types"],
+    tables: &[],
+};
+
+pub(super) const WEBHOOK: Keys = Keys {
+    title: "[[webhook]]",
+    values: &["url", "name", "events", "secret_file", "ca_file", "timeout"],
     tables: &[],
 };
 

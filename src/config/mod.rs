@@ -42,6 +42,7 @@ mod resolve_steer;
 mod resolve_transfer;
 mod resolve_types;
 mod resolve_update;
+mod resolve_webhook;
 pub mod rights;
 pub mod safety;
 mod syntax;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::diag::Place;
+use crate::base::event_kind::EventKind;
 use crate::base::ix::MonitorIx;
 use crate::base::ix::PoolIx;
 use crate::base::location::Point;
@@ -87,6 +88,8 @@ pub struct Process {
     pub secondaries: Vec<Secondary>,
     /// `[[update]]`; there is a `state_dir` if there are any.
     pub grants: Vec<Grant>,
+    /// `[[webhook]]`, in file order; names differ.
+    pub webhooks: Vec<Webhook>,
     /// `[kubernetes.NAME]`; names differ.
     pub kubernetes: Vec<kubernetes::Cluster>,
     /// `[dnstap]`; `None`: off.
@@ -340,6 +343,23 @@ impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("hidden")
     }
+}
+
+/// `[[webhook]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Webhook {
+    /// What logs and metrics call it.
+    pub name: Box<str>,
+    /// Where events are sent to; many services have a secret in it.
+    pub url: Password,
+    /// Which kinds of events; empty: all.
+    pub events: Vec<EventKind>,
+    /// Where the secret is that deliveries are signed with; `None`: they are not signed.
+    pub secret_file: Option<PathBuf>,
+    /// The authorities that the receiver's certificate is verified against; `None`: the machine's.
+    pub ca_file: Option<PathBuf>,
+    /// How long a delivery may take.
+    pub timeout: Duration,
 }
 
 /// `[[tsig_key]]`.

@@ -25,6 +25,7 @@ use crate::config::resolve_pools;
 use crate::config::resolve_query_log;
 use crate::config::resolve_transfer;
 use crate::config::resolve_update;
+use crate::config::resolve_webhook;
 use crate::config::rights::Right;
 use crate::config::safety::MaxDown;
 use crate::config::safety::OnFaultyStart;
@@ -116,6 +117,7 @@ pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Process {
         tsig_keys,
         secondaries,
         grants,
+        webhooks: resolve_webhook::webhooks(top),
         kubernetes: resolve_kubernetes::clusters(top),
         dnstap,
         decisions: resolve_query_log::decisions(top),

@@ -222,6 +222,14 @@ pub fn read(path: &Path, max_len: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Reads a file that settings name, such as a secret.
+///
+/// # Errors
+/// As of [`read`].
+pub fn read_setting(path: &Path) -> io::Result<Vec<u8>> {
+    read(path, MAX_SETTINGS_LEN)
+}
+
 /// Opens a regular file of at most `max_len` octets for reading; also gives its length.
 ///
 /// # Errors

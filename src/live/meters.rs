@@ -8,6 +8,7 @@ use prometheus::HistogramOpts;
 use prometheus::HistogramVec;
 use prometheus::IntCounter;
 use prometheus::IntCounterVec;
+use prometheus::IntGaugeVec;
 use prometheus::Opts;
 use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
@@ -25,6 +26,9 @@ const PUBLISH_BUCKETS: [f64; 10] = [
     0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.1, 1.0,
 ];
 
+/// What a delivery to a webhook can end in.
+const WEBHOOK_RESULTS: [&str; 3] = ["ok", "failed", "rejected"];
+
 /// Meters in the form of the `prometheus` crate, ready to be registered.
 #[derive(Clone, Debug)]
 pub struct Meters {
@@ -40,6 +44,12 @@ pub struct Meters {
     pub publish: Histogram,
     /// `events_total{kind}`.
     pub events: IntCounterVec,
+    /// `webhook_deliveries_total{webhook,result}`.
+    pub webhook_deliveries: IntCounterVec,
+    /// `webhook_dropped_total{webhook}`.
+    pub webhook_dropped: IntCounterVec,
+    /// `webhook_queued{webhook}`.
+    pub webhook_queued: IntGaugeVec,
     /// `reloads_total{result}`.
     pub reloads: IntCounterVec,
     /// `drills_total{pool,result}`.
@@ -110,6 +120,24 @@ impl Meters {
                 "Drills that this node began, or was to begin, by pool and result.",
                 &["pool", "result"],
             ),
+            webhook_deliveries: counter(
+                "meridian_webhook_deliveries_total",
+                "Deliveries to webhooks by result.",
+                &["webhook", "result"],
+            ),
+            webhook_dropped: counter(
+                "meridian_webhook_dropped_total",
+                "Events that were dropped before a webhook took them.",
+                &["webhook"],
+            ),
+            webhook_queued: IntGaugeVec::new(
+                Opts::new(
+                    "meridian_webhook_queued",
+                    "Events that wait to be delivered to a webhook.",
+                ),
+                &["webhook"],
+            )
+            .expect("constant name and labels"),
             notifies: counter(
                 "meridian_notifies_total",
                 "NOTIFY messages to secondaries by result.",
@@ -220,6 +248,26 @@ impl Meters {
         for [pool] in stale(&self.probes_late, ["pool"], pools) {
             let _ = self.probes_late.remove_label_values(&[&pool]);
         }
+    }
+
+    /// Has the series of a webhook be there from the start, so that an alert on a rise sees the first failure.
+    pub fn expect_webhook(&self, webhook: &str) {
+        for result in WEBHOOK_RESULTS {
+            self.webhook_deliveries
+                .with_label_values(&[webhook, result]);
+        }
+        self.webhook_dropped.with_label_values(&[webhook]);
+        self.webhook_queued.with_label_values(&[webhook]);
+    }
+
+    /// Drops the series of a webhook that a reload took away.
+    pub fn forget_webhook(&self, webhook: &str) {
+        // There is none of one that has not begun.
+        for result in WEBHOOK_RESULTS {
+            let _ = (self.webhook_deliveries).remove_label_values(&[webhook, result]);
+        }
+        let _ = self.webhook_dropped.remove_label_values(&[webhook]);
+        let _ = self.webhook_queued.remove_label_values(&[webhook]);
     }
 
     /// Counts a published snapshot.

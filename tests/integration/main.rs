@@ -8,6 +8,7 @@ mod harness;
 mod answers;
 mod cli;
 mod doctor;
+mod events;
 mod faults;
 mod fleet;
 mod health;

@@ -16,15 +16,9 @@ async fn with_events() -> Running {
         log.push(event!(warn, PoolDown, [pool], [], "pool is down"));
         log.push(event!(info, PoolUp, [pool], [], "pool is up"));
     }
-    let changed = [("pools_changed", "b c"), ("names_changed", "a")];
-    let [(_, pools_changed), (_, names_changed)] = changed;
-    let reloaded = event!(
-        info,
-        Reloaded,
-        [pools_changed, names_changed],
-        [],
-        "reloaded"
-    );
+    let reloaded = event!(info, Reloaded, [], [], "reloaded");
+    let reloaded = reloaded.with("pools_changed", &vec!["b".into(), "c".into()]);
+    let reloaded = reloaded.with("names_changed", &vec!["a".into()]);
     log.push(reloaded);
     running
 }

@@ -15,6 +15,7 @@ use crate::base::health::Health;
 use crate::base::name::Name;
 use crate::base::prefix::Family;
 use crate::config::model::Endpoint;
+use crate::daemon::load::UpdateRefused;
 use crate::daemon::load::ZoneUpdated;
 use crate::fleet::roster::FleetChange;
 use crate::health::load::Load;
@@ -53,6 +54,27 @@ const FILES_HANG: &str = "reading the files has not ended for half a minute: edi
 const ORPHANED: &str = "override of a pool that does not exist: it would hold if one of that name \
      came; `meridian undrain` clears it";
 
+/// What decides whether a pool serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolCause {
+    /// It has no endpoints.
+    NoEndpoints,
+    /// An operator's override.
+    Override,
+    /// How many of its endpoints are up.
+    Endpoints,
+}
+
+impl PoolCause {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::NoEndpoints => "no endpoints",
+            Self::Override => "override",
+            Self::Endpoints => "endpoints",
+        }
+    }
+}
+
 /// Something that an operator reads in the log.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "fields are named as in the log line")]
@@ -65,6 +87,8 @@ pub enum Event {
         vantage: Arc<str>,
         /// Why its latest probe failed.
         reason: Box<str>,
+        /// What it was before.
+        before: Health,
     },
     /// An endpoint's verdict became up after it had been down.
     EndpointUp {
@@ -89,9 +113,18 @@ pub enum Event {
         /// How many of its endpoints of that family are up, and how many it has.
         n_up: usize,
         n: usize,
+        /// How many must be.
+        n_needed: usize,
+        /// What decided.
+        cause: PoolCause,
     },
     /// A pool serves a family again.
-    PoolUp { pool: Box<str>, family: Family },
+    PoolUp {
+        pool: Box<str>,
+        family: Family,
+        /// What decided.
+        cause: PoolCause,
+    },
     /// A pool that probes brought back takes another share of its clients.
     PoolAdmits {
         pool: Box<str>,
@@ -142,6 +175,14 @@ pub enum Event {
     },
     /// An operator cleared an override.
     OverrideCleared { pool: Box<str>, by: Box<str> },
+    /// An override was refused.
+    OverrideRefused {
+        pool: Box<str>,
+        state: Forced,
+        by: Box<str>,
+        /// Why.
+        fault: Box<str>,
+    },
     /// An override is of a pool that is not configured.
     OverrideOrphaned { pool: Box<str>, state: Forced },
     /// An override came from another machine; `None`: it was cleared there.
@@ -189,6 +230,8 @@ pub enum Event {
     ReloadRefused { report: Report },
     /// A zone was changed by dynamic updates.
     ZoneUpdated(ZoneUpdated),
+    /// A client's dynamic update was refused.
+    UpdateRefused(UpdateRefused),
 }
 
 impl Event {
@@ -201,11 +244,12 @@ impl Event {
                 endpoint,
                 vantage,
                 reason,
+                before,
             } => event!(
                 warn,
                 EndpointDown,
                 [pool, endpoint, vantage, reason],
-                [],
+                [before = before.as_str(), after = Health::Down.as_str()],
                 "endpoint is down"
             ),
             Self::EndpointUp {
@@ -218,7 +262,7 @@ impl Event {
                     info,
                     EndpointUp,
                     [pool, endpoint, vantage],
-                    [],
+                    [before = Health::Down.as_str(), after = Health::Up.as_str()],
                     "endpoint is up"
                 )
             }
@@ -255,16 +299,31 @@ impl Event {
                 family,
                 n_up,
                 n,
+                n_needed,
+                cause,
             } => event!(
                 warn,
                 PoolDown,
                 [pool, family],
-                [up = *n_up as u64, of = *n as u64],
+                [
+                    up = *n_up as u64,
+                    of = *n as u64,
+                    needed = *n_needed as u64,
+                    cause = cause.as_str()
+                ],
                 "pool is down"
             ),
-            Self::PoolUp { pool, family } => {
-                event!(info, PoolUp, [pool, family], [], "pool is up")
-            }
+            Self::PoolUp {
+                pool,
+                family,
+                cause,
+            } => event!(
+                info,
+                PoolUp,
+                [pool, family],
+                [cause = cause.as_str()],
+                "pool is up"
+            ),
             Self::PoolAdmits {
                 pool,
                 family,
@@ -401,6 +460,18 @@ impl Event {
                     "override cleared"
                 )
             }
+            Self::OverrideRefused {
+                pool,
+                state,
+                by,
+                fault,
+            } => event!(
+                warn,
+                OverrideRefused,
+                [pool],
+                [state = state.as_str(), by = &**by, reason = &**fault],
+                "override refused"
+            ),
             Self::OverrideOrphaned { pool, state } => {
                 event!(
                     warn,
@@ -475,6 +546,15 @@ impl Event {
                     ],
                     "reloaded"
                 );
+                let draft = draft.with("zones_added", &some(&changes.zones.added));
+                let draft = draft.with("zones_removed", &some(&changes.zones.removed));
+                let draft = draft.with("zones_changed", &some(&changes.zones.changed));
+                let draft = draft.with("names_added", &some(&changes.names.added));
+                let draft = draft.with("names_removed", &some(&changes.names.removed));
+                let draft = draft.with("names_changed", &some(&changes.names.changed));
+                let draft = draft.with("pools_added", &some(&changes.pools.added));
+                let draft = draft.with("pools_removed", &some(&changes.pools.removed));
+                let draft = draft.with("pools_changed", &some(&changes.pools.changed));
                 draft.with("warnings", &log_report(report))
             }
             Self::Reloaded {
@@ -527,6 +607,18 @@ impl Event {
                     added = *n_added as u64
                 ],
                 "zone updated"
+            ),
+            Self::UpdateRefused(UpdateRefused {
+                zone,
+                key,
+                client,
+                reason,
+            }) => event!(
+                warn,
+                UpdateRefused,
+                [zone, key, client],
+                [reason = &**reason],
+                "update refused"
             ),
             Self::ReloadRefused { report } => {
                 let draft = event!(
@@ -680,6 +772,12 @@ fn joined(texts: impl Iterator<Item = String>, n: usize) -> String {
         (false, 0) => listed.join(" "),
         (false, _) => format!("{} and {n_more} more", listed.join(" ")),
     }
+}
+
+/// The first names, if there are any.
+fn some(names: &[String]) -> Option<Vec<Box<str>>> {
+    let listed = names.iter().take(MAX_LOGGED).map(|name| (&**name).into());
+    (!names.is_empty()).then(|| listed.collect())
 }
 
 fn log_target(event: &TargetEvent) -> Draft {

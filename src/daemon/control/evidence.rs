@@ -403,6 +403,7 @@ impl Effects {
                 reason: flip
                     .reason()
                     .unwrap_or_else(|| "the vote of the other vantages".into()),
+                before: flip.from,
             },
             (Health::Down, Health::Up, vantage) => Event::EndpointUp {
                 pool,
@@ -539,6 +540,7 @@ pools = ["a", "b"]
             endpoint: endpoint.parse::<IpAddr>().expect("address"),
             vantage: "v".into(),
             reason: "response is not HTTP/1.1".into(),
+            before: Health::Up,
         };
         assert_eq!(
             effects.events,

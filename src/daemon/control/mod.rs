@@ -49,7 +49,6 @@ use self::finished::Finished;
 use self::finished::WaitsForReload;
 use self::finished::WaitsForSave;
 use self::finished::WaitsForUpdate;
-use self::finished::acknowledge;
 use self::finished::answer;
 use self::keeper::Keeper;
 use self::members::Members;
@@ -59,6 +58,7 @@ use self::publish::Published;
 use self::reload::Reload;
 use self::work::Done;
 use self::work::Work;
+use crate::daemon::files::read_setting;
 use crate::daemon::load::Loader;
 use crate::daemon::load::Trigger;
 use crate::daemon::memory::retire;
@@ -84,6 +84,7 @@ use crate::probe::witness::witness_pairs;
 use crate::state::derive::merge_tables;
 use crate::state::publish::Publisher;
 use crate::transport::notify::Notifier;
+use crate::webhook::Webhooks;
 
 /// How often files are looked at: an edit is in force within a second.
 const WATCH_INTERVAL: Duration = Duration::from_millis(400);
@@ -113,6 +114,7 @@ pub struct Control {
     keeper: Keeper,
     finished: mpsc::UnboundedSender<Finished>,
     notifier: Notifier,
+    webhooks: Webhooks,
     outbox: Outbox,
 }
 
@@ -159,6 +161,7 @@ impl Control {
             reload: Reload::new(loader.seen().clone()),
             is_publish_due: false,
             notifier: Notifier::new(live.meters.notifies.clone()),
+            webhooks: Webhooks::new(Arc::clone(&live.events), live.meters.clone(), read_setting),
             live,
             prober,
             discovery: Discovery::new(found),
@@ -269,7 +272,6 @@ impl Control {
     }
 
     fn request(&mut self, request: Request) {
-        let started = Instant::now();
         match request {
             Request::Reload { reply } => {
                 let trigger = self.reload.ask(Trigger::Asked, reply);
@@ -292,28 +294,8 @@ impl Control {
                 is_forced,
                 by,
                 reply,
-            } => {
-                let (now, served) = (self.live.clock.now(), self.publish.served());
-                let effects =
-                    (self.evidence).set_override(&pool, override_, is_forced, &by, served, now);
-                match effects {
-                    Ok(effects) => self.carry_out(effects, Some(acknowledge(reply, true)), started),
-                    Err(refused) => {
-                        let _ = reply.send(Err(refused));
-                    }
-                }
-            }
-            Request::ClearOverride { pool, by, reply } => {
-                let now = self.live.clock.now();
-                match self.evidence.clear_override(&pool, &by, now) {
-                    Some(effects) => {
-                        self.carry_out(effects, Some(acknowledge(reply, true)), started);
-                    }
-                    None => {
-                        let _ = reply.send(Ok(false));
-                    }
-                }
-            }
+            } => self.set_override(pool, override_, is_forced, &by, reply),
+            Request::ClearOverride { pool, by, reply } => self.clear_override(&pool, &by, reply),
         }
     }
 
@@ -415,6 +397,7 @@ impl Control {
         self.probe(&plan);
         self.discover(&plan);
         self.notifier.notify(&plan);
+        (self.webhooks).follow(&process.webhooks, &process.vantages[0].name);
         self.evidence.follow(&plan);
         log(&self.live.events, &self.evidence.orphaned(&plan));
         self.progress.write().is_ready = self.evidence.is_ready();

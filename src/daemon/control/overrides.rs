@@ -1,15 +1,67 @@
 //! The operators' overrides: set, cleared, begun and expired.
 
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
 use crate::base::ix::PoolIx;
+use crate::daemon::control::Control;
 use crate::daemon::control::event::Event;
+use crate::daemon::control::event::log;
 use crate::daemon::control::evidence::Effects;
 use crate::daemon::control::evidence::Evidence;
+use crate::daemon::control::finished::acknowledge;
 use crate::health::observation::Moment;
 use crate::health::overrides::Forced;
 use crate::health::overrides::Override;
 use crate::live::request::ChangeError;
 use crate::state::plan::Plan;
 use crate::state::snapshot::Snapshot;
+
+/// Who gets whether something has changed, once that is published and on disk.
+type Reply = oneshot::Sender<Result<bool, ChangeError>>;
+
+impl Control {
+    /// Sets an override; `by` is the name of the token.
+    pub(super) fn set_override(
+        &mut self,
+        pool: Box<str>,
+        override_: Override,
+        is_forced: bool,
+        by: &str,
+        reply: Reply,
+    ) {
+        let (started, now) = (Instant::now(), self.live.clock.now());
+        let (state, served) = (override_.state, self.publish.served());
+        let effects = (self.evidence).set_override(&pool, override_, is_forced, by, served, now);
+        match effects {
+            Ok(effects) => self.carry_out(effects, Some(acknowledge(reply, true)), started),
+            Err(refused) => {
+                let refusal = Event::OverrideRefused {
+                    pool,
+                    state,
+                    by: by.into(),
+                    fault: refused.to_string().into(),
+                };
+                log(&self.live.events, &[refusal]);
+                let _ = reply.send(Err(refused));
+            }
+        }
+    }
+
+    /// Clears an override, if there is one.
+    pub(super) fn clear_override(&mut self, pool: &str, by: &str, reply: Reply) {
+        let (started, now) = (Instant::now(), self.live.clock.now());
+        match self.evidence.clear_override(pool, by, now) {
+            Some(effects) => {
+                self.carry_out(effects, Some(acknowledge(reply, true)), started);
+            }
+            None => {
+                let _ = reply.send(Ok(false));
+            }
+        }
+    }
+}
 
 impl Evidence {
     /// Sets an override; `by` is the name of the token. A drain that leaves clients without a usable pool must be forced.

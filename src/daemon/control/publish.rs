@@ -11,9 +11,11 @@ use crate::base::per_family::PerFamily;
 use crate::base::prefix::Family;
 use crate::config::safety::MaxDown;
 use crate::daemon::control::event::Event;
+use crate::daemon::control::event::PoolCause;
 use crate::geo::answer_table::AnswerTable;
 use crate::state::derive::MergeJob;
 use crate::state::evidence::Evidence;
+use crate::state::evidence::PoolNow;
 use crate::state::plan::Plan;
 use crate::state::snapshot::Snapshot;
 use crate::steer::PoolStatus;
@@ -149,17 +151,31 @@ fn pool_events(snapshot: &Snapshot, down: &mut Down) -> Vec<Event> {
                         family,
                         n_up,
                         n,
+                        n_needed: config.min_healthy.of(n),
+                        cause: cause(now),
                     });
                 }
                 PoolStatus::Up if down.remove(pool) => {
-                    let pool = pool.clone();
-                    events.push(Event::PoolUp { pool, family });
+                    events.push(Event::PoolUp {
+                        pool: pool.clone(),
+                        family,
+                        cause: cause(now),
+                    });
                 }
                 _ => {}
             }
         }
     }
     events
+}
+
+/// What decides whether a pool serves.
+fn cause(pool: &PoolNow) -> PoolCause {
+    match pool.forced {
+        Some(_) => PoolCause::Override,
+        None if pool.endpoints.is_empty() => PoolCause::NoEndpoints,
+        None => PoolCause::Endpoints,
+    }
 }
 
 /// What to log of the pools whose share of their clients has changed, of which `sharing` keeps account.
@@ -365,10 +381,13 @@ pools = ["a", "b", "c"]
             family,
             n_up: 0,
             n: 1,
+            n_needed: 1,
+            cause: PoolCause::Endpoints,
         };
         let up = |family| Event::PoolUp {
             pool: pool(),
             family,
+            cause: PoolCause::Endpoints,
         };
         assert_eq!(events_of(&with_a(Health::Up)), []);
         assert_eq!(events_of(&with_a(Health::Down)), Family::ALL.map(down));

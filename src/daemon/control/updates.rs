@@ -29,6 +29,8 @@ impl Control {
             let events = updated.zones.into_iter().map(Event::ZoneUpdated);
             log(&self.live.events, &events.collect::<Vec<_>>());
         }
+        let refused = updated.refused.into_iter().map(Event::UpdateRefused);
+        log(&self.live.events, &refused.collect::<Vec<_>>());
         let mut fault = None;
         for (waiting, result) in waiting.into_iter().zip(updated.results) {
             match waiting {

@@ -54,6 +54,7 @@ use crate::zone::set::ZoneSet;
 
 pub use self::databases::embedded_atlas;
 pub use self::reader::Trigger;
+pub use self::updates::UpdateRefused;
 pub use self::updates::Updated;
 pub use self::updates::ZoneUpdated;
 
@@ -224,6 +225,7 @@ impl Loader {
         let latency = latency::table(&process, &self.latency, reader, &mut report);
         let cookie_secrets = secrets::cookies(&process, self.own_secret, reader, &mut report);
         let keyring = secrets::keyring(&process, reader, &mut report);
+        secrets::webhooks(&process, reader, &mut report);
         // Last, as files beside the zones that nothing was read from are named.
         let zones = self.load_zones(&process, is_sound, &pools, before, reader, &mut report);
         if let Some(apexes) = &zones.apexes {

@@ -62,6 +62,24 @@ pub(super) fn keyring(process: &Process, reader: &mut Reader<'_>, report: &mut R
     Keyring::new(keys)
 }
 
+/// Reports what is wrong with the files of webhooks, which each delivery reads again.
+pub(super) fn webhooks(process: &Process, reader: &mut Reader<'_>, report: &mut Report) {
+    for webhook in &process.webhooks {
+        if let Some(path) = &webhook.ca_file {
+            let _ = reader.text(path, report);
+        }
+        let Some(path) = &webhook.secret_file else {
+            continue;
+        };
+        if let Ok(Some(text)) = reader.text(path, report)
+            && text.trim().len() < MIN_SECRET_LEN
+        {
+            let message = format!("is no secret, expected at least {MIN_SECRET_LEN} octets");
+            report.error(files::place(path), message);
+        }
+    }
+}
+
 fn key(written: &TsigKey, text: &str, report: &mut Report) -> Option<Key> {
     match digits::base64(text.trim()) {
         Some(secret) if secret.len() >= MIN_SECRET_LEN => {

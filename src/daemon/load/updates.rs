@@ -4,12 +4,12 @@
 //! cannot be served, each is tried by itself, so that one cannot spoil the others.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tracing::error;
-use tracing::warn;
 
 use crate::base::diag::Report;
 use crate::base::name::Name;
@@ -34,6 +34,21 @@ pub struct Updated {
     pub results: Vec<Result<(), Refused>>,
     /// What has changed.
     pub zones: Vec<ZoneUpdated>,
+    /// What clients were refused.
+    pub refused: Vec<UpdateRefused>,
+}
+
+/// A client's update that was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpdateRefused {
+    /// The zone.
+    pub zone: Name,
+    /// The key that it was signed with.
+    pub key: Name,
+    /// Where it came from.
+    pub client: IpAddr,
+    /// Why.
+    pub reason: Box<str>,
 }
 
 /// A zone that has changed.
@@ -94,6 +109,7 @@ pub(super) fn update(
         plan: None,
         results: vec![Err(NO_ZONE); orders.len()],
         zones: Vec::new(),
+        refused: Vec::new(),
     };
     let process = &served.config.process;
     for loaded in loaded.values_mut() {
@@ -111,7 +127,7 @@ pub(super) fn update(
                     grants: &process.grants,
                     state_dir,
                 };
-                context.update(loaded, &orders, &mut updated.zones)
+                context.update(loaded, &orders, &mut updated)
             }
             None => vec![Err(NO_STATE_DIR); orders.len()],
         };
@@ -120,7 +136,14 @@ pub(super) fn update(
         }
     }
     for (order, result) in orders.iter().zip(&updated.results) {
-        log(order, result);
+        // A prerequisite that does not hold is an answer like any other. Why a zone is not sound is there already.
+        if let Err(refused) = result
+            && refused.rcode == Rcode::Refused
+            && *refused != NOT_SOUND
+        {
+            let refused = UpdateRefused::of(order, refused.reason);
+            updated.refused.extend(refused);
+        }
     }
     if !updated.zones.is_empty() {
         let changed = |zone: &Arc<Zone>| {
@@ -155,7 +178,7 @@ impl Context<'_> {
         &self,
         loaded: &mut LoadedZone,
         orders: &[&Order],
-        updated: &mut Vec<ZoneUpdated>,
+        updated: &mut Updated,
     ) -> Vec<Result<(), Refused>> {
         match self.together(loaded, orders, updated) {
             Some(results) => results,
@@ -173,7 +196,7 @@ impl Context<'_> {
         &self,
         loaded: &mut LoadedZone,
         orders: &[&Order],
-        updated: &mut Vec<ZoneUpdated>,
+        updated: &mut Updated,
     ) -> Option<Vec<Result<(), Refused>>> {
         let apex = loaded.zone.apex().clone();
         let mut editor = Editor::new(&loaded.zone, &"dynamic update".into());
@@ -192,11 +215,9 @@ impl Context<'_> {
         let file = "dynamic update".into();
         let records = editor.into_records();
         let Some(zone) = Zone::compile(&apex, &file, records, &loaded.owners, &mut report) else {
-            if let ([order], Some(fault)) = (orders, report.without_warnings().sorted().first())
-                && let Writer::Client { key, address } = &order.writer
-            {
-                let (zone, client) = (&order.apex, address);
-                warn!(%zone, %key, %client, fault = fault.message, "update refused");
+            if let ([order], Some(fault)) = (orders, report.without_warnings().sorted().first()) {
+                let refused = UpdateRefused::of(order, &fault.message);
+                updated.refused.extend(refused);
             }
             return None;
         };
@@ -219,7 +240,7 @@ impl Context<'_> {
             Ok(journal) => {
                 loaded.zone = Arc::new(zone.with_history(journal.history()));
                 loaded.journal = Some(journal);
-                updated.push(zone_updated);
+                updated.zones.push(zone_updated);
             }
             Err(error) => {
                 error!(path = %journal.path().display(), %error, "update not carried out: journal cannot be written");
@@ -232,14 +253,17 @@ impl Context<'_> {
     }
 }
 
-/// Logs a client's update that its key does not permit, or that the zone has no room for. A prerequisite that does
-/// not hold is an answer like any other.
-fn log(order: &Order, result: &Result<(), Refused>) {
-    if let Err(refused) = result
-        && refused.rcode == Rcode::Refused
-        && let Writer::Client { key, address } = &order.writer
-    {
-        let (zone, client) = (&order.apex, address);
-        warn!(%zone, %key, %client, reason = refused.reason, "update refused");
+impl UpdateRefused {
+    /// `None` for what this machine wanted to write itself.
+    fn of(order: &Order, reason: &str) -> Option<Self> {
+        match &order.writer {
+            Writer::Client { key, address } => Some(Self {
+                zone: order.apex.clone(),
+                key: key.clone(),
+                client: *address,
+                reason: reason.into(),
+            }),
+            Writer::Server => None,
+        }
     }
 }
