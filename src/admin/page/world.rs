@@ -55,7 +55,7 @@ pub(super) fn section(view: &View) -> Markup {
     html! {
         @if !pools.is_empty() {
             figure .map {
-                svg viewBox={ "0 0 " (map::WIDTH) " " (map::HEIGHT) } role="img" aria-label=(label) {
+                svg .few[pools.len() <= MAX_LABELS] viewBox={ "0 0 " (map::WIDTH) " " (map::HEIGHT) } role="img" aria-label=(label) {
                     path .sea d=(map::outline()) {}
                     @for country in map::countries() { (self::country(country, view)) }
                     // The worst last: nothing lies above them.
