@@ -136,8 +136,7 @@ fn doctor_finds_what_is_broken() {
     if let Ok(prefix) = env::var(INSIDE) {
         return World::start(&prefix).examine();
     }
-    let is_there = |program: &&str| Path::new(program).exists();
-    let made = PROGRAMS.iter().all(|program| is_there(&program));
+    let made = PROGRAMS.iter().all(|program| Path::new(program).exists());
     let Some(mut namespaces) = made.then(|| Namespaces::new("doctor")).flatten() else {
         return crate::pass_over("doctor in namespaces needs root, iproute2, NSD and BIND");
     };
@@ -430,23 +429,22 @@ impl World {
         for cases in self.cases.chunks(AT_ONCE) {
             thread::scope(|scope| {
                 for case in cases {
-                    scope.spawn(|| self.finds(case.zone, &["--json"], case.expected));
+                    scope.spawn(|| self.finds(case.zone, case.expected));
                 }
             });
         }
-        self.finds("absent", &["--json"], &["not_delegated"]);
+        self.finds("absent", &["not_delegated"]);
         let limits = "/proc/sys/net/ipv4/ipfrag_";
         for limit in ["low_thresh", "high_thresh"] {
             fs::write(format!("{limits}{limit}"), "0").expect("a limit of this namespace");
         }
-        self.finds("long", &["--json"], &["fragments", "ecs_unused"]);
+        self.finds("long", &["fragments", "ecs_unused"]);
     }
 
-    fn finds(&self, zone: &str, more: &[&str], expected: &[&str]) {
+    fn finds(&self, zone: &str, expected: &[&str]) {
         let output = Command::new(env!("CARGO_BIN_EXE_meridian"))
             .current_dir(self.dir("client"))
-            .args(["doctor", &format!("www.{zone}")])
-            .args(more)
+            .args(["doctor", &format!("www.{zone}"), "--json"])
             .stdin(Stdio::null())
             .output()
             .expect("it runs");
