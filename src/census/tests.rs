@@ -320,3 +320,67 @@ fn no_more_of_the_shared_move_than_must() {
         .all(|one| one.after.map(|d| d.median_km) > one.before.map(|d| d.median_km));
     assert!(farther, "{all:?}");
 }
+
+#[test]
+fn a_difference_names_what_has_changed() {
+    let atlas = fixture::embedded_atlas();
+    let plan = |pools: &str, zones: &[(&str, &str)]| {
+        let plan = fixture::plan("", pools, zones, Arc::clone(&atlas));
+        fixture::snapshot(plan, &Evidence::default())
+    };
+    let more = format!("{POOLS}[steer.\"old.example.com\"]\npools = [\"eu\"]\n");
+    let gone = ("gone.example", ZONE);
+    let before = plan(&more, &[("example.com", ZONE), gone]);
+    let same = Difference::between(&before, &plan(&more, &[("example.com", ZONE), gone]));
+    assert!(same.pools.is_empty() && same.names.is_empty() && same.zones.is_empty());
+    assert!(same.moves.is_empty());
+
+    // Indexes shift: what is at the front is no change of the others.
+    let new = more
+        .replace(
+            "[pool.us]",
+            "[pool.new]\nlocation = [0, 0]\nendpoints = [\"10.0.0.9\"]\n[pool.us]",
+        )
+        .replace("[35.7, 139.7]", "[35.7, 139.8]\nweight = 2")
+        .replace("country = [\"FR\"]", "country = [\"DE\"]")
+        .replace("old.example.com", "new.example.com");
+    let zone = ZONE.replace("h 1 ", "h 2 ") + "b A 192.0.2.2\nb A 192.0.2.3\n";
+    let zone = zone.replace("ns A 192.0.2.1", "ns 30 A 192.0.2.1");
+    let after = plan(&new, &[("example.com", &zone)]);
+    let found = Difference::between(&before, &after);
+    let changes = |changes: &[Change]| -> Vec<String> {
+        let text = |Change { name, kind }: &Change| match kind {
+            ChangeKind::Added => format!("+{name}"),
+            ChangeKind::Removed => format!("-{name}"),
+            ChangeKind::Changed(keys) => format!("{name} {}", keys.join(" ")),
+        };
+        changes.iter().map(text).collect()
+    };
+    assert_eq!(changes(&found.pools), ["jp location weight", "+new"]);
+    let names = [
+        "app.example.com rule",
+        "+new.example.com",
+        "-old.example.com",
+    ];
+    assert_eq!(changes(&found.names), names);
+    let zones = found.zones.iter().map(|zone| {
+        let serials = (zone.serial_before, zone.serial_after);
+        (zone.apex.plain(), serials, zone.removed.n, zone.added.n)
+    });
+    let zones: Vec<_> = zones.collect();
+    let expected = [
+        ("example.com".to_owned(), (Some(1), Some(2)), 2, 4),
+        ("gone.example".to_owned(), (Some(1), None), 3, 0),
+    ];
+    assert_eq!(zones, expected);
+    // Of those who ask for the name that is in both, the French go to their nearest pool, and Germans leave it. With
+    // them go neighbours who share a client subnet with more of them.
+    let of_name = |moves: &NameMoves| moves.owner.plain() == "app.example.com";
+    assert!(found.moves.iter().all(of_name));
+    let all = found.moves[0].moves.all();
+    let country = |from: Served| {
+        let moved = all.iter().find(|one| one.from == from).expect("a move");
+        moved.countries[0].0.expect("a country").to_string()
+    };
+    assert_eq!([pool(2), pool(1)].map(country), ["FR", "DE"]);
+}
