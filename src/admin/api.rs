@@ -21,7 +21,9 @@ use axum::response::Response;
 use axum::routing::get;
 use axum::routing::post;
 use axum::routing::put;
+use serde::Deserialize;
 
+use crate::admin::difference;
 use crate::admin::drain;
 use crate::admin::endpoints;
 use crate::admin::events;
@@ -71,6 +73,7 @@ pub fn router(site: Site) -> Router {
             get(endpoints::get).put(endpoints::set),
         )
         .route("/api/v1/reload", post(reload))
+        .route("/api/v1/diff", get(difference::show))
         .route("/api/v1/rollback", post(roll_back))
         .route("/webhook", get(webhook::negotiate))
         .route("/webhook/", get(webhook::negotiate))
@@ -169,14 +172,25 @@ async fn show_status(State(shared): State<Arc<Shared>>, _: NoParameters) -> Resp
     (headers, text.await).into_response()
 }
 
+/// The parameters of `/api/v1/reload`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ReloadQuery {
+    force: bool,
+}
+
 async fn reload(
     State(shared): State<Arc<Shared>>,
     Extension(client): Extension<Client>,
-    _: NoParameters,
+    query: Result<Query<ReloadQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Json<Reloaded>, Failure> {
+    let Query(query) = query.map_err(|rejection| Failure::bad(rejection.body_text()))?;
     shared.authorize(&client, &headers, Change::Reload).await?;
-    let reload = |reply| request::Request::Reload { reply };
+    let reload = |reply| request::Request::Reload {
+        is_forced: query.force,
+        reply,
+    };
     match shared.ask(&client, reload).await? {
         Ok(reloaded) => Ok(Json(reloads::reloaded(&reloaded))),
         Err(report) => {

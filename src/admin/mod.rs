@@ -11,6 +11,7 @@ pub mod checks;
 pub mod countries;
 pub mod coverage;
 mod details;
+pub mod difference;
 mod drain;
 mod drills;
 mod endpoints;

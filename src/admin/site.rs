@@ -217,6 +217,20 @@ impl Shared {
         client: &Client,
         request: impl FnOnce(oneshot::Sender<T>) -> Request,
     ) -> Result<T, Failure> {
+        let answer = self.send(client, request).await?;
+        // Who has changed something finds it on every page.
+        for page in [&self.front, &self.chosen_front, &self.metrics, &self.status] {
+            page.outdate().await;
+        }
+        Ok(answer)
+    }
+
+    /// The same for what changes nothing.
+    pub async fn send<T>(
+        &self,
+        client: &Client,
+        request: impl FnOnce(oneshot::Sender<T>) -> Request,
+    ) -> Result<T, Failure> {
         client.is_served.store(true, Relaxed);
         let stopping = || Failure::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping");
         let (reply, answer) = oneshot::channel();
@@ -225,12 +239,7 @@ impl Shared {
             .send(request(reply))
             .await
             .map_err(|_| stopping())?;
-        let answer = answer.await.map_err(|_| stopping())?;
-        // Who has changed something finds it on every page.
-        for page in [&self.front, &self.chosen_front, &self.metrics, &self.status] {
-            page.outdate().await;
-        }
-        Ok(answer)
+        answer.await.map_err(|_| stopping())
     }
 
     /// Counts a refused call.

@@ -266,7 +266,7 @@ async fn run(token: Option<&str>) -> Running {
                 Request::ClearOverride { pool, reply, .. } => {
                     let _ = reply.send(Ok(overrides.clear(&pool, "", Moment::default()).is_some()));
                 }
-                Request::Reload { reply } => {
+                Request::Reload { reply, .. } => {
                     let mut report = Report::default();
                     let place = Place::file(&"pools.toml".into());
                     report.error(place.clone(), "unknown key `poool`");
@@ -437,7 +437,15 @@ async fn every_error_is_json_with_a_fitting_status() {
             BEARER,
             "",
             400,
-            "this call takes no parameters",
+            "Failed to deserialize query string: force: provided string was not",
+        ),
+        (
+            "GET",
+            "/api/v1/diff?config=x.toml",
+            BEARER,
+            "",
+            400,
+            "`config` is no absolute path",
         ),
         (
             "DELETE",

@@ -146,7 +146,7 @@ fn load(config: &Path, options: &Options) -> Result<Result<Known, Report>> {
     Ok(Ok(Known {
         pools: Some(endpoints.collect()),
         names: pools.iter().map(|pool| pool.name.clone()).collect(),
-        atlas: Some(plan.atlas),
+        atlas: Some(Arc::clone(&plan.atlas)),
     }))
 }
 

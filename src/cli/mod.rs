@@ -5,6 +5,7 @@
 
 mod check;
 mod demo;
+mod diff;
 mod doctor;
 mod drain;
 mod explain;
@@ -86,6 +87,8 @@ enum Command {
     Explain(explain::Options),
     /// Show which share of the world each pool serves, also with pools down
     Simulate(simulate::Options),
+    /// Show what other files would change of what the running server serves
+    Diff(diff::Options),
     /// Ask a zone's servers and its parent's, as resolvers do, and report what is wrong
     Doctor(doctor::Options),
     /// Show the running server's pools, endpoints, vantages and overrides
@@ -137,6 +140,7 @@ pub fn run() -> ExitCode {
         Command::Demo(options) => demo::run(&options, color),
         Command::Check(options) => check::run(&config(), &options),
         Command::Explain(options) => explain::run(&config(), &options),
+        Command::Diff(options) => diff::run(&config(), &options),
         Command::Simulate(options) => simulate::run(&config(), &options),
         Command::Doctor(options) => doctor::run(&config(), &options),
         Command::Status(options) => status::run(&config(), &options),

@@ -34,7 +34,7 @@ impl Offline {
         let state_dir = loaded.plan.config.process.state_dir.as_deref();
         let sources = state_dir.map(saved_sources::peek).unwrap_or_default();
         Ok(Self {
-            plan: Arc::new(loaded.plan),
+            plan: loaded.plan,
             sources,
         })
     }

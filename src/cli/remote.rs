@@ -160,6 +160,18 @@ impl Remote {
         self.call(Method::GET, path, query, None)
     }
 
+    /// Reads something that not everybody may read, with the admin token.
+    ///
+    /// # Errors
+    /// If there is no token, the server cannot be reached, or it refuses.
+    pub fn get_with_token<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<T> {
+        self.call(Method::GET, path, query, Some(None))
+    }
+
     /// Changes something, with the admin token.
     ///
     /// # Errors

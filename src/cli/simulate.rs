@@ -60,6 +60,16 @@ pub struct Options {
 /// Simulates.
 pub fn run(config: &Path, options: &Options) -> Result<ExitCode> {
     let progress = Progress::new();
+    let usage = |error: &str| {
+        progress.end();
+        out::complain(error);
+        Ok(ExitCode::from(EXIT_USAGE))
+    };
+    let clients = match options.weights.as_deref().map(clients) {
+        Some(Err(report)) => return usage(&report.to_string()),
+        Some(Ok(clients)) => clients,
+        None => Clients::World,
+    };
     progress.begin("loading");
     let offline = match Offline::load(config) {
         Ok(offline) => offline,
@@ -69,19 +79,9 @@ pub fn run(config: &Path, options: &Options) -> Result<ExitCode> {
             return Ok(ExitCode::from(EXIT_CONFIG));
         }
     };
-    let usage = |error: &str| {
-        progress.end();
-        out::complain(error);
-        Ok(ExitCode::from(EXIT_USAGE))
-    };
     let names = match names(&offline.plan, options.name.as_deref()) {
         Ok(names) => names,
         Err(error) => return usage(&format!("meridian: {error}")),
-    };
-    let clients = match options.weights.as_deref().map(clients) {
-        Some(Err(report)) => return usage(&report.to_string()),
-        Some(Ok(clients)) => clients,
-        None => Clients::World,
     };
     let now = offline.snapshot(&[]);
     let down = match options.down.is_empty() {

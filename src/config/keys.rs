@@ -177,6 +177,7 @@ pub(super) const SAFETY: Keys = Keys {
         "isolate_zones",
         "on_faulty_start",
         "max_down",
+        "max_move",
     ],
     tables: &[],
 };

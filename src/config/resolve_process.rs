@@ -28,6 +28,7 @@ use crate::config::resolve_update;
 use crate::config::resolve_webhook;
 use crate::config::rights::Right;
 use crate::config::safety::MaxDown;
+use crate::config::safety::MaxMove;
 use crate::config::safety::OnFaultyStart;
 use crate::config::safety::Safety;
 use crate::config::units;
@@ -454,6 +455,12 @@ fn safety(table: &Table<'_>) -> Safety {
             item.parse(
                 "\"off\" or a share such as \"50%\", below 100%",
                 MaxDown::parse,
+            )
+        }),
+        max_move: table.read_or("max_move", default.max_move, |item| {
+            item.parse(
+                "\"off\" or a share such as \"30%\", below 100%",
+                MaxMove::parse,
             )
         }),
     }

@@ -29,6 +29,8 @@ pub struct Safety {
     pub on_faulty_start: OnFaultyStart,
     /// How many of a name's pools probes may take out.
     pub max_down: MaxDown,
+    /// How many of a name's clients a reload may move.
+    pub max_move: MaxMove,
 }
 
 /// How many of a name's pools probes may take out, in percent; beyond it they are ignored for the name.
@@ -41,18 +43,48 @@ impl MaxDown {
 
     /// Reads `off`, or `N%` with a number from 0 to 99.
     pub fn parse(text: &str) -> Option<Self> {
-        if text == "off" {
-            return Some(Self::OFF);
-        }
-        let digits = text.strip_suffix('%')?;
-        let is_number = matches!(digits.len(), 1..=2) && digits.bytes().all(|b| b.is_ascii_digit());
-        digits.parse().ok().filter(|_| is_number).map(Self)
+        percent(text).map(Self)
     }
 
     /// Whether these are too many of so many pools.
     pub fn is_exceeded(self, n_down: usize, n: usize) -> bool {
         n_down * 100 > n * usize::from(self.0)
     }
+}
+
+/// How many of a name's located clients of a family a reload may move away from their pool, in percent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxMove(u8);
+
+impl MaxMove {
+    /// All of them.
+    pub const OFF: Self = Self(100);
+
+    /// Reads `off`, or `N%` with a number from 0 to 99.
+    pub fn parse(text: &str) -> Option<Self> {
+        percent(text).map(Self)
+    }
+
+    /// Whether these are too many of so many clients.
+    pub fn is_exceeded(self, n_moved: f64, n: f64) -> bool {
+        self != Self::OFF && n_moved * 100.0 > n * f64::from(self.0)
+    }
+}
+
+impl fmt::Display for MaxMove {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} %", self.0)
+    }
+}
+
+/// Reads `off`, which is 100, or `N%` with a number from 0 to 99.
+fn percent(text: &str) -> Option<u8> {
+    if text == "off" {
+        return Some(100);
+    }
+    let digits = text.strip_suffix('%')?;
+    let is_number = matches!(digits.len(), 1..=2) && digits.bytes().all(|b| b.is_ascii_digit());
+    digits.parse().ok().filter(|_| is_number)
 }
 
 /// What `serve` does when a file is faulty.
@@ -74,6 +106,7 @@ impl Default for Safety {
             isolate_zones: false,
             on_faulty_start: OnFaultyStart::LastGood,
             max_down: MaxDown::OFF,
+            max_move: MaxMove::OFF,
         }
     }
 }

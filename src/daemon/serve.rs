@@ -360,7 +360,7 @@ async fn ended(
 
 /// The first snapshot, with the verdicts and overrides of the last run, for readers and for the owner.
 fn live(
-    plan: Plan,
+    plan: Arc<Plan>,
     last_reload: LastReload,
     n_shards: usize,
     addresses: Addresses,
@@ -385,7 +385,7 @@ fn live(
     let evidence = evidence::of(&plan, &health_table, &state.overrides, &mut start);
     start.last_up = Arc::clone(&evidence.last_up);
     let drills = state_dir.map(saved_drills::read).unwrap_or_default();
-    let first = Snapshot::build(Arc::new(plan), &evidence, 1, None);
+    let first = Snapshot::build(plan, &evidence, 1, None);
     let (live, owner) = Live::start(Start {
         first: first.with_merged_tables(),
         counters: Arc::new(Counters::new(n_shards)),
@@ -441,7 +441,10 @@ async fn supervise(signals: &mut Signals, requests: &Requests, query_log: &Query
                 // The loop logs the result; nobody waits for the reply. Nor for a loop that hangs: SIGTERM
                 // must still end the process.
                 let (reply, _) = oneshot::channel();
-                if requests.try_send(Request::Reload { reply }).is_err() {
+                if requests.try_send(Request::Reload {
+                    is_forced: false,
+                    reply,
+                }).is_err() {
                     warn!("SIGHUP ignored: too many requests wait for the control loop");
                 }
             }

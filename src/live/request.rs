@@ -1,11 +1,13 @@
 //! Requests to the control loop, which alone can carry them out.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 
 use crate::base::diag::Report;
+use crate::census::Difference;
 use crate::config::model::Endpoint;
 use crate::engine::update::Order;
 use crate::health::overrides::Override;
@@ -27,8 +29,17 @@ pub enum Request {
         /// Gets whether there was one, once the change is published and on disk.
         reply: oneshot::Sender<Result<bool, ChangeError>>,
     },
+    /// Compare what is served with what the files would give.
+    Compare {
+        /// Another `meridian.toml`; `None`: the files of this process, as they are now.
+        config: Option<PathBuf>,
+        /// Gets the difference, or the faults of the files.
+        reply: oneshot::Sender<Result<Arc<Comparison>, Report>>,
+    },
     /// Read all files again.
     Reload {
+        /// Whether they are taken whatever they move.
+        is_forced: bool,
         /// Gets the result, or the faults for which the reload was refused.
         reply: oneshot::Sender<Result<Reloaded, Report>>,
     },
@@ -86,6 +97,17 @@ pub struct Reloaded {
     pub changes: Changes,
     /// The kept configuration that is served now; `None`: the files on disk are.
     pub rolled_back: Option<RolledBack>,
+}
+
+/// What files would change.
+#[derive(Debug)]
+pub struct Comparison {
+    /// What would change.
+    pub difference: Difference,
+    /// What a reload without force would be refused for.
+    pub refused: Report,
+    /// What a reload would warn of.
+    pub warnings: Report,
 }
 
 /// The endpoints of a pool, as the holder of a token sets them.

@@ -17,6 +17,7 @@ mod latency;
 mod limits;
 mod log;
 mod messages;
+mod moves;
 mod nats;
 mod nats_server;
 mod operators;

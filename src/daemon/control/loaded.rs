@@ -74,7 +74,7 @@ impl Control {
             changes,
             rolled_back,
         };
-        self.adopt(&Arc::new(plan), &reloaded, started);
+        self.adopt(&plan, &reloaded, started);
         reloaded
     }
 

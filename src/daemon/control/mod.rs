@@ -10,6 +10,7 @@
 //! of the pools), `members` (which endpoints they have), `reload` (when files are loaded), `publish` (what is
 //! served), `persist` (when state is written). `work` has the loader load and update, one at a time.
 
+mod comparer;
 mod drill;
 pub mod event;
 pub mod evidence;
@@ -41,6 +42,7 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tokio::time::interval;
 
+use self::comparer::Comparer;
 use self::event::log;
 use self::evidence::Effects;
 use self::evidence::Evidence;
@@ -273,8 +275,13 @@ impl Control {
 
     fn request(&mut self, request: Request) {
         match request {
-            Request::Reload { reply } => {
-                let trigger = self.reload.ask(Trigger::Asked, reply);
+            Request::Compare { config, reply } => self.work.compare(config, reply),
+            Request::Reload { is_forced, reply } => {
+                let trigger = match is_forced {
+                    true => Trigger::Forced,
+                    false => Trigger::Asked,
+                };
+                let trigger = self.reload.ask(trigger, reply);
                 self.work.load(trigger);
             }
             Request::RollBack { by, reply } => {
@@ -367,6 +374,12 @@ impl Control {
                     self.work.give_back(loader);
                     self.updated(*updated, waiting);
                 }
+                Done::Compared(loader, compared, waiting) => {
+                    self.work.give_back(loader);
+                    for waiting in waiting {
+                        let _ = waiting.send(compared.clone());
+                    }
+                }
             },
             Finished::Saved(result, took) => {
                 let now = self.live.clock.elapsed();
@@ -383,9 +396,10 @@ impl Control {
     /// Has the loader do what is due.
     fn work(&mut self) {
         if let Some(job) = self.work.next() {
-            let plan = Arc::clone(&self.publish.served().plan);
+            let served = Arc::clone(&self.publish.served().plan);
+            let comparer = Comparer::new(Arc::clone(&self.live), served);
             let keeper = self.keeper.clone();
-            self.in_background(move || Finished::Worked(job.run(&plan, &keeper)));
+            self.in_background(move || Finished::Worked(job.run(&comparer, &keeper)));
         }
     }
 

@@ -226,7 +226,7 @@ mod tests {
     fn moving(load: Option<Trigger>) -> Option<Vec<PathBuf>> {
         match load? {
             Trigger::Changed { moving } => Some(moving.into_iter().collect()),
-            Trigger::Asked | Trigger::RollBack { .. } => None,
+            Trigger::Asked | Trigger::Forced | Trigger::RollBack { .. } => None,
         }
     }
 

@@ -140,7 +140,7 @@ impl Loader {
     /// Loads a kept configuration.
     fn load_copy(&mut self, copy: &Copy, before: Option<&Plan>) -> Result<Loaded, Report> {
         let mut reader = Reader::of_copy(copy);
-        let mut loaded = self.load_with(&mut reader, before)?;
+        let mut loaded = self.load_with(&mut reader, before, &|_, _| {})?;
         let (_, taken) = reader.finish();
         self.taken = taken.after(&self.taken).unwrap_or_default();
         loaded.note_changes(before);

@@ -58,8 +58,11 @@ pub use self::updates::UpdateRefused;
 pub use self::updates::Updated;
 pub use self::updates::ZoneUpdated;
 
+/// What is asked about a plan before it replaces the one before; it reports an error if it must not.
+pub type Judge<'a> = &'a dyn Fn(&Arc<Plan>, &mut Report);
+
 /// Loads plans for one process, again and again.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Loader {
     /// `meridian.toml`.
     path: PathBuf,
@@ -91,7 +94,7 @@ pub struct Loader {
 #[derive(Debug)]
 pub struct Loaded {
     /// The plan.
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
     /// In how many shards the process counts.
     pub n_shards: usize,
     /// What it was made from; `None` if one of the files is not known, and for a kept configuration.
@@ -140,6 +143,17 @@ impl Loader {
         }
     }
 
+    /// A loader of the same files, or of those that another `meridian.toml` names, that leaves this one and what
+    /// is on disk alone. What they have in common is not made twice.
+    #[must_use]
+    pub fn beside(&self, path: Option<&Path>) -> Self {
+        Self {
+            path: path.unwrap_or(&self.path).to_owned(),
+            keeps_journals: false,
+            ..self.clone()
+        }
+    }
+
     /// What the process does with its plans.
     pub fn role(&self) -> Role {
         self.role
@@ -171,8 +185,21 @@ impl Loader {
     /// # Errors
     /// Every fault of every file.
     pub fn load(&mut self, before: Option<&Plan>, trigger: &Trigger) -> Result<Loaded, Report> {
+        self.load_judged(before, trigger, &|_, _| {})
+    }
+
+    /// The same, unless a judge reports an error of the plan.
+    ///
+    /// # Errors
+    /// Every fault of every file, or what the judge reports.
+    pub fn load_judged(
+        &mut self,
+        before: Option<&Plan>,
+        trigger: &Trigger,
+        judge: Judge<'_>,
+    ) -> Result<Loaded, Report> {
         let mut reader = Reader::new(trigger, before);
-        let mut result = self.load_with(&mut reader, before);
+        let mut result = self.load_with(&mut reader, before, judge);
         let (seen, taken) = reader.finish();
         self.seen = seen;
         match &mut result {
@@ -196,6 +223,7 @@ impl Loader {
         &mut self,
         reader: &mut Reader<'_>,
         before: Option<&Plan>,
+        judge: Judge<'_>,
     ) -> Result<Loaded, Report> {
         let mut report = Report::default();
         let process = settings::process(&self.path, self.role, reader, &mut report);
@@ -246,18 +274,35 @@ impl Loader {
         if let Some(before) = before {
             warn_of_removals(&self.path, &process, &pools, &zones, before, &mut report);
         }
-        let zones_before = before.map(|before| &before.zones);
-        let newest = &mut self.newest_serials;
-        zones::check_serials(&process, zones_before, &zones, newest, &mut report);
         let digest = digest(&process, &zones, reader, before);
         let config = Arc::new(Config { process, pools });
-        self.latency = latency;
-        let mut loaded = self.compile(config, zones, atlas, before);
-        loaded.plan.digest = digest;
-        loaded.plan.cookie_secrets = cookie_secrets;
-        loaded.plan.keyring = keyring;
-        loaded.report = report;
-        Ok(loaded)
+        let geography = Geography {
+            atlas: Arc::clone(&atlas.atlas),
+            latency: Arc::clone(&latency.table),
+        };
+        let plan = Arc::new(Plan {
+            digest,
+            cookie_secrets,
+            keyring,
+            ..self.compile(config, &zones, geography, before)
+        });
+        judge(&plan, &mut report);
+        if report.has_errors() {
+            return Err(report);
+        }
+        let zones_before = before.map(|before| &before.zones);
+        let newest = &mut self.newest_serials;
+        let process = &plan.config.process;
+        zones::check_serials(process, zones_before, &zones, newest, &mut report);
+        self.keep(zones, atlas, latency);
+        Ok(Loaded {
+            n_shards: self.n_shards(process),
+            plan,
+            files: None,
+            changes: Changes::default(),
+            rolled_back: None,
+            report,
+        })
     }
 
     fn load_zones(
@@ -291,39 +336,38 @@ impl Loader {
         zones
     }
 
-    /// Compiles the plan, without secrets and keys, and remembers what it was made from.
+    /// Compiles the plan, without secrets and keys.
     fn compile(
         &mut self,
         config: Arc<Config>,
-        mut zones: Vec<LoadedZone>,
-        atlas: LoadedAtlas,
+        zones: &[LoadedZone],
+        geography: Geography,
         before: Option<&Plan>,
-    ) -> Loaded {
-        if self.keeps_journals {
-            updates::write_journals(&mut zones);
-        }
+    ) -> Plan {
         let set = zones.iter().map(|loaded| Arc::clone(&loaded.zone));
         let set = ZoneSet::new(set.collect());
-        self.zones = zones.into_iter().map(|z| (z.path.clone(), z)).collect();
-        let geography = Geography {
-            atlas: Arc::clone(&self.atlas.insert(atlas).atlas),
-            latency: Arc::clone(&self.latency.table),
-        };
-        let n_shards = *self
-            .n_shards
-            .get_or_insert_with(|| (self.count_shards)(&config.process));
+        let n_shards = self.n_shards(&config.process);
         let nothing = Pools::default();
         let old = before.map_or(&nothing, |before| &before.config.pools);
         let correspondence = Correspondence::between(old, &config.pools);
         let before = before.map(|before| (before, &correspondence));
-        Loaded {
-            plan: Plan::compile(config, set, geography, n_shards, before),
-            n_shards,
-            files: None,
-            changes: Changes::default(),
-            rolled_back: None,
-            report: Report::default(),
+        Plan::compile(config, set, geography, n_shards, before)
+    }
+
+    /// Remembers what the plan was made from.
+    fn keep(&mut self, mut zones: Vec<LoadedZone>, atlas: LoadedAtlas, latency: LoadedLatency) {
+        if self.keeps_journals {
+            updates::write_journals(&mut zones);
         }
+        self.zones = zones.into_iter().map(|z| (z.path.clone(), z)).collect();
+        self.atlas = Some(atlas);
+        self.latency = latency;
+    }
+
+    fn n_shards(&mut self, process: &Process) -> usize {
+        *self
+            .n_shards
+            .get_or_insert_with(|| (self.count_shards)(process))
     }
 }
 

@@ -25,6 +25,8 @@ use crate::state::plan::Plan;
 pub enum Trigger {
     /// Somebody asks for it: every file is read, whatever its stamp says.
     Asked,
+    /// The same, and the files are taken however many clients that moves.
+    Forced,
     /// An operator asks for the configuration that was served before.
     RollBack {
         /// The name of the operator's token.
@@ -266,7 +268,7 @@ impl<'a> Reader<'a> {
     /// Whether somebody is writing a file.
     pub(super) fn is_moving(&self, path: &Path) -> bool {
         match self.trigger {
-            Trigger::Asked | Trigger::RollBack { .. } => false,
+            Trigger::Asked | Trigger::Forced | Trigger::RollBack { .. } => false,
             Trigger::Changed { moving } => moving.contains(path),
         }
     }
