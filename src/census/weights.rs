@@ -1,8 +1,12 @@
 //! Reads clients from a file: lines of `PREFIX,COUNT`, a network or an address and the number of its clients (or
 //! queries, or requests a second: only their proportions count). Empty lines and those that begin with `#` are
 //! skipped, and so is a first line `prefix,count`. A prefix that stands twice has the sum.
+//!
+//! Lines that begin with `{` are those of a decision log, of which each is one client.
 
 use std::sync::Arc;
+
+use serde_json::Value;
 
 use crate::base::diag::Place;
 use crate::base::diag::Report;
@@ -62,6 +66,9 @@ pub fn read(text: &str, file: &Arc<str>, report: &mut Report) -> Option<Clients>
 
 /// Reads a line; after a fault, at which octet, and what is wrong.
 fn client(line: &str) -> Result<(Prefix, f64), (usize, String)> {
+    if line.starts_with('{') {
+        return logged(line).map_err(|fault| (0, fault));
+    }
     let Some((prefix, count)) = line.split_once(',') else {
         return Err((0, format!("`{}` is no `PREFIX,COUNT`", excerpt(line))));
     };
@@ -83,6 +90,17 @@ fn client(line: &str) -> Result<(Prefix, f64), (usize, String)> {
         )
     })?;
     Ok((parsed, n))
+}
+
+/// Reads a line of a decision log.
+fn logged(line: &str) -> Result<(Prefix, f64), String> {
+    let decision: Value = serde_json::from_str(line)
+        .map_err(|error| format!("is no line of a decision log: {error}"))?;
+    let prefix = decision["client"]
+        .as_str()
+        .and_then(|client| client.parse().ok());
+    let prefix = prefix.ok_or("is no line of a decision log: its `client` is no network")?;
+    Ok((prefix, 1.0))
 }
 
 #[cfg(test)]
@@ -114,6 +132,15 @@ mod tests {
     }
 
     #[test]
+    fn each_line_of_a_decision_log_is_a_client() {
+        let text = "{\"client\":\"192.0.2.0/24\",\"name\":\"a\"}\n{\"client\":\"2001:db8::/56\"}\n\
+                    {\"client\":\"192.0.2.0/24\"}\n";
+        let expected = [("192.0.2.0/24", 2.0), ("2001:db8::/56", 1.0)];
+        let expected = expected.map(|(prefix, n)| (prefix.to_owned(), n));
+        assert_eq!(read_text(text), Ok(expected.into()));
+    }
+
+    #[test]
     fn faults_are_reported_where_they_are() {
         for (text, fault) in [
             (
@@ -128,6 +155,14 @@ mod tests {
             ("192.0.2.0/24,-1\n", "w.csv:1:14: `-1` is no number"),
             ("192.0.2.0/24,NaN\n", "w.csv:1:14: `NaN` is no number"),
             ("192.0.2.0/24,1,2\n", "w.csv:1:14: `1,2` is no number"),
+            (
+                "{\"client\":7}\n",
+                "w.csv:1:1: is no line of a decision log: its",
+            ),
+            (
+                "{\"client\n",
+                "w.csv:1:1: is no line of a decision log: EOF",
+            ),
             ("", "w.csv:1:1: holds no clients"),
             ("192.0.2.0/24,0\n", "w.csv:1:1: holds no clients"),
         ] {
