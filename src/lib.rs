@@ -37,6 +37,7 @@ pub mod querylog;
 pub mod admin;
 pub mod discovery;
 pub mod doctor;
+pub mod fetch;
 pub mod fleet;
 pub mod probe;
 pub mod transport;

@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::admin::checks;
 use crate::admin::checks::Check;
 use crate::admin::countries::clients;
+use crate::admin::downloads;
 use crate::admin::drills;
 use crate::admin::drills::Drill;
 use crate::admin::fleet;
@@ -72,6 +73,9 @@ pub struct Status {
     pub zones: Vec<Zone>,
     /// The databases.
     pub databases: Vec<Database>,
+    /// The databases that are fetched.
+    #[serde(default)]
+    pub downloads: Vec<downloads::Download>,
     /// The table of measured round-trip times; `None`: none is configured.
     #[serde(default)]
     pub latency: Option<Latency>,
@@ -295,6 +299,7 @@ pub fn status(live: &Live) -> Status {
             .databases(now.unix())
             .map(|(about, is_old)| database(about, is_old))
             .collect(),
+        downloads: downloads::downloads(live),
         latency: latency::latency(live, plan),
         vantages: vantages(live, process, &pools),
         fleet: live.fleet.read().as_ref().map(fleet::fleet),

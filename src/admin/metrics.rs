@@ -391,6 +391,7 @@ impl Page {
                 .into_iter()
                 .map(|(name, is_old)| ([name], f64::from(u8::from(is_old)))),
         );
+        self.downloads(live);
         self.latency(snapshot);
         let last_reload = live.last_reload.read();
         let is_refused = last_reload.refused;

@@ -12,6 +12,7 @@ pub mod countries;
 pub mod coverage;
 mod details;
 pub mod difference;
+mod downloads;
 mod drain;
 mod drills;
 mod endpoints;

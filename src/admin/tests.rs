@@ -58,6 +58,7 @@ use crate::live::Live;
 use crate::live::Owner;
 use crate::live::Start;
 use crate::live::clock::Clock;
+use crate::live::downloads::Download;
 use crate::live::meters::Meters;
 use crate::live::request::ChangeError;
 use crate::live::request::Request;
@@ -181,6 +182,14 @@ fn live() -> (Arc<Live>, Owner) {
             admin: None,
         },
     })
+}
+
+fn download() -> Download {
+    Download {
+        database: "location",
+        succeeded: Some(1),
+        ..Download::default()
+    }
 }
 
 /// One that was ended early.
@@ -861,6 +870,7 @@ fn every_field_of_status_is_documented_and_no_other() {
     }
     add_source(&owner);
     *owner.drills.write() = drills();
+    *owner.downloads.write() = vec![download()];
     let told = serde_json::to_value(json::status(&live)).expect("JSON");
     let mut found = BTreeSet::new();
     paths(&told, "", &mut found);
@@ -891,7 +901,12 @@ fn every_metric_is_documented_and_no_other() {
         .set("gone", drain(), "", Moment::default());
     add_source(&owner);
     *owner.drills.write() = drills();
+    *owner.downloads.write() = vec![download()];
     live.meters.drilled("us-west", "aborted");
+    live.meters
+        .geoip_updates
+        .with_label_values(&["location", "failed"])
+        .inc();
     live.counters.shard(0).query(Transport::Udp);
     live.meters
         .fleet_link_dropped

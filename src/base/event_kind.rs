@@ -156,6 +156,14 @@ kinds! {
     UpdateRefused = "update_refused",
     /// An ownership record of external-dns is not in its zone.
     OwnershipNotAnswered = "ownership_not_answered",
+    /// A newer GeoIP database was fetched and is in force.
+    GeoIpUpdated = "geoip_updated",
+    /// A newer GeoIP database was fetched, and the reload with it was refused.
+    GeoIpUpdateRefused = "geoip_update_refused",
+    /// A GeoIP database cannot be fetched.
+    GeoIpUpdateFailed = "geoip_update_failed",
+    /// It can be again.
+    GeoIpUpdateRecovered = "geoip_update_recovered",
     /// State cannot be written.
     StateNotSaved = "state_not_saved",
     /// State can be written again.

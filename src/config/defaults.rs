@@ -34,6 +34,8 @@ pub const RATE_LIMIT_IPV4_PREFIX: u8 = 24;
 /// The usual delegation to one site.
 pub const RATE_LIMIT_IPV6_PREFIX: u8 = 56;
 
+/// The most often that vendors make one.
+pub const GEOIP_UPDATE_EVERY: Duration = Duration::from_secs(86_400);
 /// Free databases appear every week or month; one that old has missed at least one.
 pub const GEOIP_MAX_AGE: Duration = Duration::from_secs(60 * 86_400);
 

@@ -28,6 +28,7 @@ pub(super) const PROCESS_FILE: &[&Keys] = &[
     &COOKIES,
     &RATE_LIMIT,
     &GEOIP,
+    &GEOIP_UPDATE,
     &ECS,
     &ADMIN,
     &ADMIN_TOKEN,
@@ -114,6 +115,24 @@ pub(super) const GEOIP: Keys = Keys {
         "latency",
         "latency_min_samples",
         "latency_max_age",
+    ],
+    tables: &["update"],
+};
+
+pub(super) const GEOIP_UPDATE: Keys = Keys {
+    title: "[geoip.update]",
+    values: &[
+        "url",
+        "checksum_url",
+        "asn_url",
+        "asn_checksum_url",
+        "every",
+        "user",
+        "password_file",
+        "token_file",
+        "header",
+        "header_file",
+        "ca_file",
     ],
     tables: &[],
 };

@@ -24,6 +24,7 @@ use crate::base::rank::Policy;
 use crate::base::rr::RrType;
 use crate::config::check_address::CheckAddress;
 use crate::config::drill::Drill;
+use crate::config::geoip_update::GeoIpUpdate;
 use crate::config::kubernetes;
 use crate::config::name_pattern::NamePattern;
 use crate::config::query_log::Decisions;
@@ -161,6 +162,8 @@ pub struct RateLimit {
 /// `[geoip]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GeoIp {
+    /// Where newer databases are fetched; `None`: nowhere.
+    pub update: Option<GeoIpUpdate>,
     /// A City- or Country-shaped MMDB; `None`: the embedded country database.
     pub database: Option<PathBuf>,
     /// An ASN-shaped MMDB.

@@ -342,7 +342,8 @@ const RESERVED_HEADERS: [&str; 9] = [
     "upgrade",
 ];
 
-fn headers(item: &Item<'_>, is_grpc: bool) -> Option<Headers> {
+/// Headers for requests.
+pub(super) fn headers(item: &Item<'_>, is_grpc: bool) -> Option<Headers> {
     let entries = item.entries("header", HEADERS)?;
     if entries.len() > MOST_HEADERS {
         item.fault(&format!(

@@ -20,6 +20,7 @@ use crate::config::model::RateLimit;
 use crate::config::model::Server;
 use crate::config::model::Vantage;
 use crate::config::resolve_cluster;
+use crate::config::resolve_geoip_update;
 use crate::config::resolve_kubernetes;
 use crate::config::resolve_pools;
 use crate::config::resolve_query_log;
@@ -60,7 +61,7 @@ pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Process {
     let pools = top.read("pools", Item::path);
     let state_dir = top.read("state_dir", Item::path);
     let server = server(&top.table("server", &keys::SERVER));
-    let geoip = geoip(&top.table("geoip", &keys::GEOIP));
+    let geoip = geoip(top, &top.table("geoip", &keys::GEOIP));
     let ecs = ecs(&top.table("ecs", &keys::ECS));
     let admin = top
         .optional_table("admin", &keys::ADMIN)
@@ -231,8 +232,9 @@ fn prefix_len(item: &Item<'_>, longest: u8) -> Option<u8> {
     item.integer(1..=longest.into())?.try_into().ok()
 }
 
-fn geoip(table: &Table<'_>) -> GeoIp {
+fn geoip(top: &Table<'_>, table: &Table<'_>) -> GeoIp {
     GeoIp {
+        update: resolve_geoip_update::geoip_update(top, table),
         database: table.read("database", Item::path),
         asn_database: table.read("asn_database", Item::path),
         max_age: table.read_or("max_age", defaults::GEOIP_MAX_AGE, |item| {

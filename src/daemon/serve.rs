@@ -47,6 +47,7 @@ use crate::daemon::control::evidence;
 use crate::daemon::control::keeper::Keeper;
 use crate::daemon::file_limit;
 use crate::daemon::fleet_link;
+use crate::daemon::geoip_update;
 use crate::daemon::kept::Store;
 use crate::daemon::kept::TakenFiles;
 use crate::daemon::load::Loader;
@@ -297,7 +298,14 @@ async fn serve(
     if started.files.is_some() {
         keeper.keep(&config.process, started.files, || {});
     }
-    let (owner, loader) = (started.owner, started.loader);
+    let (mut owner, loader) = (started.owner, started.loader);
+    let downloads = std::mem::take(&mut owner.downloads);
+    geoip_update::start(
+        Arc::clone(&live),
+        downloads,
+        requests.clone(),
+        stopping.clone(),
+    );
     let control = Control::start(
         Arc::clone(&live),
         owner,

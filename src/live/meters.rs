@@ -56,6 +56,8 @@ pub struct Meters {
     pub drills: IntCounterVec,
     /// `notifies_total{result}`.
     pub notifies: IntCounterVec,
+    /// `geoip_update_total{database,result}`.
+    pub geoip_updates: IntCounterVec,
     /// `updates_total{zone,result}`.
     pub updates: IntCounterVec,
     /// `fleet_link_dropped_total{reason}`.
@@ -142,6 +144,11 @@ impl Meters {
                 "meridian_notifies_total",
                 "NOTIFY messages to secondaries by result.",
                 &["result"],
+            ),
+            geoip_updates: counter(
+                "meridian_geoip_update_total",
+                "Attempts to fetch a newer GeoIP database, by database and result.",
+                &["database", "result"],
             ),
             updates: counter(
                 "meridian_updates_total",

@@ -4,6 +4,7 @@
 //! [`Live`], which can only read. Whatever changes something is a [`request::Request`] to the loop.
 
 pub mod clock;
+pub mod downloads;
 pub mod events;
 pub mod fleet;
 pub mod meters;
@@ -20,6 +21,7 @@ use crate::health::health_table::HealthTable;
 use crate::health::overrides::Overrides;
 use crate::live::clock::Clock;
 use crate::live::clock::unix;
+use crate::live::downloads::Download;
 use crate::live::events::EventLog;
 use crate::live::events::Record;
 use crate::live::fleet::FleetView;
@@ -54,6 +56,8 @@ pub struct Live {
     pub progress: Shared<Progress>,
     /// The fleet; `None`: a single machine.
     pub fleet: Shared<Option<FleetView>>,
+    /// The databases that are fetched.
+    pub downloads: Shared<Vec<Download>>,
     /// What has happened.
     pub events: Arc<EventLog>,
     /// The meters that the control loop moves.
@@ -85,6 +89,8 @@ pub struct Owner {
     pub progress: Owned<Progress>,
     /// The fleet; `None`: a single machine.
     pub fleet: Owned<Option<FleetView>>,
+    /// The databases that are fetched.
+    pub downloads: Owned<Vec<Download>>,
 }
 
 /// What a process starts with.
@@ -129,6 +135,7 @@ impl Live {
             sources: Owned::new(start.sources),
             last_reload: Owned::new(start.last_reload),
             fleet: Owned::default(),
+            downloads: Owned::default(),
         };
         let live = Self {
             snapshots: owner.publisher.reader(),
@@ -140,6 +147,7 @@ impl Live {
             last_reload: owner.last_reload.share(),
             progress: owner.progress.share(),
             fleet: owner.fleet.share(),
+            downloads: owner.downloads.share(),
             events: Arc::new(EventLog::resume(start.events, start.meters.events.clone())),
             meters: start.meters,
             started: unix(),

@@ -11,6 +11,7 @@ mod doctor;
 mod events;
 mod faults;
 mod fleet;
+mod geoip_update;
 mod health;
 mod import;
 mod latency;

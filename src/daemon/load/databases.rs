@@ -12,6 +12,8 @@ use crate::base::location::Point;
 use crate::config::model::Process;
 use crate::daemon::files;
 use crate::daemon::files::MAX_DATA_LEN;
+use crate::daemon::geoip_update::folder::Database;
+use crate::daemon::geoip_update::folder::Folder;
 use crate::daemon::load::reader::Reader;
 use crate::daemon::load::reader::Source;
 use crate::geo::atlas::Atlas;
@@ -47,6 +49,24 @@ pub(super) fn none() -> LoadedAtlas {
     LoadedAtlas {
         sources: Vec::new(),
         atlas: Arc::new(Atlas::empty()),
+    }
+}
+
+/// Has those databases that were fetched loaded instead of those that the file names.
+pub(super) fn prefer_fetched(process: &mut Process, reader: &mut Reader<'_>) {
+    for database in Database::ALL {
+        let Some(folder) = Folder::of(process, database) else {
+            continue;
+        };
+        let path = folder.loaded();
+        let geoip = &mut process.geoip;
+        let (file, place) = match database {
+            Database::Location => (&mut geoip.database, &mut geoip.database_place),
+            Database::Asn => (&mut geoip.asn_database, &mut geoip.asn_database_place),
+        };
+        if reader.has(&path) {
+            (*file, *place) = (Some(path), None);
+        }
     }
 }
 

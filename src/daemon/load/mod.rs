@@ -238,6 +238,7 @@ impl Loader {
             let running = &before.config.process;
             settings::keep_fixed(&self.path, &mut process, running, &mut report);
         }
+        databases::prefer_fetched(&mut process, reader);
         // What is checked against settings that are at fault would only be reported as wrong as well.
         let is_sound = !report.has_errors();
         let mut pools = settings::pools(&process, reader, &mut report);

@@ -256,6 +256,15 @@ impl<'a> Reader<'a> {
         self.seen.note(path, Stamp::of(&self.locate(path)));
     }
 
+    /// Whether there is a file; from now on its coming is noticed.
+    pub(super) fn has(&mut self, path: &Path) -> bool {
+        let stamp = Stamp::of(&self.locate(path));
+        if stamp.is_none() {
+            self.seen.note(path, None);
+        }
+        stamp.is_some()
+    }
+
     /// Whether a file was looked at in this load, however its path was written.
     pub(super) fn has_seen(&self, path: &Path) -> bool {
         self.seen.has(path) || Stamp::of(path).is_some_and(|stamp| self.seen.has_stamp(stamp))

@@ -64,6 +64,7 @@ fn leave_dns_out(path: &Path, process: &mut Process, report: &mut Report) {
     process.geoip.database = None;
     process.geoip.asn_database = None;
     process.geoip.latency = None;
+    process.geoip.update = None;
     process.tsig_keys.clear();
     process.secondaries.clear();
     process.grants.clear();
