@@ -109,6 +109,7 @@ impl Context<'_> {
             .copied()
             .collect();
         let rules_read = rules.iter().flatten();
+        self.warn_of_slow_spills(table, ttl, &all);
         let types = self.types(table, owner.as_ref(), (policy, all_down, &all), rules_read);
         for (table, rule) in tables.iter().zip(&rules) {
             if let Some(rule) = rule.as_ref().filter(|rule| rule.fence) {
@@ -203,6 +204,24 @@ impl Context<'_> {
                      {MAX_RECORDS} records and fail"
                 ));
             }
+        }
+    }
+
+    /// Warns of a TTL that the shares of pools wait too long for.
+    fn warn_of_slow_spills(&self, table: &Table<'_>, ttl: TtlRange, pools: &[PoolIx]) {
+        let is_long = Duration::from_secs(u64::from(ttl.max)) > LONG_TTL;
+        let spills = |pool: &PoolIx| {
+            let pool = self.pools[pool.index()].as_ref();
+            pool.is_some_and(|pool| pool.spill_at.is_some())
+        };
+        if let Some(item) = table
+            .get("ttl")
+            .filter(|_| is_long && pools.iter().any(spills))
+        {
+            item.warn(
+                "is long for pools with `spill_at`: each step of their shares waits for it; a minute or \
+                 less lets an overloaded pool settle in a quarter of an hour",
+            );
         }
     }
 
