@@ -59,6 +59,8 @@ pub enum Cause {
     },
     /// The next step of a ramp.
     Ramp,
+    /// The next step of a pool that is above its spill mark, or gets clients back.
+    Spill,
     /// An endpoint that flaps, and is used again when it has been stable.
     Suppressed {
         /// The endpoint.
@@ -100,6 +102,9 @@ impl Horizon {
                 }
             }
             Cause::Ramp => format!("{pool}: the next step of its ramp comes soon"),
+            Cause::Spill => {
+                format!("{pool}: its load is off its spill mark, and its shares move soon")
+            }
             Cause::Suppressed { endpoint } => {
                 format!("{pool}: {endpoint} flaps, and its suppression ends soon")
             }

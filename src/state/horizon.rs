@@ -1,8 +1,9 @@
 //! `Horizons`: for how long each pool is known to stay as it is, which bounds the TTLs of names with a range
 //! (`ttl = { min, max }`).
 //!
-//! A pool can change when an override begins or ends, when a ramp takes its next step, and when the probes of
-//! an endpoint can change its health ([`crate::health::horizon`]). No clock: times come in.
+//! A pool can change when an override begins or ends, when a ramp takes its next step, when its load moves its
+//! shares, and when the probes of an endpoint can change its health ([`crate::health::horizon`]). No clock: times
+//! come in.
 //!
 //! An answer whose TTL ends before the horizon is gone from caches when the pool changes; `min` is the most
 //! that it can outlive that by. A new snapshot is due only when the seconds of a horizon change, cut to the
@@ -31,6 +32,7 @@ use crate::health::overrides::Overrides;
 use crate::state::membership::Membership;
 use crate::state::plan::Plan;
 use crate::state::ramp::Ramps;
+use crate::state::spills::Spills;
 
 /// What horizons are made of.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +43,8 @@ pub struct Sources<'a> {
     pub overrides: &'a Overrides,
     /// The ramps under way.
     pub ramps: &'a Ramps,
+    /// The shares that loads move.
+    pub spills: &'a Spills,
 }
 
 /// How what is known of horizons compares with what is served.
@@ -168,6 +172,8 @@ impl Watched {
     fn now(&self, now: Moment, sources: Sources<'_>) -> PerFamily<Option<Horizon>> {
         let override_ = sources.overrides.of(&self.name);
         let order = self.of_orders(now, sources.overrides);
+        let spill = sources.spills.next_step(&self.name, now.elapsed);
+        let spill = spill.map(|remaining| Horizon::countdown(remaining, Cause::Spill));
         PerFamily::from_fn(|family| {
             let mut endpoints = self.endpoints.iter();
             let of_family = |endpoint: &&Endpoint| Family::of(endpoint.address) == family;
@@ -187,7 +193,8 @@ impl Watched {
             let step = sources.ramps.next_step(&self.name, family);
             let step = step.filter(|_| matches!(forced, None | Some(Forced::Shed(_))));
             let ramp = step.map(|remaining| Horizon::countdown(remaining, Cause::Ramp));
-            let nearest = Horizon::earlier(order, Horizon::earlier(ramp, probes))?;
+            let shared = Horizon::earlier(order, spill);
+            let nearest = Horizon::earlier(shared, Horizon::earlier(ramp, probes))?;
             (nearest.seconds < self.range.max).then(|| Horizon {
                 seconds: nearest.seconds.max(self.range.min),
                 ..nearest
@@ -220,6 +227,7 @@ mod tests {
     use super::*;
     use crate::base::health::Health;
     use crate::health::health_table::Limits;
+    use crate::health::load::Load;
     use crate::health::observation::Observation;
     use crate::health::observation::ProbeResult;
     use crate::health::observation::Target;
@@ -270,6 +278,7 @@ pools = ["unused", "a"]
         health_table: HealthTable,
         overrides: Overrides,
         ramps: Ramps,
+        spills: Spills,
     }
 
     impl World {
@@ -296,6 +305,7 @@ pools = ["unused", "a"]
                 health_table: HealthTable::new(pairs, limits),
                 overrides: Overrides::default(),
                 ramps: Ramps::default(),
+                spills: Spills::default(),
                 plan,
             };
             world.probe(0, true);
@@ -335,6 +345,7 @@ pools = ["unused", "a"]
                 health_table: &self.health_table,
                 overrides: &self.overrides,
                 ramps: &self.ramps,
+                spills: &self.spills,
             }
         }
 
@@ -442,6 +453,51 @@ pools = ["unused", "a"]
             assert_eq!(world.publish()[0], Some(expected), "{seconds}");
             assert_eq!(world.publish()[2], Some(27));
         }
+    }
+
+    #[test]
+    fn a_pool_off_its_mark_has_the_time_to_the_next_step_of_its_shares() {
+        const INTERVAL: u64 = 165;
+        let pools = POOLS.replace(
+            "type = \"tcp\"\nport = 80",
+            "load = { header = \"x-load\" }",
+        );
+        let pools = pools.replace("ramp = \"3m\"", "spill_at = \"80%\"");
+        let mut world = World::new(&pools);
+        let evidence = Evidence {
+            endpoints: vec![vec![Health::Up; 2], vec![Health::Up], vec![Health::Up]],
+            ..Evidence::default()
+        };
+        let (mut n_steps, mut n_changes) = (0, 0);
+        let mut due = None;
+        for second in 1..=INTERVAL * 9 {
+            world.go_to(second);
+            // Above the mark, within the band, and with room again.
+            let load = match second / INTERVAL {
+                2 | 3 => 9_000,
+                6.. => 3_000,
+                _ => 7_500,
+            };
+            let before = world.spills.shares();
+            let overrides = &world.overrides;
+            world.spills.limits(&world.plan, &evidence, overrides);
+            assert_eq!(world.spills.interval().as_secs(), INTERVAL);
+            world
+                .spills
+                .advance(|_, _| Some(Load::from(load)), None, at(second).elapsed);
+            let has_moved = world.spills.shares() != before && !before.is_empty();
+            if has_moved {
+                n_steps += 1;
+                let left = due.expect("foreseen");
+                assert!(left <= 3, "a TTL of {left} s before the step at {second} s");
+            }
+            n_changes += u32::from(world.check() != Change::None);
+            let [of_a, of_b, of_v6] = world.publish();
+            assert_eq!((of_a, of_b), (of_v6, None), "{second}");
+            due = of_a.filter(|seconds| *seconds < 27);
+        }
+        assert!(n_steps > 4, "{n_steps} steps");
+        assert!(n_changes < 12 * n_steps, "{n_changes} publications");
     }
 
     #[test]

@@ -73,6 +73,11 @@ impl Spills {
         self.timing.interval
     }
 
+    /// How long it takes at least until the shares of a pool move; `None`: as far as is known they stay.
+    pub fn next_step(&self, pool: &str, now: Duration) -> Option<Duration> {
+        self.controller.next_step(pool, now)
+    }
+
     /// Takes the loads of now, each by the weights of a pool's endpoints, and the shares of the machine that leads, if
     /// that is another; returns whether a snapshot is due.
     pub fn advance(

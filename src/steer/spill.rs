@@ -127,6 +127,8 @@ pub struct PoolSpill {
     jump: f64,
     /// Intervals without a load.
     n_unknown: u32,
+    /// Whether its shares are to move with the next step.
+    is_moving: bool,
 }
 
 /// The controller of all pools, by name, so that shares outlive a reload.
@@ -137,6 +139,8 @@ pub struct Spill {
     since: Duration,
     /// When they last did; `None`: an interval has not passed since the start.
     moved: Option<Duration>,
+    /// When the next step comes at the earliest.
+    due: Duration,
 }
 
 /// What a step does to a pool.
@@ -172,9 +176,28 @@ impl Spill {
         self.pools.iter().map(|(name, pool)| (&**name, pool))
     }
 
+    /// How long it takes at least until the shares of a pool move; `None`: as far as is known they stay.
+    pub fn next_step(&self, pool: &str, now: Duration) -> Option<Duration> {
+        let is_moving = self.of(pool)?.is_moving;
+        is_moving.then(|| self.due.saturating_sub(now))
+    }
+
     /// Takes the loads of now, in the order of the pools, and the shares of the machine that leads, if that is another;
     /// returns whether any share or its explanation has changed. To be called about every second.
     pub fn advance(
+        &mut self,
+        pools: &[Pool],
+        loads: &[Option<f64>],
+        timing: Timing,
+        leader: Option<&[(Box<str>, Admission)]>,
+        now: Duration,
+    ) -> bool {
+        let has_changed = self.go_on(pools, loads, timing, leader, now);
+        self.foresee(pools, timing, leader);
+        has_changed
+    }
+
+    fn go_on(
         &mut self,
         pools: &[Pool],
         loads: &[Option<f64>],
@@ -238,6 +261,26 @@ impl Spill {
             })
         });
         moves.map(Option::unwrap_or_default).collect()
+    }
+
+    /// Finds out which shares are to move with the next step, and when that comes at the earliest.
+    fn foresee(
+        &mut self,
+        pools: &[Pool],
+        timing: Timing,
+        leader: Option<&[(Box<str>, Admission)]>,
+    ) {
+        // The steps of another machine come when it takes them, but not before an interval has passed here.
+        let last = leader.map_or(Some(self.since), |_| self.moved);
+        self.due = last.map_or(Duration::ZERO, |last| last + timing.interval);
+        let ahead = leader.map(|shares| self.towards(pools, shares));
+        let ahead = ahead.unwrap_or_else(|| vec![Move::default(); pools.len()]);
+        for (pool, ahead) in pools.iter().zip(ahead) {
+            if let (Some(known), Some(mark)) = (self.pools.get_mut(&pool.name), pool.mark) {
+                let is_behind = ahead != Move::default();
+                known.is_moving = pool.is_up && (is_behind || known.has_to_move(mark));
+            }
+        }
     }
 
     /// The shares of a pool: all, without a mark.
@@ -333,6 +376,15 @@ impl PoolSpill {
     fn band(&self, mark: f64) -> f64 {
         let hysteresis = mark * HYSTERESIS;
         (self.jump + hysteresis / 2.0).clamp(hysteresis, hysteresis * WIDEST)
+    }
+
+    /// Whether its load, as far as it is known since the last step, calls for another one.
+    fn has_to_move(&self, mark: f64) -> bool {
+        let is_whole = self.shares == Admission::ALL;
+        match median(self.samples.clone()).or(self.load) {
+            Some(load) => load > mark || !is_whole && load < mark - self.band(mark),
+            None => !is_whole,
+        }
     }
 }
 

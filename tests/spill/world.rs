@@ -86,6 +86,8 @@ pub(crate) struct World {
     pub(crate) spill: Spill,
     noise: f64,
     pub(crate) moves: Vec<Moved>,
+    /// Of shares, that [`Spill::next_step`] did not announce a second before.
+    pub(crate) n_unforeseen: usize,
     prefixes: Vec<Prefix>,
     random: Random,
     lists: Vec<RankList>,
@@ -135,6 +137,7 @@ impl World {
             spill: Spill::default(),
             noise,
             moves: Vec::new(),
+            n_unforeseen: 0,
             prefixes,
             random,
         }
@@ -246,12 +249,18 @@ impl World {
         let then = self.choices.clone();
         self.is_outdated = true;
         let n = self.sites.len();
-        let has_moved = (0..n).any(|at| {
-            let shares = before.of(&name(at)).map(|known| known.shares);
-            shares.unwrap_or(Admission::ALL) != self.shares(at)
-        });
+        let has_moved = |at: &usize| {
+            let shares = before.of(&name(*at)).map(|known| known.shares);
+            shares.unwrap_or(Admission::ALL) != self.shares(*at)
+        };
+        let moved: Vec<usize> = (0..n).filter(has_moved).collect();
+        let second_before = Duration::from_secs(self.now - 1);
+        let is_foreseen = |at: &usize| {
+            before.next_step(&name(*at), second_before) == Some(Duration::from_secs(1))
+        };
+        self.n_unforeseen += moved.iter().filter(|at| !is_foreseen(at)).count();
         self.choose();
-        if has_moved {
+        if !moved.is_empty() {
             let clients = then.iter().zip(&self.choices);
             self.moves.push(Moved {
                 clients: clients.map(|(then, now)| moved_share(then, now)).collect(),

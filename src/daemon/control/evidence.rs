@@ -177,6 +177,7 @@ impl Evidence {
             health_table: &health_table,
             overrides: &overrides,
             ramps: &self.ramps,
+            spills: &self.spills,
         };
         for observation in observations {
             let pool = &observation.target.pool;
@@ -251,6 +252,7 @@ impl Evidence {
             health_table: &health_table,
             overrides: &overrides,
             ramps: &self.ramps,
+            spills: &self.spills,
         }));
         effects
     }
@@ -369,6 +371,7 @@ pub fn of(
         health_table,
         overrides,
         ramps: &start.ramps,
+        spills: &start.spills,
     };
     evidence.horizons = start.horizons.follow(plan, &start.members, sources);
     evidence
