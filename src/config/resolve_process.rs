@@ -70,7 +70,6 @@ pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Process {
     let report_max_age = health.read_or("report_max_age", defaults::REPORT_MAX_AGE, |item| {
         item.duration(Duration::from_millis(100)..=seconds(30 * 86_400))
     });
-    let witnesses = health.read_or("witness", Vec::new(), witnesses);
     let blind_max = health.read_or("blind_max", defaults::BLIND_MAX, |item| {
         item.duration(Duration::ZERO..=seconds(3_600))
     });
@@ -86,12 +85,8 @@ pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Process {
     let tsig_keys = resolve_transfer::tsig_keys(top);
     let secondaries = resolve_transfer::secondaries(top, &tsig_keys);
     let grants = resolve_update::grants(top, &tsig_keys);
-    let identity = match &*server.nsid {
-        "" => &*machine.host_name,
-        nsid => nsid,
-    };
-    let dnstap = resolve_query_log::dnstap(top, identity);
     Process {
+        dnstap: resolve_query_log::dnstap(top, &server, machine),
         zones,
         pools,
         state_dir,
@@ -100,16 +95,12 @@ pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Process {
         ecs,
         admin,
         report_max_age,
-        witnesses,
+        witnesses: health.read_or("witness", Vec::new(), witnesses),
         blind_max,
         vantages,
         vantage_locations,
         cluster,
-        log_format: top
-            .table("log", &keys::LOG)
-            .read_or("format", LogFormat::default(), |item| {
-                item.word(&[("text", LogFormat::Text), ("json", LogFormat::Json)])
-            }),
+        log_format: log_format(&top.table("log", &keys::LOG)),
         safety: safety(&top.table("safety", &keys::SAFETY)),
         resolve_servers: top.table("resolve", &keys::RESOLVE).read_or(
             "servers",
@@ -121,9 +112,14 @@ pub(super) fn process(top: &Table<'_>, machine: &Defaults) -> Process {
         grants,
         webhooks: resolve_webhook::webhooks(top),
         kubernetes: resolve_kubernetes::clusters(top),
-        dnstap,
         decisions: resolve_query_log::decisions(top),
     }
+}
+
+fn log_format(table: &Table<'_>) -> LogFormat {
+    table.read_or("format", LogFormat::default(), |item| {
+        item.word(&[("text", LogFormat::Text), ("json", LogFormat::Json)])
+    })
 }
 
 fn server(table: &Table<'_>) -> Server {

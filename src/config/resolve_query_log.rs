@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 
+use crate::config::Defaults;
 use crate::config::defaults;
 use crate::config::keys;
+use crate::config::model::Server;
 use crate::config::query_log::Decisions;
 use crate::config::query_log::Dnstap;
 use crate::config::query_log::DnstapReader;
@@ -21,9 +23,13 @@ const MAX_SOCKET_PATH: usize = 107;
 /// The smallest share that can be sampled.
 const MIN_SAMPLE: f64 = 0.000_001;
 
-/// Resolves `[dnstap]`, whose messages carry `identity`.
-pub(super) fn dnstap(top: &Table<'_>, identity: &str) -> Option<Dnstap> {
+/// Resolves `[dnstap]`, whose messages carry the NSID, or the host name where there is none.
+pub(super) fn dnstap(top: &Table<'_>, server: &Server, machine: &Defaults) -> Option<Dnstap> {
     let table = top.optional_table("dnstap", &keys::DNSTAP)?;
+    let identity = match &*server.nsid {
+        "" => &*machine.host_name,
+        nsid => nsid,
+    };
     let reader = table.require("socket", SOCKET, reader);
     Some(Dnstap {
         sample: table.read_or("sample", defaults::DNSTAP_SAMPLE, sample),

@@ -35,7 +35,7 @@ pub fn announce(live: &Live) {
             [],
             [
                 node = &*cluster.node,
-                admin = admin,
+                admin,
                 pools = config.pools.pools.len() as u64,
                 endpoints = n_endpoints.sum::<usize>() as u64,
                 version = VERSION
@@ -52,7 +52,7 @@ pub fn announce(live: &Live) {
         [built = Date::from_epoch(about.build_epoch)],
         [
             dns = dns.join(" "),
-            admin = admin,
+            admin,
             zones = plan.zones.iter().count() as u64,
             pools = config.pools.pools.len() as u64,
             steered = config.pools.steered.len() as u64,

@@ -50,6 +50,7 @@ use crate::daemon::fleet_link;
 use crate::daemon::geoip_update;
 use crate::daemon::kept::Store;
 use crate::daemon::kept::TakenFiles;
+use crate::daemon::load::Loaded;
 use crate::daemon::load::Loader;
 use crate::daemon::load::kept;
 use crate::daemon::log;
@@ -182,35 +183,13 @@ fn start(path: &Path, role: Role) -> Result<Started, ServeError> {
     };
     let process = loader.process();
     let access = process.map(|process| admin_token::read(process, &mut report));
-    let loaded = match started {
-        Ok(kept::Start::Sound(loaded)) if !report.has_errors() => loaded,
-        // A faulty token only keeps changes out.
-        Ok(kept::Start::Sound(loaded)) if has_copy(&loaded.plan.config.process) => loaded,
-        Ok(kept::Start::LastGood { loaded, copy, .. }) => {
-            error!(
-                copy = %copy.path.display(),
-                accepted = %Utc(copy.accepted),
-                "files are faulty: started from the last good copy; they are taken as soon as they \
-                 are mended"
-            );
-            loaded
-        }
-        _ => return Err(ServeError::Config(report)),
+    let Some(loaded) = startable(started, &report) else {
+        return Err(ServeError::Config(report));
     };
     log_format::set(loaded.plan.config.process.log_format);
     log_report(&report);
-    if let Some(RolledBack {
-        digest,
-        accepted,
-        by,
-        ..
-    }) = &loaded.rolled_back
-    {
-        warn!(
-            %digest, accepted = %Utc(*accepted), %by,
-            "rolled back: a kept configuration is served until the files on disk change or a reload is \
-             asked for"
-        );
+    if let Some(rolled_back) = &loaded.rolled_back {
+        log_rolled_back(rolled_back);
     }
     let process = &loaded.plan.config.process;
     let server = &process.server;
@@ -247,6 +226,39 @@ fn start(path: &Path, role: Role) -> Result<Started, ServeError> {
         admin,
         access,
     })
+}
+
+/// What to start with; `None`: the faults of `report` keep the server from it.
+fn startable(started: Result<kept::Start, Report>, report: &Report) -> Option<Loaded> {
+    match started {
+        Ok(kept::Start::Sound(loaded)) if !report.has_errors() => Some(loaded),
+        // A faulty token only keeps changes out.
+        Ok(kept::Start::Sound(loaded)) if has_copy(&loaded.plan.config.process) => Some(loaded),
+        Ok(kept::Start::LastGood { loaded, copy, .. }) => {
+            error!(
+                copy = %copy.path.display(),
+                accepted = %Utc(copy.accepted),
+                "files are faulty: started from the last good copy; they are taken as soon as they \
+                 are mended"
+            );
+            Some(loaded)
+        }
+        _ => None,
+    }
+}
+
+fn log_rolled_back(rolled_back: &RolledBack) {
+    let RolledBack {
+        digest,
+        accepted,
+        by,
+        ..
+    } = rolled_back;
+    warn!(
+        %digest, accepted = %Utc(*accepted), %by,
+        "rolled back: a kept configuration is served until the files on disk change or a reload is asked \
+         for"
+    );
 }
 
 /// Whether a server with these settings starts in spite of a fault.

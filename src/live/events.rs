@@ -284,7 +284,7 @@ macro_rules! event {
         $message:expr $(,)?
     ) => {{
         $(let $name = $crate::live::events::event!(@value $name $(= $name_value)?).to_string();)*
-        $(let $plain = $crate::live::events::event!(@value $plain $(= $plain_value)?);)*
+        $($(let $plain = $plain_value;)?)*
         let fields = $crate::live::events::Fields::default()
             $(.with(stringify!($name), &$name))*
             $(.with(stringify!($plain), &$plain))*;

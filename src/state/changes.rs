@@ -366,6 +366,7 @@ target = "there.example.net"
 "#;
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a row per change")]
     fn what_differs_is_named_and_nothing_else() {
         let atlas = embedded_atlas();
         let of = |process: &str, pools: &str, zone: &str| {

@@ -183,7 +183,7 @@ impl Delivery {
             info,
             WebhookRecovered,
             [webhook],
-            [dropped = dropped],
+            [dropped],
             "events are delivered to this webhook again"
         ));
     }
@@ -197,7 +197,7 @@ impl Delivery {
                 warn,
                 WebhookFailed,
                 [webhook],
-                [reason = reason],
+                [reason],
                 "events cannot be delivered to this webhook: trying again, each event for an hour"
             ));
         }

@@ -95,6 +95,7 @@ fn story(events: &[Value]) -> Vec<(bool, String)> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one incident from begin to end")]
 fn an_incident_is_told_by_its_events_also_after_a_restart() {
     let backends = Backends::start(140, 4);
     let pools = world(140, backends.port);

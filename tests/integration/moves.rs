@@ -32,7 +32,7 @@ fn database(country_of: impl Fn(u32) -> &'static str) -> Vec<u8> {
     let names: [Arc<str>; 2] = ["ipv4".into(), "ipv6".into()];
     let mut report = Report::default();
     let built = country_db::build((&names[0], &ipv4), (&names[1], ipv6), 1, &mut report);
-    built.unwrap_or_else(|| panic!("{report}"))
+    built.unwrap_or_else(|| unreachable!("{report}"))
 }
 
 #[test]
@@ -123,6 +123,7 @@ fn without_a_limit_everything_may_move() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a row per difference")]
 fn other_files_are_compared_with_what_is_served() {
     let pools = still_world(153);
     let server = Folder::usual(&pools, "").serve();
@@ -195,6 +196,7 @@ fn other_files_are_compared_with_what_is_served() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a row per form of the command")]
 fn simulate_says_who_serves_whom_and_who_takes_over() {
     let folder = Folder::usual(&still_world(154), "");
     let simulate = |arguments: &[&str]| {

@@ -91,7 +91,7 @@ fn fields(mut octets: &[u8]) -> HashMap<u64, (u64, Vec<u8>)> {
                 let number = u32::from_le_bytes(number.try_into().expect("four"));
                 (number.into(), Vec::new())
             }
-            other => panic!("wire type {other}"),
+            other => unreachable!("wire type {other}"),
         };
         assert!(fields.insert(key >> 3, value).is_none(), "a field twice");
     }
@@ -171,6 +171,7 @@ fn next(frames: &Receiver<Vec<u8>>) -> Tapped {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a row per transport")]
 fn dnstap_has_what_crossed_the_wire() {
     for (nth, listen) in ["\"127.0.0.1:0\", \"[::1]:0\"", "\"0.0.0.0:0\", \"[::]:0\""]
         .iter()
@@ -191,7 +192,7 @@ fn dnstap_has_what_crossed_the_wire() {
                 let asked = query("app.example.com.", RecordType::A, Some(FRANCE));
                 let reply = match is_tcp {
                     false => exchange(address, &asked),
-                    true => exchange_tcp(address, &[asked.clone()]).remove(0),
+                    true => exchange_tcp(address, std::slice::from_ref(&asked)).remove(0),
                 };
                 let (query, response) = (next(&frames), next(&frames));
                 let what = format!("{address} tcp: {is_tcp}");
@@ -347,6 +348,7 @@ fn lines(path: &Path, last: &str) -> Vec<Value> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a row per decision")]
 fn decisions_say_who_got_what_and_why() {
     let folder = folder(
         80,

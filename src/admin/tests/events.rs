@@ -175,5 +175,5 @@ async fn followers_do_not_hold_up_the_end() {
     following.next("retry").await;
     running.stop.send_replace(true);
     running.server.await.expect("it ends");
-    while following.line().await != "" {}
+    while !following.line().await.is_empty() {}
 }

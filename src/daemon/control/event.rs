@@ -219,7 +219,7 @@ pub enum Event {
         zones: usize,
         pools: usize,
         /// What differs from what was served before.
-        changes: Changes,
+        changes: Box<Changes>,
         /// The kept configuration that is served now; `None`: the files on disk are.
         rolled_back: Option<RolledBack>,
         report: Report,
@@ -817,6 +817,7 @@ fn log_target(event: &TargetEvent) -> Draft {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a row per change")]
 fn log_vantage(change: &VantageChange) -> Draft {
     match change {
         VantageChange::Blind {

@@ -117,7 +117,7 @@ impl Control {
                 generation: self.publish.served().generation,
                 zones: plan.zones.iter().count(),
                 pools: plan.config.pools.pools.len(),
-                changes,
+                changes: Box::new(changes),
                 rolled_back,
                 report,
             }],

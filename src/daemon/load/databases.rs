@@ -16,6 +16,7 @@ use crate::daemon::geoip_update::folder::Database;
 use crate::daemon::geoip_update::folder::Folder;
 use crate::daemon::load::reader::Reader;
 use crate::daemon::load::reader::Source;
+use crate::fleet::nats::Role;
 use crate::geo::atlas::Atlas;
 use crate::geo::atlas::MmdbError;
 use crate::geo::atlas::Which;
@@ -45,7 +46,7 @@ pub(super) struct LoadedAtlas {
 }
 
 /// What a process knows that locates nobody.
-pub(super) fn none() -> LoadedAtlas {
+fn none() -> LoadedAtlas {
     LoadedAtlas {
         sources: Vec::new(),
         atlas: Arc::new(Atlas::empty()),
@@ -70,14 +71,18 @@ pub(super) fn prefer_fetched(process: &mut Process, reader: &mut Reader<'_>) {
     }
 }
 
-/// The configured databases: those of before where they are still the same. `None` after a fault, which
-/// is reported.
+/// The configured databases, which a vantage has none of: those of before where they are still the same.
+/// `None` after a fault, which is reported.
 pub(super) fn atlas(
     process: &Process,
+    role: Role,
     before: Option<&LoadedAtlas>,
     reader: &mut Reader<'_>,
     report: &mut Report,
 ) -> Option<LoadedAtlas> {
+    if role == Role::Vantage {
+        return Some(before.cloned().unwrap_or_else(none));
+    }
     let geoip = &process.geoip;
     let paths: Vec<&PathBuf> = geoip.database.iter().chain(&geoip.asn_database).collect();
     if let Some(before) = before

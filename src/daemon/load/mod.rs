@@ -226,31 +226,14 @@ impl Loader {
         judge: Judge<'_>,
     ) -> Result<Loaded, Report> {
         let mut report = Report::default();
-        let process = settings::process(&self.path, self.role, reader, &mut report);
-        self.process.clone_from(&process);
-        let Some(mut process) = process else {
+        let Some(process) = self.read_process(reader, before, &mut report) else {
             return Err(report);
         };
-        if !self.reads_latency {
-            process.geoip.latency = None;
-        }
-        if let Some(before) = before {
-            let running = &before.config.process;
-            settings::keep_fixed(&self.path, &mut process, running, &mut report);
-        }
-        databases::prefer_fetched(&mut process, reader);
         // What is checked against settings that are at fault would only be reported as wrong as well.
         let is_sound = !report.has_errors();
-        let mut pools = settings::pools(&process, reader, &mut report);
-        if self.role == Role::Vantage {
-            let (Ok(pools) | Err(pools)) = &mut pools;
-            (pools.steered, pools.aliases) = (Vec::new(), Vec::new());
-        }
+        let pools = settings::pools(&process, self.role, reader, &mut report);
         let atlas_before = self.atlas.as_ref();
-        let atlas = match self.role {
-            Role::NameServer => databases::atlas(&process, atlas_before, reader, &mut report),
-            Role::Vantage => Some(atlas_before.cloned().unwrap_or_else(databases::none)),
-        };
+        let atlas = databases::atlas(&process, self.role, atlas_before, reader, &mut report);
         let latency = latency::table(&process, &self.latency, reader, &mut report);
         let cookie_secrets = secrets::cookies(&process, self.own_secret, reader, &mut report);
         let keyring = secrets::keyring(&process, reader, &mut report);
@@ -304,6 +287,26 @@ impl Loader {
             rolled_back: None,
             report,
         })
+    }
+
+    /// The settings of the process that are to be in force; `None`: the file cannot be read.
+    fn read_process(
+        &mut self,
+        reader: &mut Reader<'_>,
+        before: Option<&Plan>,
+        report: &mut Report,
+    ) -> Option<Process> {
+        let process = settings::process(&self.path, self.role, reader, report);
+        self.process.clone_from(&process);
+        let mut process = process?;
+        if !self.reads_latency {
+            process.geoip.latency = None;
+        }
+        if let Some(before) = before {
+            settings::keep_fixed(&self.path, &mut process, &before.config.process, report);
+        }
+        databases::prefer_fetched(&mut process, reader);
+        Some(process)
     }
 
     fn load_zones(

@@ -143,11 +143,25 @@ fn host_name() -> String {
     }
 }
 
-/// Reads `pools.toml`.
+/// Reads `pools.toml`; a vantage has only its pools.
 ///
 /// # Errors
 /// After a fault, which is reported: with what could be read, for the zones to be checked with.
 pub(super) fn pools(
+    process: &Process,
+    role: Role,
+    reader: &mut Reader<'_>,
+    report: &mut Report,
+) -> Result<Pools, Pools> {
+    let mut pools = all_pools(process, reader, report);
+    if role == Role::Vantage {
+        let (Ok(pools) | Err(pools)) = &mut pools;
+        (pools.steered, pools.aliases) = (Vec::new(), Vec::new());
+    }
+    pools
+}
+
+fn all_pools(
     process: &Process,
     reader: &mut Reader<'_>,
     report: &mut Report,
