@@ -7,6 +7,7 @@ use std::net::Ipv6Addr;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -14,6 +15,9 @@ use anyhow::Result;
 use anyhow::anyhow;
 use anyhow::bail;
 use reqwest::Method;
+use rustls::ClientConfig;
+use rustls::RootCertStore;
+use rustls::crypto::ring;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -202,11 +206,7 @@ impl Remote {
     ) -> Result<T> {
         let url =
             reqwest::Url::parse_with_params(&format!("http://{}{path}", self.authority), query)?;
-        // The admin API is a neighbour: a proxy meant for the wide world is none for it.
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(TIMEOUT)
-            .build()?;
+        let client = client()?;
         let mut request = client.request(method, url);
         if let Some(body) = change {
             request = request.bearer_auth(self.token()?);
@@ -246,6 +246,20 @@ impl Remote {
             .trim()
             .to_owned())
     }
+}
+
+/// A client without proxy, as the admin API is a neighbour, and without trust in any certificate, as it is plain HTTP:
+/// a default one would look for a process-wide TLS provider.
+fn client() -> Result<reqwest::Client> {
+    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth();
+    Ok(reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .no_proxy()
+        .timeout(TIMEOUT)
+        .build()?)
 }
 
 #[cfg(test)]
