@@ -74,6 +74,7 @@ pub fn text(live: &Live) -> String {
     page.add(&live.meters.webhook_deliveries);
     page.add(&live.meters.webhook_dropped);
     page.add(&live.meters.webhook_queued);
+    page.add(&live.meters.geoip_updates);
     page.add(&live.meters.updates);
     page.into_text()
 }

@@ -25,7 +25,7 @@ const SLASH_48: f64 = (1_u128 << 80) as f64;
 
 impl Clients {
     /// The clients of a family for each combination of values that some tables have.
-    pub(super) fn tally<const N: usize>(
+    pub fn tally<const N: usize>(
         &self,
         family: Family,
         tables: [&PrefixTable; N],

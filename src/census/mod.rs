@@ -12,6 +12,7 @@
 
 mod clients;
 mod count;
+pub mod databases;
 mod difference;
 mod distance;
 mod moves;

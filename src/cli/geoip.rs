@@ -1,5 +1,6 @@
 //! `geoip`: what a database holds, and how the embedded one is made.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,6 +11,8 @@ use anyhow::Result;
 
 use crate::base::date::Date;
 use crate::base::diag::Report;
+use crate::cli::geoip_diff;
+use crate::cli::geoip_lookup;
 use crate::cli::out;
 use crate::daemon::files;
 use crate::live::clock;
@@ -23,6 +26,30 @@ pub enum Command {
     Info {
         /// An MMDB file
         file: PathBuf,
+    },
+    /// Show what a database says of addresses, and what Meridian makes of it
+    Lookup {
+        /// An MMDB file
+        file: PathBuf,
+        /// Addresses
+        #[arg(required = true, value_name = "ADDR")]
+        addresses: Vec<IpAddr>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Compare two location databases: how many addresses have another country, city or place
+    Diff {
+        /// An MMDB file
+        old: PathBuf,
+        /// Another one
+        new: PathBuf,
+        /// Coordinates that differ by more have moved
+        #[arg(long, value_name = "N", default_value_t = 100.0)]
+        km: f64,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Make a country database from the text files of Debian's package tor-geoipdb
     Build {
@@ -56,6 +83,12 @@ pub fn run(command: Command) -> Result<ExitCode> {
             out::print(&figures.to_string())?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Lookup {
+            file,
+            addresses,
+            json,
+        } => geoip_lookup::run(&file, &addresses, json),
+        Command::Diff { old, new, km, json } => geoip_diff::run(&old, &new, km, json),
         Command::Build {
             ipv4,
             ipv6,

@@ -10,6 +10,8 @@ mod doctor;
 mod drain;
 mod explain;
 mod geoip;
+mod geoip_diff;
+mod geoip_lookup;
 mod help;
 mod import;
 mod latency;

@@ -116,6 +116,11 @@ impl<'a> Entry<'a> {
         Ok(Record::from_value(self.found.decode()?.unwrap_or_default()))
     }
 
+    /// The record as it is; `None` if it holds what JSON cannot say.
+    pub fn json(&self) -> Option<serde_json::Value> {
+        self.found.decode().ok().flatten()
+    }
+
     /// The names of the record's fields, for messages.
     pub fn field_names(&self) -> Vec<String> {
         type Fields = BTreeMap<String, IgnoredAny>;

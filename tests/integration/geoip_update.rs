@@ -320,3 +320,56 @@ fn nothing_is_fetched_while_the_configuration_is_at_fault() {
     assert_eq!(vendor.requests().len(), 1);
     server.moves_to(APP, FRANCE, "127.0.163.3");
 }
+
+#[test]
+fn databases_are_looked_into_and_compared() {
+    let folder = Folder::new();
+    folder
+        .write("old.mmdb", database(1_700_000_000, "iso_code", "JP"))
+        .write("new.mmdb", database(1_700_000_001, "iso_code", "FR"))
+        .write("bad.mmdb", "nothing");
+    let run = |arguments: &[&str]| {
+        let output = folder.meridian(arguments);
+        let text = |octets: Vec<u8>| String::from_utf8(octets).expect("text");
+        (
+            output.status.success(),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    };
+    let (_, found, _) = run(&["geoip", "lookup", "old.mmdb", "90.63.0.1", "2001:db8::1"]);
+    assert_eq!(
+        found,
+        "90.63.0.1\n  network      90.0.0.0/8\n  country      JP\n  \
+         record       {\"country\":{\"iso_code\":\"JP\"}}\n\
+         2001:db8::1\n  not in the database\n"
+    );
+    let (_, found, _) = run(&["geoip", "diff", "old.mmdb", "new.mmdb"]);
+    for line in [
+        "old  Test-Country, built 2023-11-14",
+        "in another country       100.00 %       0.00 %",
+        "moved by more than 100 km",
+        "JP to FR",
+    ] {
+        let is_line = |found: &str| found.split_whitespace().eq(line.split_whitespace());
+        let has = found
+            .lines()
+            .any(|found| is_line(found) || found.trim_start().starts_with(line));
+        assert!(has, "{line}: {found}");
+    }
+    let (_, found, _) = run(&["geoip", "diff", "old.mmdb", "new.mmdb", "--json"]);
+    let found: serde_json::Value = serde_json::from_str(&found).expect("JSON");
+    assert_eq!(found["country"]["ipv4"], f64::from(1 << 24), "{found}");
+    assert_eq!(found["by_country"][0]["from"], "JP", "{found}");
+    for arguments in [
+        ["geoip", "lookup", "bad.mmdb", "90.63.0.1"].as_slice(),
+        &["geoip", "diff", "old.mmdb", "bad.mmdb"],
+        &["geoip", "diff", "gone.mmdb", "old.mmdb"],
+    ] {
+        let (is_ok, _, fault) = run(arguments);
+        let file = arguments
+            .iter()
+            .find(|word| ["bad.mmdb", "gone.mmdb"].contains(word));
+        assert!(!is_ok && fault.contains(file.expect("a file")), "{fault}");
+    }
+}

@@ -33,6 +33,14 @@ pub fn embedded_atlas() -> Result<Atlas, MmdbError> {
     Atlas::read(EMBEDDED.to_vec(), None, &centre_of)
 }
 
+/// A database of locations that is not the process's.
+///
+/// # Errors
+/// If it is none.
+pub fn read_locations(bytes: Vec<u8>) -> Result<Atlas, MmdbError> {
+    Atlas::read(bytes, None, &centre_of)
+}
+
 /// What is known of a country without a database.
 fn centre_of(code: Country) -> Option<(Continent, Point)> {
     countries::country(code).map(|info| (info.continent, info.centre))

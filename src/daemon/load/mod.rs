@@ -5,7 +5,7 @@
 //! has not changed on disk since the load before is taken over, not read again, unless somebody asks
 //! for a reload: then everything is read, and taken over where it holds what it held.
 
-mod databases;
+pub mod databases;
 mod idle_rules;
 mod journal;
 pub mod kept;
