@@ -373,3 +373,28 @@ fn databases_are_looked_into_and_compared() {
         assert!(!is_ok && fault.contains(file.expect("a file")), "{fault}");
     }
 }
+
+#[test]
+fn a_database_that_moves_too_many_clients_is_refused_with_their_share() {
+    let (vendor, port) = Vendor::start();
+    vendor.serve("200 OK", &database(1_700_000_000, "iso_code", "JP"));
+    let server = folder(
+        164,
+        &format!("url = \"http://127.0.0.1:{port}/a.mmdb\"\n[safety]\nmax_move = \"10%\""),
+    )
+    .serve();
+    server.wait_for_log("newer GeoIP database is refused");
+    let shown = eventually("the reason", || {
+        Some(download(&server)).filter(|it| !it["refused"].is_null())
+    });
+    let reason = shown["refused"].as_str().expect("a reason");
+    for part in [
+        " % of the ",
+        "`app.example.com`",
+        "more than the 10 % of [safety] max_move",
+    ] {
+        assert!(reason.contains(part), "{reason}");
+    }
+    assert_eq!(server.steer(APP, FRANCE)[0].to_string(), "127.0.164.2");
+    assert!(!server.folder.path("state/geoip/location.mmdb").exists());
+}
