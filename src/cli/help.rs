@@ -120,7 +120,15 @@ const ENTRIES: &[Entry] = &[
         &["meridian latency import measurements.csv"],
         DONE_BY_CONFIG,
     ),
-    ("geoip", &["meridian geoip info GeoLite2-City.mmdb"], DONE),
+    (
+        "geoip",
+        &[
+            "meridian geoip info GeoLite2-City.mmdb",
+            "meridian geoip lookup GeoLite2-City.mmdb 192.0.2.1 2001:db8::1",
+            "meridian geoip diff old.mmdb new.mmdb --km 50",
+        ],
+        DONE,
+    ),
     (
         "completions",
         &["meridian completions bash > /etc/bash_completion.d/meridian"],
