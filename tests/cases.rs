@@ -430,6 +430,13 @@ fn explains(
     };
     let addresses: Vec<IpAddr> = response.answers.iter().filter_map(address).collect();
     same("explained answer", &explained.answer, &addresses)?;
+    let target = |record: &Record| match &record.data {
+        hickory_proto::rr::RData::CNAME(target) => Some(target.0.to_utf8()),
+        _ => None,
+    };
+    let cname = response.answers.iter().filter_map(target).next_back();
+    let cname = cname.map(|target| target.trim_end_matches('.').to_owned());
+    same("explained CNAME", &explained.cname, &cname)?;
     same(
         "explained ttl",
         &explained.ttl,

@@ -36,6 +36,9 @@ pub struct Explanation {
     pub pool: Option<String>,
     /// The addresses answered.
     pub answer: Vec<IpAddr>,
+    /// The target of the answer's last CNAME, without final dot.
+    #[serde(default)]
+    pub cname: Option<String>,
     /// Seconds.
     pub ttl: Option<u32>,
     /// Of a name with a range of TTLs, why it is no greater.
@@ -95,12 +98,53 @@ pub struct Candidate {
     pub chosen: bool,
     /// Why, or why not.
     pub reason: String,
+    /// Its endpoints that are probed at another address than the one answered.
+    #[serde(default)]
+    pub checks: Vec<CheckedEndpoint>,
+}
+
+/// An endpoint with its own `check` address.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CheckedEndpoint {
+    /// The address that is answered.
+    pub address: IpAddr,
+    /// Where it is probed, with the port if that is given.
+    pub check: String,
+}
+
+impl Explanation {
+    /// What the answer section leads to: the target of a CNAME, and addresses.
+    pub fn answered(&self) -> Vec<String> {
+        let cname = self.cname.iter().map(|target| format!("CNAME {target}"));
+        cname
+            .chain(self.answer.iter().map(ToString::to_string))
+            .collect()
+    }
+}
+
+impl Candidate {
+    /// Why or why not, and where its endpoints are probed if not at their addresses.
+    pub fn reason_and_checks(&self) -> String {
+        let checks = self.checks.iter();
+        let checks = checks.map(|of| format!("; {} is checked at {}", of.address, of.check));
+        std::iter::once(self.reason.clone()).chain(checks).collect()
+    }
 }
 
 /// An explanation in its printed form.
 pub fn explanation(explained: &explain::Explanation, snapshot: &Snapshot) -> Explanation {
     let pools = &snapshot.plan.config.pools.pools;
     let pool_name = |ix: PoolIx| pools[ix.index()].name.to_string();
+    let checks = |ix: PoolIx| {
+        let endpoints = snapshot.pools[ix.index()].endpoints.iter();
+        let checked = endpoints.filter_map(|endpoint| {
+            Some(CheckedEndpoint {
+                address: endpoint.address,
+                check: endpoint.check?.to_string(),
+            })
+        });
+        checked.collect()
+    };
     let candidate = |candidate: &explain::Candidate| {
         let rtt = candidate.rtt;
         let (from, samples, measured) = match rtt.map(|rtt| rtt.source) {
@@ -123,6 +167,7 @@ pub fn explanation(explained: &explain::Explanation, snapshot: &Snapshot) -> Exp
             drained: candidate.drained,
             chosen: candidate.chosen,
             reason: candidate.reason.clone(),
+            checks: checks(candidate.pool),
         }
     };
     let place = &explained.location;
@@ -154,6 +199,7 @@ pub fn explanation(explained: &explain::Explanation, snapshot: &Snapshot) -> Exp
         candidates: explained.candidates.iter().map(candidate).collect(),
         pool: explained.pool.map(pool_name),
         answer: explained.answer.clone(),
+        cname: explained.cname.clone(),
         ttl: explained.ttl,
         ttl_reason: explained.ttl_reason.clone(),
         scope: explained.scope,
@@ -183,4 +229,44 @@ fn rule(rule: &model::Rule) -> String {
     let mut written = by_key.into_iter().filter(|(_, items)| !items.is_empty());
     let (key, items) = written.next().unwrap_or_default();
     format!("{key} = [{items}]")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::engine::question::Question;
+    use crate::state::evidence::Evidence;
+    use crate::state::fixture;
+
+    #[test]
+    fn endpoints_that_are_probed_elsewhere_are_shown() {
+        let pools = r#"
+[monitor.ready]
+[pool.a]
+location = [1, 1]
+endpoints = [{ address = "192.0.2.10", check = "10.0.0.10:8081" }, "192.0.2.11"]
+monitor = "ready"
+[steer."app.example.com"]
+pools = ["a"]
+"#;
+        let zone = "$TTL 60\n@ SOA ns h 1 1 1 1 1\n@ NS ns\nns A 192.0.2.1\n";
+        let zones = [("example.com", zone)];
+        let plan = Arc::new(fixture::plan("", pools, &zones, fixture::embedded_atlas()));
+        let snapshot = Snapshot::build(plan, &Evidence::default(), 1, None);
+        let question = Question::parse("app.example.com", None, None, [127, 0, 0, 1].into());
+        let explained = explain::explain(&snapshot, question.expect("a question"), &|_, _| None);
+        let candidate = &explanation(&explained, &snapshot).candidates[0];
+        let checks = serde_json::to_value(&candidate.checks).expect("JSON");
+        assert_eq!(
+            checks,
+            serde_json::json!([{ "address": "192.0.2.10", "check": "10.0.0.10:8081" }])
+        );
+        let text = candidate.reason_and_checks();
+        assert!(
+            text.ends_with("; 192.0.2.10 is checked at 10.0.0.10:8081"),
+            "{text}"
+        );
+    }
 }

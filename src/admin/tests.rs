@@ -738,8 +738,8 @@ async fn explanations_have_the_contracts_fields() {
     assert_eq!(
         keys(&told),
         words(
-            "name type client client_source location rule vote candidates pool answer ttl ttl_reason \
-             scope rcode"
+            "name type client client_source location rule vote candidates pool answer cname ttl \
+             ttl_reason scope rcode"
         )
     );
     assert_eq!(
@@ -749,7 +749,8 @@ async fn explanations_have_the_contracts_fields() {
     assert_eq!(
         keys(&told["candidates"][0]),
         words(
-            "pool distance_km rtt_ms rtt_from rtt_samples rtt_measured health drained chosen reason"
+            "pool distance_km rtt_ms rtt_from rtt_samples rtt_measured health drained chosen reason \
+             checks"
         )
     );
     assert_eq!(told["rule"], r#"continent = ["SA", "AF"]"#);

@@ -105,20 +105,21 @@ pub fn run(config: &Path, options: &Options) -> Result<ExitCode> {
     })
 }
 
-/// Whether the name has what was asked for: addresses, or records of another type.
+/// Whether the name has what was asked for: addresses or a CNAME, or records of another type.
 fn is_answered(explanation: &Explanation) -> bool {
+    let is_led_on = explanation.cname.is_some() && explanation.rcode == "NOERROR";
     match &*explanation.r#type {
-        "A" | "AAAA" => !explanation.answer.is_empty(),
+        "A" | "AAAA" => !explanation.answer.is_empty() || is_led_on,
         _ => explanation.ttl.is_some(),
     }
 }
 
 /// The answer in words.
 fn answer(explanation: &Explanation) -> String {
-    let addresses: Vec<String> = explanation.answer.iter().map(ToString::to_string).collect();
+    let answered = explanation.answered();
     let r#type = &explanation.r#type;
     match &**r#type {
-        _ if !addresses.is_empty() => addresses.join(" "),
+        _ if !answered.is_empty() => answered.join(" "),
         "A" | "AAAA" | "ANY" => "no address".into(),
         _ if is_answered(explanation) => {
             format!("{type} records of the zone, which are not steered")
@@ -221,7 +222,7 @@ fn candidates(explanation: &Explanation) -> String {
                 true => "drained".to_owned(),
                 false => candidate.health.clone(),
             },
-            candidate.reason.clone(),
+            candidate.reason_and_checks(),
         ];
         if has_times {
             row.insert(3, round_trip(candidate));

@@ -67,6 +67,8 @@ pub struct Explanation {
     pub pool: Option<PoolIx>,
     /// The addresses in the answer section, read from the response.
     pub answer: Vec<IpAddr>,
+    /// The target of the last CNAME in the answer section, without final dot.
+    pub cname: Option<String>,
     /// The TTL of the first record in the answer section.
     pub ttl: Option<u32>,
     /// Of a name with a range of TTLs, why it is no greater; `None`: it is the greatest.
@@ -165,6 +167,7 @@ pub(super) fn explain_as(
         candidates,
         pool: steered.and_then(|steered| steered.pool),
         answer: wire.addresses,
+        cname: wire.cname,
         ttl: wire.ttl,
         ttl_reason: steered.and_then(|steered| why_ttl(snapshot, &steered)),
         scope: wire.scope,

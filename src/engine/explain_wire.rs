@@ -7,6 +7,7 @@ use domain::base::iana::Rtype;
 use domain::base::opt::ClientSubnet;
 use domain::rdata::A;
 use domain::rdata::Aaaa;
+use domain::rdata::Cname;
 
 use crate::base::prefix::Prefix;
 use crate::base::rr::Rcode;
@@ -36,6 +37,7 @@ pub(super) fn message(question: &Question, subnet: Option<Prefix>) -> Vec<u8> {
 pub(super) struct Wire {
     pub(super) rcode: Rcode,
     pub(super) addresses: Vec<IpAddr>,
+    pub(super) cname: Option<String>,
     pub(super) ttl: Option<u32>,
     pub(super) scope: Option<u8>,
 }
@@ -45,6 +47,7 @@ pub(super) fn read(response: &[u8]) -> Wire {
     let mut wire = Wire {
         rcode: Rcode::ServFail,
         addresses: Vec::new(),
+        cname: None,
         ttl: None,
         scope: None,
     };
@@ -67,6 +70,9 @@ pub(super) fn read(response: &[u8]) -> Wire {
     };
     for record in answer.flatten() {
         wire.ttl = wire.ttl.or(Some(record.ttl().as_secs()));
+        if let Ok(Some(alias)) = record.to_record::<Cname<_>>() {
+            wire.cname = Some(alias.data().cname().to_string());
+        }
         let addr = match record.rtype() {
             Rtype::A => record
                 .to_record::<A>()

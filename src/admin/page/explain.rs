@@ -70,7 +70,7 @@ pub fn html(
 }
 
 fn answer(explanation: &Explanation) -> Markup {
-    let addresses: Vec<String> = explanation.answer.iter().map(ToString::to_string).collect();
+    let answered = explanation.answered();
     let head = ["Pool", "Health", "Distance", "Round trip", "Why"];
     let body = html! {
         tbody { @for candidate in &explanation.candidates { (self::candidate(candidate)) } }
@@ -80,7 +80,7 @@ fn answer(explanation: &Explanation) -> Markup {
         dl .facts {
             dt { "Answer" }
             dd {
-                @if addresses.is_empty() { (explanation.rcode) } @else { (addresses.join(", ")) }
+                @if answered.is_empty() { (explanation.rcode) } @else { (answered.join(", ")) }
                 @if let Some(pool) = &explanation.pool { " from pool " b { (pool) } }
             }
             dt { "Client by" }
@@ -142,7 +142,7 @@ fn candidate(candidate: &Candidate) -> Markup {
                 @if let Some(ms) = candidate.rtt_ms { (format!("{ms:.1} ms")) }
                 @if let Some(from) = &candidate.rtt_from { small { "by " (from) } }
             }
-            td { (candidate.reason) }
+            td { (candidate.reason_and_checks()) }
         }
     }
 }
