@@ -21,6 +21,9 @@
 //! actuator is quantised, and a dead band narrower than its step makes a limit cycle. So the width of the band follows the
 //! step that is seen: where a step up takes the load from `L` to `L'` above the mark, the band reaches `L' - L + h / 2` below
 //! the mark from then on, at least `h` and at most `2 h`. Below it the same step fits under the mark, and is taken again.
+//! With one client prefix heavier than the band this is shown to come to rest for one pool with a mark beside rivals
+//! without. Several with marks that pass such a prefix to each other can go on moving, slowly: each sees a load that
+//! another one's step brought, which is none of its own steps up.
 //!
 //! **Bounds**, with one step of at most `s = 10 %`, demand `D` of own clients in units of capacity, and a load that
 //! follows the share within an interval but for noise:
@@ -35,7 +38,7 @@
 //! - *Overshoot.* The last step lands on `t`; one before lands above it. Below the band is only whoever a rival's
 //!   step or noise beyond `h / 2` puts there: after a step of the controller itself `L >= t - noise`. Above the mark
 //!   is what demand adds within an interval, and what rivals pass on: `s × D` of each in one interval.
-//! - *No oscillation.* A step comes to rest in the band, which is `h` wide: with noise below `h / 2` there is no step
+//! - *No oscillation*, with prefixes lighter than the band, or one pool with a mark. A step comes to rest in the band, which is `h` wide: with noise below `h / 2` there is no step
 //!   from there. A step up that brings up to `3 h / 2` of load at once may not: it is taken back, and not repeated until
 //!   demand has fallen by what is over. With a remainder of `1 - a` that follows late, the error obeys `z² - a z + (1 - a) = 0` at worst,
 //!   whose roots have the modulus `sqrt(1 - a) < 1`.
