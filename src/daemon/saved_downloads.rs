@@ -39,6 +39,14 @@ pub struct Record {
     pub fault: Option<Box<str>>,
 }
 
+impl Record {
+    /// Nothing is known any longer of the file that was fetched last.
+    pub fn forget_file(&mut self) {
+        (self.etag, self.last_modified, self.sha256) = (None, None, None);
+        self.refused = None;
+    }
+}
+
 /// Writes it; a crash leaves the old file or the new one.
 ///
 /// # Errors

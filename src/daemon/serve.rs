@@ -312,12 +312,7 @@ async fn serve(
     }
     let (mut owner, loader) = (started.owner, started.loader);
     let downloads = std::mem::take(&mut owner.downloads);
-    geoip_update::start(
-        Arc::clone(&live),
-        downloads,
-        requests.clone(),
-        stopping.clone(),
-    );
+    geoip_update::start(&live, downloads, &requests, &stopping);
     let control = Control::start(
         Arc::clone(&live),
         owner,

@@ -45,7 +45,7 @@ pub fn unpack(from: File, to: &File, max_len: u64) -> Result<(), FetchError> {
         inner: plain,
         left: max_len,
     };
-    let fault = |error| fault(error, max_len);
+    let fault = |error: io::Error| fault(&error, max_len);
     let mut head = Vec::new();
     (&mut bounded)
         .take(TAR_HEADER_LEN)
@@ -60,7 +60,7 @@ pub fn unpack(from: File, to: &File, max_len: u64) -> Result<(), FetchError> {
 }
 
 fn from_tar(archive: impl Read, to: &File, max_len: u64) -> Result<(), FetchError> {
-    let fault = |error| fault(error, max_len);
+    let fault = |error: io::Error| fault(&error, max_len);
     let mut archive = Archive::new(archive);
     // As they are: extensions of the format could make a reader keep headers of any length.
     for entry in archive.entries().map_err(fault)?.raw(true) {
@@ -82,7 +82,7 @@ fn copy(from: &mut impl Read, mut to: &File, max_len: u64) -> Result<(), FetchEr
     loop {
         let len = from
             .read(&mut part)
-            .map_err(|error| fault(error, max_len))?;
+            .map_err(|error| fault(&error, max_len))?;
         if len == 0 {
             return Ok(());
         }
@@ -90,7 +90,7 @@ fn copy(from: &mut impl Read, mut to: &File, max_len: u64) -> Result<(), FetchEr
     }
 }
 
-fn fault(error: io::Error, max_len: u64) -> FetchError {
+fn fault(error: &io::Error, max_len: u64) -> FetchError {
     match error.kind() {
         io::ErrorKind::FileTooLarge => FetchError::TooLong(max_len),
         _ => FetchError::Archive(format!("cannot be unpacked: {error}").into()),

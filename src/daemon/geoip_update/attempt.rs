@@ -94,42 +94,13 @@ impl Attempt<'_> {
         if !self.is_settled() {
             return Ok(Outcome::Postponed);
         }
-        let (account, folder) = (self.update.account.clone(), self.folder.clone());
-        let prepared = spawn_blocking(move || {
-            let is_there = folder.loaded().exists() || folder.refused().exists();
-            folder.make()?;
-            let secrets = Secrets::read(&account).map_err(AttemptError::Account)?;
-            Ok::<_, AttemptError>((secrets, folder.scratch()?, is_there))
-        });
-        let (secrets, scratch, is_there) = joined(prepared.await)?;
+        let (secrets, scratch, is_there) = self.prepare().await?;
         if !is_there {
-            *record = Record {
-                sha256: None,
-                etag: None,
-                last_modified: None,
-                refused: None,
-                ..record.clone()
-            };
+            record.forget_file();
         }
         let today = Date::from_epoch(unix());
-        let client = Client::new(secrets.tls, self.limits)?;
-        let nothing = Validators::default();
-        let expected = match &self.remote.checksum_url {
-            Some(url) => {
-                let url = &url.fill(today, &secrets.token);
-                let credentials = &secrets.credentials;
-                let validators = &nothing;
-                let text = client
-                    .text(Request {
-                        url,
-                        credentials,
-                        validators,
-                    })
-                    .await?;
-                Some(checksum(&text)?)
-            }
-            None => None,
-        };
+        let client = Client::new(secrets.tls.clone(), self.limits)?;
+        let expected = self.expected(&client, &secrets, today).await?;
         if expected.is_some() && expected == record.sha256 {
             return Ok(Outcome::Unchanged);
         }
@@ -172,6 +143,36 @@ impl Attempt<'_> {
             *record = Record { refused, ..fetched };
         }
         Ok(outcome)
+    }
+
+    /// Reads the account's files; also a file to fetch into, and whether a database was fetched before.
+    async fn prepare(&self) -> Result<(Secrets, File, bool), AttemptError> {
+        let (account, folder) = (self.update.account.clone(), self.folder.clone());
+        let prepared = spawn_blocking(move || {
+            let is_there = folder.loaded().exists() || folder.refused().exists();
+            folder.make()?;
+            let secrets = Secrets::read(&account).map_err(AttemptError::Account)?;
+            Ok::<_, AttemptError>((secrets, folder.scratch()?, is_there))
+        });
+        joined(prepared.await)
+    }
+
+    /// The SHA-256 that the server says.
+    async fn expected(
+        &self,
+        client: &Client,
+        secrets: &Secrets,
+        today: Date,
+    ) -> Result<Option<String>, AttemptError> {
+        let Some(url) = &self.remote.checksum_url else {
+            return Ok(None);
+        };
+        let request = Request {
+            url: &url.fill(today, &secrets.token),
+            credentials: &secrets.credentials,
+            validators: &Validators::default(),
+        };
+        checksum(&client.text(request).await?).map(Some)
     }
 
     /// Whether the files on disk are what is served: no other fault is taken for the database's, and no rollback ended by it.

@@ -54,15 +54,16 @@ const POSTPONED: u64 = 60;
 
 /// Starts the task; it ends with the process.
 pub fn start(
-    live: Arc<Live>,
+    live: &Arc<Live>,
     status: Owned<Vec<Download>>,
-    requests: Requests,
-    mut stop: watch::Receiver<bool>,
+    requests: &Requests,
+    stop: &watch::Receiver<bool>,
 ) {
+    let mut stop = stop.clone();
     let updater = Updater {
-        live,
+        live: Arc::clone(live),
         status,
-        requests,
+        requests: requests.clone(),
         limits: LIMITS,
         update: None,
         downloads: Vec::new(),
