@@ -54,6 +54,14 @@ const ENTRIES: &[Entry] = &[
         DONE_BY_CONFIG,
     ),
     (
+        "diff",
+        &[
+            "meridian diff",
+            "meridian diff /etc/meridian/next.toml --json",
+        ],
+        "0 compared, 1 faults or no answer, 2 usage, 78 configuration refused",
+    ),
+    (
         "doctor",
         &["meridian doctor example.com"],
         "0 nothing wrong, 1 something wrong, 2 usage, 78 configuration refused",
