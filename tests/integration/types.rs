@@ -119,7 +119,9 @@ fn an_alias_has_the_addresses_of_a_target_elsewhere() {
     }
 
     resolver.set("lb.example.net", Behaviour::Fails(ResponseCode::ServFail));
-    server.wait_for_log("target of an alias cannot be resolved: its last addresses are kept");
+    server.wait_for_log(
+        "target of an alias cannot be resolved: its last addresses, if any, are kept",
+    );
     assert_eq!(
         server.steer("example.com.", FRANCE),
         ["192.0.2.80".parse::<IpAddr>().expect("one")]

@@ -798,7 +798,7 @@ fn log_target(event: &TargetEvent) -> Draft {
             TargetFailed,
             [target, reason],
             [],
-            "target of an alias cannot be resolved: its last addresses are kept"
+            "target of an alias cannot be resolved: its last addresses, if any, are kept"
         ),
         TargetChange::Answers => event!(
             info,

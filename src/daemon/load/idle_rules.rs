@@ -1,4 +1,4 @@
-//! Rules and regions with clients that the databases, or client subnets as they are cut, can never match: worth
+//! Rules, regions and rows of the latency table with clients that the databases, or client subnets as they are cut, can never match: worth
 //! a warning, no fault, as another database may know them.
 
 use std::collections::BTreeSet;
@@ -13,6 +13,8 @@ use crate::config::model::Ecs;
 use crate::config::model::Pools;
 use crate::geo::atlas::Atlas;
 use crate::geo::rules::Matcher;
+use crate::latency::key::Key;
+use crate::latency::table::Table;
 
 /// How many unknown cities are searched for the one that was meant; each is compared with all of its country.
 const MAX_SEARCHES: usize = 20;
@@ -36,6 +38,21 @@ pub(super) fn warn(pools: &Pools, ecs: &Ecs, atlas: &Atlas, report: &mut Report)
         if known.has_cities {
             known.warn_of_cities(&matcher.cities, place, &mut n_searches, report);
         }
+    }
+}
+
+/// Warns of rows of the latency table, once for each kind of key.
+pub(super) fn warn_of_rows(table: &Table, place: &Place, atlas: &Atlas, report: &mut Report) {
+    let known = Known::of(atlas);
+    let has = |is_of_kind: fn(&Key) -> bool| table.keys().iter().any(is_of_kind);
+    if !known.has_systems && has(|key| matches!(key, Key::Asn(_))) {
+        let message = "rows by AS number count for nobody without [geoip] asn_database";
+        report.warning(place.clone(), message);
+    }
+    if !known.has_subdivisions && has(|key| matches!(key, Key::Subdivision(_))) {
+        let message =
+            "rows by subdivision count for nobody: the GeoIP database has no subdivisions";
+        report.warning(place.clone(), message);
     }
 }
 
@@ -160,6 +177,8 @@ mod tests {
     use crate::mmdb::writer::Value;
 
     use super::*;
+    use crate::latency::table::Limits;
+    use crate::latency::table::Row;
 
     /// A database of Hamburg, with its GeoNames id or without, and perhaps its subdivision.
     fn atlas(id: Option<u32>, subdivision: Option<&str>) -> Atlas {
@@ -221,6 +240,50 @@ mod tests {
         );
         assert!(texts.windows(2).all(|pair| pair[0] == pair[1]), "{texts:?}");
         texts.into_iter().take(1).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn rows_that_count_for_nobody_are_warned_of_once_for_each_kind_of_key() {
+        let by_asn = "latency.csv:1:1: warning: rows by AS number count for nobody without [geoip] asn_database\n";
+        let by_subdivision = "latency.csv:1:1: warning: rows by subdivision count for nobody: the GeoIP database has \
+                              no subdivisions\n";
+        let (with, without) = (atlas(None, Some("HH")), atlas(None, None));
+        for (keys, atlas, expected) in [
+            (
+                &["DE", "continent:EU", "192.0.2.0/24"][..],
+                &without,
+                String::new(),
+            ),
+            (&["AS1", "AS2"][..], &with, by_asn.to_owned()),
+            (&["DE-HH", "US-CA"][..], &with, String::new()),
+            (
+                &["DE-HH", "AS1", "US-CA"][..],
+                &without,
+                format!("{by_asn}{by_subdivision}"),
+            ),
+        ] {
+            let rows = keys.iter().map(|key| Row {
+                key: key.parse().expect("a key"),
+                pool: 0,
+                rtt_ms: 1.0,
+                samples: None,
+                measured: None,
+            });
+            let limits = Limits {
+                min_samples: 1,
+                max_age: 1,
+                now: 0,
+            };
+            let table = Table::new(rows.collect(), vec!["a".into()], &limits);
+            let mut report = Report::default();
+            warn_of_rows(
+                &table,
+                &Place::file(&"latency.csv".into()),
+                atlas,
+                &mut report,
+            );
+            assert_eq!(report.to_string(), expected, "{keys:?}");
+        }
     }
 
     #[test]

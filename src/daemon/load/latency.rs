@@ -9,8 +9,10 @@ use crate::config::model::Pools;
 use crate::config::model::Process;
 use crate::daemon::files;
 use crate::daemon::files::MAX_DATA_LEN;
+use crate::daemon::load::idle_rules;
 use crate::daemon::load::reader::Reader;
 use crate::daemon::load::reader::Source;
+use crate::geo::atlas::Atlas;
 use crate::latency::read;
 use crate::latency::read::Context;
 use crate::latency::table::Limits;
@@ -96,9 +98,15 @@ fn reread_at(table: &Table, limits: &Limits) -> u64 {
     expires.map_or(u64::MAX, |at| at.max(limits.now.saturating_add(MIN_REREAD)))
 }
 
-/// Warns of a table that says nothing, of pools in it that there are not, and of names that are steered by latency
-/// without one.
-pub(super) fn warn(process: &Process, pools: &Pools, table: &Table, report: &mut Report) {
+/// Warns of a table that says nothing, of pools in it that there are not, of rows for clients that `atlas` does not know,
+/// and of names that are steered by latency without a table.
+pub(super) fn warn(
+    process: &Process,
+    pools: &Pools,
+    table: &Table,
+    atlas: &Atlas,
+    report: &mut Report,
+) {
     let is_by_latency = |policy| policy == Policy::Latency;
     let Some(path) = &process.geoip.latency else {
         let by_latency = pools.steered.iter().find(|steered| {
@@ -122,6 +130,7 @@ pub(super) fn warn(process: &Process, pools: &Pools, table: &Table, report: &mut
         );
         report.warning(place.clone(), message);
     }
+    idle_rules::warn_of_rows(table, &place, atlas, report);
     let is_known = |name: &str| pools.pools.iter().any(|pool| *pool.name == *name);
     let n_measured = table.n_by_pool();
     let unknown = table.pools().iter().zip(n_measured);

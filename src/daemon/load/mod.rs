@@ -249,7 +249,7 @@ impl Loader {
         if is_sound {
             idle_rules::warn(&pools, &process.ecs, &atlas.atlas, &mut report);
             warn_of_missing_regions(&process, &pools, &mut report);
-            latency::warn(&process, &pools, &latency.table, &mut report);
+            latency::warn(&process, &pools, &latency.table, &atlas.atlas, &mut report);
         }
         if report.has_errors() {
             return Err(report);
