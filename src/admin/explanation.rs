@@ -131,45 +131,49 @@ impl Candidate {
     }
 }
 
+/// A candidate in its printed form.
+fn candidate(candidate: &explain::Candidate, snapshot: &Snapshot) -> Candidate {
+    let rtt = candidate.rtt;
+    let (from, samples, measured) = match rtt.map(|rtt| rtt.source) {
+        Some(RttSource::Measured {
+            key,
+            samples,
+            measured,
+        }) => (Some(key.to_string()), samples, measured),
+        Some(RttSource::Estimated { .. }) => (Some("distance".to_owned()), None, None),
+        None => (None, None, None),
+    };
+    let endpoints = snapshot.pools[candidate.pool.index()].endpoints.iter();
+    let checks = endpoints.filter_map(|endpoint| {
+        Some(CheckedEndpoint {
+            address: endpoint.address,
+            check: endpoint.check?.to_string(),
+        })
+    });
+    Candidate {
+        pool: pool_name(candidate.pool, snapshot),
+        distance_km: candidate.distance_km.map(|km| (km * 10.0).round() / 10.0),
+        rtt_ms: rtt.map(|rtt| (f64::from(rtt.ms) * 100.0).round() / 100.0),
+        rtt_from: from,
+        rtt_samples: samples,
+        rtt_measured: measured,
+        health: candidate.health.as_str().into(),
+        drained: candidate.drained,
+        chosen: candidate.chosen,
+        reason: candidate.reason.clone(),
+        checks: checks.collect(),
+    }
+}
+
+fn pool_name(pool: PoolIx, snapshot: &Snapshot) -> String {
+    snapshot.plan.config.pools.pools[pool.index()]
+        .name
+        .to_string()
+}
+
 /// An explanation in its printed form.
 pub fn explanation(explained: &explain::Explanation, snapshot: &Snapshot) -> Explanation {
-    let pools = &snapshot.plan.config.pools.pools;
-    let pool_name = |ix: PoolIx| pools[ix.index()].name.to_string();
-    let checks = |ix: PoolIx| {
-        let endpoints = snapshot.pools[ix.index()].endpoints.iter();
-        let checked = endpoints.filter_map(|endpoint| {
-            Some(CheckedEndpoint {
-                address: endpoint.address,
-                check: endpoint.check?.to_string(),
-            })
-        });
-        checked.collect()
-    };
-    let candidate = |candidate: &explain::Candidate| {
-        let rtt = candidate.rtt;
-        let (from, samples, measured) = match rtt.map(|rtt| rtt.source) {
-            Some(RttSource::Measured {
-                key,
-                samples,
-                measured,
-            }) => (Some(key.to_string()), samples, measured),
-            Some(RttSource::Estimated { .. }) => (Some("distance".to_owned()), None, None),
-            None => (None, None, None),
-        };
-        Candidate {
-            pool: pool_name(candidate.pool),
-            distance_km: candidate.distance_km.map(|km| (km * 10.0).round() / 10.0),
-            rtt_ms: rtt.map(|rtt| (f64::from(rtt.ms) * 100.0).round() / 100.0),
-            rtt_from: from,
-            rtt_samples: samples,
-            rtt_measured: measured,
-            health: candidate.health.as_str().into(),
-            drained: candidate.drained,
-            chosen: candidate.chosen,
-            reason: candidate.reason.clone(),
-            checks: checks(candidate.pool),
-        }
-    };
+    let candidates = explained.candidates.iter();
     let place = &explained.location;
     Explanation {
         name: explained.question.name.plain(),
@@ -196,8 +200,8 @@ pub fn explanation(explained: &explain::Explanation, snapshot: &Snapshot) -> Exp
         },
         rule: explained.rule.as_ref().map(rule),
         vote: explained.vote.map(|vote| (vote * 1e4).round() / 1e4),
-        candidates: explained.candidates.iter().map(candidate).collect(),
-        pool: explained.pool.map(pool_name),
+        candidates: candidates.map(|other| candidate(other, snapshot)).collect(),
+        pool: explained.pool.map(|pool| pool_name(pool, snapshot)),
         answer: explained.answer.clone(),
         cname: explained.cname.clone(),
         ttl: explained.ttl,

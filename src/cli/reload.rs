@@ -13,7 +13,7 @@ use crate::cli::remote;
 /// Whether the server's limits count.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Reload even if more clients would move than [safety] max_move allows
+    /// Reload even if more clients would move than `[safety] max_move` allows
     #[arg(long)]
     force: bool,
     #[command(flatten)]

@@ -147,6 +147,7 @@ async fn fetch(
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "mostly a table")]
 async fn every_way_in_which_a_server_behaves_has_an_outcome() {
     let server = Server::start(None, |target| match target {
         "/200" => response(

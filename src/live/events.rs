@@ -1,6 +1,6 @@
 //! What has happened: the latest events, numbered, for the API, the status page and webhooks.
 //!
-//! An event is described once, by [`event!`], which writes the log line and returns the [`Draft`] of the
+//! An event is described once, by `event!`, which writes the log line and returns the [`Draft`] of the
 //! record. Its number and time are those of [`EventLog::push`].
 
 use std::borrow::Cow;
