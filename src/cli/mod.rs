@@ -38,7 +38,6 @@ use clap::CommandFactory as _;
 use clap::FromArgMatches as _;
 use clap::Parser;
 use clap::Subcommand;
-use rustls::crypto::ring;
 
 use crate::cli::out::Color;
 use crate::fleet::nats::Role;
@@ -132,8 +131,6 @@ enum Command {
 
 /// Runs the command that the arguments name.
 pub fn run() -> ExitCode {
-    // For clients that name no cryptography of their own; it fails only if something has chosen before.
-    let _ = ring::default_provider().install_default();
     let color = Color::of(std::env::args_os());
     let mut command = help::complete(Arguments::command()).color(color.of_help());
     let matches = command.clone().get_matches();
