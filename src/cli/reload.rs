@@ -4,11 +4,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use anyhow::anyhow;
 
 use crate::admin::reloads::Reloaded;
 use crate::admin::time::Utc;
+use crate::base::diag::one_line;
 use crate::cli::out;
 use crate::cli::remote;
+use crate::cli::remote::Refusal;
 
 /// Whether the server's limits count.
 #[derive(Debug, clap::Args)]
@@ -34,7 +37,7 @@ pub fn reload(config: &Path, options: &Options) -> Result<ExitCode> {
         true => "/api/v1/reload?force=true",
         false => "/api/v1/reload",
     };
-    let reloaded: Reloaded = remote.post(path)?;
+    let reloaded: Reloaded = remote.post(path).map_err(print_faults)?;
     warn(&reloaded);
     out::print(&format!("reloaded; changed: {}\n", reloaded.summary))?;
     Ok(ExitCode::SUCCESS)
@@ -43,7 +46,7 @@ pub fn reload(config: &Path, options: &Options) -> Result<ExitCode> {
 /// Goes back to what was served before, and prints what that changed.
 pub fn rollback(config: &Path, options: &RollbackOptions) -> Result<ExitCode> {
     let remote = options.server.remote(config)?;
-    let reloaded: Reloaded = remote.post("/api/v1/rollback")?;
+    let reloaded: Reloaded = remote.post("/api/v1/rollback").map_err(print_faults)?;
     warn(&reloaded);
     let accepted = reloaded.rolled_back.map_or(0, |to| to.accepted);
     out::print(&format!(
@@ -53,6 +56,22 @@ pub fn rollback(config: &Path, options: &RollbackOptions) -> Result<ExitCode> {
         reloaded.summary
     ))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the faults of a refusal, which are the result of the command; the rest is the error.
+fn print_faults(error: anyhow::Error) -> anyhow::Error {
+    let refusal = match error.downcast::<Refusal>() {
+        Ok(refusal) => refusal,
+        Err(error) => return error,
+    };
+    let faults = refusal.faults.iter();
+    let text: String = faults
+        .map(|fault| format!("{}\n", one_line(fault)))
+        .collect();
+    match out::print(&text) {
+        Ok(()) => anyhow!("the server refused: {}", refusal.error),
+        Err(error) => error.into(),
+    }
 }
 
 fn warn(reloaded: &Reloaded) {

@@ -139,16 +139,20 @@ pub struct Remote {
 }
 
 /// What the server says when it refuses.
-#[derive(Deserialize)]
-struct Refusal {
-    error: String,
+#[derive(Debug, Deserialize)]
+pub struct Refusal {
+    /// What it refuses.
+    pub error: String,
+    /// Why, each as `FILE:LINE:COLUMN: …`; none where `error` says it all.
     #[serde(default)]
-    faults: Vec<String>,
+    pub faults: Vec<String>,
 }
+
+impl std::error::Error for Refusal {}
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.error)?;
+        write!(f, "the server refused: {}", self.error)?;
         self.faults
             .iter()
             .try_for_each(|fault| write!(f, "\n  {fault}"))
@@ -226,7 +230,7 @@ impl Remote {
         if !status.is_success() {
             let refusal = serde_json::from_slice::<Refusal>(&body);
             return Err(match refusal {
-                Ok(refusal) => anyhow!("the server refused: {refusal}"),
+                Ok(refusal) => refusal.into(),
                 Err(_) => anyhow!("the server answered with status {status}"),
             });
         }
