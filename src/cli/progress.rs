@@ -23,6 +23,7 @@ impl Progress {
 
     /// Something has begun of which the end is not known.
     pub fn begin(&self, what: &'static str) {
+        self.style("{spinner} {msg}");
         self.0.set_message(what);
         self.0.enable_steady_tick(TICK);
     }
@@ -30,9 +31,7 @@ impl Progress {
     /// So many of something are to be done.
     pub fn count(&self, what: &'static str, n: usize) {
         self.0.disable_steady_tick();
-        if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}") {
-            self.0.set_style(style);
-        }
+        self.style("{wide_bar} {pos}/{len} {msg}");
         self.0.set_message(what);
         self.0.set_length(n as u64);
     }
@@ -40,6 +39,12 @@ impl Progress {
     /// One more is done.
     pub fn step(&self) {
         self.0.inc(1);
+    }
+
+    fn style(&self, template: &str) {
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            self.0.set_style(style);
+        }
     }
 
     /// Removes the bar.
