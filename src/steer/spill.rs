@@ -31,7 +31,8 @@
 //! - *Moves.* Shares are weights of a rendezvous hash. A pool that refuses more moves `|Δown|` of its clients, and no
 //!   others. A rival that takes fewer guests takes `(1 - own) |Δguests|` of them less and the next ones as much more: as
 //!   two weights move, at most twice as many clients do. All steps of an interval are scaled so that
-//!   `|Δown| + 2 (1 - own) Σ |Δguests|` is at most 10 % for every pool.
+//!   `|Δown| + 2 (1 - own) Σ |Δguests|` is at most 10 % for every pool. Guests that are taken again have what the others
+//!   leave of it, and a quarter at least, so that own clients come back first.
 //! - *Settling.* `own` reaches `t / D` by steps of `s` or, where closer, at once: at most 10 steps, one to see that
 //!   it is there. `guests` goes before, where others refuse clients: from all to none takes at most 40 steps for each
 //!   pool's worth of clients that they refuse, and 20 from a load of `2 t` on.
@@ -42,8 +43,9 @@
 //!   from there. A step up that brings up to `3 h / 2` of load at once may not: it is taken back, and not repeated until
 //!   demand has fallen by what is over. With a remainder of `1 - a` that follows late, the error obeys `z² - a z + (1 - a) = 0` at worst,
 //!   whose roots have the modulus `sqrt(1 - a) < 1`.
-//! - *Work conservation.* While `L < m - h`, `own` grows by `s` or to `t`: a pool refuses own clients below
-//!   `m - h` for at most 10 intervals; below `m - 2 h` where its last step up was taken back.
+//! - *Work conservation.* While `L < m - h`, `own` grows by `s` or to `t`, and by four fifths of that while rivals take
+//!   guests again: a pool refuses own clients below `m - h` for at most 10 intervals, 12 in that case; below `m - 2 h`
+//!   where its last step up was taken back.
 //! - *Total overload.* Every pool above its mark refuses guests, so `R = 1` and all clients are back at their nearest
 //!   pool, as if there were no marks ([`PoolSpill::is_full`]).
 //!
@@ -241,7 +243,7 @@ impl Spill {
         moves = ahead.unwrap_or(moves);
         let most = if is_new { f64::INFINITY } else { STEP };
         if may_move && is_behind(&moves) {
-            self.apply(pools, &moves, most);
+            self.apply(pools, &mut moves, most);
             self.moved = Some(now);
         } else if is_over {
             self.moved = self.moved.or(Some(Duration::ZERO));
@@ -344,20 +346,30 @@ impl Spill {
         moves
     }
 
-    /// Moves the shares, by less where that is more than so many of a pool's clients.
-    fn apply(&mut self, pools: &[Pool], moves: &[Move], limit: f64) {
-        let moved = |(pool, own): (&Pool, f64)| {
-            let rivals = pool.rivals.iter();
-            let guests: f64 = rivals.map(|rival| moves[*rival].guests.abs()).sum();
-            own.abs() + 2.0 * (1.0 - self.shares(pool).0) * guests
+    /// Moves the shares, by less where that is more than so many of a pool's clients. Guests that pools take again
+    /// have what the other moves leave of it, and a quarter at least: a pool's own clients come back first.
+    fn apply(&mut self, pools: &[Pool], moves: &mut [Move], limit: f64) {
+        let moved_guests = |pool: &Pool, moves: &[Move], of: fn(f64) -> f64| {
+            let guests = pool.rivals.iter().map(|rival| of(moves[*rival].guests));
+            2.0 * (1.0 - self.shares(pool).0) * guests.sum::<f64>()
         };
-        let own = moves.iter().map(|m| m.own);
-        let most = pools.iter().zip(own).map(moved).fold(0.0, f64::max);
+        let mut up_scale = 1.0_f64;
+        for (pool, by) in pools.iter().zip(&*moves) {
+            let down = moved_guests(pool, moves, |guests| (-guests).max(0.0));
+            let up = moved_guests(pool, moves, |guests| guests.max(0.0));
+            let left = (limit - by.own.abs() - down).max(limit / 4.0);
+            up_scale = up_scale.min(left / up.max(left));
+        }
+        for by in &mut *moves {
+            by.guests = by.guests.min(by.guests * up_scale);
+        }
+        let moved = |(pool, by): (&Pool, &Move)| by.own.abs() + moved_guests(pool, moves, f64::abs);
+        let most = pools.iter().zip(&*moves).map(moved).fold(0.0, f64::max);
         let scale = if most > limit { limit / most } else { 1.0 };
         let has_refused = pools.iter().any(|pool| self.shares(pool).0 < 1.0 - NOTHING);
         // Nobody is a guest anywhere: what guests would find moves nobody.
         let guest_scale = if has_refused { scale } else { 1.0 };
-        for (pool, by) in pools.iter().zip(moves) {
+        for (pool, by) in pools.iter().zip(&*moves) {
             if let Some(known) = self.pools.get_mut(&pool.name) {
                 if by.own > 0.0 || by.guests > 0.0 {
                     (known.raised_from, known.jump) = (known.load, 0.0);

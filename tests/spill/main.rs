@@ -184,6 +184,36 @@ fn clients_come_back_when_there_is_room() {
 }
 
 #[test]
+fn own_clients_come_back_before_guests_of_pools_that_recover_with_them() {
+    check(|mut random| {
+        let (noise, late) = (random.within(0.0, 0.04), random.between(0, 15));
+        let n = random.between(3, 8) as usize;
+        let demands: Vec<f64> = (0..n).map(|_| random.within(0.1, 0.5)).collect();
+        let mut world = World::new(random, n, MARK, noise, late);
+        for (site, demand) in world.sites.iter_mut().zip(&demands) {
+            site.demand = *demand;
+        }
+        // One keeps nearly no client; then the others refuse its clients; then all have room.
+        world.sites[0].says = Says::Always(0.95);
+        world.run(2 * SETTLING);
+        for site in &mut world.sites[1..] {
+            site.says = Says::Always(0.85);
+        }
+        world.run(6 * SETTLING);
+        for site in &mut world.sites {
+            site.says = Says::Truth;
+        }
+        world.run(SETTLING);
+        for at in 0..n {
+            ensure(world.shares(at).own.ratio() == 1.0, || {
+                format!("{at} of {n}: {:?}", world.shares(at))
+            })?;
+        }
+        ensure_small_moves(&world)
+    });
+}
+
+#[test]
 fn guests_are_refused_before_own_clients() {
     check(|mut random| {
         let (own, late) = (random.within(0.5, 0.75), random.between(0, 15));
