@@ -335,10 +335,10 @@ fn the_environment_names_configuration_server_and_token() {
     let (code, printed) = run(&["down", "eu", "--reason", "stale"], &named);
     assert_eq!(code, Some(0), "{printed}");
     assert!(printed.contains("eu counts as down"), "{printed}");
-    let (code, printed) = run(&["up", "ue"], &named);
+    let (code, printed) = run(&["up", "euu"], &named);
     assert_eq!(code, Some(1));
     assert!(
-        printed.contains("pool `ue` is not defined; did you mean `eu`?"),
+        printed.contains("pool `euu` is not defined; did you mean `eu`?"),
         "{printed}"
     );
     let (code, printed) = run(&["status"], &[("MERIDIAN_SERVER", "https://localhost")]);
