@@ -220,7 +220,9 @@ fn a_frozen_server_is_left_and_what_is_newest_is_sent_after_the_thaw() {
     ns1.connected();
     ns1.report("newer");
     ns2.hears(Kind::Report, "ns1", "newer");
-    assert_eq!(ns1.unsent.get(), 1_000, "superseded");
+    // "new" may have been sent, or superseded as well.
+    let n_superseded = ns1.unsent.get();
+    assert!((1_000..=1_001).contains(&n_superseded), "{n_superseded}");
 }
 
 #[test]

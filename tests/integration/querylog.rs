@@ -406,10 +406,8 @@ fn decisions_say_who_got_what_and_why() {
         ])
     );
     assert_eq!(lines[0]["scope"], n.scope().expect("a scope"));
-    assert_eq!(
-        lines[0]["generation"],
-        metric(&server, "meridian_table_generation")
-    );
+    let generation = lines[0]["generation"].as_u64().expect("a number");
+    assert!(generation >= 1 && generation <= metric(&server, "meridian_table_generation"));
     assert_eq!(
         lines[1]["client"], "127.0.0.0/24",
         "a resolver's address is cut"
