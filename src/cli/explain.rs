@@ -12,7 +12,6 @@ use crate::admin::explanation;
 use crate::admin::explanation::Candidate;
 use crate::admin::explanation::Explanation;
 use crate::base::ix::PoolIx;
-use crate::cli::EXIT_CONFIG;
 use crate::cli::EXIT_USAGE;
 use crate::cli::offline::Offline;
 use crate::cli::out;
@@ -65,19 +64,9 @@ pub fn run(config: &Path, options: &Options) -> Result<ExitCode> {
         query.extend(client.map(|client| ("client", client)));
         remote.get("/api/v1/explain", &query)?
     } else {
-        let offline = match Offline::load(config) {
-            Ok(offline) => offline,
-            Err(report) => {
-                out::complain(&report.to_string());
-                return Ok(ExitCode::from(EXIT_CONFIG));
-            }
-        };
-        let snapshot = match offline.snapshot(&options.down) {
-            Ok(snapshot) => snapshot.with_merged_tables(),
-            Err(error) => {
-                out::complain(&format!("meridian: {error}"));
-                return Ok(ExitCode::from(EXIT_USAGE));
-            }
+        let (offline, snapshot) = match Offline::answering(config, &options.down) {
+            Ok(answering) => answering,
+            Err(code) => return Ok(code),
         };
         let pools = &snapshot.plan.config.pools.pools;
         let is_supposed = |pool: PoolIx| {

@@ -4,11 +4,15 @@
 //! the last run saved.
 
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::base::diag::Report;
 use crate::base::diag::did_you_mean;
+use crate::cli::EXIT_CONFIG;
+use crate::cli::EXIT_USAGE;
 use crate::cli::check;
+use crate::cli::out;
 use crate::daemon::saved_sources;
 use crate::health::overrides::Forced;
 use crate::state::evidence::Evidence;
@@ -37,6 +41,22 @@ impl Offline {
             plan: loaded.plan,
             sources,
         })
+    }
+
+    /// The files and what is answered while some pools are down, with shorter scopes where answers are equal.
+    ///
+    /// # Errors
+    /// The exit code, after the faults were printed.
+    pub fn answering(config: &Path, down: &[String]) -> Result<(Self, Snapshot), ExitCode> {
+        let offline = Self::load(config).map_err(|report| {
+            out::complain(&report.to_string());
+            ExitCode::from(EXIT_CONFIG)
+        })?;
+        let snapshot = offline.snapshot(down).map_err(|error| {
+            out::complain(&format!("meridian: {error}"));
+            ExitCode::from(EXIT_USAGE)
+        })?;
+        Ok((offline, snapshot.with_merged_tables()))
     }
 
     /// What is answered while some pools are down.

@@ -15,8 +15,6 @@ use anyhow::bail;
 use serde::Serialize;
 
 use crate::base::rr::Rcode;
-use crate::cli::EXIT_CONFIG;
-use crate::cli::EXIT_USAGE;
 use crate::cli::lines::Lines;
 use crate::cli::lines::MAX_SHOWN;
 use crate::cli::offline::Offline;
@@ -47,19 +45,9 @@ pub struct Options {
 
 /// Replays; exit code 1 if something differs.
 pub fn run(config: &Path, options: &Options) -> Result<ExitCode> {
-    let offline = match Offline::load(config) {
-        Ok(offline) => offline,
-        Err(report) => {
-            out::complain(&report.to_string());
-            return Ok(ExitCode::from(EXIT_CONFIG));
-        }
-    };
-    let snapshot = match offline.snapshot(&options.down) {
-        Ok(snapshot) => snapshot.with_merged_tables(),
-        Err(error) => {
-            out::complain(&format!("meridian: {error}"));
-            return Ok(ExitCode::from(EXIT_USAGE));
-        }
+    let (_, snapshot) = match Offline::answering(config, &options.down) {
+        Ok(answering) => answering,
+        Err(code) => return Ok(code),
     };
     let path = &options.log;
     let context = || format!("cannot read {}", path.display());
